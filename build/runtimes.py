@@ -1,0 +1,38 @@
+"""Builders by runtime name. A new runtime is one file and one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enginehouse.build.plan import Builder
+from enginehouse.errors import BuildError
+
+
+def _openvino() -> Builder:
+    from enginehouse.build.openvino import OpenVinoBuilder
+
+    return OpenVinoBuilder()
+
+
+_BUILDERS: dict[str, Callable[[], Builder]] = {"openvino": _openvino}
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Runtimes that `build` knows."""
+    return tuple(_BUILDERS)
+
+
+def builder_for(runtime: str) -> Builder:
+    """The builder of a runtime.
+
+    Raises:
+        BuildError: naming the runtimes there are.
+    """
+    if runtime == "tensorrt_llm":
+        raise BuildError(
+            "runtime 'tensorrt_llm' needs an NVIDIA GPU and the vendor's container, and this "
+            "release does not build for it yet; use --runtime openvino on this host"
+        )
+    if runtime not in _BUILDERS:
+        raise BuildError(f"unknown runtime {runtime!r}: choose one of {', '.join(_BUILDERS)}")
+    return _BUILDERS[runtime]()

@@ -1,0 +1,164 @@
+"""Every error that Enginehouse raises on purpose, in one tree.
+
+::
+
+    EnginehouseError
+    ├── SettingsError            a setting has a value that cannot be used
+    ├── NameRefusedError         a name that Triton or MLflow cannot carry
+    ├── CheckpointError          the checkpoint cannot be read or is not supported
+    ├── BuildError               a build was refused or could not finish
+    ├── BundleError              an engine bundle is damaged or incomplete
+    │   └── FingerprintError     the bundle does not fit this host
+    ├── RegistryError            the registry refused, or does not answer
+    │   └── NotRegisteredError   no such model, version or alias
+    ├── StackError               the local stack cannot start or keep running
+    │   └── PortTakenError       a port is in use already
+    └── ServingError             one request failed; crosses Triton as text, see `to_wire`
+        ├── InvalidRequestError  the caller's input is wrong
+        │   └── ContextOverflowError
+        ├── ModelNotFoundError   no such model or version is loaded
+        ├── QueueFullError       admission refused: try again later
+        ├── CancelledError       the caller asked for the end
+        ├── DeadlineError        the time the caller gave ran out
+        └── EngineUnavailableError   the engine is gone, broken or being repaired
+
+Triton carries an error of a stream as one string. `to_wire` puts the class's code and the
+offending field in front of the sentence, and `from_wire` rebuilds the exception on the
+other side, so that the adapter maps types and never searches texts.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+
+class EnginehouseError(Exception):
+    """Base of all; `str(error)` is one sentence that a user can act on."""
+
+
+class SettingsError(EnginehouseError):
+    """A setting has a value that cannot be used."""
+
+
+class NameRefusedError(EnginehouseError):
+    """A model name that Triton or MLflow cannot carry."""
+
+
+class CheckpointError(EnginehouseError):
+    """The checkpoint cannot be read, or its kind is not supported."""
+
+
+class BuildError(EnginehouseError):
+    """A build was refused or could not finish; nothing that looks like a bundle is left."""
+
+
+class BundleError(EnginehouseError):
+    """An engine bundle is damaged, incomplete or of an unknown schema."""
+
+
+class FingerprintError(BundleError):
+    """The bundle was built for a runtime or a host that this one is not."""
+
+
+class RegistryError(EnginehouseError):
+    """The registry refused, or does not answer."""
+
+
+class NotRegisteredError(RegistryError):
+    """No such model, version or alias in the registry."""
+
+
+class StackError(EnginehouseError):
+    """The local stack cannot start or cannot keep running."""
+
+
+class PortTakenError(StackError):
+    """A port that the stack needs is in use already."""
+
+
+class ServingError(EnginehouseError):
+    """One request failed.
+
+    Attributes:
+        code: a stable word for programs, the same on the wire, in HTTP bodies and metrics.
+        field: the input's name as the caller of this layer knows it, or None.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidRequestError(ServingError):
+    """The caller's input is wrong; `field` names it."""
+
+    code = "invalid_value"
+
+
+class ContextOverflowError(InvalidRequestError):
+    """Prompt and answer together exceed the model's context."""
+
+    code = "context_length_exceeded"
+
+
+class ModelNotFoundError(ServingError):
+    """No such model or version is loaded."""
+
+    code = "model_not_found"
+
+
+class QueueFullError(ServingError):
+    """The engine's waiting queue is at its limit."""
+
+    code = "queue_full"
+
+
+class CancelledError(ServingError):
+    """The caller asked for the end of this request."""
+
+    code = "cancelled"
+
+
+class DeadlineError(ServingError):
+    """The time that the caller gave ran out."""
+
+    code = "deadline_exceeded"
+
+
+class EngineUnavailableError(ServingError):
+    """The engine is gone, broken or being repaired."""
+
+    code = "engine_unavailable"
+
+
+_BY_CODE: dict[str, type[ServingError]] = {
+    error.code: error
+    for error in (
+        ServingError,
+        InvalidRequestError,
+        ContextOverflowError,
+        ModelNotFoundError,
+        QueueFullError,
+        CancelledError,
+        DeadlineError,
+        EngineUnavailableError,
+    )
+}
+_WIRE = re.compile(r"\[(?P<code>[a-z_]+)(?: (?P<field>[\w.]+))?\] (?P<message>.*)", re.DOTALL)
+
+
+def to_wire(error: ServingError) -> str:
+    """Encode as ``[code field] sentence``, the form in which Triton carries it."""
+    where = f" {error.field}" if error.field else ""
+    return f"[{error.code}{where}] {error}"
+
+
+def from_wire(text: str) -> ServingError | None:
+    """Rebuild the exception from anywhere inside Triton's error text; None if it holds none."""
+    found = _WIRE.search(text)
+    if found is None or found["code"] not in _BY_CODE:
+        return None
+    return _BY_CODE[found["code"]](found["message"].strip(), field=found["field"])

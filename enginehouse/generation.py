@@ -1,0 +1,103 @@
+"""The vocabulary of one generation: what is asked, what comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class FinishReason(StrEnum):
+    """Why a generation ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+    CANCELLED = "cancelled"
+
+
+class GuideKind(StrEnum):
+    """Values of the contract's `guided_decoding_guide_type`."""
+
+    JSON = "json"
+    JSON_SCHEMA = "json_schema"
+    REGEX = "regex"
+    EBNF_GRAMMAR = "ebnf_grammar"
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    """A constraint on the output: its kind and its text (schema, pattern, grammar)."""
+
+    kind: GuideKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn.
+
+    Greedy unless `top_k` > 1, or `top_p` is given with `top_k` absent or 0, the contract's own
+    rule (NVIDIA/TensorRT-LLM, `SamplingConfig`); `temperature` 0 is greedy as well.
+
+    Attributes:
+        seed: None draws one at random.
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    min_tokens: int = 0
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the most likely token is always taken."""
+        if self.temperature == 0:
+            return True
+        if self.top_k:
+            return self.top_k == 1
+        return not self.top_p
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationRequest:
+    """One request as the engine sees it: ids in, ids out.
+
+    Attributes:
+        request_id: the client's own id; `stop` refers to it. May be empty.
+        input_ids: prompt, at least one id.
+        max_tokens: most tokens to generate, at least one.
+        end_ids: ids that end the answer; empty means generate to `max_tokens`.
+        stop_sequences: id sequences that end the answer once generated; they stay in the output.
+        priority: higher is admitted first.
+    """
+
+    input_ids: Sequence[int]
+    max_tokens: int
+    request_id: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
+    end_ids: frozenset[int] = frozenset()
+    stop_sequences: tuple[tuple[int, ...], ...] = ()
+    guide: Guide | None = None
+    return_log_probs: bool = False
+    streaming: bool = True
+    exclude_input_in_output: bool = False
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Tokens that became available together.
+
+    Attributes:
+        token_ids: new ids, possibly none in the last chunk.
+        log_probs: natural logarithm of each new token's probability, same length, or empty.
+        finish: set in the last chunk.
+    """
+
+    token_ids: Sequence[int]
+    log_probs: Sequence[float] = ()
+    finish: FinishReason | None = None

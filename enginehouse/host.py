@@ -1,0 +1,64 @@
+"""What this host is: the part of a fingerprint that an engine depends on."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+#: CPU flags that change which kernels a CPU engine uses, in the names of /proc/cpuinfo.
+_RELEVANT_FLAGS = (
+    "avx2",
+    "fma",
+    "f16c",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx_vnni",
+    "amx_tile",
+    "amx_bf16",
+    "amx_int8",
+    "asimd",
+    "sve",
+)
+
+
+class HostFingerprint(BaseModel):
+    """The facts about a host that decide whether and how an engine runs there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    architecture: str
+    cpu_model: str
+    cpu_features: tuple[str, ...]
+    cpu_count: int
+    memory_bytes: int
+
+
+def host_fingerprint() -> HostFingerprint:
+    """Read this host's fingerprint (Linux: /proc/cpuinfo)."""
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    fields = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in text.splitlines())
+    }
+    flags = set((fields.get("flags") or fields.get("Features") or "").split())
+    return HostFingerprint(
+        architecture=platform.machine(),
+        cpu_model=fields.get("model name", "unknown"),
+        cpu_features=tuple(flag for flag in _RELEVANT_FLAGS if flag in flags),
+        cpu_count=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    )
+
+
+def package_version(package: str) -> str:
+    """Installed version of a package, or ``"absent"``."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "absent"

@@ -1,0 +1,141 @@
+"""`engine.json`: what an engine bundle says of itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from enginehouse.errors import BundleError
+from enginehouse.host import HostFingerprint
+
+MANIFEST_NAME = "engine.json"
+SCHEMA_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BundleFile(_Frozen):
+    """One file of the bundle: path relative to it, size and digest."""
+
+    path: str
+    size_bytes: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class Checkpoint(_Frozen):
+    """Where the weights came from."""
+
+    kind: Literal["gguf", "huggingface"]
+    name: str
+    sha256: str
+    license: str | None = None
+
+
+class Architecture(_Frozen):
+    """Shape of the network, as far as serving and estimates need it."""
+
+    family: str
+    layers: int
+    hidden_size: int
+    attention_heads: int
+    kv_heads: int
+    head_size: int
+    vocabulary_size: int
+
+
+class SpecialTokens(_Frozen):
+    """Ids that steer generation.
+
+    Attributes:
+        end_ids: tokens that end an answer; the first is the contract's default `end_id`.
+    """
+
+    bos_id: int | None
+    end_ids: tuple[int, ...] = Field(min_length=1)
+    pad_id: int
+    add_bos: bool
+
+
+class GenerationDefaults(_Frozen):
+    """Sampling used when a chat request names none (the OpenAI API's own defaults)."""
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+class EngineSettings(_Frozen):
+    """How the runtime is set up; chosen by measurement, see docs/engine-settings.md.
+
+    Attributes:
+        precision_hint: arithmetic of the CPU plugin (``bf16``, ``f16``, ``f32``) or ``auto``.
+        kv_cache_precision: ``auto`` or a type of the runtime (``u8``, ``bf16``, ``f16``).
+        kv_cache_bytes: size of the paged KV cache pool.
+        max_batch: sequences in flight at once.
+        max_queue: requests that may wait beyond that; one more is refused.
+        max_batched_tokens: tokens of prompt and answer in one scheduling step.
+        threads: 0 lets the runtime choose.
+        step_timeout_s: a step that takes longer is a hang; the engine is then replaced.
+    """
+
+    precision_hint: Literal["auto", "bf16", "f16", "f32"] = "bf16"
+    kv_cache_precision: Literal["auto", "u8", "bf16", "f16"] = "auto"
+    kv_cache_bytes: int = Field(default=1 << 30, gt=0)
+    max_batch: int = Field(default=64, ge=1, le=1024)
+    max_queue: int = Field(default=128, ge=0)
+    max_batched_tokens: int = Field(default=1024, ge=16)
+    threads: int = Field(default=0, ge=0)
+    prefix_caching: bool = True
+    step_timeout_s: float = Field(default=60.0, gt=0)
+
+
+class EngineManifest(_Frozen):
+    """The manifest of an engine bundle; `schema_version` guards its shape."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    model_name: str
+    runtime: str
+    runtime_version: str
+    built_at: datetime
+    built_on: HostFingerprint
+    architecture: Architecture
+    weight_format: str
+    context_length: int = Field(gt=0)
+    max_batch: int = Field(gt=0)
+    special_tokens: SpecialTokens
+    generation_defaults: GenerationDefaults
+    engine_settings: EngineSettings
+    checkpoint: Checkpoint
+    build_arguments: dict[str, str]
+    tool_versions: dict[str, str]
+    tokenizer_check: dict[str, int]
+    files: tuple[BundleFile, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Sum of all file sizes."""
+        return sum(file.size_bytes for file in self.files)
+
+
+def read_manifest(directory: Path) -> EngineManifest:
+    """Read a bundle's manifest.
+
+    Raises:
+        BundleError: if there is none, or it is not one that this version understands.
+    """
+    path = directory / MANIFEST_NAME
+    try:
+        return EngineManifest.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise BundleError(
+            f"{directory} is not an engine bundle: it has no {MANIFEST_NAME}; "
+            "make one with `enginehouse build CHECKPOINT --name NAME`"
+        ) from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(item) for item in first["loc"])
+        raise BundleError(f"{path}: field {where!r}: {first['msg']}") from None

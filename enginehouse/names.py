@@ -1,0 +1,37 @@
+"""Model names: what Triton, MLflow, a URL and a directory can all carry."""
+
+from __future__ import annotations
+
+import re
+
+from enginehouse.errors import NameRefusedError
+
+_NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
+
+#: Suffixes of the Triton models that stand behind one model name.
+PREPROCESSING = "preprocessing"
+TENSORRT_LLM = "tensorrt_llm"
+POSTPROCESSING = "postprocessing"
+
+
+def check_model_name(name: str) -> str:
+    """Return `name` if every part of the path can carry it.
+
+    Lower-case letters, digits, ``-`` and ``_``, 1 to 63 characters, a letter or digit at both
+    ends. A dot separates our suffixes (``smollm2.tensorrt_llm``), a colon adapters and an
+    ``@`` versions, so none of them may stand in a name.
+
+    Raises:
+        NameRefusedError: with the offending name and the rule.
+    """
+    if not _NAME.fullmatch(name):
+        raise NameRefusedError(
+            f"model name {name!r} cannot be used: write 1 to 63 characters of a-z, 0-9, '-' "
+            "and '_', with a letter or digit first and last, for example 'smollm2'"
+        )
+    return name
+
+
+def part(model: str, suffix: str) -> str:
+    """Name of one of a model's Triton parts, for example ``smollm2.tensorrt_llm``."""
+    return f"{model}.{suffix}"
