@@ -25,7 +25,7 @@ An engine bundle of Enginehouse, built from **{c.name}** for the runtime
 | Context length | {manifest.context_length} tokens |
 | Vocabulary | {a.vocabulary_size} tokens |
 | Maximum batch | {manifest.max_batch} sequences in flight |
-| KV cache | {s.kv_cache_bytes / 2**30:.2f} GiB, precision {s.kv_cache_precision} |
+| KV cache | {s.kv_cache_gib} GiB, precision {s.kv_cache_precision} |
 | Precision hint | {s.precision_hint} |
 | Built | {manifest.built_at:%Y-%m-%d %H:%M} UTC on {manifest.built_on.cpu_model} |
 | Tokenizer check | {manifest.tokenizer_check["texts"]} texts, all ids equal to the engine's |

@@ -1,1 +1,8 @@
-"""client"""
+"""Clients of the tensor contract over Triton's gRPC port, and of the chat endpoint."""
+
+from enginehouse.client.aio import AsyncTritonClient
+from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.sync import TritonClient
+from enginehouse.client.wire import Target
+
+__all__ = ["AsyncTritonClient", "Deadlines", "RetryPolicy", "Target", "TritonClient"]

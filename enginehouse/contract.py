@@ -42,6 +42,9 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
     return tuple(TensorSpec(n, dtype, dims, optional=True, ragged=True) for n in names.split())
 
 
+#: Request parameter (not a tensor) that raises a request above others in the engine's queue.
+PRIORITY_PARAMETER = "enginehouse_priority"
+
 ENGINE_INPUTS: tuple[TensorSpec, ...] = (
     *_arrays("INT32", "input_ids"),
     *_arrays("FP16", "encoder_input_features", (-1, -1)),
@@ -270,3 +273,30 @@ ENSEMBLE_OUTPUTS: tuple[TensorSpec, ...] = (
     *_SCORE_OUTPUTS,
     *_PERF_OUTPUTS,
 )
+
+
+def ensemble_input_for(engine_input: str) -> str | None:
+    """Name under which an ensemble's client gives what reaches the engine as `engine_input`."""
+    preprocessed = {engine: out for out, engine in ENSEMBLE_PREPROCESSED.items()}
+    if engine_input in preprocessed:
+        wanted = _PREPROCESSING_SOURCES.get(preprocessed[engine_input])
+        target = ("preprocessing", wanted)
+    else:
+        target = ("tensorrt_llm", engine_input)
+    return next((name for name, route in ENSEMBLE_INPUT_ROUTES.items() if route == target), None)
+
+
+#: Preprocessing output → the input that asks for it.
+_PREPROCESSING_SOURCES = {
+    "INPUT_ID": "QUERY",
+    "REQUEST_INPUT_LEN": "QUERY",
+    "DECODER_INPUT_ID": "DECODER_QUERY",
+    "REQUEST_DECODER_INPUT_LEN": "DECODER_QUERY",
+    "REQUEST_OUTPUT_LEN": "REQUEST_OUTPUT_LEN",
+    "STOP_WORDS_IDS": "STOP_WORDS_DICT",
+    "BAD_WORDS_IDS": "BAD_WORDS_DICT",
+    "EMBEDDING_BIAS": "EMBEDDING_BIAS_WORDS",
+    "OUT_END_ID": "END_ID",
+    "OUT_PAD_ID": "PAD_ID",
+    "OUT_PROMPT_TABLE_EXTRA_IDS": "PROMPT_TABLE_EXTRA_ID",
+}

@@ -63,6 +63,15 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Which figures about itself a request wants with its answer."""
+
+    times: bool = False
+    input_tokens: bool = False
+    output_tokens: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class GenerationRequest:
     """One request as the engine sees it: ids in, ids out.
 
@@ -83,9 +92,20 @@ class GenerationRequest:
     stop_sequences: tuple[tuple[int, ...], ...] = ()
     guide: Guide | None = None
     return_log_probs: bool = False
+    report: Report = field(default_factory=Report)
     streaming: bool = True
     exclude_input_in_output: bool = False
     priority: int = 0
+
+
+@dataclass(slots=True)
+class Timings:
+    """When things happened to a request, in nanoseconds of the monotonic clock; 0 is not yet."""
+
+    arrival_ns: int = 0
+    first_scheduled_ns: int = 0
+    first_token_ns: int = 0
+    last_token_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class EngineSettings(_Frozen):
     Attributes:
         precision_hint: arithmetic of the CPU plugin (``bf16``, ``f16``, ``f32``) or ``auto``.
         kv_cache_precision: ``auto`` or a type of the runtime (``u8``, ``bf16``, ``f16``).
-        kv_cache_bytes: size of the paged KV cache pool.
+        kv_cache_gib: size of the paged KV cache pool; the runtime takes whole GiB.
         max_batch: sequences in flight at once.
         max_queue: requests that may wait beyond that; one more is refused.
         max_batched_tokens: tokens of prompt and answer in one scheduling step.
@@ -82,9 +82,9 @@ class EngineSettings(_Frozen):
         step_timeout_s: a step that takes longer is a hang; the engine is then replaced.
     """
 
-    precision_hint: Literal["auto", "bf16", "f16", "f32"] = "bf16"
+    precision_hint: Literal["auto", "bf16", "f16", "f32"] = "auto"
     kv_cache_precision: Literal["auto", "u8", "bf16", "f16"] = "auto"
-    kv_cache_bytes: int = Field(default=1 << 30, gt=0)
+    kv_cache_gib: int = Field(default=1, ge=1)
     max_batch: int = Field(default=64, ge=1, le=1024)
     max_queue: int = Field(default=128, ge=0)
     max_batched_tokens: int = Field(default=1024, ge=16)

@@ -12,7 +12,7 @@ from enginehouse.errors import SettingsError
 _PREFIX = "ENGINEHOUSE_"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Addresses:
     """Where the stack listens. Every default is loopback."""
 
@@ -53,7 +53,7 @@ class Addresses:
         return f"http://{self.host}:{self.triton_metrics_port}/metrics"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ApiSettings:
     """Limits and deadlines of the adapter."""
 

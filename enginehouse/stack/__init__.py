@@ -1,1 +1,1 @@
-"""stack"""
+"""The local stack behind `enginehouse up`: processes, model loading, repair."""

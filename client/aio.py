@@ -1,0 +1,191 @@
+"""Asynchronous client of one Triton."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as rpc
+
+from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.wire import (
+    ChunkDecoder,
+    Target,
+    decode_text,
+    encode_request,
+    encode_stop,
+    encode_text,
+    error_from_rpc,
+)
+from enginehouse.errors import DeadlineError, EngineUnavailableError
+from enginehouse.generation import Chunk, GenerationRequest, Sampling
+
+#: One channel carries every stream; none of them may wait for another's window.
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.keepalive_time_ms", 30_000),
+)
+
+
+class AsyncTritonClient:
+    """Speaks the tensor contract. One instance serves any number of concurrent requests."""
+
+    def __init__(
+        self, address: str, *, deadlines: Deadlines | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        """`address` is ``host:port`` of Triton's gRPC port."""
+        self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
+        self._deadlines = deadlines or Deadlines()
+        self._retry = retry or RetryPolicy()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the channel; open streams are cancelled."""
+        await self._channel.close()
+
+    async def generate(
+        self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
+    ) -> AsyncIterator[Chunk]:
+        """Ids in, chunks of ids out; the last chunk has `finish`.
+
+        Closing the iterator cancels the request on the engine. An engine that is unavailable is
+        asked again, as long as nothing was received.
+
+        Raises:
+            ServingError: one of its subclasses, see `enginehouse.errors`.
+        """
+        limits = deadlines or self._deadlines
+        message = encode_request(target, request)
+        began = time.monotonic()
+        pauses = self._retry.pauses_s()
+        started = False
+        while True:
+            decoder = ChunkDecoder(request)
+            try:
+                async with aclosing(self._responses(message, limits, began)) as responses:
+                    async for response in responses:
+                        chunk = decoder.decode(response)
+                        started = started or bool(chunk.token_ids)
+                        yield chunk
+                        if chunk.finish is not None:
+                            return
+                raise EngineUnavailableError("the stream ended without its last response")
+            except EngineUnavailableError:
+                pause = None if started else next(pauses, None)
+                if pause is None:
+                    raise
+                await asyncio.sleep(pause)
+
+    async def generate_text(
+        self,
+        model: str,
+        text: str,
+        max_tokens: int,
+        *,
+        sampling: Sampling | None = None,
+        stream: bool = True,
+        request_id: str = "",
+    ) -> AsyncIterator[str]:
+        """Text in, pieces of text out, through the ensemble `model`.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        message = encode_text(
+            model, text, max_tokens, sampling or Sampling(), stream=stream, request_id=request_id
+        )
+        async with aclosing(self._responses(message, self._deadlines, time.monotonic())) as stream_:
+            async for response in stream_:
+                piece, final = decode_text(response)
+                if piece:
+                    yield piece
+                if final:
+                    return
+
+    async def stop(self, target: Target, request_id: str) -> None:
+        """End a request by the contract's `stop` input.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        message = encode_stop(target, request_id)
+        async with aclosing(self._responses(message, self._deadlines, time.monotonic())) as stream:
+            async for _ in stream:
+                return
+
+    async def repository_index(self) -> list[tuple[str, str, str]]:
+        """Name, version and state of every model version that Triton knows.
+
+        Raises:
+            ServingError: if Triton does not answer.
+        """
+        reply = await self._call(self._rpc.RepositoryIndex, pb.RepositoryIndexRequest())
+        return [(m.name, m.version, m.state) for m in reply.models]
+
+    async def model_config(self, name: str) -> Any:
+        """The `ModelConfig` message of a loaded model.
+
+        Raises:
+            ServingError: if it is not loaded, or Triton does not answer.
+        """
+        reply = await self._call(self._rpc.ModelConfig, pb.ModelConfigRequest(name=name))
+        return reply.config
+
+    async def _call(self, method: Any, request: Message) -> Any:
+        try:
+            return await method(request, timeout=self._deadlines.between_tokens_s)
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
+
+    async def _responses(
+        self, message: Any, limits: Deadlines, began: float
+    ) -> AsyncIterator[Any]:
+        """One request on a stream of its own, so that closing it cancels just this request."""
+        call = self._rpc.ModelStreamInfer()
+        started = False
+        try:
+            await call.write(message)
+            await call.done_writing()
+            while True:
+                wait_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=started)
+                async with asyncio.timeout(wait_s):
+                    response = await call.read()
+                if response is grpc.aio.EOF:
+                    break
+                started = True
+                yield response
+            if await call.code() != grpc.StatusCode.OK:
+                raise error_from_rpc(await _failure(call))
+        except TimeoutError:
+            what = "next" if started else "first"
+            raise DeadlineError(f"the {what} token did not come in time") from None
+        except grpc.aio.AioRpcError as error:
+            raise error_from_rpc(error) from error
+        except asyncio.InvalidStateError as error:
+            raise error_from_rpc(await _failure(call)) from error
+        finally:
+            call.cancel()
+
+
+async def _failure(call: Any) -> grpc.aio.AioRpcError:
+    """The status of a call that ended, as an exception."""
+    return grpc.aio.AioRpcError(
+        await call.code(),
+        await call.initial_metadata(),
+        await call.trailing_metadata(),
+        details=await call.details(),
+    )

@@ -1,0 +1,201 @@
+"""Blocking client of one Triton: generation, and the model control that the stack uses."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any, Self
+
+import grpc
+from google.protobuf.message import Message
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as rpc
+
+from enginehouse.client.aio import CHANNEL_OPTIONS
+from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.wire import (
+    ChunkDecoder,
+    Target,
+    decode_text,
+    encode_request,
+    encode_stop,
+    encode_text,
+    error_from_rpc,
+)
+from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
+from enginehouse.generation import Chunk, GenerationRequest, Sampling
+
+_CONTROL_TIMEOUT_S = 30.0
+_LOAD_TIMEOUT_S = 600.0
+
+
+class TritonClient:
+    """Speaks the tensor contract and Triton's model control."""
+
+    def __init__(
+        self, address: str, *, deadlines: Deadlines | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        """`address` is ``host:port`` of Triton's gRPC port."""
+        self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
+        self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
+        self._deadlines = deadlines or Deadlines()
+        self._retry = retry or RetryPolicy()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel; open streams are cancelled."""
+        self._channel.close()
+
+    def generate(
+        self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
+    ) -> Iterator[Chunk]:
+        """Ids in, chunks of ids out; see `AsyncTritonClient.generate`.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        limits = deadlines or self._deadlines
+        message = encode_request(target, request)
+        began = time.monotonic()
+        pauses = self._retry.pauses_s()
+        started = False
+        while True:
+            decoder = ChunkDecoder(request)
+            try:
+                for response in self._responses(message, limits, began):
+                    chunk = decoder.decode(response)
+                    started = started or bool(chunk.token_ids)
+                    yield chunk
+                    if chunk.finish is not None:
+                        return
+                raise EngineUnavailableError("the stream ended without its last response")
+            except EngineUnavailableError:
+                pause = None if started else next(pauses, None)
+                if pause is None:
+                    raise
+                time.sleep(pause)
+
+    def generate_text(
+        self,
+        model: str,
+        text: str,
+        max_tokens: int,
+        *,
+        sampling: Sampling | None = None,
+        stream: bool = True,
+        request_id: str = "",
+    ) -> Iterator[str]:
+        """Text in, pieces of text out, through the ensemble `model`.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        message = encode_text(
+            model, text, max_tokens, sampling or Sampling(), stream=stream, request_id=request_id
+        )
+        for response in self._responses(message, self._deadlines, time.monotonic()):
+            piece, final = decode_text(response)
+            if piece:
+                yield piece
+            if final:
+                return
+
+    def stop(self, target: Target, request_id: str) -> None:
+        """End a request by the contract's `stop` input.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        message = encode_stop(target, request_id)
+        for _ in self._responses(message, self._deadlines, time.monotonic()):
+            return
+
+    def live(self) -> bool:
+        """Whether Triton answers at all."""
+        try:
+            return bool(self._call(self._rpc.ServerLive, pb.ServerLiveRequest(), 1.0).live)
+        except ServingError:
+            return False
+
+    def load(self, name: str) -> None:
+        """Load or reload a model from its files.
+
+        Raises:
+            ServingError: with Triton's reason.
+        """
+        request = pb.RepositoryModelLoadRequest(model_name=name)
+        self._call(self._rpc.RepositoryModelLoad, request, _LOAD_TIMEOUT_S)
+
+    def unload(self, name: str) -> None:
+        """Unload every version of a model.
+
+        Raises:
+            ServingError: with Triton's reason.
+        """
+        request = pb.RepositoryModelUnloadRequest(model_name=name)
+        self._call(self._rpc.RepositoryModelUnload, request, _CONTROL_TIMEOUT_S)
+
+    def repository_index(self) -> list[tuple[str, str, str]]:
+        """Name, version and state of every model version that Triton knows.
+
+        Raises:
+            ServingError: if Triton does not answer.
+        """
+        reply = self._call(
+            self._rpc.RepositoryIndex, pb.RepositoryIndexRequest(), _CONTROL_TIMEOUT_S
+        )
+        return [(m.name, m.version, m.state) for m in reply.models]
+
+    def model_config(self, name: str) -> Any:
+        """The `ModelConfig` message of a loaded model.
+
+        Raises:
+            ServingError: if it is not loaded, or Triton does not answer.
+        """
+        request = pb.ModelConfigRequest(name=name)
+        return self._call(self._rpc.ModelConfig, request, _CONTROL_TIMEOUT_S).config
+
+    def _call(self, method: Any, request: Message, timeout_s: float) -> Any:
+        try:
+            return method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise error_from_rpc(error) from error
+
+    def _responses(self, message: Any, limits: Deadlines, began: float) -> Iterator[Any]:
+        """A reader thread lets this one wait with a limit for each response."""
+        call = self._rpc.ModelStreamInfer(iter([message]))
+        arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        threading.Thread(target=_read, args=(call, arrived), daemon=True).start()
+        started = False
+        try:
+            while True:
+                wait_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=started)
+                response = arrived.get(timeout=wait_s)
+                if response is None:
+                    return
+                if isinstance(response, grpc.RpcError):
+                    raise error_from_rpc(response)
+                started = True
+                yield response
+        except queue.Empty:
+            what = "next" if started else "first"
+            raise DeadlineError(f"the {what} token did not come in time") from None
+        finally:
+            call.cancel()
+
+
+def _read(call: Any, arrived: queue.SimpleQueue[Any]) -> None:
+    try:
+        for response in call:
+            arrived.put(response)
+    except grpc.RpcError as error:
+        arrived.put(error)
+    else:
+        arrived.put(None)

@@ -1,0 +1,252 @@
+"""The contract on the wire: requests → `ModelInferRequest`, responses → chunks.
+
+Messages are KServe v2's as Triton extends them (triton-inference-server/common,
+`protobuf/grpc_service.proto`). They are built by hand rather than through `InferInput` objects:
+a response then costs one parse and two `frombuffer` calls.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from tritonclient.grpc import service_pb2 as pb
+
+from enginehouse.contract import PRIORITY_PARAMETER
+from enginehouse.errors import (
+    CancelledError,
+    DeadlineError,
+    EngineUnavailableError,
+    ModelNotFoundError,
+    QueueFullError,
+    ServingError,
+    from_wire,
+)
+from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
+from enginehouse.names import TENSORRT_LLM, part
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to ask: a model, and a version of it or the one that Triton prefers."""
+
+    model: str
+    version: int | None = None
+
+    @property
+    def version_text(self) -> str:
+        """Triton's form: empty is no preference."""
+        return "" if self.version is None else str(self.version)
+
+
+def encode_request(target: Target, request: GenerationRequest) -> Any:
+    """A request to `<model>.tensorrt_llm`."""
+    message = _message(part(target.model, TENSORRT_LLM), target.version_text, request.request_id)
+    ids = np.asarray(request.input_ids, dtype="<i4")
+    _add(message, "input_ids", "INT32", [1, len(ids)], ids.tobytes())
+    _add_int(message, "input_lengths", len(ids))
+    _add_int(message, "request_output_len", request.max_tokens)
+    _add_int(message, "end_id", min(request.end_ids) if request.end_ids else -1)
+    _add_bool(message, "streaming", value=request.streaming)
+    _add_bool(message, "exclude_input_in_output", value=True)
+    _add_sampling(message, request.sampling, {"top_k": "runtime_top_k", "top_p": "runtime_top_p"})
+    if request.stop_sequences:
+        _add_words(message, request.stop_sequences)
+    if request.guide is not None:
+        _add_text(message, "guided_decoding_guide_type", request.guide.kind.value)
+        _add_text(message, "guided_decoding_guide", request.guide.text)
+    outputs = ["output_ids", "sequence_length"]
+    if request.return_log_probs:
+        _add_bool(message, "return_log_probs", value=True)
+        outputs.append("output_log_probs")
+    for name in outputs:
+        message.outputs.add(name=name)
+    if request.priority:
+        message.parameters[PRIORITY_PARAMETER].int64_param = request.priority
+    return message
+
+
+def encode_stop(target: Target, request_id: str) -> Any:
+    """The contract's way to end a request: `stop` with its id."""
+    message = _message(part(target.model, TENSORRT_LLM), target.version_text, request_id)
+    _add_int(message, "input_lengths", 1)
+    _add_int(message, "request_output_len", 1)
+    _add_bool(message, "stop", value=True)
+    message.outputs.add(name="output_ids")
+    return message
+
+
+def encode_text(
+    model: str, text: str, max_tokens: int, sampling: Sampling, *, stream: bool, request_id: str
+) -> Any:
+    """A request to the ensemble `<model>`."""
+    message = _message(model, "", request_id)
+    _add_text(message, "text_input", text)
+    _add_int(message, "max_tokens", max_tokens)
+    _add_bool(message, "stream", value=stream)
+    _add_bool(message, "exclude_input_in_output", value=True)
+    _add_sampling(message, sampling, {})
+    message.outputs.add(name="text_output")
+    return message
+
+
+def _message(model: str, version: str, request_id: str) -> Any:
+    message = pb.ModelInferRequest(model_name=model, model_version=version, id=request_id)
+    message.parameters["triton_enable_empty_final_response"].bool_param = True
+    return message
+
+
+def _add(message: Any, name: str, dtype: str, shape: Sequence[int], raw: bytes) -> None:
+    message.inputs.add(name=name, datatype=dtype, shape=shape)
+    message.raw_input_contents.append(raw)
+
+
+def _add_int(message: Any, name: str, value: int) -> None:
+    _add(message, name, "INT32", [1, 1], struct.pack("<i", value))
+
+
+def _add_float(message: Any, name: str, value: float) -> None:
+    _add(message, name, "FP32", [1, 1], struct.pack("<f", value))
+
+
+def _add_bool(message: Any, name: str, *, value: bool) -> None:
+    _add(message, name, "BOOL", [1, 1], b"\x01" if value else b"\x00")
+
+
+def _add_text(message: Any, name: str, value: str) -> None:
+    raw = value.encode()
+    _add(message, name, "BYTES", [1, 1], struct.pack("<I", len(raw)) + raw)
+
+
+def _add_words(message: Any, words: Sequence[Sequence[int]]) -> None:
+    flat = [i for word in words for i in word]
+    offsets = np.cumsum([len(word) for word in words]).tolist()
+    padded = [*offsets, *([-1] * (len(flat) - len(offsets)))]
+    raw = np.array([flat, padded], dtype="<i4").tobytes()
+    _add(message, "stop_words_list", "INT32", [1, 2, len(flat)], raw)
+
+
+def _add_sampling(message: Any, sampling: Sampling, names: dict[str, str]) -> None:
+    """Only what differs from the contract's defaults travels."""
+    if sampling.greedy:
+        _add_int(message, names.get("top_k", "top_k"), 1)
+    else:
+        _add_float(message, "temperature", sampling.temperature)
+        if sampling.top_k:
+            _add_int(message, names.get("top_k", "top_k"), sampling.top_k)
+        _add_float(message, names.get("top_p", "top_p"), sampling.top_p or 1.0)
+        if sampling.seed is not None:
+            _add(message, "seed", "UINT64", [1, 1], struct.pack("<Q", sampling.seed))
+    if sampling.repetition_penalty != 1.0:
+        _add_float(message, "repetition_penalty", sampling.repetition_penalty)
+    if sampling.presence_penalty:
+        _add_float(message, "presence_penalty", sampling.presence_penalty)
+    if sampling.frequency_penalty:
+        _add_float(message, "frequency_penalty", sampling.frequency_penalty)
+    if sampling.min_tokens:
+        _add_int(message, "min_tokens", sampling.min_tokens)
+
+
+class ChunkDecoder:
+    """Responses of one request → chunks, with the reason of the end.
+
+    The contract has no finish reason. An answer that ends in one of its end ids stopped; one
+    that has all the tokens it asked for was cut; any other end is a stop sequence's.
+    """
+
+    def __init__(self, request: GenerationRequest) -> None:
+        self._request = request
+        self._count = 0
+        self._last: int | None = None
+
+    def decode(self, response: Any) -> Chunk:
+        """One `ModelStreamInferResponse`.
+
+        Raises:
+            ServingError: if it carries an error.
+        """
+        if response.error_message:
+            raise error_from_text(response.error_message)
+        infer = response.infer_response
+        ids, log_probs = _tensors(infer)
+        self._count += len(ids)
+        self._last = ids[-1] if ids else self._last
+        final = infer.parameters["triton_final_response"].bool_param
+        return Chunk(ids, log_probs, self._reason() if final else None)
+
+    def _reason(self) -> FinishReason:
+        ended = self._last in self._request.end_ids
+        if self._count >= self._request.max_tokens and not ended:
+            return FinishReason.LENGTH
+        return FinishReason.STOP
+
+
+def _tensors(infer: Any) -> tuple[list[int], list[float]]:
+    ids: list[int] = []
+    log_probs: list[float] = []
+    for output, raw in zip(infer.outputs, infer.raw_output_contents, strict=False):
+        if output.name == "output_ids":
+            ids = np.frombuffer(raw, dtype="<i4").tolist()
+        elif output.name == "output_log_probs":
+            log_probs = np.frombuffer(raw, dtype="<f4").tolist()
+    return ids, log_probs
+
+
+def decode_text(response: Any) -> tuple[str, bool]:
+    """One response of the ensemble → its text, and whether it was the last.
+
+    Raises:
+        ServingError: if it carries an error.
+    """
+    if response.error_message:
+        raise error_from_text(response.error_message)
+    infer = response.infer_response
+    text = b"".join(raw[4:] for raw in infer.raw_output_contents)
+    return text.decode(errors="replace"), infer.parameters["triton_final_response"].bool_param
+
+
+#: Triton's own sentences → our errors, first match wins (2.51).
+_TRITON_TEXTS: tuple[tuple[str, type[ServingError]], ...] = (
+    ("unknown model", ModelNotFoundError),
+    ("is not found", ModelNotFoundError),
+    ("not at ready state", EngineUnavailableError),
+    ("is not ready", EngineUnavailableError),
+    ("Exceeds maximum queue size", QueueFullError),
+    ("stub process", EngineUnavailableError),
+    ("Stub process", EngineUnavailableError),
+)
+
+
+def error_from_text(text: str) -> ServingError:
+    """Triton's error text → our exception."""
+    ours = from_wire(text)
+    if ours is not None:
+        return ours
+    for part_of, kind in _TRITON_TEXTS:
+        if part_of in text:
+            return kind(text)
+    return ServingError(text)
+
+
+def error_from_rpc(error: grpc.RpcError) -> ServingError:
+    """A failed call → our exception."""
+    code = error.code()
+    details = error.details() or str(code)
+    ours = error_from_text(details)
+    if type(ours) is not ServingError:
+        return ours
+    match code:
+        case grpc.StatusCode.UNAVAILABLE:
+            return EngineUnavailableError(f"Triton does not answer: {details}")
+        case grpc.StatusCode.DEADLINE_EXCEEDED:
+            return DeadlineError(f"Triton took too long: {details}")
+        case grpc.StatusCode.CANCELLED:
+            return CancelledError("the request was cancelled")
+        case grpc.StatusCode.NOT_FOUND:
+            return ModelNotFoundError(details)
+        case _:
+            return ours

@@ -1,0 +1,311 @@
+"""The contract's tensors ↔ the vocabulary of `enginehouse.generation`.
+
+Every input is read or refused by name; none is ignored. Arrays carry the batch dimension that
+Triton adds, and a batch is one request: in-flight batching happens in the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enginehouse.contract import ensemble_input_for
+from enginehouse.errors import ContextOverflowError, InvalidRequestError
+from enginehouse.generation import (
+    Chunk,
+    GenerationRequest,
+    Guide,
+    GuideKind,
+    Report,
+    Sampling,
+    Timings,
+)
+
+Arrays = Mapping[str, NDArray[Any]]
+_INT32_MAX = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class StopRequest:
+    """The contract's `stop` input: end the requests with this id."""
+
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLimits:
+    """What a request is checked against.
+
+    Attributes:
+        end_id: ends an answer when the request names none.
+    """
+
+    context_length: int
+    end_ids: frozenset[int]
+    unsupported_inputs: frozenset[str]
+
+
+class _Reader:
+    """Reads values of one request, refusing wrong ones by name."""
+
+    def __init__(self, arrays: Arrays) -> None:
+        self._arrays = arrays
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        """The input without its batch dimension; None if it is absent or empty."""
+        value = self._arrays.get(name)
+        if value is None or value.size == 0:
+            return None
+        return value
+
+    def scalar(self, name: str) -> Any:
+        value = self.array(name)
+        if value is None:
+            return None
+        if value.size != 1:
+            raise InvalidRequestError(
+                f"{name} has shape {list(value.shape)}: one request at a time, so one value",
+                field=name,
+            )
+        return value.reshape(-1)[0].item() if value.dtype != object else value.reshape(-1)[0]
+
+    def flag(self, name: str) -> bool:
+        return bool(self.scalar(name))
+
+    def number(self, name: str, default: float, low: float, high: float) -> float:
+        value = self.scalar(name)
+        if value is None:
+            return default
+        if not low <= value <= high:  # NaN fails as well
+            raise InvalidRequestError(
+                f"{name} is {value:g}: it must be from {low:g} to {high:g}", field=name
+            )
+        return float(value)
+
+    def count(self, name: str, low: int, high: int = _INT32_MAX) -> int | None:
+        value = self.scalar(name)
+        if value is not None and not low <= value <= high:
+            raise InvalidRequestError(
+                f"{name} is {value}: it must be from {low} to {high}", field=name
+            )
+        return None if value is None else int(value)
+
+
+def decode_request(
+    arrays: Arrays, *, request_id: str, priority: int, limits: ModelLimits
+) -> GenerationRequest | StopRequest:
+    """Tensors of `.tensorrt_llm` → a request.
+
+    Raises:
+        InvalidRequestError: naming the input, its value, and what is allowed.
+        ContextOverflowError: with both numbers.
+    """
+    read = _Reader(arrays)
+    if read.flag("stop"):
+        if not request_id:
+            raise InvalidRequestError("stop needs the id of the request to end", field="stop")
+        return StopRequest(request_id)
+    _refuse_unsupported(read, arrays, limits.unsupported_inputs)
+    input_ids = _input_ids(read)
+    max_tokens = read.count("request_output_len", 1)
+    if max_tokens is None:
+        raise InvalidRequestError("request_output_len is missing", field="request_output_len")
+    if len(input_ids) + max_tokens > limits.context_length:
+        raise ContextOverflowError(
+            f"{len(input_ids)} prompt tokens and {max_tokens} to generate exceed the context of "
+            f"{limits.context_length} tokens",
+            field="request_output_len",
+        )
+    return GenerationRequest(
+        input_ids=input_ids,
+        max_tokens=max_tokens,
+        request_id=request_id,
+        sampling=_sampling(read),
+        end_ids=_end_ids(read, limits.end_ids),
+        stop_sequences=_word_list(read, "stop_words_list"),
+        guide=_guide(read),
+        return_log_probs=read.flag("return_log_probs"),
+        report=Report(
+            times=read.flag("return_perf_metrics"),
+            input_tokens=read.flag("return_num_input_tokens"),
+            output_tokens=read.flag("return_num_output_tokens"),
+        ),
+        streaming=read.flag("streaming"),
+        exclude_input_in_output=read.flag("exclude_input_in_output"),
+        priority=priority,
+    )
+
+
+def _refuse_unsupported(read: _Reader, arrays: Arrays, unsupported: frozenset[str]) -> None:
+    for name in arrays:
+        value = read.array(name)
+        if name not in unsupported or value is None:
+            continue
+        if name.startswith("return_") and not value.any():
+            continue
+        alias = ensemble_input_for(name)
+        also = f" ({alias!r} of the ensemble)" if alias and alias != name else ""
+        raise InvalidRequestError(
+            f"input {name!r}{also} is not supported by this runtime: leave it out", field=name
+        )
+    for name in ("beam_width", "num_return_sequences"):
+        if (read.count(name, 1) or 1) > 1:
+            raise InvalidRequestError(
+                f"{name} is {read.scalar(name)}: this runtime generates one sequence a request, "
+                "send 1 or leave it out",
+                field=name,
+            )
+
+
+def _input_ids(read: _Reader) -> list[int]:
+    value = read.array("input_ids")
+    if value is None:
+        raise InvalidRequestError("input_ids is empty: give at least one id", field="input_ids")
+    if value.ndim > 1 and value.shape[0] != 1:
+        raise InvalidRequestError(
+            f"input_ids has a batch of {value.shape[0]}: send one request at a time",
+            field="input_ids",
+        )
+    ids: list[int] = value.reshape(-1).tolist()
+    length = read.count("input_lengths", 1)
+    if length is not None and length > len(ids):
+        raise InvalidRequestError(
+            f"input_lengths is {length}, but input_ids holds {len(ids)}", field="input_lengths"
+        )
+    return ids if length is None else ids[:length]
+
+
+def _end_ids(read: _Reader, default: frozenset[int]) -> frozenset[int]:
+    """Absent: the model's own; -1: none, as in TensorRT-LLM."""
+    end_id = read.count("end_id", -1)
+    if end_id is None:
+        return default
+    if end_id == -1:
+        return frozenset()
+    return default if end_id in default else frozenset({end_id})
+
+
+def _sampling(read: _Reader) -> Sampling:
+    top_p = read.scalar("runtime_top_p")
+    return Sampling(
+        temperature=read.number("temperature", 1.0, 0.0, 100.0),
+        top_k=read.count("runtime_top_k", 0),
+        top_p=None if top_p is None else read.number("runtime_top_p", 1.0, 0.0, 1.0),
+        seed=read.scalar("seed"),
+        repetition_penalty=read.number("repetition_penalty", 1.0, 1e-3, 100.0),
+        presence_penalty=read.number("presence_penalty", 0.0, -2.0, 2.0),
+        frequency_penalty=read.number("frequency_penalty", 0.0, -2.0, 2.0),
+        min_tokens=read.count("min_tokens", 0) or 0,
+    )
+
+
+def _word_list(read: _Reader, name: str) -> tuple[tuple[int, ...], ...]:
+    """``[2, n]``: ids one after another, and the end offset of each word, padded with -1."""
+    value = read.array(name)
+    if value is None:
+        return ()
+    if value.shape[-2:-1] != (2,):
+        raise InvalidRequestError(
+            f"{name} has shape {list(value.shape)}: it must be [2, n], ids and end offsets",
+            field=name,
+        )
+    ids, offsets = value.reshape(2, -1).tolist()
+    words, start = [], 0
+    for end in offsets:
+        if end <= start:
+            break
+        words.append(tuple(ids[start:end]))
+        start = end
+    return tuple(words)
+
+
+def _guide(read: _Reader) -> Guide | None:
+    kind, text = (
+        read.scalar("guided_decoding_guide_type"),
+        read.scalar("guided_decoding_guide"),
+    )
+    if kind is None and text is None:
+        return None
+    if kind is None:
+        raise InvalidRequestError(
+            "guided_decoding_guide needs guided_decoding_guide_type",
+            field="guided_decoding_guide_type",
+        )
+    name = _text(kind)
+    if name not in list(GuideKind):
+        raise InvalidRequestError(
+            f"guided_decoding_guide_type is {name!r}: use one of {', '.join(GuideKind)}",
+            field="guided_decoding_guide_type",
+        )
+    if text is None and name != GuideKind.JSON:
+        raise InvalidRequestError(
+            f"guided_decoding_guide is missing for type {name!r}", field="guided_decoding_guide"
+        )
+    return Guide(GuideKind(name), "" if text is None else _text(text))
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+
+
+class ResponseEncoder:
+    """Chunks of one request → output arrays, in the contract's shapes with a batch of one."""
+
+    def __init__(self, request: GenerationRequest, wanted: Collection[str]) -> None:
+        """`wanted` are the output names that the caller asked for."""
+        self._request = request
+        self._wanted = wanted
+        self._report = request.report
+        self._generated = 0
+        self._cumulative = 0.0
+
+    def encode(self, chunk: Chunk, timings: Timings) -> dict[str, NDArray[Any]]:
+        """Arrays of one response.
+
+        A streaming response holds only new tokens; a whole one the prompt before them, unless
+        `exclude_input_in_output`.
+        """
+        ids = list(chunk.token_ids)
+        self._generated += len(ids)
+        request = self._request
+        if not request.streaming and not request.exclude_input_in_output:
+            ids = [*request.input_ids, *ids]
+        outputs: dict[str, NDArray[Any]] = {
+            "output_ids": np.array(ids, dtype=np.int32).reshape(1, 1, -1),
+            "sequence_length": np.array([[len(ids)]], dtype=np.int32),
+        }
+        if len(self._wanted) > len(outputs):
+            self._add_details(outputs, chunk, timings)
+        return {name: value for name, value in outputs.items() if name in self._wanted}
+
+    def _add_details(
+        self, outputs: dict[str, NDArray[Any]], chunk: Chunk, timings: Timings
+    ) -> None:
+        """Outputs that few callers ask for; scores are zero unless `return_log_probs`."""
+        log_probs = list(chunk.log_probs) if self._request.return_log_probs else []
+        self._cumulative += sum(log_probs)
+        outputs["cum_log_probs"] = np.array([[self._cumulative]], dtype=np.float32)
+        outputs["output_log_probs"] = np.array(log_probs, dtype=np.float32).reshape(1, 1, -1)
+        for name in ("batch_index", "sequence_index"):
+            outputs[name] = np.zeros((1, 1), dtype=np.int32)
+        if self._report.input_tokens:
+            outputs["num_input_tokens"] = _int32(len(self._request.input_ids))
+        if self._report.output_tokens:
+            outputs["num_output_tokens"] = _int32(self._generated)
+        if self._report.times:
+            outputs["arrival_time_ns"] = _int64(timings.arrival_ns)
+            outputs["first_scheduled_time_ns"] = _int64(timings.first_scheduled_ns)
+            outputs["first_token_time_ns"] = _int64(timings.first_token_ns)
+            outputs["last_token_time_ns"] = _int64(timings.last_token_ns)
+
+
+def _int32(value: int) -> NDArray[Any]:
+    return np.array([[value]], dtype=np.int32)
+
+
+def _int64(value: int) -> NDArray[Any]:
+    return np.array([[value]], dtype=np.int64)

@@ -1,0 +1,125 @@
+"""A request on its way through the loop."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.errors import ServingError
+from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Timings
+from enginehouse.text.detokenizer import CharacterBoundary
+
+#: Bytes of one character are at most this many tokens: hold back no longer for a boundary.
+_LONGEST_CHARACTER_TOKENS = 4
+
+
+class Sink(Protocol):
+    """Where a request's answer goes. Called from the loop's thread only."""
+
+    def send(self, job: Job, chunk: Chunk) -> None:
+        """Deliver tokens; a chunk with `finish` is the last call."""
+        ...
+
+    def fail(self, error: ServingError) -> None:
+        """Deliver the error instead of anything more; the last call."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the client has gone."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request, where its answer goes, and how far it is.
+
+    Attributes:
+        generated: every token so far; a job can be admitted again with them.
+        quarantined: it was in a step that failed, and is admitted alone.
+    """
+
+    request: GenerationRequest
+    sink: Sink
+    boundary: CharacterBoundary
+    slot: Slot | None = None
+    generated: list[int] = field(default_factory=list)
+    quarantined: bool = False
+    stop_requested: bool = False
+    timings: Timings = field(default_factory=lambda: Timings(arrival_ns=time.monotonic_ns()))
+    _pending: list[int] = field(default_factory=list)
+    _pending_log_probs: list[float] = field(default_factory=list)
+    _boundary_closed: bool = True
+    _finish: FinishReason | None = None
+    _responses: int = 0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the last token has been generated."""
+        return self._finish is not None
+
+    def take(self, drained: Drained) -> int:
+        """Add drained tokens, up to a stop sequence; return how many were added."""
+        ids = drained.token_ids
+        log_probs: Sequence[float] = drained.log_probs
+        if ids:
+            now = time.monotonic_ns()
+            self.timings.first_token_ns = self.timings.first_token_ns or now
+            self.timings.last_token_ns = now
+        cut = self._stop_position(ids)
+        if cut is not None:
+            ids, log_probs = ids[:cut], log_probs[:cut]
+            self._finish = FinishReason.STOP
+        elif drained.state is SlotState.FINISHED_STOP:
+            self._finish = FinishReason.STOP
+        elif drained.state is SlotState.FINISHED_LENGTH:
+            self._finish = FinishReason.LENGTH
+        self.generated.extend(ids)
+        self._pending.extend(ids)
+        self._pending_log_probs.extend(log_probs)
+        self._boundary_closed = self.boundary.push(ids)
+        return len(ids)
+
+    def flush(self, at_least_tokens: int) -> bool:
+        """Send what is pending if it is time; True if that was the last response.
+
+        A response goes out at once for the first token and at the end, otherwise when
+        `at_least_tokens` have gathered; it never ends inside a character.
+        """
+        if self._finish is None and not self._due(at_least_tokens):
+            return False
+        chunk = Chunk(self._pending, self._pending_log_probs, self._finish)
+        self._pending, self._pending_log_probs = [], []
+        self._responses += 1
+        self.sink.send(self, chunk)
+        return self._finish is not None
+
+    def end(self, reason: FinishReason) -> None:
+        """End now with what there is."""
+        self._finish = reason
+        self.flush(0)
+
+    def _due(self, at_least_tokens: int) -> bool:
+        count = len(self._pending)
+        if not count or not self.request.streaming:
+            return False
+        wanted = at_least_tokens if self._responses else 1
+        if count < wanted:
+            return False
+        return self._boundary_closed or count >= wanted + _LONGEST_CHARACTER_TOKENS
+
+    def _stop_position(self, ids: list[int]) -> int | None:
+        """How many of the new ids belong to the answer, if a stop sequence ends in them."""
+        if not self.request.stop_sequences:
+            return None
+        longest = max(len(s) for s in self.request.stop_sequences)
+        # A stop sequence may have begun in tokens that were taken earlier.
+        before = self.generated[len(self.generated) - min(longest - 1, len(self.generated)) :]
+        window = [*before, *ids]
+        for end in range(len(before) + 1, len(window) + 1):
+            for stop in self.request.stop_sequences:
+                if end >= len(stop) and tuple(window[end - len(stop) : end]) == stop:
+                    return end - len(before)
+        return None

@@ -1,0 +1,265 @@
+"""The in-flight batching loop: admit, step, deliver, forever.
+
+One thread drives the runtime. Between two steps it admits waiting requests, drops cancelled ones
+and sends what the last step produced. A step that fails is repaired by `recovery`: the request
+that broke it fails alone, the others go on from where they were.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from enginehouse.engine.admission import WaitingRoom
+from enginehouse.engine.coalescing import tokens_per_response
+from enginehouse.engine.job import Job, Sink
+from enginehouse.engine.runtime import Runtime, SlotState
+from enginehouse.engine.stats import LoopStats
+from enginehouse.engine.watchdog import Watchdog
+from enginehouse.errors import EngineUnavailableError, InvalidRequestError, ServingError
+from enginehouse.generation import FinishReason, GenerationRequest
+from enginehouse.manifest import EngineSettings
+from enginehouse.text.detokenizer import CharacterBoundary
+
+_log = logging.getLogger(__name__)
+_PUBLISH_EVERY_S = 0.25
+_CLOSED = "the engine is shutting down"
+_BROKEN = "the engine broke and is being repaired"
+
+
+class EngineLoop:
+    """Drives one runtime. `submit` and `cancel` may be called from any thread."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        settings: EngineSettings,
+        *,
+        token_bytes: list[bytes] | None = None,
+        publish: Callable[[LoopStats], None] = lambda stats: None,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            token_bytes: bytes of each id, so that no response ends inside a character.
+            publish: called with the loop's figures a few times a second while it works.
+        """
+        self.stats = LoopStats()
+        self._runtime = runtime
+        self._max_batch = settings.max_batch
+        self._waiting = WaitingRoom(settings.max_queue, settings.max_batch)
+        self._watchdog = Watchdog(settings.step_timeout_s)
+        self._token_bytes = token_bytes
+        self._publish = publish
+        self._published_at = 0.0
+        self._active: list[Job] = []
+        self._fresh: list[Job] = []
+        self._quarantine: deque[Job] = deque()
+        self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Fail what is left and end the thread."""
+        for job in self._waiting.close(_CLOSED):
+            job.sink.fail(EngineUnavailableError(_CLOSED))
+        if self._thread.is_alive():
+            self._thread.join()
+
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Queue a request.
+
+        Raises:
+            InvalidRequestError: if the runtime cannot do what it asks.
+            QueueFullError: if too many wait.
+            EngineUnavailableError: if the loop has ended.
+        """
+        self._runtime.check(request)
+        try:
+            self._waiting.put(Job(request, sink, CharacterBoundary(self._token_bytes)))
+        except ServingError:
+            self.stats.rejected += 1
+            raise
+
+    def cancel(self, request_id: str) -> int:
+        """End every request with this client's id; return how many there were."""
+        found = [
+            job
+            for job in (*self._waiting.snapshot(), *tuple(self._active), *tuple(self._quarantine))
+            if request_id and job.request.request_id == request_id
+        ]
+        for job in found:
+            job.stop_requested = True
+        self._waiting.wake()
+        return len(found)
+
+    def _run(self) -> None:
+        while True:
+            if not self._active and not self._quarantine:
+                self._idle()
+                if not self._waiting.wait():
+                    break
+            if self._waiting.closed:
+                break
+            self._turn()
+        for job in (*self._active, *self._quarantine):
+            self._fail(job, EngineUnavailableError(_CLOSED))
+        self._active.clear()
+        self._quarantine.clear()
+
+    def _idle(self) -> None:
+        """An empty step lets the runtime release what the last request held."""
+        self._watchdog.rest()
+        self._waiting.free_slots(self._max_batch)
+        self._runtime.step()
+        self._refresh(force=True)
+
+    def _turn(self) -> None:
+        """One round: drop, admit, step, deliver."""
+        self._drop_cancelled()
+        self._admit()
+        if not self._active:
+            return
+        self._watchdog.feed()
+        began = time.perf_counter()
+        try:
+            self._runtime.step()
+        except RuntimeError as error:
+            self._recover(error)
+            return
+        took = time.perf_counter() - began
+        self.stats.steps += 1
+        self.stats.step_seconds += took
+        self.stats.step_seconds_max = max(self.stats.step_seconds_max, took)
+        self._fresh.clear()
+        self._deliver()
+        self._refresh()
+
+    def _drop_cancelled(self) -> None:
+        gone = [j for j in self._waiting.snapshot() if j.stop_requested or j.sink.cancelled()]
+        self._waiting.remove(gone)
+        for job in gone:
+            self._cancelled(job)
+        kept = []
+        for job in self._active:
+            if job.stop_requested or job.sink.cancelled():
+                self._release(job)
+                self._cancelled(job)
+            else:
+                kept.append(job)
+        self._active = kept
+
+    def _admit(self) -> None:
+        """Fill the batch; a quarantined job enters alone, so that a failure names it."""
+        if self._quarantine:
+            jobs = [self._quarantine.popleft()]
+        else:
+            jobs = self._waiting.take(self._max_batch - len(self._active))
+        now = time.monotonic_ns()
+        for job in jobs:
+            if not job.generated:
+                job.timings.first_scheduled_ns = now
+                self.stats.prompt_tokens += len(job.request.input_ids)
+            self._enter(job)
+
+    def _enter(self, job: Job) -> None:
+        try:
+            job.slot = self._runtime.admit(job.request, job.generated)
+        except RuntimeError as error:
+            self._fail(job, InvalidRequestError(f"the engine refused the request: {error}"))
+            return
+        self._active.append(job)
+        self._fresh.append(job)
+
+    def _deliver(self) -> None:
+        """Read every slot and send what is due."""
+        gather = tokens_per_response(len(self._active))
+        kept = []
+        for job in self._active:
+            if job.slot is None:
+                continue
+            drained = job.slot.drain()
+            if drained.state is SlotState.OUT_OF_MEMORY:
+                self._fail(job, EngineUnavailableError("the KV cache is full; try again later"))
+                continue
+            self.stats.generated_tokens += job.take(drained)
+            if job.finished and drained.state is SlotState.RUNNING:
+                self._release(job)
+            if job.flush(gather):
+                self.stats.completed += 1
+            else:
+                kept.append(job)
+        self._active = kept
+
+    def _recover(self, error: RuntimeError) -> None:
+        """Empty the batch, keep every job, and let the suspects in again one by one.
+
+        A failed step leaves the runtime in the middle of scheduling, for every sequence in it;
+        cancelling all of them and stepping once clears it. Jobs that were admitted since the
+        last good step are the suspects; without one, all are. The sole suspect fails.
+        """
+        suspects = self._fresh or self._active
+        others = [job for job in self._active if job not in suspects]
+        reason = str(error).strip().splitlines()[-1] if str(error).strip() else repr(error)
+        _log.warning("step failed with %d suspects: %s", len(suspects), reason)
+        self.stats.recoveries += 1
+        for job in self._active:
+            self._release(job)
+        self._active, self._fresh = [], []
+        try:
+            self._runtime.step()
+        except RuntimeError:
+            self._break_down([*others, *suspects])
+            return
+        if len(suspects) == 1:
+            self._fail(suspects[0], _blame(suspects[0], reason))
+        else:
+            self._quarantine.extend(suspects)
+        for job in others:
+            self._enter(job)
+        self._fresh = []
+
+    def _break_down(self, jobs: list[Job]) -> None:
+        """The runtime does not come back: fail everyone and refuse the next."""
+        _log.error("the runtime does not recover; %d requests fail", len(jobs))
+        broken = EngineUnavailableError(_BROKEN)
+        for job in (*jobs, *self._waiting.close(_BROKEN), *self._quarantine):
+            self._fail(job, broken)
+        self._quarantine.clear()
+        self._refresh(force=True)
+
+    def _release(self, job: Job) -> None:
+        if job.slot is not None:
+            job.slot.cancel()
+            job.slot = None
+
+    def _cancelled(self, job: Job) -> None:
+        self.stats.cancelled += 1
+        job.end(FinishReason.CANCELLED)
+
+    def _fail(self, job: Job, error: ServingError) -> None:
+        self.stats.failed += 1
+        job.sink.fail(error)
+
+    def _refresh(self, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if force or now - self._published_at >= _PUBLISH_EVERY_S:
+            self._published_at = now
+            self.stats.in_flight = len(self._active) + len(self._quarantine)
+            self.stats.waiting = len(self._waiting)
+            self.stats.kv_cache_usage = self._runtime.kv_cache_usage()
+            self._publish(self.stats)
+            self.stats.step_seconds_max = 0.0
+
+
+def _blame(job: Job, reason: str) -> ServingError:
+    """A guide that cannot be compiled is the caller's; any other failed step is ours."""
+    message = f"the engine failed on this request: {reason}"
+    if job.request.guide is not None:
+        return InvalidRequestError(message, field="guided_decoding_guide")
+    return ServingError(message)

@@ -1,0 +1,206 @@
+"""The `openvino` runtime: OpenVINO GenAI's continuous batching pipeline."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+from openvino_genai import py_openvino_genai as genai
+
+from enginehouse.bundle import Bundle
+from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.errors import FingerprintError, InvalidRequestError
+from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
+from enginehouse.host import package_version
+from enginehouse.manifest import EngineManifest, EngineSettings
+
+_PERCENT = 100.0
+_ANY_JSON = '{"type": "object"}'
+
+
+def pipeline(engine_dir: Path, settings: EngineSettings) -> Any:
+    """The runtime's pipeline under these settings; the raw side of benchmarks uses it too."""
+    scheduler = genai.SchedulerConfig()
+    scheduler.max_num_seqs = settings.max_batch
+    scheduler.max_num_batched_tokens = settings.max_batched_tokens
+    scheduler.enable_prefix_caching = settings.prefix_caching
+    scheduler.cache_size = settings.kv_cache_gib
+    properties: dict[str, object] = {}
+    if settings.precision_hint != "auto":
+        properties["INFERENCE_PRECISION_HINT"] = settings.precision_hint
+    if settings.kv_cache_precision != "auto":
+        properties["KV_CACHE_PRECISION"] = settings.kv_cache_precision
+    if settings.threads:
+        properties["INFERENCE_NUM_THREADS"] = settings.threads
+    return genai.ContinuousBatchingPipeline(str(engine_dir), scheduler, "CPU", properties, {})
+
+
+def generation_config(request: GenerationRequest, generated: int = 0) -> Any:
+    """The library's configuration of one request, of which `generated` tokens are out already."""
+    config = genai.GenerationConfig()
+    config.max_new_tokens = request.max_tokens - generated
+    config.min_new_tokens = max(0, request.sampling.min_tokens - generated)
+    config.logprobs = int(request.return_log_probs)
+    if request.end_ids:
+        config.eos_token_id = min(request.end_ids)
+        config.stop_token_ids = set(request.end_ids)
+    else:
+        config.ignore_eos = True
+    _apply_sampling(config, request.sampling)
+    if request.guide is not None:
+        config.structured_output_config = _structured_output(request.guide)
+    return config
+
+
+def _apply_sampling(config: Any, sampling: Sampling) -> None:
+    config.do_sample = not sampling.greedy
+    config.repetition_penalty = sampling.repetition_penalty
+    config.presence_penalty = sampling.presence_penalty
+    config.frequency_penalty = sampling.frequency_penalty
+    if not sampling.greedy:
+        config.temperature = sampling.temperature
+        config.top_p = sampling.top_p or 1.0
+        if sampling.top_k:
+            config.top_k = sampling.top_k
+        config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
+
+
+def _structured_output(guide: Guide) -> Any:
+    config = genai.StructuredOutputConfig()
+    match guide.kind:
+        case GuideKind.JSON:
+            config.json_schema = _ANY_JSON
+        case GuideKind.JSON_SCHEMA:
+            config.json_schema = guide.text
+        case GuideKind.REGEX:
+            config.regex = guide.text
+        case GuideKind.EBNF_GRAMMAR:
+            config.grammar = guide.text
+    return config
+
+
+class OpenVinoRuntime:
+    """See `Runtime`."""
+
+    unsupported_inputs = frozenset(
+        {
+            "encoder_input_features",
+            "encoder_output_lengths",
+            "draft_input_ids",
+            "decoder_input_ids",
+            "decoder_input_lengths",
+            "draft_logits",
+            "draft_acceptance_threshold",
+            "bad_words_list",
+            "embedding_bias",
+            "runtime_top_p_min",
+            "runtime_top_p_decay",
+            "runtime_top_p_reset_ids",
+            "len_penalty",
+            "early_stopping",
+            "beam_search_diversity_rate",
+            "return_context_logits",
+            "return_generation_logits",
+            "prompt_embedding_table",
+            "prompt_table_extra_ids",
+            "prompt_vocab_size",
+            "cross_attention_mask",
+            "mrope_rotary_cos_sin",
+            "mrope_position_deltas",
+            "lora_task_id",
+            "lora_weights",
+            "lora_config",
+            "context_phase_params",
+            "skip_cross_attn_blocks",
+            "retention_token_range_starts",
+            "retention_token_range_ends",
+            "retention_token_range_priorities",
+            "retention_token_range_durations_ms",
+            "retention_decode_priority",
+            "retention_decode_duration_ms",
+            "lookahead_window_size",
+            "lookahead_ngram_size",
+            "lookahead_verification_set_size",
+        }
+    )
+
+    def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
+        """Load.
+
+        Raises:
+            FingerprintError: if the installed runtime is not the one of the manifest.
+        """
+        _check_fingerprint(bundle.manifest)
+        self._vocabulary_size = bundle.manifest.architecture.vocabulary_size
+        self._pipeline = pipeline(bundle.engine_dir, settings)
+        self._next_key = 0
+
+    def check(self, request: GenerationRequest) -> None:
+        """See `Runtime.check`; the library itself reads past the embedding for a wrong id."""
+        ids = np.asarray(request.input_ids)
+        if ids.min() < 0 or ids.max() >= self._vocabulary_size:
+            wrong = ids[(ids < 0) | (ids >= self._vocabulary_size)][0]
+            raise InvalidRequestError(
+                f"input_ids holds {wrong}; ids of this model are 0 to {self._vocabulary_size - 1}",
+                field="input_ids",
+            )
+        try:
+            generation_config(request).validate()
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise InvalidRequestError(f"the runtime refuses these parameters: {reason}") from error
+
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+        """See `Runtime.admit`."""
+        self._next_key += 1
+        ids = np.array([[*request.input_ids, *generated]], dtype=np.int64)
+        handle = self._pipeline.add_request(
+            self._next_key, openvino.Tensor(ids), generation_config(request, len(generated))
+        )
+        return _OpenVinoSlot(handle)
+
+    def step(self) -> None:
+        """See `Runtime.step`; with an empty batch it only refreshes the metrics."""
+        self._pipeline.step()
+
+    def kv_cache_usage(self) -> float:
+        """See `Runtime.kv_cache_usage`."""
+        return float(self._pipeline.get_metrics().cache_usage) / _PERCENT
+
+
+class _OpenVinoSlot:
+    def __init__(self, handle: Any) -> None:
+        self._handle = handle
+
+    def drain(self) -> Drained:
+        ids: list[int] = []
+        log_probs: list[float] = []
+        state = SlotState.RUNNING
+        handle = self._handle
+        while handle.can_read():
+            for output in handle.read().values():
+                ids.extend(output.generated_ids)
+                log_probs.extend(output.generated_log_probs)
+                if output.finish_reason == genai.GenerationFinishReason.STOP:
+                    state = SlotState.FINISHED_STOP
+                elif output.finish_reason == genai.GenerationFinishReason.LENGTH:
+                    state = SlotState.FINISHED_LENGTH
+        if not ids and handle.get_status() == genai.GenerationStatus.IGNORED:
+            state = SlotState.OUT_OF_MEMORY
+        return Drained(ids, log_probs, state)
+
+    def cancel(self) -> None:
+        self._handle.cancel()
+
+
+def _check_fingerprint(manifest: EngineManifest) -> None:
+    installed = package_version("openvino-genai")
+    if installed.split(".")[:2] != manifest.runtime_version.split(".")[:2]:
+        raise FingerprintError(
+            f"the bundle was built with openvino-genai {manifest.runtime_version}, this host has "
+            f"{installed}: build it again here, or install the version it was built with"
+        )

@@ -1,0 +1,103 @@
+"""What the loop needs from a runtime, and the runtimes by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import BundleError
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineSettings
+
+
+class SlotState(Enum):
+    """What became of a sequence."""
+
+    RUNNING = auto()
+    FINISHED_STOP = auto()
+    FINISHED_LENGTH = auto()
+    OUT_OF_MEMORY = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """Tokens that a slot produced since it was last asked; `log_probs` may be empty."""
+
+    token_ids: list[int]
+    log_probs: list[float]
+    state: SlotState
+
+
+class Slot(Protocol):
+    """One sequence in flight."""
+
+    def drain(self) -> Drained:
+        """Take what is there, without waiting."""
+        ...
+
+    def cancel(self) -> None:
+        """Give up the sequence; its KV cache blocks are free after the next step."""
+        ...
+
+
+class Runtime(Protocol):
+    """An engine with in-flight batching, driven from one thread."""
+
+    #: Inputs of the contract that this runtime refuses by name.
+    unsupported_inputs: frozenset[str]
+
+    def check(self, request: GenerationRequest) -> None:
+        """Refuse what this runtime cannot do or would choke on; called from any thread.
+
+        Raises:
+            InvalidRequestError: naming the field.
+        """
+        ...
+
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+        """Take a request into the batch; `generated` continues one that was interrupted.
+
+        Raises:
+            RuntimeError: if the runtime refuses it.
+        """
+        ...
+
+    def step(self) -> None:
+        """Advance every sequence in the batch, by up to one scheduling step.
+
+        Raises:
+            RuntimeError: if the step failed; all slots must then be cancelled before the next.
+        """
+        ...
+
+    def kv_cache_usage(self) -> float:
+        """Share of the KV cache pool in use after the last step, 0 to 1."""
+        ...
+
+
+def _openvino(bundle: Bundle, settings: EngineSettings) -> Runtime:
+    from enginehouse.engine.openvino import OpenVinoRuntime
+
+    return OpenVinoRuntime(bundle, settings)
+
+
+_RUNTIMES: dict[str, Callable[[Bundle, EngineSettings], Runtime]] = {"openvino": _openvino}
+
+
+def load_runtime(bundle: Bundle, settings: EngineSettings) -> Runtime:
+    """Load a bundle's engine.
+
+    Raises:
+        BundleError: if the manifest names a runtime that is not here.
+        FingerprintError: if the bundle does not fit this host.
+    """
+    name = bundle.manifest.runtime
+    if name not in _RUNTIMES:
+        raise BundleError(
+            f"{bundle.path}: runtime {name!r} is not available here; available: "
+            f"{', '.join(_RUNTIMES)}"
+        )
+    return _RUNTIMES[name](bundle, settings)

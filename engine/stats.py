@@ -1,0 +1,30 @@
+"""Figures of a loop, as plain numbers; publishing them is somebody else's job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class LoopStats:
+    """Totals since the loop began, and the state after its last step.
+
+    Attributes:
+        kv_cache_usage: share of the pool in use, 0 to 1.
+        step_seconds_max: longest step since the figures were last published.
+    """
+
+    in_flight: int = 0
+    waiting: int = 0
+    kv_cache_usage: float = 0.0
+    steps: int = 0
+    step_seconds: float = 0.0
+    step_seconds_max: float = 0.0
+    prompt_tokens: int = 0
+    generated_tokens: int = 0
+    responses: int = 0
+    completed: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    rejected: int = 0
+    recoveries: int = 0

@@ -1,0 +1,108 @@
+"""Typed configurations → `config.pbtxt`, through Triton's own protobuf.
+
+Building the vendor's message and printing it as text leaves no holes to fill and nothing that
+Triton could not parse; `parse` reads a file back into the same message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2 as pb
+
+from enginehouse import contract
+from enginehouse.contract import TensorSpec
+from enginehouse.manifest import EngineSettings
+from enginehouse.model_repository.layout import SETTINGS_PARAMETER
+from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+
+
+def render(config: Any) -> str:
+    """Text of a `config.pbtxt`."""
+    return str(text_format.MessageToString(config))
+
+
+def parse(text: str) -> Any:
+    """The `ModelConfig` message of a `config.pbtxt`."""
+    return text_format.Parse(text, pb.ModelConfig())
+
+
+def engine_config(model: str, versions: Sequence[int], settings: EngineSettings) -> Any:
+    """`<model>.tensorrt_llm`: decoupled; one instance, since one engine batches for all."""
+    config = _python_model(part(model, TENSORRT_LLM), versions)
+    config.model_transaction_policy.decoupled = True
+    config.parameters[SETTINGS_PARAMETER].string_value = settings.model_dump_json()
+    _add_tensors(config, contract.ENGINE_INPUTS, contract.ENGINE_OUTPUTS)
+    return config
+
+
+def preprocessing_config(model: str, versions: Sequence[int]) -> Any:
+    """`<model>.preprocessing`."""
+    config = _python_model(part(model, PREPROCESSING), versions)
+    _add_tensors(config, contract.PREPROCESSING_INPUTS, contract.PREPROCESSING_OUTPUTS)
+    return config
+
+
+def postprocessing_config(model: str, versions: Sequence[int]) -> Any:
+    """`<model>.postprocessing`: one instance, never two, or a stream's pieces lose their order."""
+    config = _python_model(part(model, POSTPROCESSING), versions)
+    _add_tensors(config, contract.POSTPROCESSING_INPUTS, contract.POSTPROCESSING_OUTPUTS)
+    return config
+
+
+def ensemble_config(name: str, model: str, version: int) -> Any:
+    """An alias: the ensemble `name`, every step pinned to `version` of `model`'s parts."""
+    config = pb.ModelConfig(name=name, platform="ensemble", max_batch_size=1)
+    _add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
+    steps = {
+        suffix: config.ensemble_scheduling.step.add(
+            model_name=part(model, suffix), model_version=version
+        )
+        for suffix in (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
+    }
+    for outer, (suffix, inner) in contract.ENSEMBLE_INPUT_ROUTES.items():
+        steps[suffix].input_map[inner] = outer
+    for output, engine_input in contract.ENSEMBLE_PREPROCESSED.items():
+        steps[PREPROCESSING].output_map[output] = f"_{output}"
+        steps[TENSORRT_LLM].input_map[engine_input] = f"_{output}"
+    for output in contract.ENSEMBLE_PASSED_OUTPUTS:
+        steps[TENSORRT_LLM].output_map[output] = output
+    for output, target in (("output_ids", "TOKENS_BATCH"), ("sequence_length", "SEQUENCE_LENGTH")):
+        steps[TENSORRT_LLM].output_map[output] = f"_{target}"
+        steps[POSTPROCESSING].input_map[target] = f"_{target}"
+    steps[POSTPROCESSING].output_map["OUTPUT"] = "text_output"
+    return config
+
+
+def pinned_version(config: Any) -> int | None:
+    """The version that an ensemble is pinned to; None if `config` is no such ensemble."""
+    for step in config.ensemble_scheduling.step:
+        if step.model_name.endswith(f".{TENSORRT_LLM}"):
+            return int(step.model_version)
+    return None
+
+
+def _python_model(name: str, versions: Iterable[int]) -> Any:
+    config = pb.ModelConfig(name=name, backend="python", max_batch_size=1)
+    config.version_policy.specific.versions.extend(sorted(versions))
+    config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
+    return config
+
+
+def _add_tensors(config: Any, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+    for spec in inputs:
+        tensor = config.input.add(
+            name=spec.name,
+            data_type=pb.DataType.Value(f"TYPE_{spec.dtype}"),
+            dims=spec.dims,
+            optional=spec.optional,
+            allow_ragged_batch=spec.ragged,
+        )
+        if spec.scalar:
+            tensor.reshape.SetInParent()
+    for spec in outputs:
+        config.output.add(
+            name=spec.name, data_type=pb.DataType.Value(f"TYPE_{spec.dtype}"), dims=spec.dims
+        )

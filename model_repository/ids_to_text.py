@@ -1,0 +1,26 @@
+"""What `<model>.postprocessing` does: ids → text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enginehouse.text import Tokenizer
+
+
+def postprocess(arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer) -> NDArray[Any]:
+    """``TOKENS_BATCH`` [1, beams, n] and ``SEQUENCE_LENGTH`` [1, beams] → ``OUTPUT`` [1, beams].
+
+    Stateless: the engine never ends a response inside a character, so the texts of a stream's
+    responses join to the text of the whole.
+    """
+    beams = arrays["TOKENS_BATCH"]
+    ids = beams.reshape(-1, beams.shape[-1]) if beams.size else np.zeros((1, 0), np.int32)
+    lengths = arrays["SEQUENCE_LENGTH"].reshape(-1)
+    texts = [
+        tokenizer.decode(row[:length].tolist()) for row, length in zip(ids, lengths, strict=True)
+    ]
+    return np.array([[text.encode() for text in texts]], dtype=object)
