@@ -1,1 +1,1 @@
-"""api"""
+"""The OpenAI-compatible adapter in front of Triton."""

@@ -60,7 +60,7 @@ class ApiSettings:
     max_body_bytes: int = 1_048_576
     request_timeout_s: float = 600.0
     first_token_timeout_s: float = 120.0
-    between_tokens_timeout_s: float = 30.0
+    between_tokens_timeout_s: float = 10.0
     ready_cache_s: float = 2.0
 
 

@@ -14,8 +14,6 @@ from tritonclient.grpc import model_config_pb2 as pb
 
 from enginehouse import contract
 from enginehouse.contract import TensorSpec
-from enginehouse.manifest import EngineSettings
-from enginehouse.model_repository.layout import SETTINGS_PARAMETER
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 
 
@@ -29,11 +27,10 @@ def parse(text: str) -> Any:
     return text_format.Parse(text, pb.ModelConfig())
 
 
-def engine_config(model: str, versions: Sequence[int], settings: EngineSettings) -> Any:
+def engine_config(model: str, versions: Sequence[int]) -> Any:
     """`<model>.tensorrt_llm`: decoupled; one instance, since one engine batches for all."""
     config = _python_model(part(model, TENSORRT_LLM), versions)
     config.model_transaction_policy.decoupled = True
-    config.parameters[SETTINGS_PARAMETER].string_value = settings.model_dump_json()
     _add_tensors(config, contract.ENGINE_INPUTS, contract.ENGINE_OUTPUTS)
     return config
 

@@ -1,15 +1,14 @@
-"""Where things lie inside a rendered model, and how settings travel in its configuration."""
+"""What lies inside a version's directory of a rendered model."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
+from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings
 
 _BUNDLE_LINK = "bundle"
-SETTINGS_PARAMETER = "enginehouse_engine_settings"
+SETTINGS_FILE = "engine_settings.json"
 
 
 def bundle_dir(version_dir: Path) -> Path:
@@ -17,15 +16,14 @@ def bundle_dir(version_dir: Path) -> Path:
     return (version_dir / _BUNDLE_LINK).resolve()
 
 
-def link_bundle(version_dir: Path, bundle: Path) -> None:
+def link_bundle(version_dir: Path, bundle: Bundle) -> None:
     """Make `version_dir` point at a bundle."""
     version_dir.mkdir(parents=True, exist_ok=True)
     link = version_dir / _BUNDLE_LINK
     link.unlink(missing_ok=True)
-    link.symlink_to(bundle, target_is_directory=True)
+    link.symlink_to(bundle.path, target_is_directory=True)
 
 
-def engine_settings(config: dict[str, Any]) -> EngineSettings:
-    """Engine settings from a model configuration in JSON form, as Triton hands it to a stub."""
-    value = config["parameters"][SETTINGS_PARAMETER]["string_value"]
-    return EngineSettings.model_validate(json.loads(value))
+def engine_settings(version_dir: Path) -> EngineSettings:
+    """Settings of one version; each version has its own, so that they can differ side by side."""
+    return EngineSettings.model_validate_json((version_dir / SETTINGS_FILE).read_bytes())

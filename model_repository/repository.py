@@ -12,9 +12,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings
 from enginehouse.model_repository import config as configs
-from enginehouse.model_repository.layout import link_bundle
+from enginehouse.model_repository.layout import SETTINGS_FILE, link_bundle
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 
 _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
@@ -27,22 +28,26 @@ class ModelRepository:
         self.root = root
         root.mkdir(parents=True, exist_ok=True)
 
-    def add_version(self, model: str, version: int, bundle: Path) -> None:
+    def add_version(
+        self, model: str, version: int, bundle: Bundle, settings: EngineSettings
+    ) -> None:
         """Put a version's directories in place; nothing loads it yet."""
         for suffix in _PARTS:
             version_dir = self.root / part(model, suffix) / str(version)
             link_bundle(version_dir, bundle)
+            if suffix == TENSORRT_LLM:
+                _replace(version_dir / SETTINGS_FILE, settings.model_dump_json())
             source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
             model_file = version_dir / "model.py"
             _replace(model_file, source.read_text("utf-8"))
             # Compiled by the stub, it would change the directory, and Triton would load again.
             py_compile.compile(str(model_file), doraise=True)
 
-    def set_versions(self, model: str, versions: Sequence[int], settings: EngineSettings) -> None:
+    def set_versions(self, model: str, versions: Sequence[int]) -> None:
         """Write which versions of the parts are to be loaded."""
         for suffix, config in (
             (PREPROCESSING, configs.preprocessing_config(model, versions)),
-            (TENSORRT_LLM, configs.engine_config(model, versions, settings)),
+            (TENSORRT_LLM, configs.engine_config(model, versions)),
             (POSTPROCESSING, configs.postprocessing_config(model, versions)),
         ):
             self._write_config(part(model, suffix), config)

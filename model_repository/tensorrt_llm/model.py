@@ -15,7 +15,6 @@ from enginehouse.engine.service import EngineService
 from enginehouse.engine.triton_metrics import TritonMetrics
 from enginehouse.errors import QueueFullError, ServingError, to_wire
 from enginehouse.generation import Chunk, FinishReason
-from enginehouse.manifest import EngineSettings
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
@@ -59,11 +58,11 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version's bundle and start the loop."""
-        config = json.loads(args["model_config"])
-        settings: EngineSettings = engine_settings(config)
         metrics = TritonMetrics(pb_utils, args["model_name"], args["model_version"])
         version_dir = Path(args["model_repository"]) / args["model_version"]
-        self._service = EngineService(bundle_dir(version_dir), settings, metrics.publish)
+        self._service = EngineService(
+            bundle_dir(version_dir), engine_settings(version_dir), metrics.publish
+        )
 
     def execute(self, requests: list[Any]) -> None:
         """Hand requests to the loop; answers come through their senders."""

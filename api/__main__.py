@@ -1,0 +1,33 @@
+"""`python -m enginehouse.api`: the adapter as a process of its own."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import uvicorn
+
+from enginehouse.api.app import create_app
+from enginehouse.settings import load_settings
+
+_GRACE_S = 3
+
+
+def main() -> None:
+    """Serve until SIGTERM; open streams get a few seconds to end."""
+    settings = load_settings(os.environ, cwd=Path.cwd())
+    uvicorn.run(
+        create_app(settings),
+        host=settings.addresses.host,
+        port=settings.addresses.api_port,
+        log_level="warning",
+        access_log=False,
+        loop="uvloop",
+        http="httptools",
+        timeout_graceful_shutdown=_GRACE_S,
+        server_header=False,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""`POST /v1/chat/completions`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from enginehouse.api.answer import Shape, answer, new_id
+from enginehouse.api.generation import Generation, Piece, Prompt
+from enginehouse.api.schemas import ChatRequest
+from enginehouse.api.state import State
+from enginehouse.text import Tokenizer
+
+router = APIRouter()
+_LONG_TEXT = 4096
+
+
+@router.post("/v1/chat/completions", response_model=None)
+async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
+    """Answer a conversation."""
+    revision = await state.directory.revision(body.model)
+    messages = [message.for_template() for message in body.messages]
+    # Short prompts take less time here than a thread switch would.
+    if sum(len(m["content"]) for m in messages) > _LONG_TEXT:
+        ids = await asyncio.to_thread(revision.template.encode, messages)
+    else:
+        ids = revision.template.encode(messages)
+    prompt = Prompt(
+        ids=ids,
+        max_tokens=body.most_tokens,
+        sampling=body.sampling(revision.manifest.generation_defaults),
+        stop=body.stops,
+        log_probs=bool(body.logprobs),
+        ignore_eos=body.ignore_eos,
+    )
+    generation = Generation(state, revision, prompt, new_id("chatcmpl"))
+    shape = _shape(revision.tokenizer, log_probs=prompt.log_probs)
+    return await answer(
+        request,
+        generation,
+        shape,
+        "chat.completions",
+        stream=bool(body.stream),
+        include_usage=body.include_usage,
+    )
+
+
+def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
+    def scores(pieces: list[Piece]) -> dict[str, Any] | None:
+        return _log_probs(tokenizer, pieces) if log_probs else None
+
+    return Shape(
+        stream_object="chat.completion.chunk",
+        whole_object="chat.completion",
+        opening={
+            "index": 0,
+            "delta": {"role": "assistant", "content": "", "refusal": None},
+            "logprobs": None,
+            "finish_reason": None,
+        },
+        delta=lambda piece: {
+            "index": 0,
+            "delta": {"content": piece.text} if piece.text else {},
+            "logprobs": scores([piece]),
+            "finish_reason": piece.finish,
+        },
+        whole=lambda pieces: _whole(pieces, scores),
+    )
+
+
+def _whole(
+    pieces: list[Piece], scores: Callable[[list[Piece]], dict[str, Any] | None]
+) -> dict[str, Any]:
+    text = "".join(piece.text for piece in pieces)
+    return {
+        "index": 0,
+        "message": {"role": "assistant", "content": text, "refusal": None},
+        "logprobs": scores(pieces),
+        "finish_reason": pieces[-1].finish,
+    }
+
+
+def _log_probs(tokenizer: Tokenizer, pieces: list[Piece]) -> dict[str, Any]:
+    """The chosen tokens' log-probabilities; the engine gives no alternatives."""
+    content = []
+    for piece in pieces:
+        for token_id, log_prob in zip(piece.token_ids, piece.log_probs, strict=False):
+            text = tokenizer.token_text(token_id)
+            raw = tokenizer.token_bytes[token_id] if tokenizer.token_bytes else text.encode()
+            content.append(
+                {
+                    "token": text,
+                    "logprob": log_prob,
+                    "bytes": list(raw or text.encode()),
+                    "top_logprobs": [],
+                }
+            )
+    return {"content": content, "refusal": None}

@@ -1,0 +1,85 @@
+"""`POST /v1/completions`."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from enginehouse.api.answer import Shape, answer, new_id
+from enginehouse.api.directory import Revision
+from enginehouse.api.generation import Generation, Piece, Prompt
+from enginehouse.api.schemas import CompletionRequest
+from enginehouse.api.state import State
+from enginehouse.errors import InvalidRequestError
+from enginehouse.text import Tokenizer
+
+router = APIRouter()
+
+
+@router.post("/v1/completions", response_model=None)
+async def create_completion(body: CompletionRequest, request: Request, state: State) -> Response:
+    """Continue a text."""
+    revision = await state.directory.revision(body.model)
+    prompt = Prompt(
+        ids=_prompt_ids(body, revision),
+        max_tokens=body.max_tokens,
+        sampling=body.sampling(revision.manifest.generation_defaults),
+        stop=body.stops,
+        log_probs=body.logprobs is not None,
+        ignore_eos=body.ignore_eos,
+    )
+    generation = Generation(state, revision, prompt, new_id("cmpl"))
+    return await answer(
+        request,
+        generation,
+        _shape(revision.tokenizer, log_probs=prompt.log_probs),
+        "completions",
+        stream=bool(body.stream),
+        include_usage=body.include_usage,
+    )
+
+
+def _prompt_ids(body: CompletionRequest, revision: Revision) -> list[int]:
+    special = revision.manifest.special_tokens
+    if isinstance(body.prompt, str):
+        ids = revision.tokenizer.encode(body.prompt)
+        if special.add_bos and special.bos_id is not None:
+            ids = [special.bos_id, *ids]
+    else:
+        ids = [int(i) for i in body.prompt]
+    if not ids:
+        raise InvalidRequestError("the prompt is empty", field="prompt")
+    return ids
+
+
+def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
+    def choice(pieces: list[Piece]) -> dict[str, Any]:
+        return {
+            "index": 0,
+            "text": "".join(piece.text for piece in pieces),
+            "logprobs": _log_probs(tokenizer, pieces) if log_probs else None,
+            "finish_reason": pieces[-1].finish,
+        }
+
+    return Shape(
+        stream_object="text_completion",
+        whole_object="text_completion",
+        opening=None,
+        delta=lambda piece: choice([piece]),
+        whole=choice,
+    )
+
+
+def _log_probs(tokenizer: Tokenizer, pieces: list[Piece]) -> dict[str, Any]:
+    tokens = [tokenizer.token_text(i) for piece in pieces for i in piece.token_ids]
+    lengths = [0, *(len(token) for token in tokens)]
+    return {
+        "tokens": tokens,
+        "token_logprobs": [value for piece in pieces for value in piece.log_probs],
+        "top_logprobs": None,
+        "text_offset": list(itertools.accumulate(lengths))[: len(tokens)],
+    }

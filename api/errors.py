@@ -1,0 +1,122 @@
+"""Every error → status and OpenAI error body, in one table."""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from enginehouse import errors
+
+_log = logging.getLogger(__name__)
+_RETRY_AFTER_S = "1"
+
+#: Exception → (status, OpenAI's `type`); the first class that matches.
+_TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
+    (errors.InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
+    (errors.ModelNotFoundError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
+    (errors.QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
+    (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),
+    (errors.EngineUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
+    (errors.CancelledError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
+    (errors.EnginehouseError, HTTPStatus.INTERNAL_SERVER_ERROR, "server_error"),
+)
+
+#: The contract's input names → the names that callers of this API know.
+_PARAMS = {
+    "request_output_len": "max_tokens",
+    "input_ids": "messages",
+    "runtime_top_p": "top_p",
+    "runtime_top_k": "top_k",
+}
+
+
+def status_of(error: errors.EnginehouseError) -> tuple[HTTPStatus, str]:
+    """Status and OpenAI type of an error."""
+    return next((s, kind) for cls, s, kind in _TABLE if isinstance(error, cls))
+
+
+def error_body(error: errors.EnginehouseError) -> dict[str, Any]:
+    """OpenAI's error object."""
+    _, kind = status_of(error)
+    code = error.code if isinstance(error, errors.ServingError) else "internal_error"
+    field = error.field if isinstance(error, errors.ServingError) else None
+    return _body(str(error), kind, _PARAMS.get(field, field) if field else None, code)
+
+
+def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def error_response(error: errors.EnginehouseError) -> JSONResponse:
+    """The whole response."""
+    status, _ = status_of(error)
+    busy = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+    headers = {"Retry-After": _RETRY_AFTER_S} if busy else None
+    return JSONResponse(error_body(error), status_code=status, headers=headers)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Register the handlers; routes need no try."""
+    app.add_exception_handler(errors.EnginehouseError, _on_enginehouse_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+async def _on_enginehouse_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, errors.EnginehouseError)  # noqa: S101 - registered for that class
+    return error_response(error)
+
+
+async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
+    first = error.errors()[0]
+    # `body` comes first, and inner unions add the names of their members.
+    where = [str(item) for item in first["loc"] if item != "body" and not _is_type_name(item)]
+    param = ".".join(where) or None
+    code, message = _explain(first, param)
+    return JSONResponse(
+        _body(message, "invalid_request_error", param, code), status_code=HTTPStatus.BAD_REQUEST
+    )
+
+
+def _is_type_name(item: object) -> bool:
+    return isinstance(item, str) and ("[" in item or item in {"str", "int", "constrained-str"})
+
+
+def _explain(first: dict[str, Any], param: str | None) -> tuple[str, str]:
+    match first["type"]:
+        case "json_invalid":
+            return "invalid_json", f"the body is not valid JSON: {first['ctx']['error']}"
+        case "missing":
+            return "missing_required_parameter", f"missing required parameter: {param!r}"
+        case "extra_forbidden":
+            return "unknown_parameter", f"unknown parameter: {param!r}; remove it"
+        case _:
+            value = repr(first.get("input"))
+            shown = value if len(value) <= 80 else f"{value[:80]}…"  # noqa: PLR2004 - one line
+            return "invalid_value", f"{param}: {first['msg']} (got {shown})"
+
+
+async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class
+    code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else None
+    return JSONResponse(
+        _body(str(error.detail), "invalid_request_error", None, code),
+        status_code=error.status_code,
+        headers=error.headers,
+    )
+
+
+async def _on_unexpected(_: Request, error: Exception) -> JSONResponse:
+    _log.error("unexpected error", exc_info=error)
+    return JSONResponse(
+        _body("internal error; the adapter's log has the details", "server_error", None, None),
+        status_code=HTTPStatus.INTERNAL_SERVER_ERROR,
+    )

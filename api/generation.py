@@ -1,0 +1,173 @@
+"""One prompt → text: the call to the engine, detokenizing, stop strings, accounting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from enginehouse.api.directory import Revision
+from enginehouse.api.state import ApiState
+from enginehouse.errors import ContextOverflowError, EngineUnavailableError
+from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
+from enginehouse.text import IncrementalDetokenizer, StopStrings
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What both endpoints boil down to.
+
+    Attributes:
+        max_tokens: None means all that the context has left.
+    """
+
+    ids: Sequence[int]
+    max_tokens: int | None
+    sampling: Sampling
+    stop: Sequence[str] = ()
+    log_probs: bool = False
+    ignore_eos: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Text that became final, with the tokens that arrived for it."""
+
+    text: str
+    token_ids: Sequence[int] = ()
+    log_probs: Sequence[float] = ()
+    finish: FinishReason | None = None
+
+
+@dataclass(slots=True)
+class Usage:
+    """Tokens of one request; complete when its last piece is out."""
+
+    prompt_tokens: int
+    completion_tokens: int = 0
+
+    def as_json(self) -> dict[str, int]:
+        """OpenAI's `usage`."""
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "total_tokens": self.prompt_tokens + self.completion_tokens,
+        }
+
+
+@dataclass(slots=True)
+class Generation:
+    """One running answer."""
+
+    state: ApiState
+    revision: Revision
+    prompt: Prompt
+    request_id: str
+    usage: Usage = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.usage = Usage(len(self.prompt.ids))
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        request = self._request()
+        text = IncrementalDetokenizer(self.revision.tokenizer)
+        stops = StopStrings(self.prompt.stop)
+        clock = _Clock(self)
+        chunks = self.state.client.generate(self.revision.target, request)
+        with clock:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    clock.tick(len(chunk.token_ids))
+                    piece = self._piece(chunk, text, stops)
+                    if piece.text or piece.token_ids or piece.finish is not None:
+                        yield piece
+                    if piece.finish is not None:
+                        return
+        raise EngineUnavailableError("the engine's stream ended too early")
+
+    def _request(self) -> GenerationRequest:
+        manifest = self.revision.manifest
+        room = manifest.context_length - len(self.prompt.ids)
+        wanted = self.prompt.max_tokens
+        if room < 1 or (wanted is not None and wanted > room):
+            asked = f" and {wanted} to generate" if wanted is not None else ""
+            raise ContextOverflowError(
+                f"the model's context is {manifest.context_length} tokens; the prompt has "
+                f"{len(self.prompt.ids)}{asked}: shorten the prompt or lower max_tokens",
+                field="messages" if room < 1 else "max_tokens",
+            )
+        ends = () if self.prompt.ignore_eos else manifest.special_tokens.end_ids
+        return GenerationRequest(
+            input_ids=self.prompt.ids,
+            max_tokens=wanted or room,
+            request_id=self.request_id,
+            sampling=self.prompt.sampling,
+            end_ids=frozenset(ends),
+            return_log_probs=self.prompt.log_probs,
+        )
+
+    def _piece(self, chunk: Chunk, text: IncrementalDetokenizer, stops: StopStrings) -> Piece:
+        """Tokens after a stop string's last one are neither shown nor counted."""
+        if not self.prompt.stop:
+            self.usage.completion_tokens += len(chunk.token_ids)
+            shown = text.push(chunk.token_ids)
+            if chunk.finish is not None:
+                shown += text.finish()
+            return Piece(shown, chunk.token_ids, chunk.log_probs, chunk.finish)
+        parts: list[str] = []
+        for count, token_id in enumerate(chunk.token_ids, start=1):
+            self.usage.completion_tokens += 1
+            parts.append(stops.push(text.push([token_id])))
+            if stops.hit is not None:
+                ids, log_probs = chunk.token_ids[:count], chunk.log_probs[:count]
+                return Piece("".join(parts), ids, log_probs, FinishReason.STOP)
+        finish = chunk.finish
+        if finish is not None:
+            parts.append(stops.push(text.finish()))
+            parts.append(stops.finish())
+            finish = FinishReason.STOP if stops.hit is not None else finish
+        return Piece("".join(parts), chunk.token_ids, chunk.log_probs, finish)
+
+
+class _Clock:
+    """Latency and token metrics of one request."""
+
+    def __init__(self, generation: Generation) -> None:
+        target = generation.revision.target
+        labels = (target.model, str(target.version))
+        metrics = generation.state.metrics
+        self._usage = generation.usage
+        self._first = metrics.first_token.labels(*labels)
+        self._between = metrics.inter_token.labels(*labels)
+        self._duration = metrics.duration.labels(*labels)
+        self._in_flight = metrics.in_flight.labels(target.model)
+        self._prompt_tokens = metrics.prompt_tokens.labels(*labels)
+        self._completion_tokens = metrics.completion_tokens.labels(*labels)
+        self._began = time.perf_counter()
+        self._last = 0.0
+
+    def __enter__(self) -> None:
+        self._in_flight.inc()
+
+    def __exit__(self, *_: object) -> None:
+        self._in_flight.dec()
+        self._duration.observe(time.perf_counter() - self._began)
+        self._prompt_tokens.inc(self._usage.prompt_tokens)
+        self._completion_tokens.inc(self._usage.completion_tokens)
+
+    def tick(self, tokens: int) -> None:
+        """A response with this many tokens arrived."""
+        if not tokens:
+            return
+        now = time.perf_counter()
+        if self._last:
+            self._between.observe((now - self._last) / tokens)
+        else:
+            self._first.observe(now - self._began)
+        self._last = now

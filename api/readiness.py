@@ -1,0 +1,51 @@
+"""Whether the served models really answer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from enginehouse.api.directory import ModelDirectory, Revision
+from enginehouse.client import AsyncTritonClient, Deadlines
+from enginehouse.errors import ServingError
+from enginehouse.generation import GenerationRequest
+
+_PROBE = Deadlines(total_s=5.0, first_token_s=5.0, between_tokens_s=5.0)
+
+
+class Readiness:
+    """Probes with one real token; many callers at once share one probe."""
+
+    def __init__(
+        self, client: AsyncTritonClient, directory: ModelDirectory, keep_s: float
+    ) -> None:
+        """`keep_s` is how long a verdict is kept."""
+        self._client = client
+        self._directory = directory
+        self._keep_s = keep_s
+        self._lock = asyncio.Lock()
+        self._checked_at = float("-inf")
+        self._verdicts: dict[str, str] = {}
+
+    async def verdicts(self) -> dict[str, str]:
+        """Model → ``ready``, or why not."""
+        async with self._lock:
+            if time.monotonic() - self._checked_at > self._keep_s:
+                revisions = self._directory.models()
+                results = await asyncio.gather(*(self._probe(r) for r in revisions))
+                names = [r.target.model for r in revisions]
+                self._verdicts = dict(zip(names, results, strict=True))
+                self._checked_at = time.monotonic()
+            return self._verdicts
+
+    async def _probe(self, revision: Revision) -> str:
+        token = revision.manifest.special_tokens.pad_id
+        request = GenerationRequest(input_ids=[token], max_tokens=1)
+        try:
+            async for _ in self._client.generate(
+                revision.target, request, deadlines=_PROBE
+            ):
+                pass
+        except ServingError as error:
+            return f"{error.code}: {error}"
+        return "ready"

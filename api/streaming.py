@@ -1,0 +1,109 @@
+"""Answers that end when the client goes: server-sent events, and whole answers.
+
+A client's disconnect cancels the task that reads from the engine, which closes its gRPC call,
+which frees the request's slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Coroutine, Mapping
+from typing import Any, TypeVar
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from enginehouse.api.errors import error_body
+from enginehouse.errors import CancelledError, EnginehouseError
+
+_DONE = b"data: [DONE]\n\n"
+_T = TypeVar("_T")
+
+
+def event(payload: Mapping[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + orjson.dumps(payload) + b"\n\n"
+
+
+class EventStream(Response):
+    """Server-sent events; an error after the start is an event, and then `[DONE]` is not sent."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
+        super().__init__(
+            headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        )
+        del self.headers["content-length"]
+        self._events = events
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send events until they end or the client goes."""
+        sending = asyncio.create_task(self._send(send))
+        leaving = asyncio.create_task(_disconnected(receive))
+        try:
+            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            leaving.cancel()
+            if not sending.done():
+                sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await sending
+            await self._events.aclose()
+
+    async def _send(self, send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": 200, "headers": self.raw_headers},
+        )
+        try:
+            async for chunk in self._events:
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            last = _DONE
+        except EnginehouseError as error:
+            last = event(error_body(error))
+        await send({"type": "http.response.body", "body": last, "more_body": False})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def until_disconnect(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
+    """Run `work`, cancelled if the client goes before it is done.
+
+    Raises:
+        CancelledError: if the client has gone; nobody will read the response.
+    """
+    task = asyncio.create_task(work)
+    leaving = asyncio.create_task(_disconnected(request.receive))
+    try:
+        await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise CancelledError("the client has gone")
+    finally:
+        leaving.cancel()
+        if not task.done():
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+
+async def primed(source: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
+    """The same items, the first of them fetched already.
+
+    An error before the first item then has its own status, not an event in a 200 stream.
+    """
+    first = await anext(source)
+
+    async def rest() -> AsyncGenerator[_T, None]:
+        async with contextlib.aclosing(source):
+            yield first
+            async for item in source:
+                yield item
+
+    return rest()

@@ -1,0 +1,44 @@
+"""All commands in one application."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from enginehouse import __version__
+from enginehouse.cli import build, perf, release, serving
+
+app = typer.Typer(
+    name="enginehouse",
+    help="From a model checkpoint to a versioned, observable, safely released chat endpoint.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"enginehouse {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[  # noqa: ARG001 - eager option, handled by its callback
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("build")(build.build)
+app.command("register")(release.register)
+app.command("promote")(release.promote)
+app.command("versions")(release.versions)
+app.command("up")(serving.up)
+app.command("status")(serving.status)
+app.command("chat")(serving.chat)
+app.command("bench")(perf.bench)

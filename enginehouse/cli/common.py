@@ -1,0 +1,38 @@
+"""What commands share: settings, the console, and JSON output."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from enginehouse.settings import Settings, load_settings
+
+console = Console()
+#: Progress goes to stderr, so that `--json` on stdout stays clean.
+progress = Console(stderr=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def current_settings() -> Settings:
+    """Settings from this process's environment.
+
+    Raises:
+        SettingsError: naming the variable.
+    """
+    return load_settings(os.environ, cwd=Path.cwd())
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    progress.print(f"[dim]·[/] {text}", highlight=False, soft_wrap=True)
