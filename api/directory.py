@@ -22,6 +22,8 @@ from enginehouse.text import ChatTemplate, Tokenizer
 
 _log = logging.getLogger(__name__)
 _REFRESH_EVERY_S = 1.0
+# While nothing is served, somebody waits for the first model.
+_REFRESH_EMPTY_EVERY_S = 0.1
 _READY = "READY"
 
 
@@ -79,7 +81,7 @@ class ModelDirectory:
     async def _follow(self) -> None:
         while True:
             await self._look()
-            await asyncio.sleep(_REFRESH_EVERY_S)
+            await asyncio.sleep(_REFRESH_EVERY_S if self._serving else _REFRESH_EMPTY_EVERY_S)
 
     async def _look(self) -> None:
         """Bring the picture up to date; an unreachable Triton leaves it as it is."""
@@ -102,13 +104,15 @@ class ModelDirectory:
         names = {name for name in ready if "." not in name and part(name, TENSORRT_LLM) in ready}
         # An engine that is being repaired is down, not gone: its model stays on the list.
         known = {name for name in self._serving if any(n == name for n, _, _ in index)}
-        pinned = {name: v.target.version for name in known - names if (v := self._serving[name])}
-        result = {name: version for name, version in pinned.items() if version is not None}
+        result = {name: self._version(name) for name in known - names}
         for name in names:
             version = pinned_version(await self._client.model_config(name))
             if version is not None:
                 result[name] = version
         return result
+
+    def _version(self, name: str) -> int:
+        return self._serving[name].target.version or 0
 
     def _open(self, name: str, version: int) -> Revision:
         path = self._cache.path(name, version)

@@ -30,8 +30,9 @@ class Readiness:
     async def verdicts(self) -> dict[str, str]:
         """Model → ``ready``, or why not."""
         async with self._lock:
-            if time.monotonic() - self._checked_at > self._keep_s:
-                revisions = self._directory.models()
+            revisions = self._directory.models()
+            fresh = time.monotonic() - self._checked_at <= self._keep_s
+            if not fresh or {r.target.model for r in revisions} != self._verdicts.keys():
                 results = await asyncio.gather(*(self._probe(r) for r in revisions))
                 names = [r.target.model for r in revisions]
                 self._verdicts = dict(zip(names, results, strict=True))

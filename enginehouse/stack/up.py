@@ -83,11 +83,11 @@ class Stack:
                 self._tick()
 
     def _start(self) -> None:
-        # Triton starts while MLflow is imported, and the adapter while the engine loads.
+        # Both start while MLflow is imported, so that the engine then loads undisturbed.
         self._start_triton()
+        self._start_api()
         ensure_model(self._settings, self._registry, self._report)
         self._wait(self._control.live, "triton")
-        self._start_api()
         self._reconciler.load_all()
         if not self._reconciler.serving:
             raise StackError(
