@@ -1,1 +1,1 @@
-"""perf"""
+"""Measuring: workloads, load, reports."""

@@ -2,8 +2,86 @@
 
 from __future__ import annotations
 
-from enginehouse.cli.common import JsonOption
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+import httpx
+import typer
+from rich.markdown import Markdown
+
+from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.client import Target
+from enginehouse.client.chat import ChatClient
+from enginehouse.errors import StackError
+from enginehouse.perf.bench import run_bench
+from enginehouse.perf.bench_report import write_report
+from enginehouse.registry import BundleCache, Registry
+from enginehouse.settings import Settings
+from enginehouse.stack.overrides import override_settings
+from enginehouse.stack.process import ManagedProcess
+
+_START_TIMEOUT_S = 180.0
 
 
-def bench(as_json: JsonOption = False) -> None:
-    """Measure."""
+def bench(
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each side; medians count.")] = 5,
+    as_json: JsonOption = False,
+) -> None:
+    """Measure the raw pipeline against the whole path, side by side in one run.
+
+    Uses the running stack, or starts one for the time of the measurement.
+
+    Example: `enginehouse bench --rounds 3`
+    """
+    settings = current_settings()
+    with _stack(settings):
+        with ChatClient(settings.addresses.api_url) as client:
+            served = client.models()[0]
+        target = Target(served["id"], served["enginehouse"]["version"])
+        cache = BundleCache(settings.cache_dir, Registry(settings))
+        bundle = cache.fetch(target.model, served["enginehouse"]["version"])
+        engine = override_settings(bundle.manifest.engine_settings, os.environ)
+        data = run_bench(settings, target, bundle, engine, rounds=rounds, report=say)
+    path, text = write_report(data, settings.reports_dir)
+    if as_json:
+        print_json(data)
+    else:
+        console.print(Markdown(text))
+    say(f"report: {path}")
+
+
+@contextmanager
+def _stack(settings: Settings) -> Iterator[None]:
+    """The running stack, or one of our own."""
+    if _ready(settings):
+        yield
+        return
+    say("starting a stack for the measurement")
+    log = settings.logs_dir / "bench-stack.log"
+    env = {**os.environ, "ENGINEHOUSE_HOME": str(settings.home)}
+    child = ManagedProcess("stack", [sys.executable, "-m", "enginehouse", "up"], env, log)
+    try:
+        _wait_ready(settings, child)
+        yield
+    finally:
+        child.stop(12.0)
+
+
+def _wait_ready(settings: Settings, child: ManagedProcess) -> None:
+    until = time.monotonic() + _START_TIMEOUT_S
+    while not _ready(settings):
+        if not child.running() or time.monotonic() > until:
+            raise StackError(f"the stack did not start; the end of {child.log}:\n{child.log_tail()}")
+        time.sleep(0.2)
+
+
+def _ready(settings: Settings) -> bool:
+    try:
+        url = f"{settings.addresses.api_url}/health/ready"
+        return httpx.get(url, timeout=10.0, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

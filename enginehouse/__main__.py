@@ -1,0 +1,5 @@
+"""`python -m enginehouse`: the command line."""
+
+from enginehouse.cli import main
+
+main()

@@ -1,0 +1,68 @@
+"""A benchmark's data → JSON and Markdown on disk."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from enginehouse.host import host_fingerprint, package_version
+
+_PACKAGES = ("enginehouse", "openvino-genai", "nvidia-pytriton", "fastapi", "grpcio")
+_HEADER = (
+    "| streams | side | tokens/s | ratio | TTFT p50 / p95 ms | inter-token p50 / p95 ms "
+    "| CPU s engine | Triton | adapter | text |\n"
+    "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+)
+
+
+def write_report(data: dict[str, Any], reports_dir: Path) -> tuple[Path, str]:
+    """Write `bench.json` and `bench.md`; return the JSON's path and the Markdown."""
+    whole = {
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": host_fingerprint().model_dump(),
+        "versions": {package: package_version(package) for package in _PACKAGES},
+        **data,
+    }
+    text = markdown(whole)
+    reports_dir.mkdir(parents=True, exist_ok=True)
+    path = reports_dir / "bench.json"
+    path.write_text(json.dumps(whole, indent=2), encoding="utf-8")
+    (reports_dir / "bench.md").write_text(text, encoding="utf-8")
+    return path, text
+
+
+def markdown(data: dict[str, Any]) -> str:
+    """The report as a Markdown table with its circumstances."""
+    rows = [
+        _row(streams, side, data["sides"][side][streams], ratio)
+        for streams, ratio in data["ratios"]["path_over_raw"].items()
+        for side in ("raw", "path")
+    ]
+    host, ttft = data["host"], data["adapter_ttft"]
+    rss = ", ".join(f"{role} {size / 2**20:.0f}" for role, size in data["rss_bytes"].items())
+    return (
+        f"{host['cpu_model']}, {host['cpu_count']} cores; "
+        f"{', '.join(f'{k} {v}' for k, v in data['versions'].items())}; {data['measured_at']}\n\n"
+        + _HEADER
+        + "".join(rows)
+        + f"\nAdapter's share of TTFT at 1 stream: {ttft['added_ms']} ms "
+        f"({ttft['adapter_ms']['p50']} against {ttft['direct_ms']['p50']} ms, medians of "
+        f"{ttft['pairs']}).\nRSS in MiB: {rss}.\n"
+    )
+
+
+def _row(streams: str, side: str, figures: dict[str, Any], ratio: float) -> str:
+    cpu = figures["cpu_seconds"]
+    ttft, inter = figures["ttft_ms"], figures["inter_token_ms"]
+    cells = [
+        streams,
+        side,
+        f"{figures['tokens_per_s']}",
+        f"{ratio}" if side == "path" else "",
+        f"{ttft['p50']} / {ttft['p95']}",
+        f"{inter['p50']} / {inter['p95']}",
+        *(f"{cpu[role]}" if role in cpu else "" for role in ("engine", "triton", "adapter", "text")),
+    ]
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,101 @@
+"""A load generator for streamed chat answers that costs next to nothing while it measures.
+
+On few cores the generator competes with what it measures, so it only notes when bytes arrive
+and reads them afterwards. It is closed-loop: all requests start together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+from urllib.parse import urlsplit
+
+from enginehouse.errors import ServingError
+from enginehouse.perf.workload import Trace
+
+_END = b"0\r\n\r\n"
+_CONTENT = b'"delta":{"content"'
+
+
+class _Stream(asyncio.Protocol):
+    """One request; keeps what arrived and when."""
+
+    def __init__(self, request: bytes) -> None:
+        self._request = request
+        self.arrived: list[tuple[float, bytes]] = []
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.sent_at = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self.sent_at = time.perf_counter()
+        assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - TCP
+        transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self.arrived.append((time.perf_counter(), data))
+        if data.endswith(_END):
+            self._finish()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
+            self._transport.close()
+
+
+async def _burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
+    address = urlsplit(url)
+    loop = asyncio.get_running_loop()
+    requests = [_request(address.path, address.netloc, body) for body in bodies]
+    began = time.perf_counter()
+    connections = await asyncio.gather(
+        *(
+            loop.create_connection(lambda r=r: _Stream(r), address.hostname, address.port)
+            for r in requests
+        )
+    )
+    streams = [stream for _, stream in connections]
+    await asyncio.gather(*(stream.done for stream in streams))
+    return time.perf_counter() - began, [_trace(stream) for stream in streams]
+
+
+def burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
+    """Send all bodies at once to a streaming chat endpoint; seconds, and a trace each.
+
+    Bodies must ask for `stream` and `include_usage`.
+
+    Raises:
+        ServingError: if a request is refused or its stream is cut.
+    """
+    return asyncio.run(_burst(url, bodies))
+
+
+def _request(path: str, host: str, body: dict[str, Any]) -> bytes:
+    payload = json.dumps(body).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode() + payload
+
+
+def _trace(stream: _Stream) -> Trace:
+    whole = b"".join(data for _, data in stream.arrived)
+    if not whole.startswith(b"HTTP/1.1 200"):
+        raise ServingError(f"the endpoint answered {whole[:400]!r}")
+    if b"data: [DONE]" not in whole:
+        raise ServingError(f"a stream was cut: it ends in {whole[-300:]!r}")
+    arrivals = [
+        moment - stream.sent_at for moment, data in stream.arrived for _ in range(_events(data))
+    ]
+    usage = whole.rpartition(b'"completion_tokens":')[2]
+    return Trace(arrivals, int(usage.partition(b",")[0]))
+
+
+def _events(data: bytes) -> int:
+    return data.count(_CONTENT)
