@@ -92,7 +92,7 @@ async def answer(
     try:
         if stream:
             envelope = Envelope.new("", shape.stream_object, generation)
-            pieces = await until_disconnect(request, primed(_generator(generation)))
+            pieces = await until_disconnect(request, primed(generation.pieces()))
             events = _events(pieces, generation, envelope, shape, count, include_usage)
             return EventStream(events, headers)
         envelope = Envelope.new("", shape.whole_object, generation)
@@ -104,13 +104,6 @@ async def answer(
     choice = shape.whole(gathered)
     body = envelope.body(choices=[choice], usage=generation.usage.as_json())
     return JSONResponse(body, headers=headers)
-
-
-async def _generator(generation: Generation) -> AsyncGenerator[Piece, None]:
-    pieces = generation.pieces()
-    async with aclosing(pieces):  # type: ignore[type-var]
-        async for piece in pieces:
-            yield piece
 
 
 async def _gather(generation: Generation) -> list[Piece]:

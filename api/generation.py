@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -69,7 +69,7 @@ class Generation:
     def __post_init__(self) -> None:
         self.usage = Usage(len(self.prompt.ids))
 
-    async def pieces(self) -> AsyncIterator[Piece]:
+    async def pieces(self) -> AsyncGenerator[Piece, None]:
         """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
 
         Raises:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Self
 
@@ -59,7 +59,7 @@ class AsyncTritonClient:
 
     async def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
-    ) -> AsyncIterator[Chunk]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Ids in, chunks of ids out; the last chunk has `finish`.
 
         Closing the iterator cancels the request on the engine. An engine that is unavailable is
@@ -99,7 +99,7 @@ class AsyncTritonClient:
         sampling: Sampling | None = None,
         stream: bool = True,
         request_id: str = "",
-    ) -> AsyncIterator[str]:
+    ) -> AsyncGenerator[str, None]:
         """Text in, pieces of text out, through the ensemble `model`.
 
         Raises:
@@ -153,7 +153,7 @@ class AsyncTritonClient:
 
     async def _responses(
         self, message: Any, limits: Deadlines, began: float
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """One request on a stream of its own, so that closing it cancels just this request."""
         call = self._rpc.ModelStreamInfer()
         started = False

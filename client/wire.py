@@ -59,7 +59,8 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
     if request.guide is not None:
         _add_text(message, "guided_decoding_guide_type", request.guide.kind.value)
         _add_text(message, "guided_decoding_guide", request.guide.text)
-    outputs = ["output_ids", "sequence_length"]
+    # The ids' own shape says how many there are: `sequence_length` would only cost.
+    outputs = ["output_ids"]
     if request.return_log_probs:
         _add_bool(message, "return_log_probs", value=True)
         outputs.append("output_log_probs")

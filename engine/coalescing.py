@@ -9,8 +9,8 @@ streams every token goes out at once. Figures: docs/engine-settings.md.
 from __future__ import annotations
 
 #: (streams in flight at most, tokens in one response at least)
-_POLICY = ((4, 1), (12, 2), (24, 3))
-_BEYOND = 4
+_POLICY = ((4, 1), (8, 2), (16, 4), (32, 6))
+_BEYOND = 8
 
 
 def tokens_per_response(in_flight: int) -> int:

@@ -275,10 +275,10 @@ class ResponseEncoder:
         if not request.streaming and not request.exclude_input_in_output:
             ids = [*request.input_ids, *ids]
         outputs: dict[str, NDArray[Any]] = {
-            "output_ids": np.array(ids, dtype=np.int32).reshape(1, 1, -1),
-            "sequence_length": np.array([[len(ids)]], dtype=np.int32),
+            "output_ids": np.array(ids, dtype=np.int32).reshape(1, 1, -1)
         }
-        if len(self._wanted) > len(outputs):
+        if len(self._wanted) > 1:
+            outputs["sequence_length"] = _int32(len(ids))
             self._add_details(outputs, chunk, timings)
         return {name: value for name, value in outputs.items() if name in self._wanted}
 
