@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import uvicorn
-
 from enginehouse.api.app import create_app
+
 from enginehouse.settings import load_settings
 
 _GRACE_S = 3

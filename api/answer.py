@@ -9,12 +9,12 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
-
 from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Generation, Piece
 from enginehouse.api.streaming import EventStream, event, primed, until_disconnect
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
 from enginehouse.errors import EnginehouseError
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
-
-from enginehouse import __version__
 from enginehouse.api import chat, completions, health, models
 from enginehouse.api.body_limit import BodyLimit
 from enginehouse.api.directory import ModelDirectory
@@ -17,6 +14,9 @@ from enginehouse.api.readiness import Readiness
 from enginehouse.api.state import ApiState
 from enginehouse.client import AsyncTritonClient, Deadlines
 from enginehouse.registry import BundleCache, Registry
+from fastapi import FastAPI
+
+from enginehouse import __version__
 from enginehouse.settings import Settings
 
 

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
-
 from enginehouse.api.answer import Shape, answer, new_id
 from enginehouse.api.generation import Generation, Piece, Prompt
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.state import State
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
 from enginehouse.text import Tokenizer
 
 router = APIRouter()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from fastapi import APIRouter
-from starlette.requests import Request
-from starlette.responses import Response
-
 from enginehouse.api.answer import Shape, answer, new_id
 from enginehouse.api.directory import Revision
 from enginehouse.api.generation import Generation, Piece, Prompt
 from enginehouse.api.schemas import CompletionRequest
 from enginehouse.api.state import State
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
 from enginehouse.errors import InvalidRequestError
 from enginehouse.text import Tokenizer
 

@@ -11,13 +11,14 @@ import logging
 from dataclasses import dataclass
 from typing import Self
 
-from enginehouse.bundle import Bundle
 from enginehouse.client import AsyncTritonClient, Target
+from enginehouse.model_repository.config import pinned_version
+from enginehouse.registry import BundleCache
+
+from enginehouse.bundle import Bundle
 from enginehouse.errors import EnginehouseError, ModelNotFoundError, ServingError
 from enginehouse.manifest import EngineManifest
-from enginehouse.model_repository.config import pinned_version
 from enginehouse.names import TENSORRT_LLM, part
-from enginehouse.registry import BundleCache
 from enginehouse.text import ChatTemplate, Tokenizer
 
 _log = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from enginehouse.api.directory import Revision
 from enginehouse.api.state import ApiState
+
 from enginehouse.errors import ContextOverflowError, EngineUnavailableError
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
 from enginehouse.text import IncrementalDetokenizer, StopStrings

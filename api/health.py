@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from enginehouse.api.state import State
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
-
-from enginehouse.api.state import State
 
 router = APIRouter()
 

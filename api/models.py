@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
-
 from enginehouse.api.directory import Revision
 from enginehouse.api.state import State
+from fastapi import APIRouter
 
 router = APIRouter()
 

@@ -7,6 +7,7 @@ import time
 
 from enginehouse.api.directory import ModelDirectory, Revision
 from enginehouse.client import AsyncTritonClient, Deadlines
+
 from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest
 
@@ -16,9 +17,7 @@ _PROBE = Deadlines(total_s=5.0, first_token_s=5.0, between_tokens_s=5.0)
 class Readiness:
     """Probes with one real token; many callers at once share one probe."""
 
-    def __init__(
-        self, client: AsyncTritonClient, directory: ModelDirectory, keep_s: float
-    ) -> None:
+    def __init__(self, client: AsyncTritonClient, directory: ModelDirectory, keep_s: float) -> None:
         """`keep_s` is how long a verdict is kept."""
         self._client = client
         self._directory = directory
@@ -43,9 +42,7 @@ class Readiness:
         token = revision.manifest.special_tokens.pad_id
         request = GenerationRequest(input_ids=[token], max_tokens=1)
         try:
-            async for _ in self._client.generate(
-                revision.target, request, deadlines=_PROBE
-            ):
+            async for _ in self._client.generate(revision.target, request, deadlines=_PROBE):
                 pass
         except ServingError as error:
             return f"{error.code}: {error}"

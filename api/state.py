@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
-
 from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.readiness import Readiness
 from enginehouse.client import AsyncTritonClient
+from fastapi import Depends, Request
+
 from enginehouse.settings import ApiSettings
 
 

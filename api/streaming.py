@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import orjson
+from enginehouse.api.errors import error_body
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from enginehouse.api.errors import error_body
 from enginehouse.errors import CancelledError, EnginehouseError
 
 _DONE = b"data: [DONE]\n\n"
@@ -40,7 +40,7 @@ class EventStream(Response):
         del self.headers["content-length"]
         self._events = events
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end or the client goes."""
         sending = asyncio.create_task(self._send(send))
         leaving = asyncio.create_task(_disconnected(receive))

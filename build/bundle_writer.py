@@ -8,11 +8,12 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enginehouse import __version__
 from enginehouse.build.card import model_card
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
 from enginehouse.build.runtimes import builder_for
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
+
+from enginehouse import __version__
 from enginehouse.bundle import (
     CARD_FILE,
     CHAT_TEMPLATE_FILE,

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel, Digits, PreTokenizer, Sequence, Split
 
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.errors import CheckpointError
 
 _CONTROL = 3

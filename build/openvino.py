@@ -11,6 +11,7 @@ from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.build.hf_checkpoint import HfCheckpoint
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
+
 from enginehouse.errors import BuildError
 from enginehouse.host import package_version
 
@@ -35,9 +36,7 @@ class OpenVinoBuilder:
         return _from_gguf(plan, engine_dir, scratch, progress)
 
 
-def _from_gguf(
-    plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress
-) -> BuiltEngine:
+def _from_gguf(plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress) -> BuiltEngine:
     progress(f"reading {plan.checkpoint.name}")
     source = GgufCheckpoint(plan.checkpoint)
     template = _chat_template(plan, source.chat_template)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from enginehouse.build.plan import Builder
+
 from enginehouse.errors import BuildError
 
 

@@ -10,10 +10,6 @@ from typing import Any, Self
 
 import grpc
 import grpc.aio
-from google.protobuf.message import Message
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc as rpc
-
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import (
     ChunkDecoder,
@@ -23,7 +19,12 @@ from enginehouse.client.wire import (
     encode_stop,
     encode_text,
     error_from_rpc,
+    stream_cut,
 )
+from google.protobuf.message import Message
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as rpc
+
 from enginehouse.errors import DeadlineError, EngineUnavailableError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
 
@@ -55,7 +56,7 @@ class AsyncTritonClient:
 
     async def close(self) -> None:
         """Close the channel; open streams are cancelled."""
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
@@ -83,7 +84,7 @@ class AsyncTritonClient:
                         yield chunk
                         if chunk.finish is not None:
                             return
-                raise EngineUnavailableError("the stream ended without its last response")
+                raise stream_cut()
             except EngineUnavailableError:
                 pause = None if started else next(pauses, None)
                 if pause is None:
@@ -164,7 +165,7 @@ class AsyncTritonClient:
                 wait_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=started)
                 async with asyncio.timeout(wait_s):
                     response = await call.read()
-                if response is grpc.aio.EOF:
+                if not isinstance(response, pb.ModelStreamInferResponse):
                     break
                 started = True
                 yield response
@@ -188,4 +189,5 @@ async def _failure(call: Any) -> grpc.aio.AioRpcError:
         await call.initial_metadata(),
         await call.trailing_metadata(),
         details=await call.details(),
+        debug_error_string=None,
     )

@@ -9,10 +9,6 @@ from collections.abc import Iterator
 from typing import Any, Self
 
 import grpc
-from google.protobuf.message import Message
-from tritonclient.grpc import service_pb2 as pb
-from tritonclient.grpc import service_pb2_grpc as rpc
-
 from enginehouse.client.aio import CHANNEL_OPTIONS
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import (
@@ -23,7 +19,12 @@ from enginehouse.client.wire import (
     encode_stop,
     encode_text,
     error_from_rpc,
+    stream_cut,
 )
+from google.protobuf.message import Message
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as rpc
+
 from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
 
@@ -75,7 +76,7 @@ class TritonClient:
                     yield chunk
                     if chunk.finish is not None:
                         return
-                raise EngineUnavailableError("the stream ended without its last response")
+                raise stream_cut()
             except EngineUnavailableError:
                 pause = None if started else next(pauses, None)
                 if pause is None:

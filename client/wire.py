@@ -233,6 +233,11 @@ def error_from_text(text: str) -> ServingError:
     return ServingError(text)
 
 
+def stream_cut() -> EngineUnavailableError:
+    """A stream that ended without its last response."""
+    return EngineUnavailableError("the stream ended without its last response")
+
+
 def error_from_rpc(error: grpc.RpcError) -> ServingError:
     """A failed call → our exception."""
     code = error.code()

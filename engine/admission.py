@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable
 
 from enginehouse.engine.job import Job
+
 from enginehouse.errors import EngineUnavailableError, QueueFullError
 
 

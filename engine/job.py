@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from enginehouse.engine.runtime import Drained, Slot, SlotState
+
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Timings
 from enginehouse.text.detokenizer import CharacterBoundary
@@ -19,7 +20,7 @@ _LONGEST_CHARACTER_TOKENS = 4
 class Sink(Protocol):
     """Where a request's answer goes. Called from the loop's thread only."""
 
-    def send(self, job: Job, chunk: Chunk) -> None:
+    def send(self, job: Job, chunk: Chunk, /) -> None:
         """Deliver tokens; a chunk with `finish` is the last call."""
         ...
 

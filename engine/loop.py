@@ -19,6 +19,7 @@ from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.runtime import Runtime, SlotState
 from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.watchdog import Watchdog
+
 from enginehouse.errors import EngineUnavailableError, InvalidRequestError, ServingError
 from enginehouse.generation import FinishReason, GenerationRequest
 from enginehouse.manifest import EngineSettings
@@ -39,7 +40,7 @@ class EngineLoop:
         settings: EngineSettings,
         *,
         token_bytes: list[bytes] | None = None,
-        publish: Callable[[LoopStats], None] = lambda stats: None,
+        publish: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
         """Prepare; `start` begins.
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import openvino
+from enginehouse.engine.runtime import Drained, Slot, SlotState
 from openvino_genai import py_openvino_genai as genai
 
 from enginehouse.bundle import Bundle
-from enginehouse.engine.runtime import Drained, Slot, SlotState
 from enginehouse.errors import FingerprintError, InvalidRequestError
 from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
 from enginehouse.host import package_version

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from enginehouse.bundle import Bundle
 from enginehouse.engine.codec import ModelLimits
 from enginehouse.engine.job import Job
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.runtime import load_runtime
 from enginehouse.engine.stats import LoopStats
+
+from enginehouse.bundle import Bundle
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, GenerationRequest
 from enginehouse.manifest import EngineSettings
@@ -28,7 +30,7 @@ class EngineService:
         self,
         bundle_dir: Path,
         settings: EngineSettings,
-        publish: Callable[[LoopStats], None] = lambda stats: None,
+        publish: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
         """Load and warm up.
 
@@ -48,6 +50,8 @@ class EngineService:
             runtime, settings, token_bytes=tokenizer.token_bytes, publish=publish
         )
         self.loop.start()
+        # What is loaded stays: a full collection would only walk it, between two steps.
+        gc.freeze()
         self._warm_up(manifest.special_tokens.pad_id)
 
     def _warm_up(self, token: int) -> None:
@@ -73,7 +77,7 @@ class _Discard:
         self.finished = threading.Event()
         self.error: ServingError | None = None
 
-    def send(self, job: Job, chunk: Chunk) -> None:
+    def send(self, _job: Job, chunk: Chunk, /) -> None:
         if chunk.finish is not None:
             self.finished.set()
 

@@ -9,7 +9,10 @@ from enginehouse.engine.stats import LoopStats
 _GAUGES = {
     "enginehouse_engine_requests_in_flight": ("Requests in the batch", "in_flight"),
     "enginehouse_engine_requests_waiting": ("Requests waiting for a place", "waiting"),
-    "enginehouse_engine_kv_cache_usage_ratio": ("Share of KV cache blocks in use", "kv_cache_usage"),
+    "enginehouse_engine_kv_cache_usage_ratio": (
+        "Share of KV cache blocks in use",
+        "kv_cache_usage",
+    ),
     "enginehouse_engine_step_seconds_max": (
         "Longest scheduling step since the last publication",
         "step_seconds_max",

@@ -8,8 +8,9 @@ the requests of a dead stub, and the supervisor loads the engine again.
 from __future__ import annotations
 
 import faulthandler
-import sys
 import time
+
+_STDERR = 2
 
 
 class Watchdog:
@@ -29,7 +30,7 @@ class Watchdog:
             self._fed_at = now
             # The interval between feeds counts against the step: allow for it.
             faulthandler.dump_traceback_later(
-                self._timeout_s + self._FEED_EVERY_S, exit=True, file=sys.__stderr__
+                self._timeout_s + self._FEED_EVERY_S, exit=True, file=_STDERR
             )
 
     def rest(self) -> None:

@@ -12,7 +12,7 @@ from enginehouse.errors import BundleError
 from enginehouse.host import HostFingerprint
 
 MANIFEST_NAME = "engine.json"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class _Frozen(BaseModel):

@@ -12,10 +12,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from enginehouse.bundle import Bundle
-from enginehouse.manifest import EngineSettings
 from enginehouse.model_repository import config as configs
 from enginehouse.model_repository.layout import SETTINGS_FILE, link_bundle
+
+from enginehouse.bundle import Bundle
+from enginehouse.manifest import EngineSettings
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 
 _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)

@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from enginehouse.bundle import Bundle
 from enginehouse.client import Target, TritonClient
-from enginehouse.errors import StackError
-from enginehouse.generation import GenerationRequest
-from enginehouse.manifest import EngineSettings
 from enginehouse.perf.http_load import burst
 from enginehouse.perf.processes import StackProcesses
 from enginehouse.perf.workload import STREAMS, Trace, Workload
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import StackError
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineSettings
 from enginehouse.settings import Settings
 from enginehouse.text import ChatTemplate, Tokenizer
 
@@ -125,7 +126,9 @@ class PathSide:
     def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
         """One burst over HTTP."""
         before = self.processes.cpu_seconds()
-        seconds, traces = burst(self._url, [self._body(m, workload) for m in workload.conversations()])
+        seconds, traces = burst(
+            self._url, [self._body(m, workload) for m in workload.conversations()]
+        )
         after = self.processes.cpu_seconds()
         return seconds, traces, {role: after[role] - before[role] for role in after}
 

@@ -63,6 +63,9 @@ def _row(streams: str, side: str, figures: dict[str, Any], ratio: float) -> str:
         f"{ratio}" if side == "path" else "",
         f"{ttft['p50']} / {ttft['p95']}",
         f"{inter['p50']} / {inter['p95']}",
-        *(f"{cpu[role]}" if role in cpu else "" for role in ("engine", "triton", "adapter", "text")),
+        *(
+            f"{cpu[role]}" if role in cpu else ""
+            for role in ("engine", "triton", "adapter", "text")
+        ),
     ]
     return f"| {' | '.join(cells)} |\n"

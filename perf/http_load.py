@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
-from enginehouse.errors import ServingError
 from enginehouse.perf.workload import Trace
+
+from enginehouse.errors import ServingError
 
 _END = b"0\r\n\r\n"
 _CONTENT = b'"delta":{"content"'
@@ -39,7 +41,7 @@ class _Stream(asyncio.Protocol):
         if data.endswith(_END):
             self._finish()
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, _exc: Exception | None, /) -> None:
         self._finish()
 
     def _finish(self) -> None:
@@ -50,18 +52,19 @@ class _Stream(asyncio.Protocol):
 
 async def _burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
     address = urlsplit(url)
+    host, port = address.hostname or "127.0.0.1", address.port or 80
     loop = asyncio.get_running_loop()
-    requests = [_request(address.path, address.netloc, body) for body in bodies]
+    streams = [_Stream(_request(address.path, address.netloc, body)) for body in bodies]
     began = time.perf_counter()
-    connections = await asyncio.gather(
-        *(
-            loop.create_connection(lambda r=r: _Stream(r), address.hostname, address.port)
-            for r in requests
-        )
+    await asyncio.gather(
+        *(loop.create_connection(partial(_same, stream), host, port) for stream in streams)
     )
-    streams = [stream for _, stream in connections]
     await asyncio.gather(*(stream.done for stream in streams))
     return time.perf_counter() - began, [_trace(stream) for stream in streams]
+
+
+def _same(stream: _Stream) -> _Stream:
+    return stream
 
 
 def burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:

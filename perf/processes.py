@@ -52,6 +52,6 @@ def _cpu(pid: int) -> float:
 def _listener(port: int) -> int:
     for connection in psutil.net_connections("tcp"):
         listening = connection.status == psutil.CONN_LISTEN
-        if listening and connection.laddr.port == port and connection.pid:
+        if listening and connection.laddr and connection.laddr.port == port and connection.pid:
             return int(connection.pid)
     raise StackError(f"nothing listens on port {port}: is the stack up?")

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import openvino
+from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.perf.workload import Workload
 
 from enginehouse.bundle import Bundle
-from enginehouse.engine.openvino import generation_config, pipeline
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
-from enginehouse.perf.workload import Workload
 from enginehouse.text import ChatTemplate, Tokenizer
 
 

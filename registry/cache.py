@@ -6,12 +6,13 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from enginehouse.registry.records import TAG_MANIFEST, VersionRecord
+from enginehouse.registry.store import Registry
+
 from enginehouse.bundle import Bundle
 from enginehouse.digests import sha256_file
 from enginehouse.errors import BundleError
 from enginehouse.manifest import MANIFEST_NAME
-from enginehouse.registry.records import TAG_MANIFEST, VersionRecord
-from enginehouse.registry.store import Registry
 
 
 class BundleCache:

@@ -12,12 +12,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from enginehouse.client import TritonClient
-from enginehouse.errors import EnginehouseError, ServingError
-from enginehouse.manifest import EngineSettings
 from enginehouse.model_repository.config import pinned_version
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.store import Registry
+
+from enginehouse.errors import EnginehouseError, ServingError
+from enginehouse.manifest import EngineSettings
 
 #: Adapters look once a second which version serves; then the old one may go.
 _DRAIN_S = 5.0

@@ -10,13 +10,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from enginehouse.registry import records
+from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
+
 from enginehouse.bundle import Bundle
 from enginehouse.digests import sha256_file
 from enginehouse.errors import NotRegisteredError, RegistryError
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 from enginehouse.names import check_model_name
-from enginehouse.registry import records
-from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
 from enginehouse.settings import Settings
 
 _ARTIFACT_PATH = "bundle"

@@ -75,7 +75,9 @@ def _wait_ready(settings: Settings, child: ManagedProcess) -> None:
     until = time.monotonic() + _START_TIMEOUT_S
     while not _ready(settings):
         if not child.running() or time.monotonic() > until:
-            raise StackError(f"the stack did not start; the end of {child.log}:\n{child.log_tail()}")
+            raise StackError(
+                f"the stack did not start; the end of {child.log}:\n{child.log_tail()}"
+            )
         time.sleep(0.2)
 
 

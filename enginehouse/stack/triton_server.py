@@ -110,7 +110,7 @@ def _raise_stack_limit() -> None:
     """Deep JSON overflows Triton's stack at the usual 8 MiB; children inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     wanted = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(_STACK_BYTES, hard)
-    if soft not in {resource.RLIM_INFINITY} and soft < wanted:
+    if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
@@ -135,5 +135,3 @@ def _instance_of(argv: list[str]) -> str:
     model_file = next((a for a in argv[1:] if a.endswith("model.py")), "")
     path = Path(model_file)
     return f"{path.parent.parent.name}/{path.parent.name}" if model_file else " ".join(argv[1:2])
-
-

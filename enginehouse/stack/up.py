@@ -55,9 +55,7 @@ class Stack:
             report,
             lambda engine: override_settings(engine, self._environ),
         )
-        self._watch = EngineWatch(
-            self._reconciler, settings.addresses.triton_grpc_url, report
-        )
+        self._watch = EngineWatch(self._reconciler, settings.addresses.triton_grpc_url, report)
 
     def stop(self) -> None:
         """Ask `run` to return; safe in a signal handler."""
@@ -225,5 +223,3 @@ def _exclusive(settings: Settings) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-

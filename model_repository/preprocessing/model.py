@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from enginehouse.model_repository.layout import bundle_dir
+from enginehouse.model_repository.text_to_ids import preprocess
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ServingError, to_wire
-from enginehouse.model_repository.layout import bundle_dir
-from enginehouse.model_repository.text_to_ids import preprocess
 from enginehouse.text import Tokenizer
 
 

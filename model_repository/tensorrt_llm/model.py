@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-
-from enginehouse.contract import PRIORITY_PARAMETER
 from enginehouse.engine.codec import ResponseEncoder, StopRequest, decode_request
 from enginehouse.engine.job import Job
 from enginehouse.engine.service import EngineService
 from enginehouse.engine.triton_metrics import TritonMetrics
+from enginehouse.model_repository.layout import bundle_dir, engine_settings
+
+from enginehouse.contract import PRIORITY_PARAMETER
 from enginehouse.errors import QueueFullError, ServingError, to_wire
 from enginehouse.generation import Chunk, FinishReason
-from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -36,7 +36,7 @@ class _TritonSink:
         self._sender = sender
         self._encoder = encoder
 
-    def send(self, job: Job, chunk: Chunk) -> None:
+    def send(self, job: Job, chunk: Chunk, /) -> None:
         if chunk.finish is FinishReason.CANCELLED and not chunk.token_ids:
             self._sender.send(flags=_FINAL)
             return
