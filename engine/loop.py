@@ -100,14 +100,13 @@ class EngineLoop:
         return len(found)
 
     def _run(self) -> None:
-        while True:
-            if not self._active and not self._quarantine:
+        while not self._waiting.closed:
+            if self._active or self._quarantine:
+                self._turn()
+            else:
                 self._idle()
-                if not self._waiting.wait():
-                    break
-            if self._waiting.closed:
-                break
-            self._turn()
+                if self._waiting.wait():
+                    self._turn()
         for job in (*self._active, *self._quarantine):
             self._fail(job, EngineUnavailableError(_CLOSED))
         self._active.clear()

@@ -1,0 +1,142 @@
+"""What tests share: the default bundle, built once, and a real stack, started once."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.bundle import Bundle
+from enginehouse.settings import Settings, load_settings
+from enginehouse.stack.process import ManagedProcess
+
+CLI = [sys.executable, "-m", "enginehouse"]
+START_TIMEOUT_S = 120.0
+_VARIABLES = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS")
+
+
+def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:
+    """Poll a condition; the timeout only turns a hang into a failure."""
+    until = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until, f"{what}: not after {timeout_s} s"
+        time.sleep(0.02)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that were free a moment ago."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for item in sockets:
+            item.bind(("127.0.0.1", 0))
+        return [item.getsockname()[1] for item in sockets]
+    finally:
+        for item in sockets:
+            item.close()
+
+
+def stack_env(home: Path, **engine: object) -> dict[str, str]:
+    """Environment of a stack of its own."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINEHOUSE_")}
+    env["ENGINEHOUSE_HOME"] = str(home)
+    for name, port in zip(_VARIABLES, free_ports(len(_VARIABLES)), strict=True):
+        env[f"ENGINEHOUSE_{name}_PORT"] = str(port)
+    for name, value in engine.items():
+        env[f"ENGINEHOUSE_ENGINE_{name.upper()}"] = str(value)
+    return env
+
+
+def run_cli(env: dict[str, str], *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [*CLI, *map(str, arguments)], env=env, capture_output=True, text=True, check=False
+    )
+
+
+@dataclass
+class RunningStack:
+    """A stack that `enginehouse up` runs."""
+
+    settings: Settings
+    env: dict[str, str]
+    process: ManagedProcess
+
+    @property
+    def url(self) -> str:
+        return self.settings.addresses.api_url
+
+    @property
+    def grpc(self) -> str:
+        return self.settings.addresses.triton_grpc_url
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/health/ready", timeout=30.0).is_success
+        except httpx.HTTPError:
+            return False
+
+    def engine_metric(self, name: str) -> float:
+        """A figure of the engine, from Triton's metrics page, summed over versions."""
+        page = httpx.get(self.settings.addresses.triton_metrics_url, timeout=10.0).text
+        full = f"enginehouse_engine_{name}{{"
+        values = [float(line.split()[-1]) for line in page.splitlines() if line.startswith(full)]
+        assert values, f"{full} is not on the metrics page"
+        return sum(values)
+
+    def family(self) -> list[psutil.Process]:
+        """The stack's process and all below it."""
+        top = psutil.Process(self.process.pid)
+        return [top, *top.children(recursive=True)]
+
+
+@contextmanager
+def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
+    """`enginehouse up` until the block ends, and the proof that nothing is left of it."""
+    settings = load_settings(env, cwd=Path.cwd())
+    log = settings.home / "up.log"
+    stack = RunningStack(settings, env, ManagedProcess("up", [*CLI, "up"], env, log))
+    try:
+        wait_until(
+            lambda: stack.ready() or not stack.process.running(), "the stack", START_TIMEOUT_S
+        )
+        assert stack.process.running(), stack.process.log_tail(40)
+        yield stack
+    finally:
+        stack.process.stop(15.0)
+
+
+@pytest.fixture(scope="session")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The default model's bundle, built by the command line."""
+    home = tmp_path_factory.mktemp("build")
+    done = run_cli(stack_env(home), "build", default_checkpoint(), "--name", "smollm2")
+    assert done.returncode == 0, done.stderr
+    return Bundle.open(home / "bundles" / "smollm2")
+
+
+def registered_home(home: Path, bundle: Bundle) -> None:
+    """A home whose registry has the bundle as champion of smollm2."""
+    env = stack_env(home)
+    for command in (("register", bundle.path, "--name", "smollm2"), ("promote", "smollm2", 1)):
+        done = run_cli(env, *command)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+    """The stack that most tests ask; they leave it as they found it."""
+    home = tmp_path_factory.mktemp("stack")
+    registered_home(home, bundle)
+    with running_stack(stack_env(home)) as running:
+        yield running

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from enginehouse.errors import NameRefusedError, SettingsError
+from enginehouse.manifest import EngineSettings
+from enginehouse.names import check_model_name
+from enginehouse.settings import load_settings
+from enginehouse.stack.overrides import override_settings
+
+_CWD = Path("/somewhere")
+
+
+def test_defaults_are_loopback_and_under_the_clone() -> None:
+    settings = load_settings({}, cwd=_CWD)
+    assert settings.home == _CWD / ".enginehouse"
+    assert settings.addresses.api_url == "http://127.0.0.1:8080"
+    assert sorted(settings.addresses.ports.values()) == [8000, 8001, 8002, 8080]
+
+
+@pytest.mark.parametrize(
+    ("environ", "named"),
+    [
+        ({"ENGINEHOUSE_API_PORT": "http"}, "ENGINEHOUSE_API_PORT='http'"),
+        ({"ENGINEHOUSE_TRITON_GRPC_PORT": "70000"}, "ENGINEHOUSE_TRITON_GRPC_PORT='70000'"),
+        ({"ENGINEHOUSE_API_PORT": "8000"}, "are both 8000"),
+        ({"ENGINEHOUSE_REQUEST_TIMEOUT_S": "-1"}, "ENGINEHOUSE_REQUEST_TIMEOUT_S='-1'"),
+        ({"ENGINEHOUSE_REQUEST_TIMEOUT_S": "nan"}, "ENGINEHOUSE_REQUEST_TIMEOUT_S='nan'"),
+        ({"ENGINEHOUSE_HOST": "0.0.0.0"}, "ENGINEHOUSE_HOST='0.0.0.0'"),
+    ],
+)
+def test_a_bad_value_is_refused_by_name(environ: dict[str, str], named: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, cwd=_CWD)
+    assert named in str(caught.value)
+
+
+def test_engine_settings_are_overridden_by_the_environment() -> None:
+    environ = {"ENGINEHOUSE_ENGINE_MAX_BATCH": "7", "ENGINEHOUSE_ENGINE_PREFIX_CACHING": "false"}
+    settings = override_settings(EngineSettings(), environ)
+    assert (settings.max_batch, settings.prefix_caching) == (7, False)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("MAX_BATCH", "many"), ("MAXBATCH", "4"), ("PRECISION_HINT", "fp8")]
+)
+def test_a_bad_engine_setting_is_refused_by_name(key: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"ENGINEHOUSE_ENGINE_{key}"):
+        override_settings(EngineSettings(), {f"ENGINEHOUSE_ENGINE_{key}": value})
+
+
+@pytest.mark.parametrize("name", ["smollm2", "a", "qwen-2_5", "7b"])
+def test_usable_names(name: str) -> None:
+    assert check_model_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "Smol", "a.b", "a/b", "a:b", "a@8", "-a", "a b", "a" * 64, "é"])
+def test_names_that_something_on_the_path_cannot_carry(name: str) -> None:
+    with pytest.raises(NameRefusedError):
+        check_model_name(name)

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from enginehouse.engine.codec import (
+    ModelLimits,
+    ResponseEncoder,
+    StopRequest,
+    decode_request,
+)
+from enginehouse.engine.openvino import OpenVinoRuntime
+from enginehouse.errors import ContextOverflowError, InvalidRequestError
+from enginehouse.generation import Chunk, GenerationRequest, GuideKind, Timings
+
+_LIMITS = ModelLimits(100, frozenset({2}), OpenVinoRuntime.unsupported_inputs)
+
+
+def _arrays(**extra: Any) -> dict[str, Any]:
+    base = {
+        "input_ids": np.array([[5, 6, 7]], np.int32),
+        "input_lengths": np.array([[3]], np.int32),
+        "request_output_len": np.array([[4]], np.int32),
+    }
+    return base | {name: np.asarray(value) for name, value in extra.items()}
+
+
+def _decode(**extra: Any) -> GenerationRequest:
+    decoded = decode_request(_arrays(**extra), request_id="r", priority=0, limits=_LIMITS)
+    assert isinstance(decoded, GenerationRequest)
+    return decoded
+
+
+def test_defaults_are_the_contracts() -> None:
+    request = _decode()
+    assert list(request.input_ids) == [5, 6, 7]
+    assert request.sampling.greedy
+    assert request.end_ids == {2}
+    assert not request.streaming
+
+
+@pytest.mark.parametrize(
+    ("inputs", "greedy"),
+    [
+        ({"runtime_top_k": [[1]], "temperature": [[0.7]]}, True),
+        ({"runtime_top_p": [[0.9]]}, False),
+        ({"runtime_top_k": [[40]]}, False),
+        ({"runtime_top_k": [[0]], "runtime_top_p": [[0.5]]}, False),
+        ({"temperature": [[0.0]], "runtime_top_p": [[0.9]]}, True),
+        ({"temperature": [[0.7]]}, True),
+    ],
+)
+def test_when_sampling_is_greedy(inputs: dict[str, Any], *, greedy: bool) -> None:
+    assert _decode(**inputs).sampling.greedy is greedy
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("beam_width", [[4]]),
+        ("num_return_sequences", [[2]]),
+        ("draft_input_ids", [[1, 2]]),
+        ("bad_words_list", [[[1], [1]]]),
+        ("return_context_logits", [[True]]),
+        ("lora_task_id", [[3]]),
+        ("temperature", [[float("nan")]]),
+        ("temperature", [[-1.0]]),
+        ("runtime_top_p", [[1.5]]),
+        ("request_output_len", [[0]]),
+        ("input_lengths", [[9]]),
+        ("input_ids", [[1], [2]]),
+        ("stop_words_list", [[[1, 2]]]),
+        ("guided_decoding_guide_type", np.array([[b"yaml"]], object)),
+    ],
+)
+def test_what_cannot_be_done_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        _decode(**{name: value})
+    assert caught.value.field == name
+    assert name in str(caught.value)
+
+
+def test_a_refused_engine_input_also_has_its_ensemble_name() -> None:
+    with pytest.raises(InvalidRequestError, match="'bad_words' of the ensemble"):
+        _decode(bad_words_list=[[[1], [1]]])
+
+
+def test_flags_that_are_off_and_empty_tensors_are_not_refused() -> None:
+    request = _decode(
+        return_context_logits=[[False]],
+        bad_words_list=np.zeros((1, 2, 0), np.int32),
+        beam_width=[[1]],
+    )
+    assert request.max_tokens == 4
+
+
+def test_overflow_gives_both_numbers() -> None:
+    with pytest.raises(ContextOverflowError, match="3 prompt tokens and 98 to generate.* of 100"):
+        _decode(request_output_len=[[98]])
+
+
+def test_word_lists_are_cut_at_their_offsets() -> None:
+    request = _decode(stop_words_list=[[[7, 8, 9, 4], [1, 4, -1, -1]]])
+    assert request.stop_sequences == ((7,), (8, 9, 4))
+
+
+def test_end_id_minus_one_means_none() -> None:
+    assert _decode(end_id=[[-1]]).end_ids == frozenset()
+    assert _decode(end_id=[[9]]).end_ids == {9}
+
+
+def test_a_guide_is_read_from_bytes() -> None:
+    request = _decode(
+        guided_decoding_guide_type=np.array([[b"regex"]], object),
+        guided_decoding_guide=np.array([["[0-9]+".encode()]], object),
+    )
+    assert request.guide is not None
+    assert (request.guide.kind, request.guide.text) == (GuideKind.REGEX, "[0-9]+")
+
+
+def test_stop_needs_an_id() -> None:
+    arrays = _arrays(stop=[[True]])
+    stop = decode_request(arrays, request_id="r", priority=0, limits=_LIMITS)
+    assert stop == StopRequest("r")
+    with pytest.raises(InvalidRequestError, match="stop needs the id"):
+        decode_request(arrays, request_id="", priority=0, limits=_LIMITS)
+
+
+def test_whole_answers_hold_the_prompt_unless_excluded() -> None:
+    wanted = {"output_ids", "sequence_length", "cum_log_probs", "num_output_tokens"}
+    for excluded, expected in ((False, [5, 6, 7, 8, 9]), (True, [8, 9])):
+        request = _decode(
+            exclude_input_in_output=[[excluded]],
+            return_log_probs=[[True]],
+            return_num_output_tokens=[[True]],
+        )
+        outputs = ResponseEncoder(request, wanted).encode(Chunk([8, 9], [-0.5, -1.0]), Timings())
+        assert outputs["output_ids"].tolist() == [[expected]]
+        assert outputs["sequence_length"].tolist() == [[len(expected)]]
+        assert outputs["cum_log_probs"].tolist() == [[-1.5]]
+        assert outputs["num_output_tokens"].tolist() == [[2]]
