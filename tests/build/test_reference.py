@@ -1,0 +1,71 @@
+"""The default bundle against what torch computes from the same weights (data/README.md)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+import pytest
+
+from enginehouse.bundle import Bundle
+from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineSettings
+
+_REFERENCE = json.loads(
+    (Path(__file__).parent.parent / "data" / "smollm2-135m-q4_1.json").read_text()
+)
+_WINDOW = 512
+
+
+@pytest.fixture(scope="module")
+def logits_of(bundle: Bundle) -> Any:
+    """ids [n] → logits [n, vocabulary], in float32."""
+    core = openvino.Core()
+    model = core.read_model(bundle.engine_dir / "openvino_model.xml")
+    compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def run(ids: list[int]) -> Any:
+        request = compiled.create_infer_request()
+        inputs = {
+            "input_ids": np.array([ids], np.int64),
+            "attention_mask": np.ones((1, len(ids)), np.int64),
+            "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        names = {name for port in compiled.inputs for name in port.get_names()}
+        return request.infer({k: v for k, v in inputs.items() if k in names})[0][0]
+
+    return run
+
+
+def test_mean_log_likelihood_is_the_references(logits_of: Any) -> None:
+    total, count = 0.0, 0
+    ids = _REFERENCE["text_ids"]
+    for start in range(0, len(ids), _WINDOW):
+        window = ids[start : start + _WINDOW]
+        logits = logits_of(window)[:-1].astype(np.float64)
+        peak = logits.max(axis=1, keepdims=True)
+        norm = peak[:, 0] + np.log(np.exp(logits - peak).sum(axis=1))
+        total += float((logits[np.arange(len(window) - 1), window[1:]] - norm).sum())
+        count += len(window) - 1
+    assert total / count == pytest.approx(_REFERENCE["mean_log_likelihood"], abs=0.002)
+
+
+def test_greedy_continuations_are_the_references(bundle: Bundle) -> None:
+    settings = EngineSettings(precision_hint="f32", kv_cache_precision="f16")
+    engine = pipeline(bundle.engine_dir, settings)
+    equal = 0
+    for prompt, expected in zip(_REFERENCE["prompts_ids"], _REFERENCE["greedy_64"], strict=True):
+        config = generation_config(GenerationRequest(prompt, len(expected)))
+        handle = engine.add_request(0, openvino.Tensor(np.array([prompt], np.int64)), config)
+        ids: list[int] = []
+        while engine.has_non_finished_requests():
+            engine.step()
+            while handle.can_read():
+                ids.extend(handle.read()[0].generated_ids)
+        equal += ids == expected
+    assert equal >= 14
