@@ -8,10 +8,6 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-class _TooLargeError(Exception):
-    pass
-
-
 class BodyLimit:
     """ASGI middleware: 413 past `max_bytes`, by the header or by counting."""
 
@@ -35,12 +31,16 @@ class BodyLimit:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > self._max_bytes:
-                raise _TooLargeError
+                return {"type": "http.disconnect"}
             return message
 
-        try:
-            await self._app(scope, counted, send)
-        except _TooLargeError:
+        async def unless_too_large(message: Message) -> None:
+            # What the application says of a body that was cut here is not the reason.
+            if seen <= self._max_bytes:
+                await send(message)
+
+        await self._app(scope, counted, unless_too_large)
+        if seen > self._max_bytes:
             await self._refuse(scope, receive, send)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:

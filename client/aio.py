@@ -19,6 +19,7 @@ from enginehouse.client.wire import (
     encode_stop,
     encode_text,
     error_from_rpc,
+    is_last,
     stream_cut,
 )
 from google.protobuf.message import Message
@@ -34,6 +35,7 @@ CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),
     ("grpc.keepalive_time_ms", 30_000),
 )
+_SETTLE_S = 2.0
 
 
 class AsyncTritonClient:
@@ -157,18 +159,21 @@ class AsyncTritonClient:
     ) -> AsyncGenerator[Any, None]:
         """One request on a stream of its own, so that closing it cancels just this request."""
         call = self._rpc.ModelStreamInfer()
-        started = False
+        started = ended = False
         try:
             await call.write(message)
             await call.done_writing()
-            while True:
+            while not ended:
                 wait_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=started)
                 async with asyncio.timeout(wait_s):
                     response = await call.read()
                 if not isinstance(response, pb.ModelStreamInferResponse):
                     break
                 started = True
+                ended = is_last(response)
                 yield response
+            # Cancelling a stream whose last response has just been sent makes this Triton count
+            # its request as in flight for ever, and the version could not be unloaded.
             if await call.code() != grpc.StatusCode.OK:
                 raise error_from_rpc(await _failure(call))
         except TimeoutError:
@@ -179,7 +184,19 @@ class AsyncTritonClient:
         except asyncio.InvalidStateError as error:
             raise error_from_rpc(await _failure(call)) from error
         finally:
-            call.cancel()
+            if ended:
+                await _settle(call)
+            else:
+                call.cancel()
+
+
+async def _settle(call: Any) -> None:
+    """Let a stream that has ended close by itself."""
+    try:
+        async with asyncio.timeout(_SETTLE_S):
+            await call.code()
+    except TimeoutError:
+        call.cancel()
 
 
 async def _failure(call: Any) -> grpc.aio.AioRpcError:

@@ -19,6 +19,7 @@ from enginehouse.client.wire import (
     encode_stop,
     encode_text,
     error_from_rpc,
+    is_last,
     stream_cut,
 )
 from google.protobuf.message import Message
@@ -174,9 +175,9 @@ class TritonClient:
         call = self._rpc.ModelStreamInfer(iter([message]))
         arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(call, arrived), daemon=True).start()
-        started = False
+        started = ended = False
         try:
-            while True:
+            while not ended:
                 wait_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=started)
                 response = arrived.get(timeout=wait_s)
                 if response is None:
@@ -184,12 +185,15 @@ class TritonClient:
                 if isinstance(response, grpc.RpcError):
                     raise error_from_rpc(response)
                 started = True
+                ended = is_last(response)
                 yield response
         except queue.Empty:
             what = "next" if started else "first"
             raise DeadlineError(f"the {what} token did not come in time") from None
         finally:
-            call.cancel()
+            # See `AsyncTritonClient._responses`: a stream that has ended closes by itself.
+            if not ended:
+                call.cancel()
 
 
 def _read(call: Any, arrived: queue.SimpleQueue[Any]) -> None:

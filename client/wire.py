@@ -176,14 +176,20 @@ class ChunkDecoder:
         ids, log_probs = _tensors(infer)
         self._count += len(ids)
         self._last = ids[-1] if ids else self._last
-        final = infer.parameters["triton_final_response"].bool_param
-        return Chunk(ids, log_probs, self._reason() if final else None)
+        return Chunk(ids, log_probs, self._reason() if is_last(response) else None)
 
     def _reason(self) -> FinishReason:
         ended = self._last in self._request.end_ids
         if self._count >= self._request.max_tokens and not ended:
             return FinishReason.LENGTH
         return FinishReason.STOP
+
+
+def is_last(response: Any) -> bool:
+    """Whether a `ModelStreamInferResponse` ends its request: the final one, or an error."""
+    if response.error_message:
+        return True
+    return bool(response.infer_response.parameters["triton_final_response"].bool_param)
 
 
 def _tensors(infer: Any) -> tuple[list[int], list[float]]:
@@ -207,7 +213,7 @@ def decode_text(response: Any) -> tuple[str, bool]:
         raise error_from_text(response.error_message)
     infer = response.infer_response
     text = b"".join(raw[4:] for raw in infer.raw_output_contents)
-    return text.decode(errors="replace"), infer.parameters["triton_final_response"].bool_param
+    return text.decode(errors="replace"), is_last(response)
 
 
 #: Triton's own sentences → our errors, first match wins (2.51).

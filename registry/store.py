@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from enginehouse.names import check_model_name
 from enginehouse.settings import Settings
 
 _ARTIFACT_PATH = "bundle"
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 # A dead server would otherwise be asked for minutes.
 _CLIENT_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -202,15 +204,16 @@ def _registry_errors(uri: str, name: str | None = None) -> Iterator[None]:
                 f"no registered model {name!r}; register one with "
                 f"`enginehouse register BUNDLE --name {name}`"
             ) from error
-        raise RegistryError(f"the registry at {_redact(uri)}: {error.message}") from error
+        raise RegistryError(f"the registry at {_redact(uri)}: {_redact(error.message)}") from None
     except (SQLAlchemyError, OSError) as error:
-        raise RegistryError(f"the registry at {_redact(uri)} cannot be used: {error}") from error
+        raise RegistryError(
+            f"the registry at {_redact(uri)} cannot be used: {_redact(str(error))}"
+        ) from None
 
 
-def _redact(uri: str) -> str:
-    """A URI without the password that it may carry."""
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rpartition('@')[2]}"
+def _redact(text: str) -> str:
+    """The text with user and password taken out of every URI in it."""
+    return _CREDENTIALS.sub("://", text)
 
 
 def _record(version: Any, aliases: dict[str, int]) -> VersionRecord:

@@ -1,0 +1,221 @@
+"""Starting, overloading, breaking, promoting and ending a stack of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from enginehouse.bundle import Bundle
+from enginehouse.stack.triton_server import stub_pids
+from tests.conftest import (
+    CLI,
+    RunningStack,
+    registered_home,
+    run_cli,
+    running_stack,
+    stack_env,
+    wait_until,
+)
+
+_BODY = {"model": "smollm2", "prompt": "1 2 3", "ignore_eos": True, "temperature": 0}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
+    path = tmp_path_factory.mktemp("lifecycle")
+    registered_home(path, bundle)
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(home: Path) -> Iterator[RunningStack]:
+    """Two requests at once and two waiting, so that overload is near."""
+    env = stack_env(home, max_batch=2, max_queue=2)
+    env["ENGINEHOUSE_BETWEEN_TOKENS_TIMEOUT_S"] = "3"
+    with running_stack(env) as running:
+        yield running
+
+
+def _complete(stack: RunningStack, tokens: int) -> httpx.Response:
+    return httpx.post(
+        f"{stack.url}/v1/completions", json=_BODY | {"max_tokens": tokens}, timeout=120.0
+    )
+
+
+def _triton(stack: RunningStack) -> psutil.Process:
+    return next(p for p in stack.family() if p.name() == "tritonserver")
+
+
+def _gone(processes: list[psutil.Process]) -> bool:
+    return not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in processes)
+
+
+def test_overload_is_429_with_retry_after_and_the_admitted_finish(small: RunningStack) -> None:
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(lambda _: _complete(small, 150), range(10)))
+    by_status: dict[int, list[httpx.Response]] = {}
+    for answer in answers:
+        by_status.setdefault(answer.status_code, []).append(answer)
+    assert by_status.keys() == {200, 429}
+    assert len(by_status[200]) >= 4
+    assert all(a.json()["usage"]["completion_tokens"] == 150 for a in by_status[200])
+    for refused in by_status[429]:
+        assert refused.headers["retry-after"] == "1"
+        assert refused.json()["error"]["code"] == "queue_full"
+
+
+def test_a_killed_stub_is_repaired_and_its_streams_end_with_an_error(small: RunningStack) -> None:
+    triton = _triton(small)
+    engine = stub_pids(triton.pid)["smollm2.tensorrt_llm/1"]
+    body = _BODY | {"max_tokens": 6000, "stream": True}
+    with httpx.stream("POST", f"{small.url}/v1/completions", json=body, timeout=60.0) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        os.kill(engine, signal.SIGKILL)
+        rest = [line for line in lines if line]
+    assert "error" in json.loads(rest[-1].removeprefix("data: "))
+    assert "data: [DONE]" not in rest
+    wait_until(lambda: _complete(small, 3).status_code == 200, "an answer after the repair")
+    assert stub_pids(triton.pid)["smollm2.tensorrt_llm/1"] != engine
+    wait_until(small.ready, "readiness")
+
+
+def test_a_promotion_loses_no_request_and_no_token(small: RunningStack, bundle: Bundle) -> None:
+    assert run_cli(small.env, "register", bundle.path, "--name", "smollm2").returncode == 0
+    body = _BODY | {"max_tokens": 400, "stream": True, "stream_options": {"include_usage": True}}
+
+    def stream() -> dict[str, Any]:
+        with httpx.stream("POST", f"{small.url}/v1/completions", json=body, timeout=120.0) as a:
+            lines = [line for line in a.iter_lines() if line]
+        assert lines[-1] == "data: [DONE]", lines[-1]
+        return json.loads(lines[-2].removeprefix("data: "))["usage"] | {
+            "version": a.headers["x-enginehouse-version"]
+        }
+
+    with ThreadPoolExecutor(2) as pool:
+        running = [pool.submit(stream) for _ in range(2)]
+        assert run_cli(small.env, "promote", "smollm2", 2).returncode == 0
+        seen = [stream.result() for stream in running]
+    assert [usage["completion_tokens"] for usage in seen] == [400, 400]
+    wait_until(
+        lambda: _complete(small, 1).headers.get("x-enginehouse-version") == "2", "version 2"
+    )
+    triton = _triton(small)
+    wait_until(lambda: "smollm2.tensorrt_llm/1" not in stub_pids(triton.pid), "version 1 unloaded")
+    assert _complete(small, 3).status_code == 200
+    listed = json.loads(run_cli(small.env, "status", "--json").stdout)
+    assert listed["models"][0]["version"] == 2
+
+
+def test_a_killed_triton_is_started_again(small: RunningStack) -> None:
+    killed = _triton(small)
+    killed.kill()
+    wait_until(lambda: _triton_is_new(small, killed.pid) and small.ready(), "a new Triton", 90.0)
+    assert _complete(small, 3).status_code == 200
+
+
+def _triton_is_new(stack: RunningStack, old_pid: int) -> bool:
+    return any(p.name() == "tritonserver" and p.pid != old_pid for p in stack.family())
+
+
+def test_a_second_stack_on_the_same_home_is_refused(small: RunningStack) -> None:
+    done = run_cli(stack_env(small.settings.home), "up")
+    assert done.returncode == 1
+    assert "another stack runs" in done.stderr
+
+
+def test_ctrl_c_ends_everything_and_a_second_up_rebuilds_nothing(
+    tmp_path: Path, bundle: Bundle
+) -> None:
+    registered_home(tmp_path, bundle)
+    cached = tmp_path / "cache" / "smollm2" / "1" / "engine.json"
+    stamps = []
+    for _ in range(2):
+        with running_stack(stack_env(tmp_path)) as stack:
+            stamps.append(cached.stat().st_mtime_ns)
+            family = stack.family()
+            assert len(family) >= 6
+            os.kill(stack.process.pid, signal.SIGINT)
+            wait_until(lambda: stack.process.exit_code is not None, "the end", 30.0)
+            assert stack.process.exit_code == 0
+            assert _gone(family)
+    assert stamps[0] == stamps[1]
+    assert not (tmp_path / "bundles").exists()
+
+
+def test_a_killed_supervisor_takes_its_children_with_it(home: Path, small: RunningStack) -> None:
+    """Last of the small stack: nothing may outlive even `kill -9`."""
+    family = small.family()
+    os.kill(small.process.pid, signal.SIGKILL)
+    wait_until(lambda: _gone(family), "an empty process tree", 30.0)
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    env = stack_env(tmp_path)
+    port = int(env["ENGINEHOUSE_TRITON_GRPC_PORT"])
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", port))
+        holder.listen()
+        done = run_cli(env, "up")
+    assert done.returncode == 1
+    assert f"port {port} (ENGINEHOUSE_TRITON_GRPC_PORT)" in done.stderr
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_failed_start_says_why_and_leaves_no_process(tmp_path: Path, bundle: Bundle) -> None:
+    foreign = tmp_path / "foreign"
+    shutil.copytree(bundle.path, foreign)
+    manifest = json.loads((foreign / "engine.json").read_text())
+    manifest["runtime_version"] = "1999.1.0"
+    (foreign / "engine.json").write_text(json.dumps(manifest))
+    home = tmp_path / "home"
+    registered_home(home, Bundle.open(foreign))
+    done = run_cli(stack_env(home), "up")
+    assert done.returncode == 1
+    assert "built with openvino-genai 1999.1.0" in done.stderr
+    left = [p for p in psutil.process_iter(["environ"]) if _belongs_to(p, home)]
+    assert left == []
+
+
+def _belongs_to(process: psutil.Process, home: Path) -> bool:
+    try:
+        return (process.info["environ"] or {}).get("ENGINEHOUSE_HOME") == str(home)
+    except psutil.Error:
+        return False
+
+
+def test_the_terminal_chat_streams_an_answer(stack: RunningStack) -> None:
+    import subprocess
+
+    done = subprocess.run(
+        [*CLI, "chat"], env=stack.env, input="What is the capital of France?\n\n",
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Paris" in done.stdout
+
+
+def test_status_of_nothing_exits_with_1(tmp_path: Path) -> None:
+    done = run_cli(stack_env(tmp_path), "status", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["api"]["up"] is False
+
+
+@pytest.mark.parametrize(
+    "command", ["build", "register", "promote", "versions", "up", "status", "chat", "bench"]
+)
+def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
+    done = run_cli(stack_env(tmp_path), command, "--help")
+    assert done.returncode == 0
+    assert "Example:" in done.stdout

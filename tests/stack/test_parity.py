@@ -1,0 +1,56 @@
+"""The same greedy prompts through adapter, ensemble and the raw pipeline."""
+
+from __future__ import annotations
+
+import numpy as np
+import openai
+import openvino
+
+from enginehouse.bundle import Bundle
+from enginehouse.client import TritonClient
+from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.generation import GenerationRequest
+from enginehouse.text import Tokenizer
+from tests.conftest import RunningStack
+
+_SUBJECTS = (
+    "rivers bridges clocks bread maps paper glass salt trains gardens bees volcanoes ships music "
+    "winter tea deserts telescopes markets wool rain mountains printing horses ice stars canals "
+    "chess wind coins lamps 東京"
+).split()
+_NEW_TOKENS = 16
+
+
+def _raw(bundle: Bundle, prompts: list[list[int]]) -> list[list[int]]:
+    engine = pipeline(bundle.engine_dir, bundle.manifest.engine_settings)
+    ends = frozenset(bundle.manifest.special_tokens.end_ids)
+    answers = []
+    for prompt in prompts:
+        config = generation_config(GenerationRequest(prompt, _NEW_TOKENS, end_ids=ends))
+        handle = engine.add_request(0, openvino.Tensor(np.array([prompt], np.int64)), config)
+        ids: list[int] = []
+        while engine.has_non_finished_requests():
+            engine.step()
+            while handle.can_read():
+                ids.extend(handle.read()[0].generated_ids)
+        answers.append(ids)
+    return answers
+
+
+def test_32_greedy_prompts_are_token_identical_on_every_path(
+    stack: RunningStack, sdk: openai.OpenAI, bundle: Bundle
+) -> None:
+    tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+    texts = [f"A short note on {subject}, with three facts:" for subject in _SUBJECTS]
+    assert len(texts) == 32
+    expected = _raw(bundle, [tokenizer.encode(text) for text in texts])
+    with TritonClient(stack.grpc) as client:
+        ensemble = ["".join(client.generate_text("smollm2", t, _NEW_TOKENS)) for t in texts]
+    assert ensemble == [tokenizer.decode(ids) for ids in expected]
+    for text, ids in zip(texts, expected, strict=True):
+        answer = sdk.completions.create(
+            model="smollm2", prompt=text, max_tokens=_NEW_TOKENS, temperature=0, logprobs=0
+        )
+        choice = answer.choices[0]
+        assert choice.logprobs.tokens == [tokenizer.token_text(i) for i in ids]
+        assert choice.text == tokenizer.decode(ids)
