@@ -114,7 +114,7 @@ class Reconciler:
         self._wait_unloaded(part)
         self._triton.load(name)
 
-    def _wait_unloaded(self, part: str, patience_s: float = 3.0) -> None:
+    def _wait_unloaded(self, part: str, patience_s: float = 1.0) -> None:
         """Requests that a dead stub still owes keep a part in UNLOADING: do not wait for ever."""
         until = time.monotonic() + patience_s
         while time.monotonic() < until:

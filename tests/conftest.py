@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-
 from enginehouse.build.default_checkpoint import default_checkpoint
+
 from enginehouse.bundle import Bundle
 from enginehouse.settings import Settings, load_settings
 from enginehouse.stack.process import ManagedProcess

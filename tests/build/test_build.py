@@ -8,16 +8,18 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-
 from enginehouse.build import BuildPlan, build_bundle
 from enginehouse.build.default_checkpoint import default_checkpoint
+
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, BundleError, CheckpointError, NameRefusedError
 from tests.conftest import CLI, run_cli, stack_env, wait_until
 
 
 def _plan(checkpoint: Path, output: Path, **options: str) -> BuildPlan:
-    return BuildPlan(checkpoint, options.get("name", "m"), options.get("runtime", "openvino"), output)
+    return BuildPlan(
+        checkpoint, options.get("name", "m"), options.get("runtime", "openvino"), output
+    )
 
 
 def _tiny_gguf(path: Path, architecture: str = "llama", **metadata: str) -> Path:
@@ -53,9 +55,7 @@ def test_a_bundle_is_whole_and_says_what_it_is(bundle: Bundle) -> None:
 
 
 @pytest.mark.parametrize("damage", ["changed", "truncated", "missing", "added"])
-def test_damage_to_a_bundle_is_found_and_named(
-    bundle: Bundle, tmp_path: Path, damage: str
-) -> None:
+def test_damage_to_a_bundle_is_found_and_named(bundle: Bundle, tmp_path: Path, damage: str) -> None:
     copy = Bundle.open(Path(shutil.copytree(bundle.path, tmp_path / "copy")))
     target = copy.path / "tokenizer.json"
     match damage:

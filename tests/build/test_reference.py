@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
+from enginehouse.engine.openvino import generation_config, pipeline
 
 from enginehouse.bundle import Bundle
-from enginehouse.engine.openvino import generation_config, pipeline
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
 

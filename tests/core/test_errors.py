@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from enginehouse.api.errors import error_body, error_response, status_of
 
 from enginehouse import errors
-from enginehouse.api.errors import error_body, error_response, status_of
 
 
 def _tree(cls: type[errors.EnginehouseError]) -> list[type[errors.EnginehouseError]]:

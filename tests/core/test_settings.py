@@ -56,7 +56,9 @@ def test_usable_names(name: str) -> None:
     assert check_model_name(name) == name
 
 
-@pytest.mark.parametrize("name", ["", "Smol", "a.b", "a/b", "a:b", "a@8", "-a", "a b", "a" * 64, "é"])
+@pytest.mark.parametrize(
+    "name", ["", "Smol", "a.b", "a/b", "a:b", "a@8", "-a", "a b", "a" * 64, "é"]
+)
 def test_names_that_something_on_the_path_cannot_carry(name: str) -> None:
     with pytest.raises(NameRefusedError):
         check_model_name(name)

@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from enginehouse.errors import BuildError, InvalidRequestError
 from enginehouse.text import ChatTemplate, IncrementalDetokenizer, StopStrings, Tokenizer
 from enginehouse.text.detokenizer import CharacterBoundary
@@ -33,7 +33,9 @@ def test_streamed_text_of_any_ids_equals_the_whole(ids: list[int], sizes: list[i
     assert streamed + detokenizer.finish() == _TOKENIZER.decode(ids)
 
 
-@pytest.mark.parametrize("text", ["😀👨‍👩‍👧‍👦🇫🇷", "東京タワーの高さは333メートルです。", "नमस्ते", "a\u0301"])
+@pytest.mark.parametrize(
+    "text", ["😀👨‍👩‍👧‍👦🇫🇷", "東京タワーの高さは333メートルです。", "नमस्ते", "a\u0301"]
+)
 def test_no_piece_of_a_split_character_is_a_replacement(text: str) -> None:
     detokenizer = IncrementalDetokenizer(_TOKENIZER)
     pieces = [detokenizer.push([i]) for i in _TOKENIZER.encode(text)]

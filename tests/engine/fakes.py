@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from enginehouse.engine.job import Job
 from enginehouse.engine.runtime import Drained, SlotState
+
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest
 

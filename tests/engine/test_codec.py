@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 from enginehouse.engine.codec import (
     ModelLimits,
     ResponseEncoder,
@@ -12,6 +11,7 @@ from enginehouse.engine.codec import (
     decode_request,
 )
 from enginehouse.engine.openvino import OpenVinoRuntime
+
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import Chunk, GenerationRequest, GuideKind, Timings
 
@@ -97,7 +97,7 @@ def test_flags_that_are_off_and_empty_tensors_are_not_refused() -> None:
 
 
 def test_overflow_gives_both_numbers() -> None:
-    with pytest.raises(ContextOverflowError, match="3 prompt tokens and 98 to generate.* of 100"):
+    with pytest.raises(ContextOverflowError, match=r"3 prompt tokens and 98 to generate.* of 100"):
         _decode(request_output_len=[[98]])
 
 
@@ -114,7 +114,7 @@ def test_end_id_minus_one_means_none() -> None:
 def test_a_guide_is_read_from_bytes() -> None:
     request = _decode(
         guided_decoding_guide_type=np.array([[b"regex"]], object),
-        guided_decoding_guide=np.array([["[0-9]+".encode()]], object),
+        guided_decoding_guide=np.array([[b"[0-9]+"]], object),
     )
     assert request.guide is not None
     assert (request.guide.kind, request.guide.text) == (GuideKind.REGEX, "[0-9]+")

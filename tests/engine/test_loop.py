@@ -6,9 +6,9 @@ import textwrap
 from collections.abc import Iterator
 
 import pytest
-
 from enginehouse.engine.coalescing import tokens_per_response
 from enginehouse.engine.loop import EngineLoop
+
 from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError
 from enginehouse.generation import FinishReason, GenerationRequest
 from enginehouse.manifest import EngineSettings

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enginehouse.model_repository import config
 from tritonclient.grpc import model_config_pb2 as pb
 
 from enginehouse import contract
-from enginehouse.model_repository import config
 
 _PUBLISHED = json.loads(
     (Path(__file__).parent.parent / "data" / "inflight_batcher_llm.json").read_text()

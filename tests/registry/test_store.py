@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from enginehouse.registry import BundleCache, Registry
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BundleError, NotRegisteredError, RegistryError
-from enginehouse.registry import BundleCache, Registry
 from enginehouse.settings import Settings
 from tests.conftest import registered_home, run_cli, stack_env
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 import openai
-
 from enginehouse.client import Target, TritonClient
+
 from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest, Guide, GuideKind
 from tests.conftest import RunningStack, wait_until

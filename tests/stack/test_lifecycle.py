@@ -108,9 +108,7 @@ def test_a_promotion_loses_no_request_and_no_token(small: RunningStack, bundle: 
         assert run_cli(small.env, "promote", "smollm2", 2).returncode == 0
         seen = [stream.result() for stream in running]
     assert [usage["completion_tokens"] for usage in seen] == [400, 400]
-    wait_until(
-        lambda: _complete(small, 1).headers.get("x-enginehouse-version") == "2", "version 2"
-    )
+    wait_until(lambda: _complete(small, 1).headers.get("x-enginehouse-version") == "2", "version 2")
     triton = _triton(small)
     wait_until(lambda: "smollm2.tensorrt_llm/1" not in stub_pids(triton.pid), "version 1 unloaded")
     assert _complete(small, 3).status_code == 200

@@ -5,19 +5,20 @@ from __future__ import annotations
 import numpy as np
 import openai
 import openvino
-
-from enginehouse.bundle import Bundle
 from enginehouse.client import TritonClient
 from enginehouse.engine.openvino import generation_config, pipeline
+
+from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.text import Tokenizer
 from tests.conftest import RunningStack
 
 _SUBJECTS = (
-    "rivers bridges clocks bread maps paper glass salt trains gardens bees volcanoes ships music "
-    "winter tea deserts telescopes markets wool rain mountains printing horses ice stars canals "
-    "chess wind coins lamps 東京"
-).split()
+    "rivers", "bridges", "clocks", "bread", "maps", "paper", "glass", "salt", "trains", "gardens",
+    "bees", "volcanoes", "ships", "music", "winter", "tea", "deserts", "telescopes", "markets",
+    "wool", "rain", "mountains", "printing", "horses", "ice", "stars", "canals", "chess", "wind",
+    "coins", "lamps", "東京",
+)  # fmt: skip
 _NEW_TOKENS = 16
 
 

@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-
 from enginehouse.client import Target, TritonClient
+
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import GenerationRequest, Sampling
 from tests.conftest import RunningStack
