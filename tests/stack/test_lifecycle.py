@@ -119,8 +119,8 @@ def test_a_promotion_loses_no_request_and_no_token(small: RunningStack, bundle: 
 def test_a_killed_triton_is_started_again(small: RunningStack) -> None:
     killed = _triton(small)
     killed.kill()
-    wait_until(lambda: _triton_is_new(small, killed.pid) and small.ready(), "a new Triton", 90.0)
-    assert _complete(small, 3).status_code == 200
+    wait_until(lambda: _triton_is_new(small, killed.pid), "a new Triton")
+    wait_until(lambda: _complete(small, 3).status_code == 200, "an answer", 90.0)
 
 
 def _triton_is_new(stack: RunningStack, old_pid: int) -> bool:
