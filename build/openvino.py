@@ -113,6 +113,7 @@ def _export(checkpoint: Path, engine_dir: Path) -> None:
             output=str(engine_dir),
             task="text-generation-with-past",
             ov_config=OVConfig(dtype="fp16"),
+            convert_tokenizer=True,
         )
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         raise BuildError(f"optimum-intel could not export {checkpoint}: {error}") from error

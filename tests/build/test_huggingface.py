@@ -1,0 +1,78 @@
+"""Builds from a Hugging Face directory: `make test-build` runs them, with the extra [build]."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+
+from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.bundle import Bundle
+from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineSettings
+
+pytestmark = [
+    pytest.mark.build_extra,
+    pytest.mark.skipif(
+        importlib.util.find_spec("optimum") is None,
+        reason="needs the extra [build] (torch and more, 6 GB): run `make test-build`",
+    ),
+]
+_PROMPT = [1, 9690, 198, 2683, 359, 253]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
+    """A tiny Llama with random weights and the default model's tokenizer."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    path = tmp_path_factory.mktemp("hf")
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=49152, hidden_size=64, intermediate_size=128, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
+        bos_token_id=1, eos_token_id=2, pad_token_id=2, tie_word_embeddings=True,
+        initializer_range=0.5,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(path)
+    shutil.copy(bundle.tokenizer_path, path / "tokenizer.json")
+    tokenizer_config = {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "eos_token": "<|im_end|>",
+        "chat_template": bundle.chat_template,
+        "clean_up_tokenization_spaces": False,
+    }
+    (path / "tokenizer_config.json").write_text(json.dumps(tokenizer_config))
+    return path
+
+
+def test_the_engine_continues_as_torch_does(checkpoint: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import LlamaForCausalLM
+
+    built = build_bundle(
+        BuildPlan(checkpoint, "tiny", "openvino", tmp_path / "b"), lambda _: None
+    )
+    built.verify()
+    assert built.manifest.checkpoint.kind == "huggingface"
+    assert built.manifest.context_length == 512
+    model = LlamaForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+    expected = model.generate(
+        torch.tensor([_PROMPT]), max_new_tokens=8, do_sample=False, eos_token_id=None
+    )[0].tolist()[len(_PROMPT) :]
+    engine = pipeline(built.engine_dir, EngineSettings(precision_hint="f32"))
+    config = generation_config(GenerationRequest(_PROMPT, 8))
+    handle = engine.add_request(0, openvino.Tensor(np.array([_PROMPT], np.int64)), config)
+    ids: list[int] = []
+    while engine.has_non_finished_requests():
+        engine.step()
+        while handle.can_read():
+            ids.extend(handle.read()[0].generated_ids)
+    assert ids == expected
