@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from enginehouse.bundle import Bundle
-from enginehouse.manifest import EngineSettings
 from enginehouse.perf.bench import RawSide
 from enginehouse.perf.workload import Workload
+
+from enginehouse.bundle import Bundle
+from enginehouse.manifest import EngineSettings
 
 _STREAMS = (1, 16, 32)
 _BASE = EngineSettings()

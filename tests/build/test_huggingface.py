@@ -7,15 +7,14 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
-import openvino
 import pytest
-
 from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.engine.openvino import pipeline
+
 from enginehouse.bundle import Bundle
-from enginehouse.engine.openvino import generation_config, pipeline
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
+from tests.greedy import greedy
 
 pytestmark = [
     pytest.mark.build_extra,
@@ -57,9 +56,7 @@ def test_the_engine_continues_as_torch_does(checkpoint: Path, tmp_path: Path) ->
     import torch
     from transformers import LlamaForCausalLM
 
-    built = build_bundle(
-        BuildPlan(checkpoint, "tiny", "openvino", tmp_path / "b"), lambda _: None
-    )
+    built = build_bundle(BuildPlan(checkpoint, "tiny", "openvino", tmp_path / "b"), lambda _: None)
     built.verify()
     assert built.manifest.checkpoint.kind == "huggingface"
     assert built.manifest.context_length == 512
@@ -68,11 +65,4 @@ def test_the_engine_continues_as_torch_does(checkpoint: Path, tmp_path: Path) ->
         torch.tensor([_PROMPT]), max_new_tokens=8, do_sample=False, eos_token_id=None
     )[0].tolist()[len(_PROMPT) :]
     engine = pipeline(built.engine_dir, EngineSettings(precision_hint="f32"))
-    config = generation_config(GenerationRequest(_PROMPT, 8))
-    handle = engine.add_request(0, openvino.Tensor(np.array([_PROMPT], np.int64)), config)
-    ids: list[int] = []
-    while engine.has_non_finished_requests():
-        engine.step()
-        while handle.can_read():
-            ids.extend(handle.read()[0].generated_ids)
-    assert ids == expected
+    assert greedy(engine, GenerationRequest(_PROMPT, 8)) == expected

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import openvino
 import pytest
-from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.engine.openvino import pipeline
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
+from tests.greedy import greedy
 
 _REFERENCE = json.loads(
     (Path(__file__).parent.parent / "data" / "smollm2-135m-q4_1.json").read_text()
@@ -60,12 +61,5 @@ def test_greedy_continuations_are_the_references(bundle: Bundle) -> None:
     engine = pipeline(bundle.engine_dir, settings)
     equal = 0
     for prompt, expected in zip(_REFERENCE["prompts_ids"], _REFERENCE["greedy_64"], strict=True):
-        config = generation_config(GenerationRequest(prompt, len(expected)))
-        handle = engine.add_request(0, openvino.Tensor(np.array([prompt], np.int64)), config)
-        ids: list[int] = []
-        while engine.has_non_finished_requests():
-            engine.step()
-            while handle.can_read():
-                ids.extend(handle.read()[0].generated_ids)
-        equal += ids == expected
+        equal += greedy(engine, GenerationRequest(prompt, len(expected))) == expected
     assert equal >= 14

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
 import openai
-import openvino
 from enginehouse.client import TritonClient
-from enginehouse.engine.openvino import generation_config, pipeline
+from enginehouse.engine.openvino import pipeline
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.text import Tokenizer
 from tests.conftest import RunningStack
+from tests.greedy import greedy
 
 _SUBJECTS = (
     "rivers", "bridges", "clocks", "bread", "maps", "paper", "glass", "salt", "trains", "gardens",
@@ -25,17 +24,7 @@ _NEW_TOKENS = 16
 def _raw(bundle: Bundle, prompts: list[list[int]]) -> list[list[int]]:
     engine = pipeline(bundle.engine_dir, bundle.manifest.engine_settings)
     ends = frozenset(bundle.manifest.special_tokens.end_ids)
-    answers = []
-    for prompt in prompts:
-        config = generation_config(GenerationRequest(prompt, _NEW_TOKENS, end_ids=ends))
-        handle = engine.add_request(0, openvino.Tensor(np.array([prompt], np.int64)), config)
-        ids: list[int] = []
-        while engine.has_non_finished_requests():
-            engine.step()
-            while handle.can_read():
-                ids.extend(handle.read()[0].generated_ids)
-        answers.append(ids)
-    return answers
+    return [greedy(engine, GenerationRequest(p, _NEW_TOKENS, end_ids=ends)) for p in prompts]
 
 
 def test_32_greedy_prompts_are_token_identical_on_every_path(
