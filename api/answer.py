@@ -29,10 +29,10 @@ class Envelope:
     fingerprint: str
 
     @classmethod
-    def new(cls, prefix: str, kind: str, generation: Generation) -> Envelope:
-        """An envelope with a fresh id."""
+    def new(cls, kind: str, generation: Generation) -> Envelope:
+        """The envelope of a generation's answer; its id is the request's on the engine too."""
         return cls(
-            id=generation.request_id or f"{prefix}-{uuid.uuid4().hex}",
+            id=generation.request_id,
             object=kind,
             created=int(time.time()),
             model=generation.revision.target.model,
@@ -91,11 +91,11 @@ async def answer(
     headers = {"x-enginehouse-version": str(generation.revision.target.version)}
     try:
         if stream:
-            envelope = Envelope.new("", shape.stream_object, generation)
+            envelope = Envelope.new(shape.stream_object, generation)
             pieces = await until_disconnect(request, primed(generation.pieces()))
             events = _events(pieces, generation, envelope, shape, count, include_usage)
             return EventStream(events, headers)
-        envelope = Envelope.new("", shape.whole_object, generation)
+        envelope = Envelope.new(shape.whole_object, generation)
         gathered = await until_disconnect(request, _gather(generation))
     except EnginehouseError as error:
         count(str(status_of(error)[0].value))

@@ -51,6 +51,7 @@ class EngineLoop:
         self.stats = LoopStats()
         self._runtime = runtime
         self._max_batch = settings.max_batch
+        self._coalescing = settings.coalescing
         self._waiting = WaitingRoom(settings.max_queue, settings.max_batch)
         self._watchdog = Watchdog(settings.step_timeout_s)
         self._token_bytes = token_bytes
@@ -178,7 +179,7 @@ class EngineLoop:
 
     def _deliver(self) -> None:
         """Read every slot and send what is due."""
-        gather = tokens_per_response(len(self._active))
+        gather = tokens_per_response(len(self._active)) if self._coalescing else 1
         kept = []
         for job in self._active:
             if job.slot is None:

@@ -79,6 +79,8 @@ class EngineSettings(_Frozen):
         max_queue: requests that may wait beyond that; one more is refused.
         max_batched_tokens: tokens of prompt and answer in one scheduling step.
         threads: 0 lets the runtime choose.
+        coalescing: gather several tokens into one response under load, see
+            `enginehouse.engine.coalescing`.
         step_timeout_s: a step that takes longer is a hang; the engine is then replaced.
     """
 
@@ -90,6 +92,7 @@ class EngineSettings(_Frozen):
     max_batched_tokens: int = Field(default=1024, ge=16)
     threads: int = Field(default=0, ge=0)
     prefix_caching: bool = True
+    coalescing: bool = True
     step_timeout_s: float = Field(default=60.0, gt=0)
 
 

@@ -17,14 +17,18 @@ _HEADER = (
 )
 
 
-def write_report(data: dict[str, Any], reports_dir: Path) -> tuple[Path, str]:
-    """Write `bench.json` and `bench.md`; return the JSON's path and the Markdown."""
-    whole = {
+def with_circumstances(data: dict[str, Any]) -> dict[str, Any]:
+    """The data with time, host and versions in front."""
+    return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": host_fingerprint().model_dump(),
         "versions": {package: package_version(package) for package in _PACKAGES},
         **data,
     }
+
+
+def write_report(whole: dict[str, Any], reports_dir: Path) -> tuple[Path, str]:
+    """Write `bench.json` and `bench.md`; return the JSON's path and the Markdown."""
     text = markdown(whole)
     reports_dir.mkdir(parents=True, exist_ok=True)
     path = reports_dir / "bench.json"

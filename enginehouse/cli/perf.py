@@ -18,7 +18,7 @@ from enginehouse.client import Target
 from enginehouse.client.chat import ChatClient
 from enginehouse.errors import StackError
 from enginehouse.perf.bench import run_bench
-from enginehouse.perf.bench_report import write_report
+from enginehouse.perf.bench_report import with_circumstances, write_report
 from enginehouse.registry import BundleCache, Registry
 from enginehouse.settings import Settings
 from enginehouse.stack.overrides import override_settings
@@ -45,7 +45,8 @@ def bench(
         cache = BundleCache(settings.cache_dir, Registry(settings))
         bundle = cache.fetch(target.model, served["enginehouse"]["version"])
         engine = override_settings(bundle.manifest.engine_settings, os.environ)
-        data = run_bench(settings, target, bundle, engine, rounds=rounds, report=say)
+        measured = run_bench(settings, target, bundle, engine, rounds=rounds, report=say)
+    data = with_circumstances(measured)
     path, text = write_report(data, settings.reports_dir)
     if as_json:
         print_json(data)

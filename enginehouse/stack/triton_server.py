@@ -69,9 +69,7 @@ def _backend_directory(server: Path, target: Path) -> Path:
     """A backend directory of our own, with the stub of the running Python beside the library."""
     stub = server / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
     if not stub.exists():
-        raise StackError(
-            f"this Triton has no stub for Python {_PYTHON}: use Python 3.11, 3.12 or 3.13"
-        )
+        raise StackError(f"this Triton has no stub for Python {_PYTHON}: use Python 3.11 or 3.12")
     python = target / "python"
     python.mkdir(parents=True, exist_ok=True)
     shipped = server / "backends" / "python"

@@ -153,6 +153,14 @@ def test_coalescing_grows_with_load_and_never_delays_the_first_token() -> None:
     bench.loop.close()
 
 
+def test_without_coalescing_every_token_is_a_response() -> None:
+    bench = Bench(max_batch=40, coalescing=False)
+    sinks = [bench.submit(tokens=20) for _ in range(40)]
+    bench.loop.start()
+    assert [len(sink.wait().chunks) for sink in sinks] == [20] * 40
+    bench.loop.close()
+
+
 def test_a_response_never_ends_inside_a_character() -> None:
     runtime = CountingRuntime()
     # Ids 0, 1, 2 together are one euro sign; 3 is a letter, and so on.
