@@ -8,6 +8,7 @@ import time
 from enginehouse.api.directory import ModelDirectory, Revision
 from enginehouse.client import AsyncTritonClient, Deadlines
 
+from enginehouse.contract import PROBE_PRIORITY
 from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest
 
@@ -40,7 +41,7 @@ class Readiness:
 
     async def _probe(self, revision: Revision) -> str:
         token = revision.manifest.special_tokens.pad_id
-        request = GenerationRequest(input_ids=[token], max_tokens=1)
+        request = GenerationRequest(input_ids=[token], max_tokens=1, priority=PROBE_PRIORITY)
         try:
             async for _ in self._client.generate(revision.target, request, deadlines=_PROBE):
                 pass

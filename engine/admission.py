@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from enginehouse.engine.job import Job
 
+from enginehouse.contract import PROBE_PRIORITY
 from enginehouse.errors import EngineUnavailableError, QueueFullError
 
 
@@ -37,7 +38,8 @@ class WaitingRoom:
         with self._changed:
             if self._closed is not None:
                 raise EngineUnavailableError(self._closed)
-            if len(self._heap) >= self._capacity + self._free_slots:
+            full = len(self._heap) >= self._capacity + self._free_slots
+            if full and job.request.priority < PROBE_PRIORITY:
                 raise QueueFullError(
                     f"the engine's queue is full: {len(self._heap)} requests wait already; "
                     "try again later"
@@ -56,6 +58,13 @@ class WaitingRoom:
             taken = [heapq.heappop(self._heap)[2] for _ in range(min(most, len(self._heap)))]
             self._free_slots = most - len(taken)
             return taken
+
+    def take_probe(self) -> list[Job]:
+        """Remove the first job if it is a health probe."""
+        with self._changed:
+            if self._heap and self._heap[0][2].request.priority >= PROBE_PRIORITY:
+                return [heapq.heappop(self._heap)[2]]
+            return []
 
     def remove(self, jobs: Iterable[Job]) -> None:
         """Remove these jobs wherever they stand."""

@@ -6,6 +6,7 @@ Triton adds, and a batch is one request: in-flight batching happens in the engin
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enginehouse.contract import ensemble_input_for
+from enginehouse.contract import PRIORITY_PARAMETER, ensemble_input_for
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import (
     Chunk,
@@ -47,6 +48,20 @@ class ModelLimits:
     context_length: int
     end_ids: frozenset[int]
     unsupported_inputs: frozenset[str]
+
+
+def read_priority(parameters: str) -> int:
+    """The priority among a request's parameters, which Triton hands over as JSON; 0 by default.
+
+    Raises:
+        InvalidRequestError: if it is no integer.
+    """
+    value = json.loads(parameters or "{}").get(PRIORITY_PARAMETER, 0)
+    if not isinstance(value, int):
+        raise InvalidRequestError(
+            f"{PRIORITY_PARAMETER} is {value!r}: give an integer", field=PRIORITY_PARAMETER
+        )
+    return value
 
 
 class _Reader:

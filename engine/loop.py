@@ -101,6 +101,13 @@ class EngineLoop:
         return len(found)
 
     def _run(self) -> None:
+        try:
+            self._work()
+        except Exception:  # noqa: BLE001 - a mistake of ours must not leave requests waiting
+            _log.exception("the engine loop failed")
+            self._break_down(self._active)
+
+    def _work(self) -> None:
         while not self._waiting.closed:
             if self._active or self._quarantine:
                 self._turn()
@@ -160,13 +167,19 @@ class EngineLoop:
         if self._quarantine:
             jobs = [self._quarantine.popleft()]
         else:
-            jobs = self._waiting.take(self._max_batch - len(self._active))
+            room = self._max_batch - len(self._active)
+            jobs = self._waiting.take(room) if room > 0 else self._admit_probe(room)
         now = time.monotonic_ns()
         for job in jobs:
             if not job.generated:
                 job.timings.first_scheduled_ns = now
                 self.stats.prompt_tokens += len(job.request.input_ids)
             self._enter(job)
+
+    def _admit_probe(self, room: int) -> list[Job]:
+        """A full batch has one slot more, for probes."""
+        self._waiting.free_slots(0)
+        return self._waiting.take_probe() if room == 0 else []
 
     def _enter(self, job: Job) -> None:
         try:
@@ -232,7 +245,7 @@ class EngineLoop:
         for job in (*jobs, *self._waiting.close(_BROKEN), *self._quarantine):
             self._fail(job, broken)
         self._quarantine.clear()
-        self._refresh(force=True)
+        self._active = []
 
     def _release(self, job: Job) -> None:
         if job.slot is not None:

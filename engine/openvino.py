@@ -25,7 +25,7 @@ _ANY_JSON = '{"type": "object"}'
 def pipeline(engine_dir: Path, settings: EngineSettings) -> Any:
     """The runtime's pipeline under these settings; the raw side of benchmarks uses it too."""
     scheduler = genai.SchedulerConfig()
-    scheduler.max_num_seqs = settings.max_batch
+    scheduler.max_num_seqs = settings.max_batch + 1  # the loop's slot for probes
     scheduler.max_num_batched_tokens = settings.max_batched_tokens
     scheduler.enable_prefix_caching = settings.prefix_caching
     scheduler.cache_size = settings.kv_cache_gib

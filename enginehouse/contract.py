@@ -44,6 +44,9 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
 
 #: Request parameter (not a tensor) that raises a request above others in the engine's queue.
 PRIORITY_PARAMETER = "enginehouse_priority"
+#: Requests of this priority find a place in a full engine: one slot is kept for health probes,
+#: so that an engine with much to do is not taken for a dead one.
+PROBE_PRIORITY = 2**31 - 1
 
 ENGINE_INPUTS: tuple[TensorSpec, ...] = (
     *_arrays("INT32", "input_ids"),

@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 
 from enginehouse.client import Deadlines, RetryPolicy, Target, TritonClient
-from enginehouse.errors import QueueFullError, ServingError
+from enginehouse.contract import PROBE_PRIORITY
+from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 from enginehouse.registry.reconciler import Reconciler
@@ -63,13 +64,10 @@ class EngineWatch:
         if now - self._probed_at.get(name, 0.0) < _PROBE_EVERY_S:
             return None
         self._probed_at[name] = now
-        request = GenerationRequest(input_ids=[0], max_tokens=1)
+        request = GenerationRequest(input_ids=[0], max_tokens=1, priority=PROBE_PRIORITY)
         try:
             for _ in self._probe_client.generate(Target(name, version), request):
                 pass
-        except QueueFullError:
-            # Refusing is an answer: the engine is alive and busy.
-            self._failures[name] = 0
         except ServingError as error:
             self._failures[name] = self._failures.get(name, 0) + 1
             self._report(f"{name} did not answer a probe: {error}")

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
-from enginehouse.engine.codec import ResponseEncoder, StopRequest, decode_request
+from enginehouse.engine.codec import (
+    ResponseEncoder,
+    StopRequest,
+    decode_request,
+    read_priority,
+)
 from enginehouse.engine.job import Job
 from enginehouse.engine.service import EngineService
 from enginehouse.engine.triton_metrics import TritonMetrics
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
-from enginehouse.contract import PRIORITY_PARAMETER
 from enginehouse.errors import QueueFullError, ServingError, to_wire
 from enginehouse.generation import Chunk, FinishReason
 
@@ -75,11 +78,10 @@ class TritonPythonModel:
 
     def _accept(self, request: Any, sender: Any) -> None:
         arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
-        parameters = json.loads(request.parameters() or "{}")
         decoded = decode_request(
             arrays,
             request_id=request.request_id(),
-            priority=int(parameters.get(PRIORITY_PARAMETER, 0)),
+            priority=read_priority(request.parameters()),
             limits=self._service.limits,
         )
         if isinstance(decoded, StopRequest):

@@ -9,6 +9,7 @@ from enginehouse.engine.codec import (
     ResponseEncoder,
     StopRequest,
     decode_request,
+    read_priority,
 )
 from enginehouse.engine.openvino import OpenVinoRuntime
 
@@ -118,6 +119,13 @@ def test_a_guide_is_read_from_bytes() -> None:
     )
     assert request.guide is not None
     assert (request.guide.kind, request.guide.text) == (GuideKind.REGEX, "[0-9]+")
+
+
+def test_a_priority_is_an_integer() -> None:
+    assert read_priority("") == 0
+    assert read_priority('{"enginehouse_priority": 7}') == 7
+    with pytest.raises(InvalidRequestError, match="'high'"):
+        read_priority('{"enginehouse_priority": "high"}')
 
 
 def test_stop_needs_an_id() -> None:

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 from enginehouse.engine.coalescing import tokens_per_response
+from enginehouse.engine.job import Job
 from enginehouse.engine.loop import EngineLoop
 
+from enginehouse.contract import PROBE_PRIORITY
 from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError
-from enginehouse.generation import FinishReason, GenerationRequest
+from enginehouse.generation import Chunk, FinishReason, GenerationRequest
 from enginehouse.manifest import EngineSettings
 from tests.engine.fakes import POISON, Collector, CountingRuntime
 
@@ -68,6 +70,33 @@ def test_a_full_queue_refuses_and_counts(bench: Bench) -> None:
     assert bench.loop.stats.rejected == 1
     bench.loop.start()
     assert all(sink.wait().ids == list(range(5)) for sink in sinks)
+
+
+def test_a_probe_gets_through_a_full_batch_and_a_full_queue(bench: Bench) -> None:
+    busy = [bench.submit(tokens=10_000) for _ in range(4)]
+    bench.loop.start()
+    for sink in busy:
+        assert sink.first.wait(20)
+    waiting = [bench.submit(tokens=1) for _ in range(2)]
+    with pytest.raises(QueueFullError):
+        bench.submit()
+    probes = [bench.submit(tokens=1, priority=PROBE_PRIORITY) for _ in range(3)]
+    assert all(probe.wait().ids == [0] for probe in probes)
+    assert not any(sink.done.is_set() for sink in (*busy, *waiting))
+
+
+def test_a_mistake_in_delivery_fails_everyone_instead_of_hanging(bench: Bench) -> None:
+    class Faulty(Collector):
+        def send(self, _job: Job, _chunk: Chunk, /) -> None:
+            raise ValueError("a bug")
+
+    other = bench.submit(tokens=10_000)
+    bench.loop.start()
+    assert other.first.wait(20)
+    bench.loop.submit(GenerationRequest([1], 5), Faulty())
+    assert isinstance(other.wait().error, EngineUnavailableError)
+    with pytest.raises(EngineUnavailableError):
+        bench.submit()
 
 
 def test_a_gone_client_frees_its_slot_within_one_step(bench: Bench) -> None:
