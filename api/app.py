@@ -42,7 +42,14 @@ def create_app(settings: Settings) -> FastAPI:
             )
             yield
 
-    app = FastAPI(title="Enginehouse", version=__version__, lifespan=lifespan)
+    # The interactive pages would fetch their scripts from outside; /openapi.json stays.
+    app = FastAPI(
+        title="Enginehouse",
+        version=__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
     install_error_handlers(app)
     for module in (chat, completions, models, health):

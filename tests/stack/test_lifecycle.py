@@ -119,6 +119,9 @@ def test_a_promotion_loses_no_request_and_no_token(small: RunningStack, bundle: 
 def test_a_killed_triton_is_started_again(small: RunningStack) -> None:
     killed = _triton(small)
     killed.kill()
+    gone = _complete(small, 3)
+    assert (gone.status_code, gone.headers["retry-after"]) == (503, "1")
+    assert gone.json()["error"]["code"] == "engine_unavailable"
     wait_until(lambda: _triton_is_new(small, killed.pid), "a new Triton")
     wait_until(lambda: _complete(small, 3).status_code == 200, "an answer", 90.0)
 
