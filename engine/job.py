@@ -39,7 +39,7 @@ class Job:
 
     Attributes:
         generated: every token so far; a job can be admitted again with them.
-        quarantined: it was in a step that failed, and is admitted alone.
+        stop_requested: the contract's `stop` named it; it ends before the next step.
     """
 
     request: GenerationRequest
@@ -47,7 +47,6 @@ class Job:
     boundary: CharacterBoundary
     slot: Slot | None = None
     generated: list[int] = field(default_factory=list)
-    quarantined: bool = False
     stop_requested: bool = False
     timings: Timings = field(default_factory=lambda: Timings(arrival_ns=time.monotonic_ns()))
     _pending: list[int] = field(default_factory=list)

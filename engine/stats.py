@@ -22,7 +22,6 @@ class LoopStats:
     step_seconds_max: float = 0.0
     prompt_tokens: int = 0
     generated_tokens: int = 0
-    responses: int = 0
     completed: int = 0
     cancelled: int = 0
     failed: int = 0

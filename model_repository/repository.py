@@ -59,11 +59,6 @@ class ModelRepository:
         (self.root / name / "1").mkdir(parents=True, exist_ok=True)
         self._write_config(name, configs.ensemble_config(name, model, version))
 
-    @staticmethod
-    def part_names(model: str) -> tuple[str, ...]:
-        """Names of the parts, in the order in which a request passes them."""
-        return tuple(part(model, suffix) for suffix in _PARTS)
-
     def _write_config(self, name: str, config: Any) -> None:
         directory = self.root / name
         directory.mkdir(parents=True, exist_ok=True)
