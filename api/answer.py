@@ -92,11 +92,11 @@ async def answer(
     try:
         if stream:
             envelope = Envelope.new(shape.stream_object, generation)
-            pieces = await until_disconnect(request, primed(generation.pieces()))
+            pieces = await until_disconnect(request.receive, primed(generation.pieces()))
             events = _events(pieces, generation, envelope, shape, count, include_usage)
             return EventStream(events, headers)
         envelope = Envelope.new(shape.whole_object, generation)
-        gathered = await until_disconnect(request, _gather(generation))
+        gathered = await until_disconnect(request.receive, _gather(generation))
     except EnginehouseError as error:
         count(str(status_of(error)[0].value))
         raise

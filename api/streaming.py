@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 import orjson
 from enginehouse.api.errors import error_body
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -42,17 +41,9 @@ class EventStream(Response):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end or the client goes."""
-        sending = asyncio.create_task(self._send(send))
-        leaving = asyncio.create_task(_disconnected(receive))
-        try:
-            await asyncio.wait({sending, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            leaving.cancel()
-            if not sending.done():
-                sending.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await sending
-            await self._events.aclose()
+        async with contextlib.aclosing(self._events):
+            with contextlib.suppress(CancelledError):
+                await until_disconnect(receive, self._send(send))
 
     async def _send(self, send: Send) -> None:
         await send(
@@ -72,14 +63,14 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_disconnect(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
+async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
     """Run `work`, cancelled if the client goes before it is done.
 
     Raises:
         CancelledError: if the client has gone; nobody will read the response.
     """
     task = asyncio.create_task(work)
-    leaving = asyncio.create_task(_disconnected(request.receive))
+    leaving = asyncio.create_task(_disconnected(receive))
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():

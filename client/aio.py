@@ -172,8 +172,6 @@ class AsyncTritonClient:
                 started = True
                 ended = is_last(response)
                 yield response
-            # Cancelling a stream whose last response has just been sent makes this Triton count
-            # its request as in flight for ever, and the version could not be unloaded.
             if await call.code() != grpc.StatusCode.OK:
                 raise error_from_rpc(await _failure(call))
         except TimeoutError:
@@ -191,7 +189,11 @@ class AsyncTritonClient:
 
 
 async def _settle(call: Any) -> None:
-    """Let a stream that has ended close by itself."""
+    """Let a stream that has ended close by itself.
+
+    Cancelling one whose last response has just been sent makes Triton 2.51 count its request as
+    in flight for ever, and the version could never be unloaded.
+    """
     try:
         async with asyncio.timeout(_SETTLE_S):
             await call.code()

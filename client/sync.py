@@ -191,7 +191,7 @@ class TritonClient:
             what = "next" if started else "first"
             raise DeadlineError(f"the {what} token did not come in time") from None
         finally:
-            # See `AsyncTritonClient._responses`: a stream that has ended closes by itself.
+            # See `aio._settle`: a stream that has ended closes by itself.
             if not ended:
                 call.cancel()
 

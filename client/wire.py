@@ -28,6 +28,7 @@ from enginehouse.errors import (
 )
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
 from enginehouse.names import TENSORRT_LLM, part
+from enginehouse.word_lists import pack_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +125,9 @@ def _add_text(message: Any, name: str, value: str) -> None:
 
 
 def _add_words(message: Any, words: Sequence[Sequence[int]]) -> None:
-    flat = [i for word in words for i in word]
-    offsets = np.cumsum([len(word) for word in words]).tolist()
-    padded = [*offsets, *([-1] * (len(flat) - len(offsets)))]
-    raw = np.array([flat, padded], dtype="<i4").tobytes()
-    _add(message, "stop_words_list", "INT32", [1, 2, len(flat)], raw)
+    packed = pack_words(words)
+    raw = packed.astype("<i4").tobytes()
+    _add(message, "stop_words_list", "INT32", [1, *packed.shape], raw)
 
 
 def _add_sampling(message: Any, sampling: Sampling, names: dict[str, str]) -> None:

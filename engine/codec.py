@@ -25,6 +25,7 @@ from enginehouse.generation import (
     Sampling,
     Timings,
 )
+from enginehouse.word_lists import unpack_words
 
 Arrays = Mapping[str, NDArray[Any]]
 _INT32_MAX = 2**31 - 1
@@ -219,7 +220,6 @@ def _sampling(read: _Reader) -> Sampling:
 
 
 def _word_list(read: _Reader, name: str) -> tuple[tuple[int, ...], ...]:
-    """``[2, n]``: ids one after another, and the end offset of each word, padded with -1."""
     value = read.array(name)
     if value is None:
         return ()
@@ -228,14 +228,7 @@ def _word_list(read: _Reader, name: str) -> tuple[tuple[int, ...], ...]:
             f"{name} has shape {list(value.shape)}: it must be [2, n], ids and end offsets",
             field=name,
         )
-    ids, offsets = value.reshape(2, -1).tolist()
-    words, start = [], 0
-    for end in offsets:
-        if end <= start:
-            break
-        words.append(tuple(ids[start:end]))
-        start = end
-    return tuple(words)
+    return unpack_words(value)
 
 
 def _guide(read: _Reader) -> Guide | None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from enginehouse.errors import InvalidRequestError
 from enginehouse.manifest import SpecialTokens
 from enginehouse.text import Tokenizer
+from enginehouse.word_lists import pack_words
 
 Arrays = Mapping[str, NDArray[Any]]
 _UNSUPPORTED = (
@@ -58,13 +59,9 @@ def preprocess(
 
 
 def word_list(words: NDArray[Any] | None, tokenizer: Tokenizer) -> NDArray[Any]:
-    """Words → ``[1, 2, n]``: ids one after another, and end offsets padded with -1."""
+    """Words → ``[1, 2, n]``, see `pack_words`."""
     lists = [tokenizer.encode(_text(word)) for word in ([] if words is None else words.reshape(-1))]
-    lists = [ids for ids in lists if ids]
-    flat = [i for ids in lists for i in ids]
-    offsets = np.cumsum([len(ids) for ids in lists]).tolist() if lists else []
-    padded = [*offsets, *([-1] * (len(flat) - len(offsets)))]
-    return np.array([[flat, padded]], dtype=np.int32)
+    return pack_words([ids for ids in lists if ids])[None]
 
 
 def _query(arrays: Arrays) -> str:
