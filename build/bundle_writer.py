@@ -9,8 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from enginehouse.build.card import model_card
+from enginehouse.build.formats import THRESHOLDS
+from enginehouse.build.parity_report import PARITY_FILE, write_report
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
+from enginehouse.build.proof import prove, unmeasured
+from enginehouse.build.proof_set import proof_set
+from enginehouse.build.reference import ReferenceStore
 from enginehouse.build.runtimes import builder_for
+from enginehouse.build.speed import SPEED_FILE, read_speed
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
 
 from enginehouse import __version__
@@ -22,7 +28,7 @@ from enginehouse.bundle import (
     Bundle,
     describe_files,
 )
-from enginehouse.errors import BuildError, CheckpointError
+from enginehouse.errors import BuildError, CheckpointError, ReferenceMissingError
 from enginehouse.host import host_fingerprint
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 from enginehouse.names import check_model_name
@@ -44,6 +50,11 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
         raise CheckpointError(
             f"{plan.checkpoint}: no such checkpoint; give a GGUF file or a directory"
         )
+    if plan.weight_format not in builder.formats:
+        raise BuildError(
+            f"format {plan.weight_format!r} is not one of runtime {plan.runtime!r}: choose one of "
+            f"{', '.join(builder.formats)}"
+        )
     if plan.output.exists():
         raise BuildError(f"{plan.output} exists already; choose another --output or remove it")
     plan.output.parent.mkdir(parents=True, exist_ok=True)
@@ -57,8 +68,10 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
         _write_text_assets(built, bundle_dir)
         progress("checking the tokenizer against the engine")
         checked = _check_text(built, bundle_dir)
+        draft = _draft(plan, built, checked)
+        draft = _prove(plan, built, draft, bundle_dir, progress)
         progress("hashing files")
-        _write_manifest(plan, built, bundle_dir, checked)
+        _write_card_and_manifest(plan, draft, bundle_dir)
         bundle_dir.rename(plan.output)
     except OSError as error:
         raise BuildError(f"the build could not write: {error}") from error
@@ -97,17 +110,49 @@ def _check_text(built: BuiltEngine, bundle_dir: Path) -> dict[str, int]:
     return check_tokenizer(tokenizer, built.engine_encode, corpus())
 
 
-def _write_manifest(
-    plan: BuildPlan, built: BuiltEngine, bundle_dir: Path, checked: dict[str, int]
-) -> None:
-    """The card is generated from the manifest and listed in it, hence two passes."""
-    draft = EngineManifest(
+def _prove(
+    plan: BuildPlan,
+    built: BuiltEngine,
+    draft: EngineManifest,
+    bundle_dir: Path,
+    progress: Progress,
+) -> EngineManifest:
+    """Write the reports; the manifest with the proof in short comes back.
+
+    The engine is loaded from the unfinished bundle, hence a manifest for the time being.
+    """
+    proofs = proof_set()
+    tokenizer = Tokenizer(built.tokenizer)
+    thresholds = THRESHOLDS[plan.weight_format]
+    try:
+        progress("looking for the reference result (torch computes it once for a checkpoint)")
+        reference = ReferenceStore(plan.references_dir).find_or_compute(
+            plan.checkpoint, built.checkpoint.sha256, proofs, tokenizer
+        )
+    except ReferenceMissingError:
+        if plan.accept_quality is None:
+            raise
+        report = unmeasured(draft, thresholds, plan.accept_quality)
+        write_report(bundle_dir / PARITY_FILE, report)
+        return draft.model_copy(update={"quality": report.summary})
+    (bundle_dir / MANIFEST_NAME).write_text(draft.model_dump_json(), encoding="utf-8")
+    report, speed = prove(
+        Bundle.open(bundle_dir), reference, thresholds, plan.accept_quality, progress
+    )
+    write_report(bundle_dir / PARITY_FILE, report)
+    write_report(bundle_dir / SPEED_FILE, speed)
+    return draft.model_copy(update={"quality": report.summary})
+
+
+def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> EngineManifest:
+    return EngineManifest(
         model_name=plan.name,
         runtime=plan.runtime,
         runtime_version=built.runtime_version,
         built_at=datetime.now(UTC),
         built_on=host_fingerprint(),
         architecture=built.architecture,
+        format=plan.weight_format,
         weight_format=built.weight_format,
         context_length=built.context_length,
         max_batch=plan.settings.max_batch,
@@ -118,13 +163,20 @@ def _write_manifest(
         build_arguments={
             "checkpoint": plan.checkpoint.name,
             "runtime": plan.runtime,
+            "format": plan.weight_format,
             "chat_template": plan.chat_template.name if plan.chat_template else "checkpoint",
         },
         tool_versions={"enginehouse": __version__, **built.tool_versions},
         tokenizer_check=checked,
         files=(),
     )
-    (bundle_dir / CARD_FILE).write_text(model_card(draft), encoding="utf-8")
+
+
+def _write_card_and_manifest(plan: BuildPlan, draft: EngineManifest, bundle_dir: Path) -> None:
+    """The card is generated from the manifest and listed in it, hence two passes."""
+    notes = None if plan.card_notes is None else plan.card_notes.read_text(encoding="utf-8")
+    speed = read_speed(bundle_dir)
+    (bundle_dir / CARD_FILE).write_text(model_card(draft, speed, notes), encoding="utf-8")
     whole = draft.model_copy(update={"files": describe_files(bundle_dir)})
     manifest = whole.model_dump_json(indent=2)
     (bundle_dir / MANIFEST_NAME).write_text(manifest, encoding="utf-8")

@@ -76,6 +76,8 @@ class GgufCheckpoint:
             kv_heads=int(self.get(f"{self.family}.attention.head_count_kv", heads)),
             head_size=int(self.get(f"{self.family}.attention.key_length", hidden // heads)),
             vocabulary_size=len(self.require("tokenizer.ggml.tokens")),
+            intermediate_size=self.get(f"{self.family}.feed_forward_length"),
+            tied_embeddings=all(t.name != "output.weight" for t in self._reader.tensors),
         )
 
     @property
@@ -120,6 +122,10 @@ class GgufCheckpoint:
             name=str(self.get("general.name", self.path.stem)),
             sha256=sha256_file(self.path),
             license=self.get("general.license"),
+            base_model=self.get(
+                "general.base_model.0.repo_url", self.get("general.base_model.0.name")
+            ),
+            datasets=tuple(self.get("general.datasets", ())),
         )
 
     def write_f16(self, target: Path) -> None:

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from enginehouse.digests import sha256_tree
 from enginehouse.errors import CheckpointError
 from enginehouse.manifest import Architecture, Checkpoint, GenerationDefaults, SpecialTokens
@@ -49,6 +51,9 @@ class HfCheckpoint:
             kv_heads=int(self.config.get("num_key_value_heads") or heads),
             head_size=int(self.config.get("head_dim") or hidden // heads),
             vocabulary_size=int(self._require("vocab_size")),
+            intermediate_size=self.config.get("intermediate_size"),
+            tied_embeddings=bool(self.config.get("tie_word_embeddings", False)),
+            experts=self.config.get("num_local_experts") or self.config.get("num_experts"),
         )
 
     @property
@@ -96,9 +101,39 @@ class HfCheckpoint:
 
     def describe(self) -> Checkpoint:
         """Identity of the checkpoint, with a digest over all its files."""
+        card = _front_matter(self.path / "README.md")
         return Checkpoint(
-            kind="huggingface", name=self.path.resolve().name, sha256=sha256_tree(self.path)
+            kind="huggingface",
+            name=self.path.resolve().name,
+            sha256=sha256_tree(self.path),
+            license=_first(card.get("license")),
+            base_model=_first(card.get("base_model")),
+            datasets=tuple(str(item) for item in _listed(card.get("datasets"))),
         )
+
+
+def _front_matter(card: Path) -> dict[str, Any]:
+    """Metadata at the head of a model card: YAML between two lines of dashes."""
+    if not card.is_file():
+        return {}
+    parts = card.read_text(encoding="utf-8", errors="replace").split("---", 2)
+    if len(parts) < 3 or parts[0].strip():  # noqa: PLR2004 - before, between and after
+        return {}
+    try:
+        content = yaml.safe_load(parts[1])
+    except yaml.YAMLError as error:
+        raise CheckpointError(f"{card}: the metadata at its head is not YAML: {error}") from error
+    return content if isinstance(content, dict) else {}
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _first(value: Any) -> str | None:
+    return str(_listed(value)[0]) if _listed(value) else None
 
 
 def _read_json(path: Path, *, optional: bool = False) -> dict[str, Any]:

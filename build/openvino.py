@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from enginehouse.build.formats import COMPRESSION, WeightFormat
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.build.hf_checkpoint import HfCheckpoint
+from enginehouse.build.openvino_compression import compress
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
 
 from enginehouse.errors import BuildError
@@ -19,7 +22,9 @@ _MODEL_XML = "openvino_model.xml"
 
 
 class OpenVinoBuilder:
-    """Writes OpenVINO IR with FP16 weights and the runtime's own tokenizer files."""
+    """Writes OpenVINO IR and the runtime's own tokenizer files."""
+
+    formats = (WeightFormat.FP16, WeightFormat.INT8, WeightFormat.INT4)
 
     def estimate_bytes(self, checkpoint: Path) -> int:
         """Scratch copy and IR, each at most F16: 4 bits may grow to 16, twice."""
@@ -32,8 +37,19 @@ class OpenVinoBuilder:
     ) -> BuiltEngine:
         """Dispatch on the kind of checkpoint; see `Builder.build`."""
         if plan.checkpoint.is_dir():
-            return _from_huggingface(plan, engine_dir, progress)
-        return _from_gguf(plan, engine_dir, scratch, progress)
+            built = _from_huggingface(plan, engine_dir, progress)
+        else:
+            built = _from_gguf(plan, engine_dir, scratch, progress)
+        compression = COMPRESSION[plan.weight_format]
+        if compression.bits == 16:  # noqa: PLR2004 - the IR is FP16 already
+            return built
+        progress(f"compressing weights to {plan.weight_format}")
+        how = compress(engine_dir / _MODEL_XML, built.architecture, compression)
+        return replace(
+            built,
+            weight_format=built.weight_format.replace("fp16", how, 1),
+            tool_versions={**built.tool_versions, **_tools("nncf")},
+        )
 
 
 def _from_gguf(plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress) -> BuiltEngine:

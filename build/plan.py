@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from enginehouse.build.formats import WeightFormat
+
 from enginehouse.manifest import (
     Architecture,
     Checkpoint,
@@ -28,16 +30,24 @@ class BuildPlan:
         name: model name, checked.
         runtime: name of a registered builder.
         output: directory that will hold the bundle; it must not exist.
+        weight_format: one of the builder's `formats`.
         chat_template: file that replaces the checkpoint's own template.
         settings: written into the manifest as the serving defaults.
+        accept_quality: why an engine is wanted though it is not proven; None refuses it.
+        references_dir: where reference results are cached; None keeps none.
+        card_notes: Markdown that a person adds to the model card, see `card`.
     """
 
     checkpoint: Path
     name: str
     runtime: str
     output: Path
+    weight_format: WeightFormat = WeightFormat.FP16
     chat_template: Path | None = None
     settings: EngineSettings = field(default_factory=EngineSettings)
+    accept_quality: str | None = None
+    references_dir: Path | None = None
+    card_notes: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +75,11 @@ class BuiltEngine:
 
 class Builder(Protocol):
     """A runtime's half of a build."""
+
+    @property
+    def formats(self) -> tuple[WeightFormat, ...]:
+        """Weight formats that the runtime has."""
+        ...
 
     def estimate_bytes(self, checkpoint: Path) -> int:
         """Upper bound of the disk space the build needs, scratch files included."""

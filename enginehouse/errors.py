@@ -7,6 +7,8 @@
     ├── NameRefusedError         a name that Triton or MLflow cannot carry
     ├── CheckpointError          the checkpoint cannot be read or is not supported
     ├── BuildError               a build was refused or could not finish
+    │   ├── QualityError         the engine is too far from its reference
+    │   └── ReferenceMissingError    nothing to compare the engine with
     ├── BundleError              an engine bundle is damaged or incomplete
     │   └── FingerprintError     the bundle does not fit this host
     ├── RegistryError            the registry refused, or does not answer
@@ -51,6 +53,14 @@ class CheckpointError(EnginehouseError):
 
 class BuildError(EnginehouseError):
     """A build was refused or could not finish; nothing that looks like a bundle is left."""
+
+
+class QualityError(BuildError):
+    """The engine is further from its reference than its format allows."""
+
+
+class ReferenceMissingError(BuildError):
+    """There is no reference result, and it cannot be computed here."""
 
 
 class BundleError(EnginehouseError):

@@ -28,12 +28,14 @@ class BundleFile(_Frozen):
 
 
 class Checkpoint(_Frozen):
-    """Where the weights came from."""
+    """Where the weights came from; lineage as far as the checkpoint states it."""
 
     kind: Literal["gguf", "huggingface"]
     name: str
     sha256: str
     license: str | None = None
+    base_model: str | None = None
+    datasets: tuple[str, ...] = ()
 
 
 class Architecture(_Frozen):
@@ -46,6 +48,9 @@ class Architecture(_Frozen):
     kv_heads: int
     head_size: int
     vocabulary_size: int
+    intermediate_size: int | None = None
+    tied_embeddings: bool = False
+    experts: int | None = None
 
 
 class SpecialTokens(_Frozen):
@@ -96,6 +101,23 @@ class EngineSettings(_Frozen):
     step_timeout_s: float = Field(default=60.0, gt=0)
 
 
+class Quality(_Frozen):
+    """The proof in short; the whole stands in `reports/parity.json`.
+
+    Attributes:
+        status: ``passed``, ``accepted`` (past its thresholds) or ``not_measured``.
+        accepted_reason: the word of the person who accepted it.
+    """
+
+    status: Literal["passed", "accepted", "not_measured"]
+    accepted_reason: str | None = None
+    perplexity_ratio: float | None = None
+    mean_kl_nats: float | None = None
+    equal_tokens_share: float | None = None
+    tasks_solved: int | None = None
+    tasks_total: int | None = None
+
+
 class EngineManifest(_Frozen):
     """The manifest of an engine bundle; `schema_version` guards its shape."""
 
@@ -106,7 +128,9 @@ class EngineManifest(_Frozen):
     built_at: datetime
     built_on: HostFingerprint
     architecture: Architecture
+    format: str = "fp16"
     weight_format: str
+    quality: Quality | None = None
     context_length: int = Field(gt=0)
     max_batch: int = Field(gt=0)
     special_tokens: SpecialTokens

@@ -94,6 +94,11 @@ class Settings:
         return self.home / "model_repository"
 
     @property
+    def references_dir(self) -> Path:
+        """Reference results of checkpoints, for proofs."""
+        return self.home / "references"
+
+    @property
     def logs_dir(self) -> Path:
         """Logs of Triton and the adapter."""
         return self.home / "logs"

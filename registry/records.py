@@ -16,6 +16,7 @@ TAG_DIGEST = "enginehouse.checkpoint_sha256"
 TAG_MANIFEST = "enginehouse.manifest_sha256"
 TAG_RUNTIME = "enginehouse.runtime"
 TAG_FORMAT = "enginehouse.weight_format"
+TAG_QUALITY = "enginehouse.quality"
 TAG_SIZE = "enginehouse.size_bytes"
 
 

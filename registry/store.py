@@ -17,7 +17,7 @@ from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
 
 from enginehouse.bundle import Bundle
 from enginehouse.digests import sha256_file
-from enginehouse.errors import NotRegisteredError, RegistryError
+from enginehouse.errors import BundleError, NotRegisteredError, RegistryError
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 from enginehouse.names import check_model_name
 from enginehouse.settings import Settings
@@ -66,6 +66,11 @@ class Registry:
         """
         check_model_name(name)
         bundle.verify()
+        if bundle.manifest.quality is None:
+            raise BundleError(
+                f"{bundle.path} carries no proof of its quality: it was built by an older "
+                "version; build it again"
+            )
         with _registry_errors(self._uri):
             self._ensure_model(name)
             run = self._client.create_run(
@@ -238,6 +243,7 @@ def _lineage_tags(bundle: Bundle) -> dict[str, str]:
         records.TAG_MANIFEST: sha256_file(bundle.path / MANIFEST_NAME),
         records.TAG_RUNTIME: f"{manifest.runtime} {manifest.runtime_version}",
         records.TAG_FORMAT: manifest.weight_format,
+        records.TAG_QUALITY: manifest.quality.status if manifest.quality else "not_measured",
         records.TAG_SIZE: str(manifest.size_bytes),
     }
 

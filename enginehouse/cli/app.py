@@ -35,6 +35,7 @@ def _root(
 
 
 app.command("build")(build.build)
+app.command("prove")(build.prove_bundle)
 app.command("register")(release.register)
 app.command("promote")(release.promote)
 app.command("versions")(release.versions)

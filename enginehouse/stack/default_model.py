@@ -26,7 +26,13 @@ def ensure_model(settings: Settings, registry: Registry, report: Callable[[str],
         bundle = Bundle.open(output)
     else:
         report(f"building {DEFAULT_MODEL} (SmolLM2-135M-Instruct) for the CPU, once")
-        plan = BuildPlan(default_checkpoint(), DEFAULT_MODEL, "openvino", output)
+        plan = BuildPlan(
+            default_checkpoint(),
+            DEFAULT_MODEL,
+            "openvino",
+            output,
+            references_dir=settings.references_dir,
+        )
         bundle = build_bundle(plan, lambda text: report(f"  {text}"))
     report(f"registering {DEFAULT_MODEL}")
     record = registry.register(bundle, DEFAULT_MODEL)

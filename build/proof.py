@@ -1,0 +1,112 @@
+"""Proving a bundle: its engine is loaded as it would be served, and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from enginehouse.build.distributions import distributions_of
+from enginehouse.build.formats import Thresholds
+from enginehouse.build.parity import failures, measure
+from enginehouse.build.parity_report import ParityReport
+from enginehouse.build.plan import Progress
+from enginehouse.build.proof_set import proof_set
+from enginehouse.build.reference import Reference
+from enginehouse.build.speed import SpeedReport, measure_speed
+from enginehouse.engine.runtime import Runtime, SlotState, load_runtime
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import BuildError, QualityError
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineManifest
+from enginehouse.text import Tokenizer
+
+_WAY_OUT = "choose a wider format, or build with --accept-quality REASON"
+
+
+def prove(
+    bundle: Bundle,
+    reference: Reference,
+    thresholds: Thresholds,
+    accept_quality: str | None,
+    progress: Progress,
+) -> tuple[ParityReport, SpeedReport]:
+    """Measure a bundle's quality against its reference, and its speed on this host.
+
+    Args:
+        bundle: with its manifest; reports are not needed yet.
+        accept_quality: why an engine past its thresholds is wanted all the same.
+
+    Raises:
+        QualityError: listing each threshold that is passed.
+        BuildError: if the engine cannot be loaded.
+    """
+    proofs = proof_set()
+    tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+    settings = bundle.manifest.engine_settings
+    progress("proving quality: next-token distributions")
+    distributions = distributions_of(bundle, settings)
+    progress("proving quality: greedy continuations and tasks")
+    try:
+        runtime = load_runtime(bundle, settings)
+    except RuntimeError as error:
+        raise BuildError(f"the new engine does not load: {error}") from error
+
+    def continue_greedily(prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+        return _continue(runtime, prompts, tokens)
+
+    measured = measure(reference, proofs, tokenizer, distributions, continue_greedily)
+    failed = failures(measured, thresholds)
+    if failed and accept_quality is None:
+        raise QualityError(f"the engine is not proven: {'; '.join(failed)}; {_WAY_OUT}")
+    report = _report(bundle.manifest, thresholds, accept_quality if failed else None)
+    progress("measuring speed")
+    return (
+        report.model_copy(
+            update={
+                "status": "accepted" if failed else "passed",
+                "reference": {"proof_set": reference.proof_set, **reference.made_with},
+                "measurements": measured,
+                "failures": failed,
+            }
+        ),
+        measure_speed(runtime, tokenizer),
+    )
+
+
+def unmeasured(manifest: EngineManifest, thresholds: Thresholds, reason: str) -> ParityReport:
+    """The report of a bundle that a person accepted without a reference."""
+    return _report(manifest, thresholds, reason)
+
+
+def _report(manifest: EngineManifest, thresholds: Thresholds, reason: str | None) -> ParityReport:
+    settings = manifest.engine_settings
+    return ParityReport(
+        status="not_measured",
+        accepted_reason=reason,
+        runtime=f"{manifest.runtime} {manifest.runtime_version}",
+        weight_format=manifest.weight_format,
+        precision_hint=settings.precision_hint,
+        kv_cache_precision=settings.kv_cache_precision,
+        measured_at=datetime.now(UTC),
+        cpu_model=manifest.built_on.cpu_model,
+        reference={},
+        thresholds=thresholds,
+        measurements=None,
+        failures=(),
+    )
+
+
+def _continue(runtime: Runtime, prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
+    """Greedy ids of all prompts, together in one batch."""
+    slots = [runtime.admit(GenerationRequest(list(p), max_tokens=tokens), ()) for p in prompts]
+    answers: list[list[int]] = [[] for _ in prompts]
+    open_slots = dict(enumerate(slots))
+    while open_slots:
+        runtime.step()
+        for index, slot in tuple(open_slots.items()):
+            drained = slot.drain()
+            answers[index].extend(drained.token_ids)
+            if drained.state is not SlotState.RUNNING:
+                del open_slots[index]
+    return answers
