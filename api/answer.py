@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from enginehouse.api.choices import Choices
 from enginehouse.api.errors import status_of
-from enginehouse.api.generation import Generation, Piece
+from enginehouse.api.generation import Piece
 from enginehouse.api.streaming import EventStream, event, primed, until_disconnect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -29,14 +29,14 @@ class Envelope:
     fingerprint: str
 
     @classmethod
-    def new(cls, kind: str, generation: Generation) -> Envelope:
-        """The envelope of a generation's answer; its id is the request's on the engine too."""
+    def new(cls, kind: str, choices: Choices) -> Envelope:
+        """The envelope of an answer; the request's ids on the engine begin with its id."""
         return cls(
-            id=generation.request_id,
+            id=choices.id,
             object=kind,
             created=int(time.time()),
-            model=generation.revision.target.model,
-            fingerprint=generation.revision.fingerprint,
+            model=choices.revision.target.model,
+            fingerprint=choices.revision.fingerprint,
         )
 
     def body(self, **rest: Any) -> dict[str, Any]:
@@ -56,7 +56,7 @@ class Shape:
     """How an endpoint writes choices.
 
     Attributes:
-        opening: the first event's choice before any text, or None.
+        opening: a choice's first event before any text, without its index; or None.
         delta: a piece → the choice of an event.
         whole: all pieces → the choice of a whole answer.
     """
@@ -68,51 +68,43 @@ class Shape:
     whole: Callable[[list[Piece]], dict[str, Any]]
 
 
-def new_id(prefix: str) -> str:
-    """An id in OpenAI's form."""
-    return f"{prefix}-{uuid.uuid4().hex}"
-
-
 async def answer(
     request: Request,
-    generation: Generation,
+    choices: Choices,
     shape: Shape,
     endpoint: str,
     *,
     stream: bool,
     include_usage: bool,
 ) -> Response:
-    """Run a generation and answer it, streaming or whole.
+    """Run generations and answer with them, streaming or whole.
 
     Raises:
         EnginehouseError: if it fails before the first byte.
     """
-    count = _Counter(generation, endpoint)
-    headers = {"x-enginehouse-version": str(generation.revision.target.version)}
+    count = _Counter(choices, endpoint)
+    headers = {"x-enginehouse-version": str(choices.revision.target.version)}
     try:
         if stream:
-            envelope = Envelope.new(shape.stream_object, generation)
-            pieces = await until_disconnect(request.receive, primed(generation.pieces()))
-            events = _events(pieces, generation, envelope, shape, count, include_usage)
+            envelope = Envelope.new(shape.stream_object, choices)
+            pieces = await until_disconnect(request.receive, primed(choices.pieces()))
+            events = _events(pieces, choices, envelope, shape, count, include_usage)
             return EventStream(events, headers)
-        envelope = Envelope.new(shape.whole_object, generation)
-        gathered = await until_disconnect(request.receive, _gather(generation))
+        envelope = Envelope.new(shape.whole_object, choices)
+        gathered = await until_disconnect(request.receive, choices.gather())
     except EnginehouseError as error:
         count(str(status_of(error)[0].value))
         raise
     count("200")
-    choice = shape.whole(gathered)
-    body = envelope.body(choices=[choice], usage=generation.usage.as_json())
+    body = envelope.body(
+        choices=[shape.whole(answer) for answer in gathered], usage=choices.usage.as_json()
+    )
     return JSONResponse(body, headers=headers)
-
-
-async def _gather(generation: Generation) -> list[Piece]:
-    return [piece async for piece in generation.pieces()]
 
 
 async def _events(
     pieces: AsyncGenerator[Piece, None],
-    generation: Generation,
+    choices: Choices,
     envelope: Envelope,
     shape: Shape,
     count: _Counter,
@@ -122,12 +114,13 @@ async def _events(
     outcome = "499"  # the client went; nginx's number, as HTTP has none
     try:
         async with aclosing(pieces):
-            if shape.opening is not None:
-                yield event(envelope.body(choices=[shape.opening], **extra))
+            for index in range(choices.kept) if shape.opening is not None else ():
+                opening = {"index": index, **(shape.opening or {})}
+                yield event(envelope.body(choices=[opening], **extra))
             async for piece in pieces:
                 yield event(envelope.body(choices=[shape.delta(piece)], **extra))
         if include_usage:
-            yield event(envelope.body(choices=[], usage=generation.usage.as_json()))
+            yield event(envelope.body(choices=[], usage=choices.usage.as_json()))
         outcome = "200"
     except EnginehouseError as error:
         outcome = str(status_of(error)[0].value)
@@ -139,10 +132,10 @@ async def _events(
 class _Counter:
     """Counts the request's outcome."""
 
-    def __init__(self, generation: Generation, endpoint: str) -> None:
-        target = generation.revision.target
+    def __init__(self, choices: Choices, endpoint: str) -> None:
+        target = choices.revision.target
         self._labels = (target.model, str(target.version), endpoint)
-        self._requests = generation.state.metrics.requests
+        self._requests = choices.state.metrics.requests
 
     def __call__(self, code: str) -> None:
         self._requests.labels(*self._labels, code).inc()

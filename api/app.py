@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from enginehouse.api import chat, completions, health, models
+from enginehouse.api import chat, completions, embeddings, health, models
 from enginehouse.api.body_limit import BodyLimit
 from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.errors import install_error_handlers
@@ -52,6 +52,6 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
     install_error_handlers(app)
-    for module in (chat, completions, models, health):
+    for module in (chat, completions, embeddings, models, health):
         app.include_router(module.router)
     return app

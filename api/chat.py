@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from enginehouse.api.answer import Shape, answer, new_id
-from enginehouse.api.generation import Generation, Piece, Prompt
+from enginehouse.api.adapters import find
+from enginehouse.api.answer import Shape, answer
+from enginehouse.api.choices import choices
+from enginehouse.api.generation import Piece, Prompt, field_names
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -23,13 +25,14 @@ _LONG_TEXT = 4096
 @router.post("/v1/chat/completions", response_model=None)
 async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    revision = await state.directory.revision(body.model)
+    revision, adapter = await find(state.directory, body.model)
     messages = [message.for_template() for message in body.messages]
     # Short prompts take less time here than a thread switch would.
     if sum(len(m["content"]) for m in messages) > _LONG_TEXT:
         ids = await asyncio.to_thread(revision.template.encode, messages)
     else:
         ids = revision.template.encode(messages)
+    guide, guide_field = body.guide(body.response_format)
     prompt = Prompt(
         ids=ids,
         max_tokens=body.most_tokens,
@@ -37,13 +40,15 @@ async def create_chat_completion(body: ChatRequest, request: Request, state: Sta
         stop=body.stops,
         log_probs=bool(body.logprobs),
         ignore_eos=body.ignore_eos,
+        guide=guide,
+        adapter=adapter,
+        logit_bias=body.logit_bias,
+        field_names=field_names(guide_field),
     )
-    generation = Generation(state, revision, prompt, new_id("chatcmpl"))
-    shape = _shape(revision.tokenizer, log_probs=prompt.log_probs)
     return await answer(
         request,
-        generation,
-        shape,
+        choices(state, revision, prompt, "chatcmpl", body.n or 1),
+        _shape(revision.tokenizer, log_probs=prompt.log_probs),
         "chat.completions",
         stream=bool(body.stream),
         include_usage=body.include_usage,
@@ -58,13 +63,12 @@ def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
         stream_object="chat.completion.chunk",
         whole_object="chat.completion",
         opening={
-            "index": 0,
             "delta": {"role": "assistant", "content": "", "refusal": None},
             "logprobs": None,
             "finish_reason": None,
         },
         delta=lambda piece: {
-            "index": 0,
+            "index": piece.index,
             "delta": {"content": piece.text} if piece.text else {},
             "logprobs": scores([piece]),
             "finish_reason": piece.finish,
@@ -78,7 +82,7 @@ def _whole(
 ) -> dict[str, Any]:
     text = "".join(piece.text for piece in pieces)
     return {
-        "index": 0,
+        "index": pieces[0].index,
         "message": {"role": "assistant", "content": text, "refusal": None},
         "logprobs": scores(pieces),
         "finish_reason": pieces[-1].finish,

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from enginehouse.api.answer import Shape, answer, new_id
+from enginehouse.api.adapters import find
+from enginehouse.api.answer import Shape, answer
+from enginehouse.api.choices import choices
 from enginehouse.api.directory import Revision
-from enginehouse.api.generation import Generation, Piece, Prompt
+from enginehouse.api.generation import Piece, Prompt, field_names
 from enginehouse.api.schemas import CompletionRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -16,6 +18,7 @@ from starlette.responses import Response
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.text import Tokenizer
+from enginehouse.text.healing import heal
 
 router = APIRouter()
 
@@ -23,20 +26,34 @@ router = APIRouter()
 @router.post("/v1/completions", response_model=None)
 async def create_completion(body: CompletionRequest, request: Request, state: State) -> Response:
     """Continue a text."""
-    revision = await state.directory.revision(body.model)
+    revision, adapter = await find(state.directory, body.model)
+    guide, guide_field = body.guide(None)
+    ids, healed = _prompt_ids(body, revision), ""
+    if body.token_healing:
+        if guide is not None:
+            raise InvalidRequestError(
+                f"token_healing is a constraint itself and cannot go with {guide_field}",
+                field="token_healing",
+            )
+        ids, healed, guide = heal(revision.tokenizer, ids)
+    wanted = body.n or 1
     prompt = Prompt(
-        ids=_prompt_ids(body, revision),
+        ids=ids,
         max_tokens=body.max_tokens,
         sampling=body.sampling(revision.manifest.generation_defaults),
         stop=body.stops,
-        log_probs=body.logprobs is not None,
+        log_probs=body.logprobs is not None or (body.best_of or wanted) > wanted,
         ignore_eos=body.ignore_eos,
+        guide=guide,
+        adapter=adapter,
+        logit_bias=body.logit_bias,
+        healed=healed,
+        field_names=field_names(guide_field),
     )
-    generation = Generation(state, revision, prompt, new_id("cmpl"))
     return await answer(
         request,
-        generation,
-        _shape(revision.tokenizer, log_probs=prompt.log_probs),
+        choices(state, revision, prompt, "cmpl", body.best_of or wanted, kept=wanted),
+        _shape(revision.tokenizer, log_probs=body.logprobs is not None),
         "completions",
         stream=bool(body.stream),
         include_usage=body.include_usage,
@@ -59,7 +76,7 @@ def _prompt_ids(body: CompletionRequest, revision: Revision) -> list[int]:
 def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
     def choice(pieces: list[Piece]) -> dict[str, Any]:
         return {
-            "index": 0,
+            "index": pieces[0].index,
             "text": "".join(piece.text for piece in pieces),
             "logprobs": _log_probs(tokenizer, pieces) if log_probs else None,
             "finish_reason": pieces[-1].finish,

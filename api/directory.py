@@ -12,12 +12,17 @@ from dataclasses import dataclass
 from typing import Self
 
 from enginehouse.client import AsyncTritonClient, Target
-from enginehouse.model_repository.config import pinned_version
+from enginehouse.model_repository.config import is_embedding, pinned_version
 from enginehouse.registry import BundleCache
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import EnginehouseError, ModelNotFoundError, ServingError
-from enginehouse.manifest import EngineManifest
+from enginehouse.errors import (
+    EnginehouseError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    ServingError,
+)
+from enginehouse.manifest import EmbeddingFacts, EngineManifest
 from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.text import ChatTemplate, Tokenizer
 
@@ -29,18 +34,24 @@ _READY = "READY"
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """A version that serves, with what is needed to speak to it."""
+class Served:
+    """A version that serves; as it stands, one of an embedding model."""
 
     target: Target
     manifest: EngineManifest
-    tokenizer: Tokenizer
-    template: ChatTemplate
 
     @property
     def fingerprint(self) -> str:
         """OpenAI's `system_fingerprint`: changes when the version does."""
         return f"{self.target.model}@{self.target.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision(Served):
+    """A version of a text generator, with what is needed to speak to it."""
+
+    tokenizer: Tokenizer
+    template: ChatTemplate
 
 
 class ModelDirectory:
@@ -49,7 +60,7 @@ class ModelDirectory:
     def __init__(self, client: AsyncTritonClient, cache: BundleCache) -> None:
         self._client = client
         self._cache = cache
-        self._serving: dict[str, Revision] = {}
+        self._serving: dict[str, Served] = {}
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -60,12 +71,42 @@ class ModelDirectory:
         if self._task is not None:
             self._task.cancel()
 
-    def models(self) -> list[Revision]:
+    def models(self) -> list[Served]:
         """What serves now, by name."""
         return [self._serving[name] for name in sorted(self._serving)]
 
     async def revision(self, model: str) -> Revision:
-        """The revision that serves `model`.
+        """The revision that serves `model`, a text generator.
+
+        Raises:
+            ModelNotFoundError: naming the models that there are.
+            InvalidRequestError: if it is an embedding model.
+        """
+        found = await self.served(model)
+        if not isinstance(found, Revision):
+            raise InvalidRequestError(
+                f"{model!r} is an embedding model; use /v1/embeddings", field="model"
+            )
+        return found
+
+    async def embedding(self, model: str) -> tuple[Served, EmbeddingFacts]:
+        """The revision of an embedding model, and what its vectors are.
+
+        Raises:
+            ModelNotFoundError: naming the models that there are.
+            InvalidRequestError: if it is a text generator.
+        """
+        found = await self.served(model)
+        if found.manifest.embedding is None:
+            raise InvalidRequestError(
+                f"{model!r} is a text generator, not an embedding model; use "
+                "/v1/chat/completions or /v1/completions",
+                field="model",
+            )
+        return found, found.manifest.embedding
+
+    async def served(self, model: str) -> Served:
+        """The revision that serves `model`, of either kind.
 
         Raises:
             ModelNotFoundError: naming the models that there are.
@@ -110,14 +151,32 @@ class ModelDirectory:
             version = pinned_version(await self._client.model_config(name))
             if version is not None:
                 result[name] = version
-        return result
+        return result | await self._embedding_versions(index)
+
+    async def _embedding_versions(self, index: list[tuple[str, str, str]]) -> dict[str, int]:
+        """Embedding models that are ready → the version that Triton gives to who names none.
+
+        They have no parts; what else has none is told apart by its outputs.
+        """
+        with_parts = {name.partition(".")[0] for name, _, _ in index if "." in name}
+        versions: dict[str, int] = {}
+        for name, version, state in index:
+            if state == _READY and "." not in name and name not in with_parts:
+                versions[name] = max(int(version), versions.get(name, 0))
+        return {
+            name: version
+            for name, version in versions.items()
+            if is_embedding(await self._client.model_config(name))
+        }
 
     def _version(self, name: str) -> int:
         return self._serving[name].target.version or 0
 
-    def _open(self, name: str, version: int) -> Revision:
+    def _open(self, name: str, version: int) -> Served:
         path = self._cache.path(name, version)
         bundle = Bundle.open(path) if path.exists() else self._cache.fetch(name, version)
+        if bundle.manifest.embedding is not None:
+            return Served(Target(name, version), bundle.manifest)
         tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
         special = bundle.manifest.special_tokens
         template = ChatTemplate(

@@ -31,6 +31,7 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
 _PARAMS = {
     "request_output_len": "max_tokens",
     "input_ids": "messages",
+    "text_input": "input",
     "runtime_top_p": "top_p",
     "runtime_top_k": "top_k",
 }

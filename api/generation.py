@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from enginehouse.api.directory import Revision
 from enginehouse.api.state import ApiState
+from enginehouse.client import Target
 
-from enginehouse.errors import ContextOverflowError, EngineUnavailableError
-from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
+from enginehouse.errors import ContextOverflowError, EngineUnavailableError, InvalidRequestError
+from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide, Sampling
 from enginehouse.text import IncrementalDetokenizer, StopStrings
 
 
@@ -21,6 +22,9 @@ class Prompt:
 
     Attributes:
         max_tokens: None means all that the context has left.
+        adapter: LoRA adapter of the bundle.
+        healed: text that the answer begins with again and that is not shown.
+        field_names: the engine's names of inputs → the fields that the caller knows.
     """
 
     ids: Sequence[int]
@@ -29,6 +33,11 @@ class Prompt:
     stop: Sequence[str] = ()
     log_probs: bool = False
     ignore_eos: bool = False
+    guide: Guide | None = None
+    adapter: str | None = None
+    logit_bias: Mapping[int, float] | None = None
+    healed: str = ""
+    field_names: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +48,7 @@ class Piece:
     token_ids: Sequence[int] = ()
     log_probs: Sequence[float] = ()
     finish: FinishReason | None = None
+    index: int = 0
 
 
 @dataclass(slots=True)
@@ -57,6 +67,14 @@ class Usage:
         }
 
 
+def field_names(guide_field: str | None) -> dict[str, str]:
+    """The engine's names of inputs → the fields of an OpenAI request."""
+    names = {"embedding_bias": "logit_bias", "adapter": "model", "lora_task_id": "model"}
+    if guide_field is not None:
+        names["guided_decoding_guide"] = guide_field
+    return names
+
+
 @dataclass(slots=True)
 class Generation:
     """One running answer."""
@@ -65,10 +83,13 @@ class Generation:
     revision: Revision
     prompt: Prompt
     request_id: str
+    index: int = 0
     usage: Usage = field(init=False)
+    _hidden: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.usage = Usage(len(self.prompt.ids))
+        self._hidden = len(self.prompt.healed)
 
     async def pieces(self) -> AsyncGenerator[Piece, None]:
         """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
@@ -80,17 +101,27 @@ class Generation:
         text = IncrementalDetokenizer(self.revision.tokenizer)
         stops = StopStrings(self.prompt.stop)
         clock = _Clock(self)
-        chunks = self.state.client.generate(self.revision.target, request)
-        with clock:
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    clock.tick(len(chunk.token_ids))
-                    piece = self._piece(chunk, text, stops)
-                    if piece.text or piece.token_ids or piece.finish is not None:
-                        yield piece
-                    if piece.finish is not None:
-                        return
+        chunks = self.state.client.generate(self._target(), request)
+        try:
+            with clock:
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        clock.tick(len(chunk.token_ids))
+                        piece = self._shown(self._piece(chunk, text, stops))
+                        if piece.text or piece.token_ids or piece.finish is not None:
+                            yield piece
+                        if piece.finish is not None:
+                            return
+        except InvalidRequestError as error:
+            error.field = self.prompt.field_names.get(error.field or "", error.field)
+            raise
         raise EngineUnavailableError("the engine's stream ended too early")
+
+    def _shown(self, piece: Piece) -> Piece:
+        """With this answer's index, and without the text that token healing asked for again."""
+        text = piece.text[self._hidden :]
+        self._hidden = max(0, self._hidden - len(piece.text))
+        return replace(piece, text=text, index=self.index)
 
     def _request(self) -> GenerationRequest:
         manifest = self.revision.manifest
@@ -108,10 +139,24 @@ class Generation:
             input_ids=self.prompt.ids,
             max_tokens=wanted or room,
             request_id=self.request_id,
-            sampling=self.prompt.sampling,
+            sampling=self._sampling(),
+            guide=self.prompt.guide,
+            embedding_bias=self.prompt.logit_bias,
             end_ids=frozenset(ends),
             return_log_probs=self.prompt.log_probs,
         )
+
+    def _target(self) -> Target:
+        adapters = [adapter.name for adapter in self.revision.manifest.adapters]
+        place = 1 + adapters.index(self.prompt.adapter) if self.prompt.adapter else 0
+        return replace(self.revision.target, adapter_id=place)
+
+    def _sampling(self) -> Sampling:
+        """Of several answers each has a seed of its own."""
+        sampling = self.prompt.sampling
+        if sampling.seed is None or not self.index:
+            return sampling
+        return replace(sampling, seed=(sampling.seed + self.index) % 2**64)
 
     def _piece(self, chunk: Chunk, text: IncrementalDetokenizer, stops: StopStrings) -> Piece:
         """Tokens after a stop string's last one are neither shown nor counted."""

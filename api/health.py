@@ -19,7 +19,7 @@ async def live() -> dict[str, str]:
 
 @router.get("/health/ready")
 async def ready(state: State) -> JSONResponse:
-    """Every served model has just generated a token; the verdict is kept for a moment."""
+    """Every served model has just made a token or a vector; the verdict is kept for a moment."""
     models = await state.readiness.verdicts()
     healthy = bool(models) and all(verdict == "ready" for verdict in models.values())
     body: dict[str, Any] = {"status": "ready" if healthy else "not ready", "models": models}

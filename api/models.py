@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from enginehouse.api.directory import Revision
+from enginehouse.api.directory import Served
 from enginehouse.api.state import State
 from fastapi import APIRouter
 
@@ -20,10 +20,10 @@ async def list_models(state: State) -> dict[str, Any]:
 @router.get("/v1/models/{model}")
 async def get_model(model: str, state: State) -> dict[str, Any]:
     """One model."""
-    return _model(await state.directory.revision(model))
+    return _model(await state.directory.served(model))
 
 
-def _model(revision: Revision) -> dict[str, Any]:
+def _model(revision: Served) -> dict[str, Any]:
     """OpenAI's fields, and under our name what serves."""
     manifest = revision.manifest
     return {
@@ -33,8 +33,10 @@ def _model(revision: Revision) -> dict[str, Any]:
         "owned_by": "enginehouse",
         "enginehouse": {
             "version": revision.target.version,
+            "kind": manifest.kind,
             "runtime": f"{manifest.runtime} {manifest.runtime_version}",
             "context_length": manifest.context_length,
             "checkpoint_sha256": manifest.checkpoint.sha256,
+            **({"dimensions": manifest.embedding.dimensions} if manifest.embedding else {}),
         },
     }

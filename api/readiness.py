@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 
-from enginehouse.api.directory import ModelDirectory, Revision
-from enginehouse.client import AsyncTritonClient, Deadlines
+from enginehouse.api.directory import ModelDirectory, Served
+from enginehouse.client import AsyncTritonClient, Deadlines, Target
 
-from enginehouse.contract import PROBE_PRIORITY
+from enginehouse.contract import EMBEDDING_PROBE_PRIORITY, PROBE_PRIORITY
 from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest
 
 _PROBE = Deadlines(total_s=5.0, first_token_s=5.0, between_tokens_s=5.0)
+_PROBE_TEXT = "probe"
 
 
 class Readiness:
-    """Probes with one real token; many callers at once share one probe."""
+    """Probes with one real token, or one real vector; many callers at once share one probe."""
 
     def __init__(self, client: AsyncTritonClient, directory: ModelDirectory, keep_s: float) -> None:
         """`keep_s` is how long a verdict is kept."""
@@ -39,12 +40,23 @@ class Readiness:
                 self._checked_at = time.monotonic()
             return self._verdicts
 
-    async def _probe(self, revision: Revision) -> str:
-        token = revision.manifest.special_tokens.pad_id
-        request = GenerationRequest(input_ids=[token], max_tokens=1, priority=PROBE_PRIORITY)
+    async def _probe(self, revision: Served) -> str:
         try:
-            async for _ in self._client.generate(revision.target, request, deadlines=_PROBE):
-                pass
+            if revision.manifest.embedding is None:
+                await self._generate(revision)
+            else:
+                await self._client.embed(
+                    Target(revision.target.model),
+                    [_PROBE_TEXT],
+                    deadlines=_PROBE,
+                    priority=EMBEDDING_PROBE_PRIORITY,
+                )
         except ServingError as error:
             return f"{error.code}: {error}"
         return "ready"
+
+    async def _generate(self, revision: Served) -> None:
+        token = revision.manifest.special_tokens.pad_id
+        request = GenerationRequest(input_ids=[token], max_tokens=1, priority=PROBE_PRIORITY)
+        async for _ in self._client.generate(revision.target, request, deadlines=_PROBE):
+            pass

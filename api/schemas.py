@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.guides import Guided, ResponseFormat
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from enginehouse.generation import Sampling
@@ -11,6 +12,9 @@ from enginehouse.manifest import GenerationDefaults
 
 _MAX_STOPS = 16
 _UINT64 = 2**64
+_MAX_CHOICES = 16
+_MAX_BIASES = 300
+Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 
 
@@ -22,11 +26,11 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class _Common(BaseModel):
+class _Common(Guided):
     """Fields of both endpoints.
 
-    `top_k`, `repetition_penalty`, `min_tokens` and `ignore_eos` are not OpenAI's; they carry
-    the names under which other servers of this API take them.
+    `top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos` and those of `Guided` are
+    not OpenAI's; they carry the names under which other servers of this API take them.
     """
 
     model_config = ConfigDict(extra="forbid", strict=False)
@@ -41,9 +45,11 @@ class _Common(BaseModel):
     seed: int | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
-    n: Literal[1] | None = None
+    n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
+    logit_bias: Annotated[dict[int, Bias], Field(max_length=_MAX_BIASES)] | None = None
     user: str | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
+    min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     min_tokens: Annotated[int, Field(ge=0)] | None = None
     ignore_eos: bool = False
@@ -86,6 +92,7 @@ class _Common(BaseModel):
             presence_penalty=self.presence_penalty or 0.0,
             frequency_penalty=self.frequency_penalty or 0.0,
             min_tokens=self.min_tokens or 0,
+            min_p=self.min_p or 0.0,
         )
 
 
@@ -132,21 +139,22 @@ class ChatRequest(_Common):
         return self.max_completion_tokens or self.max_tokens
 
 
-class ResponseFormat(BaseModel):
-    """Plain text is what there is so far."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    type: Literal["text"]
-
-
 class CompletionRequest(_Common):
     """`POST /v1/completions`: one prompt, as text or as token ids."""
 
     prompt: str | list[str] | list[int]
     logprobs: Literal[0] | None = None
     echo: Literal[False] | None = None
-    best_of: Literal[1] | None = None
+    best_of: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
+    token_healing: bool = False
+
+    @model_validator(mode="after")
+    def _best_of_takes_more_than_it_keeps(self) -> CompletionRequest:
+        if self.best_of is not None and self.best_of < (self.n or 1):
+            raise ValueError(f"best_of is {self.best_of}, less than n, which is {self.n}")
+        if self.stream and (self.best_of or 1) > (self.n or 1):
+            raise ValueError("best_of above n cannot be streamed: the best is known at the end")
+        return self
 
     @field_validator("prompt")
     @classmethod
@@ -159,6 +167,3 @@ class CompletionRequest(_Common):
                     raise ValueError("one prompt a request")
                 return value[0]
         return value
-
-
-ChatRequest.model_rebuild()

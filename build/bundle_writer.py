@@ -9,9 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from enginehouse.build.card import model_card
+from enginehouse.build.embedding import (
+    build_embedding,
+    check_embedding_plan,
+    is_embedding_checkpoint,
+)
+from enginehouse.build.embedding_card import embedding_card
 from enginehouse.build.formats import THRESHOLDS
+from enginehouse.build.lora import take_adapter
 from enginehouse.build.parity_report import PARITY_FILE, write_report
-from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
+from enginehouse.build.plan import Builder, BuildPlan, BuiltEngine, Progress
 from enginehouse.build.proof import prove, unmeasured
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ReferenceStore
@@ -50,10 +57,13 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
         raise CheckpointError(
             f"{plan.checkpoint}: no such checkpoint; give a GGUF file or a directory"
         )
-    if plan.weight_format not in builder.formats:
+    embedding = is_embedding_checkpoint(plan.checkpoint)
+    if embedding:
+        check_embedding_plan(plan)
+    elif plan.weight_format not in builder.formats:
         raise BuildError(
-            f"format {plan.weight_format!r} is not one of runtime {plan.runtime!r}: choose one of "
-            f"{', '.join(builder.formats)}"
+            f"format {plan.weight_format.value!r} is not one of runtime {plan.runtime!r}: choose "
+            f"one of {', '.join(builder.formats)}"
         )
     if plan.output.exists():
         raise BuildError(f"{plan.output} exists already; choose another --output or remove it")
@@ -64,12 +74,10 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
     try:
         bundle_dir = scratch / "bundle"
         (bundle_dir / ENGINE_DIR).mkdir(parents=True)
-        built = builder.build(plan, bundle_dir / ENGINE_DIR, scratch, progress)
-        _write_text_assets(built, bundle_dir)
-        progress("checking the tokenizer against the engine")
-        checked = _check_text(built, bundle_dir)
-        draft = _draft(plan, built, checked)
-        draft = _prove(plan, built, draft, bundle_dir, progress)
+        if embedding:
+            draft = build_embedding(plan, bundle_dir, progress)
+        else:
+            draft = _build_generator(plan, builder, bundle_dir, progress)
         progress("hashing files")
         _write_card_and_manifest(plan, draft, bundle_dir)
         bundle_dir.rename(plan.output)
@@ -78,6 +86,22 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return Bundle.open(plan.output)
+
+
+def _build_generator(
+    plan: BuildPlan, builder: Builder, bundle_dir: Path, progress: Progress
+) -> EngineManifest:
+    """Engine, text assets and proof of a text generator; see `build_embedding` for the other."""
+    built = builder.build(plan, bundle_dir / ENGINE_DIR, bundle_dir.parent, progress)
+    _write_text_assets(built, bundle_dir)
+    progress("checking the tokenizer against the engine")
+    checked = _check_text(built, bundle_dir)
+    adapters = tuple(
+        take_adapter(name, source, bundle_dir / ENGINE_DIR, built.architecture)
+        for name, source in plan.adapters.items()
+    )
+    draft = _draft(plan, built, checked).model_copy(update={"adapters": adapters})
+    return _prove(plan, built, draft, bundle_dir, progress)
 
 
 def _remove_stale_scratch(parent: Path) -> None:
@@ -159,6 +183,7 @@ def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> Engi
         special_tokens=built.special_tokens,
         generation_defaults=built.generation_defaults,
         engine_settings=plan.settings,
+        tensorrt_llm=built.tensorrt_llm,
         checkpoint=built.checkpoint,
         build_arguments={
             "checkpoint": plan.checkpoint.name,
@@ -175,8 +200,11 @@ def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> Engi
 def _write_card_and_manifest(plan: BuildPlan, draft: EngineManifest, bundle_dir: Path) -> None:
     """The card is generated from the manifest and listed in it, hence two passes."""
     notes = None if plan.card_notes is None else plan.card_notes.read_text(encoding="utf-8")
-    speed = read_speed(bundle_dir)
-    (bundle_dir / CARD_FILE).write_text(model_card(draft, speed, notes), encoding="utf-8")
+    if draft.embedding is None:
+        card = model_card(draft, read_speed(bundle_dir), notes)
+    else:
+        card = embedding_card(draft, draft.embedding, notes)
+    (bundle_dir / CARD_FILE).write_text(card, encoding="utf-8")
     whole = draft.model_copy(update={"files": describe_files(bundle_dir)})
     manifest = whole.model_dump_json(indent=2)
     (bundle_dir / MANIFEST_NAME).write_text(manifest, encoding="utf-8")

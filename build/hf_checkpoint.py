@@ -16,17 +16,20 @@ from enginehouse.manifest import Architecture, Checkpoint, GenerationDefaults, S
 class HfCheckpoint:
     """An opened Hugging Face model directory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, config_only: bool = False) -> None:
         """Open and check.
+
+        Args:
+            config_only: `config.json` is enough, as it is for a dry run.
 
         Raises:
             CheckpointError: naming the file that is missing or unreadable.
         """
         self.path = path
         self.config = _read_json(path / "config.json")
-        if not any(path.glob("*.safetensors")):
+        if not config_only and not any(path.glob("*.safetensors")):
             raise CheckpointError(f"{path}: no *.safetensors weights in this directory")
-        if not (path / "tokenizer.json").is_file():
+        if not config_only and not (path / "tokenizer.json").is_file():
             raise CheckpointError(
                 f"{path}: no tokenizer.json; save the tokenizer in the fast format first"
             )

@@ -13,6 +13,7 @@ from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.build.hf_checkpoint import HfCheckpoint
 from enginehouse.build.openvino_compression import compress
+from enginehouse.build.openvino_names import name_layers
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
 
 from enginehouse.errors import BuildError
@@ -62,6 +63,7 @@ def _from_gguf(plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progr
     source.write_f16(exact)
     progress("converting to OpenVINO IR")
     _convert(exact, engine_dir)
+    name_layers(engine_dir / _MODEL_XML)
     return BuiltEngine(
         architecture=source.architecture,
         weight_format=f"fp16 (from {source.weight_format})",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -16,6 +16,7 @@ from enginehouse.manifest import (
     GenerationDefaults,
     SpecialTokens,
 )
+from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 #: Told what the build is doing now; one short sentence each.
 Progress = Callable[[str], None]
@@ -35,7 +36,9 @@ class BuildPlan:
         settings: written into the manifest as the serving defaults.
         accept_quality: why an engine is wanted though it is not proven; None refuses it.
         references_dir: where reference results are cached; None keeps none.
+        adapters: LoRA adapters to take in: name → directory in PEFT's layout.
         card_notes: Markdown that a person adds to the model card, see `card`.
+        tensorrt_llm: settings of that runtime; None takes its defaults.
     """
 
     checkpoint: Path
@@ -48,6 +51,8 @@ class BuildPlan:
     accept_quality: str | None = None
     references_dir: Path | None = None
     card_notes: Path | None = None
+    tensorrt_llm: TensorRtLlmSettings | None = None
+    adapters: Mapping[str, Path] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,7 @@ class BuiltEngine:
         tokenizer: text of a ``tokenizer.json``.
         engine_encode: the engine's own tokenizer, for the check that ids agree; reads control
             tokens, adds nothing.
+        tensorrt_llm: settings that this runtime needs to run the engine.
     """
 
     architecture: Architecture
@@ -71,6 +77,7 @@ class BuiltEngine:
     tool_versions: dict[str, str]
     engine_encode: Callable[[str], list[int]]
     generation_defaults: GenerationDefaults = field(default_factory=GenerationDefaults)
+    tensorrt_llm: TensorRtLlmSettings | None = None
 
 
 class Builder(Protocol):

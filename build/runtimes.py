@@ -15,7 +15,16 @@ def _openvino() -> Builder:
     return OpenVinoBuilder()
 
 
-_BUILDERS: dict[str, Callable[[], Builder]] = {"openvino": _openvino}
+def _tensorrt_llm() -> Builder:
+    from enginehouse.build.tensorrt_llm import TensorRtLlmBuilder
+
+    return TensorRtLlmBuilder()
+
+
+_BUILDERS: dict[str, Callable[[], Builder]] = {
+    "openvino": _openvino,
+    "tensorrt_llm": _tensorrt_llm,
+}
 
 
 def runtime_names() -> tuple[str, ...]:
@@ -29,11 +38,6 @@ def builder_for(runtime: str) -> Builder:
     Raises:
         BuildError: naming the runtimes there are.
     """
-    if runtime == "tensorrt_llm":
-        raise BuildError(
-            "runtime 'tensorrt_llm' needs an NVIDIA GPU and the vendor's container, and this "
-            "release does not build for it yet; use --runtime openvino on this host"
-        )
     if runtime not in _BUILDERS:
         raise BuildError(f"unknown runtime {runtime!r}: choose one of {', '.join(_BUILDERS)}")
     return _BUILDERS[runtime]()

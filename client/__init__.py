@@ -1,8 +1,9 @@
 """Clients of the tensor contract over Triton's gRPC port, and of the chat endpoint."""
 
 from enginehouse.client.aio import AsyncTritonClient
+from enginehouse.client.embedding import Embeddings
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.sync import TritonClient
 from enginehouse.client.wire import Target
 
-__all__ = ["AsyncTritonClient", "Deadlines", "RetryPolicy", "Target", "TritonClient"]
+__all__ = ["AsyncTritonClient", "Deadlines", "Embeddings", "RetryPolicy", "Target", "TritonClient"]

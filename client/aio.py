@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any, Self
 
 import grpc
 import grpc.aio
+from enginehouse.client.embedding import (
+    ATTEMPTS_AT_ONE_VERSION,
+    CALLS_AT_ONCE,
+    Embeddings,
+    decode_embed,
+    encode_embed,
+    join,
+    versions_changed,
+)
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import (
     ChunkDecoder,
@@ -118,6 +127,61 @@ class AsyncTritonClient:
                     yield piece
                 if final:
                     return
+
+    async def embed(
+        self,
+        target: Target,
+        texts: Sequence[str],
+        *,
+        deadlines: Deadlines | None = None,
+        priority: int = 0,
+    ) -> Embeddings:
+        """Vectors of texts, all of one version; several calls if there are many texts.
+
+        An engine that is unavailable is asked again. Cancelling this cancels the calls.
+
+        Args:
+            target: an embedding model; without a version, the one that serves.
+            priority: a level of `enginehouse.contract`; 0 is any client's.
+
+        Raises:
+            ServingError: one of its subclasses; a text that is refused refuses all.
+        """
+        messages = encode_embed(target, texts, priority)
+        limits = deadlines or self._deadlines
+        for _ in range(ATTEMPTS_AT_ONE_VERSION):
+            joined = join(await self._embed_each(messages, limits))
+            if joined is not None:
+                return joined
+        raise versions_changed(target.model)
+
+    async def _embed_each(self, messages: Sequence[Any], limits: Deadlines) -> list[Embeddings]:
+        room = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def call(message: Any) -> Embeddings:
+            async with room:
+                return decode_embed(await self._infer(message, limits))
+
+        tasks = [asyncio.create_task(call(message)) for message in messages]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            # One that failed, or the caller's leave, takes the others along.
+            for task in tasks:
+                task.cancel()
+
+    async def _infer(self, message: Any, limits: Deadlines) -> Any:
+        """One call with one answer, made again while the engine is unavailable."""
+        pauses = self._retry.pauses_s()
+        while True:
+            try:
+                return await self._rpc.ModelInfer(message, timeout=limits.total_s)
+            except grpc.aio.AioRpcError as error:
+                ours = error_from_rpc(error)
+                pause = next(pauses, None) if isinstance(ours, EngineUnavailableError) else None
+                if pause is None:
+                    raise ours from error
+            await asyncio.sleep(pause)
 
     async def stop(self, target: Target, request_id: str) -> None:
         """End a request by the contract's `stop` input.

@@ -5,11 +5,19 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import grpc
 from enginehouse.client.aio import CHANNEL_OPTIONS
+from enginehouse.client.embedding import (
+    ATTEMPTS_AT_ONE_VERSION,
+    Embeddings,
+    decode_embed,
+    encode_embed,
+    join,
+    versions_changed,
+)
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import (
     ChunkDecoder,
@@ -108,6 +116,32 @@ class TritonClient:
                 yield piece
             if final:
                 return
+
+    def embed(self, target: Target, texts: Sequence[str], *, priority: int = 0) -> Embeddings:
+        """Vectors of texts, one call after the other; see `AsyncTritonClient.embed`.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        messages = encode_embed(target, texts, priority)
+        for _ in range(ATTEMPTS_AT_ONE_VERSION):
+            joined = join([decode_embed(self._infer(message)) for message in messages])
+            if joined is not None:
+                return joined
+        raise versions_changed(target.model)
+
+    def _infer(self, message: Any) -> Any:
+        """One call with one answer, made again while the engine is unavailable."""
+        pauses = self._retry.pauses_s()
+        while True:
+            try:
+                return self._rpc.ModelInfer(message, timeout=self._deadlines.total_s)
+            except grpc.RpcError as error:
+                ours = error_from_rpc(error)
+                pause = next(pauses, None) if isinstance(ours, EngineUnavailableError) else None
+                if pause is None:
+                    raise ours from error
+            time.sleep(pause)
 
     def stop(self, target: Target, request_id: str) -> None:
         """End a request by the contract's `stop` input.

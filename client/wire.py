@@ -8,7 +8,7 @@ a response then costs one parse and two `frombuffer` calls.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
-from enginehouse.contract import PRIORITY_PARAMETER
+from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER
 from enginehouse.errors import (
     CancelledError,
     DeadlineError,
@@ -33,10 +33,16 @@ from enginehouse.word_lists import pack_words
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask: a model, and a version of it or the one that Triton prefers."""
+    """Whom to ask: a model, and a version of it or the one that Triton prefers.
+
+    Attributes:
+        adapter_id: the contract's `lora_task_id`: place of a LoRA adapter in the version's
+            manifest, from 1; 0 is none.
+    """
 
     model: str
     version: int | None = None
+    adapter_id: int = 0
 
     @property
     def version_text(self) -> str:
@@ -55,6 +61,12 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
     _add_bool(message, "streaming", value=request.streaming)
     _add_bool(message, "exclude_input_in_output", value=True)
     _add_sampling(message, request.sampling, {"top_k": "runtime_top_k", "top_p": "runtime_top_p"})
+    if target.adapter_id:
+        _add(message, "lora_task_id", "UINT64", [1, 1], struct.pack("<Q", target.adapter_id))
+    if request.embedding_bias:
+        _add_bias(message, request.embedding_bias)
+    if request.sequences > 1:
+        _add_int(message, "num_return_sequences", request.sequences)
     if request.stop_sequences:
         _add_words(message, request.stop_sequences)
     if request.guide is not None:
@@ -69,6 +81,8 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
         message.outputs.add(name=name)
     if request.priority:
         message.parameters[PRIORITY_PARAMETER].int64_param = request.priority
+    if request.sampling.min_p:
+        message.parameters[MIN_P_PARAMETER].double_param = request.sampling.min_p
     return message
 
 
@@ -128,6 +142,14 @@ def _add_words(message: Any, words: Sequence[Sequence[int]]) -> None:
     packed = pack_words(words)
     raw = packed.astype("<i4").tobytes()
     _add(message, "stop_words_list", "INT32", [1, *packed.shape], raw)
+
+
+def _add_bias(message: Any, bias: Mapping[int, float]) -> None:
+    """The contract's bias has a value for each id from 0; those after the last are left out."""
+    row = np.zeros(max(bias) + 1, dtype="<f4")
+    for token_id, value in bias.items():
+        row[token_id] = value
+    _add(message, "embedding_bias", "FP32", [1, len(row)], row.tobytes())
 
 
 def _add_sampling(message: Any, sampling: Sampling, names: dict[str, str]) -> None:

@@ -28,8 +28,8 @@ class WaitingRoom:
     def __len__(self) -> int:
         return len(self._heap)
 
-    def put(self, job: Job) -> None:
-        """Add a job.
+    def put(self, *jobs: Job) -> None:
+        """Add the jobs of one request: all of them, or none.
 
         Raises:
             QueueFullError: with the limit.
@@ -38,13 +38,14 @@ class WaitingRoom:
         with self._changed:
             if self._closed is not None:
                 raise EngineUnavailableError(self._closed)
-            full = len(self._heap) >= self._capacity + self._free_slots
-            if full and job.request.priority < PROBE_PRIORITY:
+            room = self._capacity + self._free_slots - len(self._heap)
+            if room < len(jobs) and jobs[0].request.priority < PROBE_PRIORITY:
                 raise QueueFullError(
                     f"the engine's queue is full: {len(self._heap)} requests wait already; "
                     "try again later"
                 )
-            heapq.heappush(self._heap, (-job.request.priority, next(self._order), job))
+            for job in jobs:
+                heapq.heappush(self._heap, (-job.request.priority, next(self._order), job))
             self._changed.notify()
 
     def free_slots(self, count: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enginehouse.contract import PRIORITY_PARAMETER, ensemble_input_for
+from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER, ensemble_input_for
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import (
     Chunk,
@@ -43,26 +43,45 @@ class ModelLimits:
     """What a request is checked against.
 
     Attributes:
-        end_id: ends an answer when the request names none.
+        end_ids: end an answer when the request names none.
+        max_sequences: most answers to one request.
+        adapters: LoRA adapters by name; the contract's `lora_task_id` counts them from 1.
     """
 
     context_length: int
     end_ids: frozenset[int]
     unsupported_inputs: frozenset[str]
+    max_sequences: int = 1
+    adapters: tuple[str, ...] = ()
 
 
-def read_priority(parameters: str) -> int:
-    """The priority among a request's parameters, which Triton hands over as JSON; 0 by default.
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """What the contract has no inputs for; it comes as request parameters."""
+
+    priority: int = 0
+    min_p: float = 0.0
+
+
+def read_parameters(parameters: str) -> Parameters:
+    """A request's parameters, which Triton hands over as JSON; others than ours are ignored.
 
     Raises:
-        InvalidRequestError: if it is no integer.
+        InvalidRequestError: naming the parameter.
     """
-    value = json.loads(parameters or "{}").get(PRIORITY_PARAMETER, 0)
-    if not isinstance(value, int):
+    given = json.loads(parameters or "{}")
+    priority = given.get(PRIORITY_PARAMETER, 0)
+    if not isinstance(priority, int):
         raise InvalidRequestError(
-            f"{PRIORITY_PARAMETER} is {value!r}: give an integer", field=PRIORITY_PARAMETER
+            f"{PRIORITY_PARAMETER} is {priority!r}: give an integer", field=PRIORITY_PARAMETER
         )
-    return value
+    min_p = given.get(MIN_P_PARAMETER, 0.0)
+    if not isinstance(min_p, int | float) or not 0.0 <= min_p < 1.0:
+        raise InvalidRequestError(
+            f"{MIN_P_PARAMETER} is {min_p!r}: give a number from 0 to below 1",
+            field=MIN_P_PARAMETER,
+        )
+    return Parameters(priority, float(min_p))
 
 
 class _Reader:
@@ -112,7 +131,7 @@ class _Reader:
 
 
 def decode_request(
-    arrays: Arrays, *, request_id: str, priority: int, limits: ModelLimits
+    arrays: Arrays, *, request_id: str, parameters: Parameters, limits: ModelLimits
 ) -> GenerationRequest | StopRequest:
     """Tensors of `.tensorrt_llm` → a request.
 
@@ -140,9 +159,10 @@ def decode_request(
         input_ids=input_ids,
         max_tokens=max_tokens,
         request_id=request_id,
-        sampling=_sampling(read),
+        sampling=_sampling(read, parameters.min_p),
         end_ids=_end_ids(read, limits.end_ids),
         stop_sequences=_word_list(read, "stop_words_list"),
+        bad_words=_word_list(read, "bad_words_list"),
         guide=_guide(read),
         return_log_probs=read.flag("return_log_probs"),
         report=Report(
@@ -152,7 +172,10 @@ def decode_request(
         ),
         streaming=read.flag("streaming"),
         exclude_input_in_output=read.flag("exclude_input_in_output"),
-        priority=priority,
+        priority=parameters.priority,
+        adapter=_adapter(read, limits.adapters),
+        sequences=_sequences(read, limits.max_sequences),
+        embedding_bias=_embedding_bias(read),
     )
 
 
@@ -168,13 +191,37 @@ def _refuse_unsupported(read: _Reader, arrays: Arrays, unsupported: frozenset[st
         raise InvalidRequestError(
             f"input {name!r}{also} is not supported by this runtime: leave it out", field=name
         )
-    for name in ("beam_width", "num_return_sequences"):
-        if (read.count(name, 1) or 1) > 1:
-            raise InvalidRequestError(
-                f"{name} is {read.scalar(name)}: this runtime generates one sequence a request, "
-                "send 1 or leave it out",
-                field=name,
-            )
+    if (read.count("beam_width", 1) or 1) > 1:
+        raise InvalidRequestError(
+            f"beam_width is {read.scalar('beam_width')}: there is no beam search; send 1, or ask "
+            "for several answers with num_return_sequences",
+            field="beam_width",
+        )
+
+
+def _sequences(read: _Reader, most: int) -> int:
+    return read.count("num_return_sequences", 1, most) or 1
+
+
+def _adapter(read: _Reader, adapters: tuple[str, ...]) -> str | None:
+    task = read.scalar("lora_task_id")
+    if task is None:
+        return None
+    if not 1 <= task <= len(adapters):
+        known = ", ".join(f"{i} ({name})" for i, name in enumerate(adapters, start=1))
+        raise InvalidRequestError(
+            f"lora_task_id is {task}: this version has {known or 'no adapters'}",
+            field="lora_task_id",
+        )
+    return adapters[int(task) - 1]
+
+
+def _embedding_bias(read: _Reader) -> dict[int, float] | None:
+    value = read.array("embedding_bias")
+    if value is None:
+        return None
+    row = value.reshape(-1)
+    return {int(index): float(row[index]) for index in np.flatnonzero(row)}
 
 
 def _input_ids(read: _Reader) -> list[int]:
@@ -205,7 +252,7 @@ def _end_ids(read: _Reader, default: frozenset[int]) -> frozenset[int]:
     return default if end_id in default else frozenset({end_id})
 
 
-def _sampling(read: _Reader) -> Sampling:
+def _sampling(read: _Reader, min_p: float) -> Sampling:
     top_p = read.scalar("runtime_top_p")
     return Sampling(
         temperature=read.number("temperature", 1.0, 0.0, 100.0),
@@ -216,6 +263,7 @@ def _sampling(read: _Reader) -> Sampling:
         presence_penalty=read.number("presence_penalty", 0.0, -2.0, 2.0),
         frequency_penalty=read.number("frequency_penalty", 0.0, -2.0, 2.0),
         min_tokens=read.count("min_tokens", 0) or 0,
+        min_p=min_p,
     )
 
 
@@ -298,8 +346,8 @@ class ResponseEncoder:
         self._cumulative += sum(log_probs)
         outputs["cum_log_probs"] = np.array([[self._cumulative]], dtype=np.float32)
         outputs["output_log_probs"] = np.array(log_probs, dtype=np.float32).reshape(1, 1, -1)
-        for name in ("batch_index", "sequence_index"):
-            outputs[name] = np.zeros((1, 1), dtype=np.int32)
+        outputs["batch_index"] = _int32(0)
+        outputs["sequence_index"] = _int32(self._request.sequence_index)
         if self._report.input_tokens:
             outputs["num_input_tokens"] = _int32(len(self._request.input_ids))
         if self._report.output_tokens:

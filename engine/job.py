@@ -96,6 +96,15 @@ class Job:
         self.sink.send(self, chunk)
         return self._finish is not None
 
+    def restart(self) -> bool:
+        """Forget what was generated, if nothing of it was sent; False if something was."""
+        if self._responses:
+            return False
+        self.generated.clear()
+        self._pending.clear()
+        self._pending_log_probs.clear()
+        return True
+
     def end(self, reason: FinishReason) -> None:
         """End now with what there is."""
         self._finish = reason

@@ -21,13 +21,14 @@ from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.watchdog import Watchdog
 
 from enginehouse.errors import EngineUnavailableError, InvalidRequestError, ServingError
-from enginehouse.generation import FinishReason, GenerationRequest
+from enginehouse.generation import FinishReason, GenerationRequest, each_sequence
 from enginehouse.manifest import EngineSettings
 from enginehouse.text.detokenizer import CharacterBoundary
 
 _log = logging.getLogger(__name__)
 _PUBLISH_EVERY_S = 0.25
 _CLOSED = "the engine is shutting down"
+_GUIDE_LOST = "the engine was repaired, and a guided answer cannot go on in its middle"
 _BROKEN = "the engine broke and is being repaired"
 
 
@@ -52,6 +53,7 @@ class EngineLoop:
         self._runtime = runtime
         self._max_batch = settings.max_batch
         self._coalescing = settings.coalescing
+        self._draft_tokens = settings.draft_tokens if settings.speculative != "none" else 0
         self._waiting = WaitingRoom(settings.max_queue, settings.max_batch)
         self._watchdog = Watchdog(settings.step_timeout_s)
         self._token_bytes = token_bytes
@@ -83,7 +85,12 @@ class EngineLoop:
         """
         self._runtime.check(request)
         try:
-            self._waiting.put(Job(request, sink, CharacterBoundary(self._token_bytes)))
+            self._waiting.put(
+                *(
+                    Job(one, sink, CharacterBoundary(self._token_bytes))
+                    for one in each_sequence(request)
+                )
+            )
         except ServingError:
             self.stats.rejected += 1
             raise
@@ -182,6 +189,9 @@ class EngineLoop:
         return self._waiting.take_probe() if room == 0 else []
 
     def _enter(self, job: Job) -> None:
+        if job.generated and job.request.guide is not None and not job.restart():
+            self._fail(job, EngineUnavailableError(_GUIDE_LOST))
+            return
         try:
             job.slot = self._runtime.admit(job.request, job.generated)
         except RuntimeError as error:
@@ -201,6 +211,9 @@ class EngineLoop:
             if drained.state is SlotState.OUT_OF_MEMORY:
                 self._fail(job, EngineUnavailableError("the KV cache is full; try again later"))
                 continue
+            if self._draft_tokens and drained.token_ids:
+                self.stats.draft_steps += 1
+                self.stats.accepted_draft_tokens += len(drained.token_ids) - 1
             self.stats.generated_tokens += job.take(drained)
             if job.finished and drained.state is SlotState.RUNNING:
                 self._release(job)
@@ -267,6 +280,9 @@ class EngineLoop:
             self.stats.in_flight = len(self._active) + len(self._quarantine)
             self.stats.waiting = len(self._waiting)
             self.stats.kv_cache_usage = self._runtime.kv_cache_usage()
+            drafted = self.stats.draft_steps * self._draft_tokens
+            if drafted:
+                self.stats.draft_acceptance = self.stats.accepted_draft_tokens / drafted
             self._publish(self.stats)
             self.stats.step_seconds_max = 0.0
 

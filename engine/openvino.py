@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,21 +10,27 @@ from typing import Any
 
 import numpy as np
 import openvino
+from enginehouse.engine.fingerprint import check_fingerprint
 from enginehouse.engine.runtime import Drained, Slot, SlotState
 from openvino_genai import py_openvino_genai as genai
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import FingerprintError, InvalidRequestError
+from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
-from enginehouse.host import package_version
-from enginehouse.manifest import EngineManifest, EngineSettings
+from enginehouse.manifest import Adapter, EngineSettings
 
 _PERCENT = 100.0
+_LOOKUP_NGRAM = 3
 _ANY_JSON = '{"type": "object"}'
 
 
-def pipeline(engine_dir: Path, settings: EngineSettings) -> Any:
-    """The runtime's pipeline under these settings; the raw side of benchmarks uses it too."""
+def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None = None) -> Any:
+    """The runtime's pipeline under these settings; the raw side of benchmarks uses it too.
+
+    Args:
+        adapter: a LoRA adapter that all requests of this pipeline have. The library knows one
+            set of adapters for a whole pipeline, and its prefix cache mixes them up.
+    """
     scheduler = genai.SchedulerConfig()
     scheduler.max_num_seqs = settings.max_batch + 1  # the loop's slot for probes
     scheduler.max_num_batched_tokens = settings.max_batched_tokens
@@ -34,14 +41,31 @@ def pipeline(engine_dir: Path, settings: EngineSettings) -> Any:
         properties["INFERENCE_PRECISION_HINT"] = settings.precision_hint
     if settings.kv_cache_precision != "auto":
         properties["KV_CACHE_PRECISION"] = settings.kv_cache_precision
-    if settings.threads:
-        properties["INFERENCE_NUM_THREADS"] = settings.threads
+    threads = settings.threads
+    if settings.instances > 1:
+        threads = threads or max(1, len(os.sched_getaffinity(0)) // settings.instances)
+        # Each process would pin its threads to the same first cores.
+        properties["ENABLE_CPU_PINNING"] = False
+    if threads:
+        properties["INFERENCE_NUM_THREADS"] = threads
+    if settings.speculative == "prompt_lookup":
+        properties["prompt_lookup"] = True
+    if adapter is not None:
+        file = genai.Adapter(str(engine_dir / adapter.file))
+        properties["adapters"] = genai.AdapterConfig(
+            file, adapter.scale, mode=genai.AdapterConfig.Mode.MODE_STATIC
+        )
     return genai.ContinuousBatchingPipeline(str(engine_dir), scheduler, "CPU", properties, {})
 
 
-def generation_config(request: GenerationRequest, generated: int = 0) -> Any:
+def generation_config(
+    request: GenerationRequest, generated: int = 0, settings: EngineSettings | None = None
+) -> Any:
     """The library's configuration of one request, of which `generated` tokens are out already."""
     config = genai.GenerationConfig()
+    if settings is not None and settings.speculative == "prompt_lookup":
+        config.num_assistant_tokens = settings.draft_tokens
+        config.max_ngram_size = _LOOKUP_NGRAM
     config.max_new_tokens = request.max_tokens - generated
     config.min_new_tokens = max(0, request.sampling.min_tokens - generated)
     config.logprobs = int(request.return_log_probs)
@@ -66,6 +90,8 @@ def _apply_sampling(config: Any, sampling: Sampling) -> None:
         config.top_p = sampling.top_p or 1.0
         if sampling.top_k:
             config.top_k = sampling.top_k
+        if sampling.min_p:
+            config.min_p = sampling.min_p
         config.rng_seed = secrets.randbits(63) if sampling.seed is None else sampling.seed
 
 
@@ -86,6 +112,7 @@ def _structured_output(guide: Guide) -> Any:
 class OpenVinoRuntime:
     """See `Runtime`."""
 
+    bad_words_need_a_guide = True
     unsupported_inputs = frozenset(
         {
             "encoder_input_features",
@@ -95,7 +122,6 @@ class OpenVinoRuntime:
             "decoder_input_lengths",
             "draft_logits",
             "draft_acceptance_threshold",
-            "bad_words_list",
             "embedding_bias",
             "runtime_top_p_min",
             "runtime_top_p_decay",
@@ -111,7 +137,6 @@ class OpenVinoRuntime:
             "cross_attention_mask",
             "mrope_rotary_cos_sin",
             "mrope_position_deltas",
-            "lora_task_id",
             "lora_weights",
             "lora_config",
             "context_phase_params",
@@ -132,15 +157,24 @@ class OpenVinoRuntime:
         """Load.
 
         Raises:
-            FingerprintError: if the installed runtime is not the one of the manifest.
+            FingerprintError: if the bundle does not fit this host.
         """
-        _check_fingerprint(bundle.manifest)
+        check_fingerprint(bundle.manifest, settings)
         self._vocabulary_size = bundle.manifest.architecture.vocabulary_size
-        self._pipeline = pipeline(bundle.engine_dir, settings)
+        self._settings = settings
+        self._pipelines: dict[str | None, Any] = {None: pipeline(bundle.engine_dir, settings)}
+        for adapter in bundle.manifest.adapters:
+            self._pipelines[adapter.name] = pipeline(bundle.engine_dir, settings, adapter)
         self._next_key = 0
 
     def check(self, request: GenerationRequest) -> None:
         """See `Runtime.check`; the library itself reads past the embedding for a wrong id."""
+        if request.adapter not in self._pipelines:
+            raise InvalidRequestError(
+                f"no adapter {request.adapter!r} in this version; there are: "
+                f"{', '.join(filter(None, self._pipelines)) or 'none'}",
+                field="adapter",
+            )
         ids = np.asarray(request.input_ids)
         if ids.min() < 0 or ids.max() >= self._vocabulary_size:
             wrong = ids[(ids < 0) | (ids >= self._vocabulary_size)][0]
@@ -149,7 +183,7 @@ class OpenVinoRuntime:
                 field="input_ids",
             )
         try:
-            generation_config(request).validate()
+            generation_config(request, settings=self._settings).validate()
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
             raise InvalidRequestError(f"the runtime refuses these parameters: {reason}") from error
@@ -158,18 +192,22 @@ class OpenVinoRuntime:
         """See `Runtime.admit`."""
         self._next_key += 1
         ids = np.array([[*request.input_ids, *generated]], dtype=np.int64)
-        handle = self._pipeline.add_request(
-            self._next_key, openvino.Tensor(ids), generation_config(request, len(generated))
+        handle = self._pipelines[request.adapter].add_request(
+            self._next_key,
+            openvino.Tensor(ids),
+            generation_config(request, len(generated), self._settings),
         )
         return _OpenVinoSlot(handle)
 
     def step(self) -> None:
         """See `Runtime.step`; with an empty batch it only refreshes the metrics."""
-        self._pipeline.step()
+        for each in self._pipelines.values():
+            each.step()
 
     def kv_cache_usage(self) -> float:
         """See `Runtime.kv_cache_usage`."""
-        return float(self._pipeline.get_metrics().cache_usage) / _PERCENT
+        usages = (each.get_metrics().cache_usage for each in self._pipelines.values())
+        return float(max(usages)) / _PERCENT
 
 
 class _OpenVinoSlot:
@@ -195,12 +233,3 @@ class _OpenVinoSlot:
 
     def cancel(self) -> None:
         self._handle.cancel()
-
-
-def _check_fingerprint(manifest: EngineManifest) -> None:
-    installed = package_version("openvino-genai")
-    if installed.split(".")[:2] != manifest.runtime_version.split(".")[:2]:
-        raise FingerprintError(
-            f"the bundle was built with openvino-genai {manifest.runtime_version}, this host has "
-            f"{installed}: build it again here, or install the version it was built with"
-        )

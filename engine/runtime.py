@@ -48,6 +48,8 @@ class Runtime(Protocol):
 
     #: Inputs of the contract that this runtime refuses by name.
     unsupported_inputs: frozenset[str]
+    #: Whether bad words reach the runtime as a guide, since it has no such input.
+    bad_words_need_a_guide: bool
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse what this runtime cannot do or would choke on; called from any thread.
@@ -84,7 +86,16 @@ def _openvino(bundle: Bundle, settings: EngineSettings) -> Runtime:
     return OpenVinoRuntime(bundle, settings)
 
 
-_RUNTIMES: dict[str, Callable[[Bundle, EngineSettings], Runtime]] = {"openvino": _openvino}
+def _tensorrt_llm(bundle: Bundle, settings: EngineSettings) -> Runtime:
+    from enginehouse.engine.tensorrt_llm import TensorRtLlmRuntime
+
+    return TensorRtLlmRuntime(bundle, settings)
+
+
+_RUNTIMES: dict[str, Callable[[Bundle, EngineSettings], Runtime]] = {
+    "openvino": _openvino,
+    "tensorrt_llm": _tensorrt_llm,
+}
 
 
 def load_runtime(bundle: Bundle, settings: EngineSettings) -> Runtime:

@@ -5,22 +5,27 @@ from __future__ import annotations
 import gc
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+from enginehouse.engine.bad_words import forbid
 from enginehouse.engine.codec import ModelLimits
-from enginehouse.engine.job import Job
+from enginehouse.engine.guide_room import GuideRoom
+from enginehouse.engine.guides import GuideCompiler
+from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.runtime import load_runtime
 from enginehouse.engine.stats import LoopStats
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import ServingError
-from enginehouse.generation import Chunk, GenerationRequest
+from enginehouse.errors import InvalidRequestError, ServingError
+from enginehouse.generation import Chunk, GenerationRequest, Guide, GuideKind
 from enginehouse.manifest import EngineSettings
 from enginehouse.text import Tokenizer
 
 _WARM_UP_PROMPT_TOKENS = 64
 _WARM_UP_TOKENS = 4
+_WARM_UP_GUIDE = Guide(GuideKind.REGEX, "[a-z]+")
 
 
 class EngineService:
@@ -40,34 +45,72 @@ class EngineService:
         bundle = Bundle.open(bundle_dir)
         runtime = load_runtime(bundle, settings)
         manifest = bundle.manifest
-        tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+        self._runtime = runtime
+        self._tokenizer = tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
         self.limits = ModelLimits(
             context_length=manifest.context_length,
             end_ids=frozenset(manifest.special_tokens.end_ids),
             unsupported_inputs=runtime.unsupported_inputs,
+            max_sequences=settings.max_batch,
+            adapters=tuple(adapter.name for adapter in manifest.adapters),
         )
-        self.loop = EngineLoop(
+        self._loop = EngineLoop(
             runtime, settings, token_bytes=tokenizer.token_bytes, publish=publish
         )
-        self.loop.start()
+        self._loop.start()
+        self._guides = GuideRoom(
+            GuideCompiler(bundle.tokenizer_path, list(manifest.special_tokens.end_ids)),
+            self._loop.submit,
+            settings.max_queue + settings.max_batch,
+        )
         # What is loaded stays: a full collection would only walk it, between two steps.
         gc.freeze()
         self._warm_up(manifest.special_tokens.pad_id)
 
+    def submit(self, request: GenerationRequest, sink: Sink) -> None:
+        """Queue a request; one with a guide after that was compiled.
+
+        Raises:
+            InvalidRequestError: if the runtime cannot do what it asks.
+            QueueFullError: if too many wait.
+            EngineUnavailableError: if the loop has ended.
+        """
+        guide = request.guide
+        if request.bad_words and self._runtime.bad_words_need_a_guide:
+            if guide is not None:
+                raise InvalidRequestError(
+                    "this runtime cannot combine bad words with guided decoding: leave one out",
+                    field="bad_words_list",
+                )
+            guide = forbid(self._tokenizer.decode(word) for word in request.bad_words)
+        if guide is None:
+            self._loop.submit(request, sink)
+        else:
+            self._guides.submit(replace(request, guide=guide), guide, sink)
+
+    def cancel(self, request_id: str) -> int:
+        """End every request with this client's id; return how many there were."""
+        return self._guides.cancel(request_id) + self._loop.cancel(request_id)
+
     def _warm_up(self, token: int) -> None:
         """The first request after a load is several times slower: let it be ours."""
-        done = _Discard()
-        request = GenerationRequest(
+        plain = GenerationRequest(
             input_ids=[token] * _WARM_UP_PROMPT_TOKENS, max_tokens=_WARM_UP_TOKENS
         )
-        self.loop.submit(request, done)
-        done.finished.wait()
-        if done.error is not None:
-            raise done.error
+        # The first guide sets up the engine's own compiler, in the middle of a step.
+        guided = replace(plain, guide=_WARM_UP_GUIDE)
+        adapted = [replace(plain, adapter=name) for name in self.limits.adapters]
+        for request in (plain, guided, *adapted):
+            done = _Discard()
+            self._loop.submit(request, done)
+            done.finished.wait()
+            if done.error is not None:
+                raise done.error
 
     def close(self) -> None:
         """End the loop; what is in flight fails."""
-        self.loop.close()
+        self._loop.close()
+        self._guides.close()
 
 
 class _Discard:

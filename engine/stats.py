@@ -11,6 +11,10 @@ class LoopStats:
 
     Attributes:
         kv_cache_usage: share of the pool in use, 0 to 1.
+        draft_steps: times that a step's tokens of one request came from speculative decoding.
+        accepted_draft_tokens: tokens of those steps beyond the one that any step gives.
+        draft_acceptance: accepted tokens, of the most that could have been drafted. The runtime
+            does not say how many were.
         step_seconds_max: longest step since the figures were last published.
     """
 
@@ -27,3 +31,6 @@ class LoopStats:
     failed: int = 0
     rejected: int = 0
     recoveries: int = 0
+    draft_steps: int = 0
+    accepted_draft_tokens: int = 0
+    draft_acceptance: float = 0.0

@@ -17,6 +17,10 @@ _GAUGES = {
         "Longest scheduling step since the last publication",
         "step_seconds_max",
     ),
+    "enginehouse_engine_draft_acceptance_ratio": (
+        "Draft tokens accepted, of the most that could have been drafted",
+        "draft_acceptance",
+    ),
 }
 _COUNTERS = {
     "enginehouse_engine_steps_total": ("Scheduling steps", "steps"),
@@ -27,6 +31,11 @@ _COUNTERS = {
     "enginehouse_engine_requests_cancelled_total": ("Requests cancelled", "cancelled"),
     "enginehouse_engine_requests_failed_total": ("Requests failed", "failed"),
     "enginehouse_engine_requests_rejected_total": ("Requests refused: queue full", "rejected"),
+    "enginehouse_engine_draft_steps_total": ("Speculative steps of a request", "draft_steps"),
+    "enginehouse_engine_draft_tokens_accepted_total": (
+        "Draft tokens accepted",
+        "accepted_draft_tokens",
+    ),
     "enginehouse_engine_recoveries_total": ("Failed steps that were repaired", "recoveries"),
 }
 
@@ -34,9 +43,9 @@ _COUNTERS = {
 class TritonMetrics:
     """Publishes `LoopStats`. Families must stay referenced, or Triton drops them."""
 
-    def __init__(self, pb_utils: Any, model: str, version: str) -> None:
-        """Register the families with labels `model` and `version`."""
-        labels = {"model": model, "version": version}
+    def __init__(self, pb_utils: Any, model: str, version: str, instance: str) -> None:
+        """Register the families with labels `model`, `version` and `instance`."""
+        labels = {"model": model, "version": version, "instance": instance}
         self._families: list[Any] = []
         self._gauges = self._register(pb_utils, pb_utils.MetricFamily.GAUGE, _GAUGES, labels)
         self._counters = self._register(pb_utils, pb_utils.MetricFamily.COUNTER, _COUNTERS, labels)

@@ -43,6 +43,8 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
 
 
 #: Request parameter (not a tensor) that raises a request above others in the engine's queue.
+#: Request parameter, since the contract has no such input: see `Sampling.min_p`.
+MIN_P_PARAMETER = "enginehouse_min_p"
 PRIORITY_PARAMETER = "enginehouse_priority"
 #: Requests of this priority find a place in a full engine: one slot is kept for health probes,
 #: so that an engine with much to do is not taken for a dead one.
@@ -303,3 +305,17 @@ _PREPROCESSING_SOURCES = {
     "OUT_PAD_ID": "PAD_ID",
     "OUT_PROMPT_TABLE_EXTRA_IDS": "PROMPT_TABLE_EXTRA_ID",
 }
+
+#: `<model>` of an embedding model: not NVIDIA's, as that repository has none; the input has the
+#: name and type that the ensemble's text has. `embedding` has no fixed length, so that versions
+#: of different lengths can stand side by side.
+EMBEDDING_INPUTS: tuple[TensorSpec, ...] = (TensorSpec("text_input", "STRING"),)
+EMBEDDING_OUTPUTS: tuple[TensorSpec, ...] = (
+    TensorSpec("embedding", "FP32", (-1,)),
+    TensorSpec("num_input_tokens", "INT32"),
+)
+#: Texts that one call to an embedding model may carry, and one execution at most has.
+EMBEDDING_MAX_BATCH = 32
+#: Triton's priority levels of an embedding model, 1 is first: probes, and all else.
+EMBEDDING_PROBE_PRIORITY = 1
+EMBEDDING_PRIORITY_LEVELS = 2

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 
@@ -41,6 +41,7 @@ class Sampling:
 
     Attributes:
         seed: None draws one at random.
+        min_p: tokens less likely than this share of the likeliest are not drawn; 0 is off.
     """
 
     temperature: float = 1.0
@@ -51,6 +52,7 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     min_tokens: int = 0
+    min_p: float = 0.0
 
     @property
     def greedy(self) -> bool:
@@ -81,7 +83,12 @@ class GenerationRequest:
         max_tokens: most tokens to generate, at least one.
         end_ids: ids that end the answer; empty means generate to `max_tokens`.
         stop_sequences: id sequences that end the answer once generated; they stay in the output.
+        bad_words: id sequences that must not be generated.
         priority: higher is admitted first.
+        sequences: how many answers to generate; each has the prompt and a seed of its own.
+        sequence_index: which of them this is, inside the engine.
+        adapter: name of a LoRA adapter of the bundle, or None.
+        embedding_bias: added to these ids' logits before the next token is drawn.
     """
 
     input_ids: Sequence[int]
@@ -90,12 +97,34 @@ class GenerationRequest:
     sampling: Sampling = field(default_factory=Sampling)
     end_ids: frozenset[int] = frozenset()
     stop_sequences: tuple[tuple[int, ...], ...] = ()
+    bad_words: tuple[tuple[int, ...], ...] = ()
     guide: Guide | None = None
     return_log_probs: bool = False
     report: Report = field(default_factory=Report)
     streaming: bool = True
     exclude_input_in_output: bool = False
     priority: int = 0
+    sequences: int = 1
+    sequence_index: int = 0
+    adapter: str | None = None
+    embedding_bias: Mapping[int, float] | None = None
+
+
+def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:
+    """One request for each answer that is asked for; a given seed counts up."""
+    if request.sequences == 1:
+        return [request]
+    seed = request.sampling.seed
+    return [
+        replace(
+            request,
+            sequence_index=index,
+            sampling=request.sampling
+            if seed is None
+            else replace(request.sampling, seed=(seed + index) % 2**64),
+        )
+        for index in range(request.sequences)
+    ]
 
 
 @dataclass(slots=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 #: CPU flags that change which kernels a CPU engine uses, in the names of /proc/cpuinfo.
@@ -26,6 +28,16 @@ _RELEVANT_FLAGS = (
 )
 
 
+class Gpu(BaseModel):
+    """One GPU, as `nvidia-smi` describes it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    compute_capability: str
+    memory_bytes: int
+
+
 class HostFingerprint(BaseModel):
     """The facts about a host that decide whether and how an engine runs there."""
 
@@ -36,6 +48,33 @@ class HostFingerprint(BaseModel):
     cpu_features: tuple[str, ...]
     cpu_count: int
     memory_bytes: int
+    gpus: tuple[Gpu, ...] = ()
+
+
+def gpus() -> tuple[Gpu, ...]:
+    """GPUs that this process may use; none if there is no working `nvidia-smi`."""
+    query = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total",
+             "--format=csv,noheader,nounits")  # fmt: skip
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, check=True, timeout=60)
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    rows = [line.split(",") for line in done.stdout.strip().splitlines()]
+    return tuple(
+        Gpu(name=n.strip(), compute_capability=c.strip(), memory_bytes=int(m) * 2**20)
+        for n, c, m in rows
+    )
+
+
+def available_memory() -> int:
+    """Bytes that a new process may take: of the machine, or of its control group (v2)."""
+    free = int(psutil.virtual_memory().available)
+    limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
+    if limit.is_file() and used.is_file():
+        text = limit.read_text().strip()
+        if text != "max":
+            free = min(free, int(text) - int(used.read_text()))
+    return free
 
 
 def host_fingerprint() -> HostFingerprint:
@@ -53,6 +92,7 @@ def host_fingerprint() -> HostFingerprint:
         cpu_features=tuple(flag for flag in _RELEVANT_FLAGS if flag in flags),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=gpus(),
     )
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from enginehouse.errors import BundleError
 from enginehouse.host import HostFingerprint
+from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 MANIFEST_NAME = "engine.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -83,10 +84,14 @@ class EngineSettings(_Frozen):
         max_batch: sequences in flight at once.
         max_queue: requests that may wait beyond that; one more is refused.
         max_batched_tokens: tokens of prompt and answer in one scheduling step.
-        threads: 0 lets the runtime choose.
+        threads: of each instance; 0 lets the runtime choose, or divides the CPUs.
         coalescing: gather several tokens into one response under load, see
             `enginehouse.engine.coalescing`.
         step_timeout_s: a step that takes longer is a hang; the engine is then replaced.
+        speculative: ``prompt_lookup`` drafts the tokens that followed the same words earlier in
+            the prompt or the answer; the answer stays the same.
+        draft_tokens: most tokens drafted for one step.
+        instances: engines of this version on this host, each with its share of the CPUs.
     """
 
     precision_hint: Literal["auto", "bf16", "f16", "f32"] = "auto"
@@ -99,6 +104,41 @@ class EngineSettings(_Frozen):
     prefix_caching: bool = True
     coalescing: bool = True
     step_timeout_s: float = Field(default=60.0, gt=0)
+    speculative: Literal["none", "prompt_lookup"] = "none"
+    draft_tokens: int = Field(default=4, ge=1, le=32)
+    instances: int = Field(default=1, ge=1, le=64)
+
+
+class Adapter(_Frozen):
+    """A LoRA adapter of the bundle.
+
+    Attributes:
+        name: asked for as ``model:name``.
+        file: its weights, relative to the engine's directory.
+        rank: width of its matrices.
+        scale: factor of its product, ``alpha / rank``.
+    """
+
+    name: str
+    file: str
+    rank: int = Field(gt=0)
+    scale: float
+
+
+class EmbeddingFacts(_Frozen):
+    """What makes an engine one of text embeddings: from hidden states to a vector.
+
+    Attributes:
+        dimensions: length of a vector.
+        pooling: ``mean`` over a text's tokens, special ones included, or the first one (``cls``).
+        normalise: whether vectors have length 1.
+        max_tokens: longest text, special tokens included.
+    """
+
+    dimensions: int = Field(gt=0)
+    pooling: Literal["mean", "cls"]
+    normalise: bool
+    max_tokens: int = Field(gt=0)
 
 
 class Quality(_Frozen):
@@ -107,6 +147,7 @@ class Quality(_Frozen):
     Attributes:
         status: ``passed``, ``accepted`` (past its thresholds) or ``not_measured``.
         accepted_reason: the word of the person who accepted it.
+        max_abs_difference, min_cosine: of embeddings against the reference's.
     """
 
     status: Literal["passed", "accepted", "not_measured"]
@@ -116,10 +157,16 @@ class Quality(_Frozen):
     equal_tokens_share: float | None = None
     tasks_solved: int | None = None
     tasks_total: int | None = None
+    max_abs_difference: float | None = None
+    min_cosine: float | None = None
 
 
 class EngineManifest(_Frozen):
-    """The manifest of an engine bundle; `schema_version` guards its shape."""
+    """The manifest of an engine bundle; `schema_version` guards its shape.
+
+    Attributes:
+        embedding: facts of an embedding model; None is a text generator.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     model_name: str
@@ -136,11 +183,19 @@ class EngineManifest(_Frozen):
     special_tokens: SpecialTokens
     generation_defaults: GenerationDefaults
     engine_settings: EngineSettings
+    tensorrt_llm: TensorRtLlmSettings | None = None
+    embedding: EmbeddingFacts | None = None
     checkpoint: Checkpoint
+    adapters: tuple[Adapter, ...] = ()
     build_arguments: dict[str, str]
     tool_versions: dict[str, str]
     tokenizer_check: dict[str, int]
     files: tuple[BundleFile, ...]
+
+    @property
+    def kind(self) -> Literal["generator", "embedding"]:
+        """What the engine is for."""
+        return "generator" if self.embedding is None else "embedding"
 
     @property
     def size_bytes(self) -> int:

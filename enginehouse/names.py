@@ -12,6 +12,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 PREPROCESSING = "preprocessing"
 TENSORRT_LLM = "tensorrt_llm"
 POSTPROCESSING = "postprocessing"
+#: Folder of the Triton model that an embedding model is; it stands under the name alone.
+EMBEDDING = "embedding"
 
 
 def check_model_name(name: str) -> str:

@@ -71,12 +71,15 @@ class Settings:
     Attributes:
         home: directory of all state (``ENGINEHOUSE_HOME``).
         mlflow_tracking_uri: ``None`` means embedded: SQLite and files under `home`.
+        compat_model: the model that is served under NVIDIA's bare names too
+            (``ENGINEHOUSE_COMPAT_NAMES``).
     """
 
     home: Path
     addresses: Addresses = field(default_factory=Addresses)
     api: ApiSettings = field(default_factory=ApiSettings)
     mlflow_tracking_uri: str | None = None
+    compat_model: str | None = None
 
     @property
     def bundles_dir(self) -> Path:
@@ -150,6 +153,7 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         addresses=addresses,
         api=api,
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
+        compat_model=environ.get(f"{_PREFIX}COMPAT_NAMES") or None,
     )
 
 

@@ -7,6 +7,7 @@ Triton could not parse; `parse` reads a file back into the same message.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf import text_format
@@ -15,6 +16,11 @@ from tritonclient.grpc import model_config_pb2 as pb
 from enginehouse import contract
 from enginehouse.contract import TensorSpec
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+
+#: How long a request to an embedding model waits for others to share its execution.
+_QUEUE_DELAY_US = 2000
+#: Requests that may wait for an embedding model; one more is refused.
+_EMBEDDING_QUEUE = 1024
 
 
 def render(config: Any) -> str:
@@ -27,32 +33,52 @@ def parse(text: str) -> Any:
     return text_format.Parse(text, pb.ModelConfig())
 
 
-def engine_config(model: str, versions: Sequence[int]) -> Any:
-    """`<model>.tensorrt_llm`: decoupled; one instance, since one engine batches for all."""
+def engine_config(model: str, versions: Sequence[int], instances: int = 1) -> Any:
+    """`<model>.tensorrt_llm`: decoupled; each instance is an engine with a batch of its own."""
     config = _python_model(part(model, TENSORRT_LLM), versions)
+    config.instance_group[0].count = instances
     config.model_transaction_policy.decoupled = True
-    _add_tensors(config, contract.ENGINE_INPUTS, contract.ENGINE_OUTPUTS)
+    add_tensors(config, contract.ENGINE_INPUTS, contract.ENGINE_OUTPUTS)
     return config
 
 
-def preprocessing_config(model: str, versions: Sequence[int]) -> Any:
-    """`<model>.preprocessing`."""
-    config = _python_model(part(model, PREPROCESSING), versions)
-    _add_tensors(config, contract.PREPROCESSING_INPUTS, contract.PREPROCESSING_OUTPUTS)
+def preprocessing_config(name: str, versions: Sequence[int]) -> Any:
+    """`<model>.preprocessing`, or its bare name."""
+    config = _python_model(name, versions)
+    add_tensors(config, contract.PREPROCESSING_INPUTS, contract.PREPROCESSING_OUTPUTS)
     return config
 
 
-def postprocessing_config(model: str, versions: Sequence[int]) -> Any:
-    """`<model>.postprocessing`: one instance, never two, or a stream's pieces lose their order."""
-    config = _python_model(part(model, POSTPROCESSING), versions)
-    _add_tensors(config, contract.POSTPROCESSING_INPUTS, contract.POSTPROCESSING_OUTPUTS)
+def postprocessing_config(name: str, versions: Sequence[int]) -> Any:
+    """`<model>.postprocessing`, or its bare name.
+
+    One instance, never two, or the pieces of a stream lose their order.
+    """
+    config = _python_model(name, versions)
+    add_tensors(config, contract.POSTPROCESSING_INPUTS, contract.POSTPROCESSING_OUTPUTS)
+    return config
+
+
+def embedding_config(model: str, versions: Sequence[int]) -> Any:
+    """`<model>` of an embedding model: Triton gathers requests into batches.
+
+    Probes have a priority level of their own, so that a model with much to do answers them.
+    """
+    config = _python_model(model, versions)
+    config.max_batch_size = contract.EMBEDDING_MAX_BATCH
+    batching = config.dynamic_batching
+    batching.max_queue_delay_microseconds = _QUEUE_DELAY_US
+    batching.priority_levels = contract.EMBEDDING_PRIORITY_LEVELS
+    batching.default_priority_level = contract.EMBEDDING_PRIORITY_LEVELS
+    batching.default_queue_policy.max_queue_size = _EMBEDDING_QUEUE
+    add_tensors(config, contract.EMBEDDING_INPUTS, contract.EMBEDDING_OUTPUTS)
     return config
 
 
 def ensemble_config(name: str, model: str, version: int) -> Any:
     """An alias: the ensemble `name`, every step pinned to `version` of `model`'s parts."""
     config = pb.ModelConfig(name=name, platform="ensemble", max_batch_size=1)
-    _add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
+    add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
     steps = {
         suffix: config.ensemble_scheduling.step.add(
             model_name=part(model, suffix), model_version=version
@@ -73,6 +99,33 @@ def ensemble_config(name: str, model: str, version: int) -> Any:
     return config
 
 
+def compat_engine_config(model: str, version: int) -> Any:
+    """The vendor's bare name of the engine: an ensemble of one step, `<model>.tensorrt_llm`.
+
+    An ensemble cannot have a tensor of one name on both sides, so `context_phase_params`, of
+    disaggregated serving, is an input only.
+    """
+    config = pb.ModelConfig(name=TENSORRT_LLM, platform="ensemble", max_batch_size=1)
+    inputs = [replace(spec, scalar=False) for spec in contract.ENGINE_INPUTS]
+    names = {spec.name for spec in inputs}
+    outputs = [spec for spec in contract.ENGINE_OUTPUTS if spec.name not in names]
+    add_tensors(config, inputs, outputs)
+    step = config.ensemble_scheduling.step.add(
+        model_name=part(model, TENSORRT_LLM), model_version=version
+    )
+    for spec in inputs:
+        step.input_map[spec.name] = spec.name
+    for spec in outputs:
+        step.output_map[spec.name] = spec.name
+    return config
+
+
+def is_embedding(config: Any) -> bool:
+    """Whether a configuration is that of an embedding model."""
+    wanted = {spec.name for spec in contract.EMBEDDING_OUTPUTS}
+    return {tensor.name for tensor in config.output} == wanted
+
+
 def pinned_version(config: Any) -> int | None:
     """The version that an ensemble is pinned to; None if `config` is no such ensemble."""
     for step in config.ensemble_scheduling.step:
@@ -88,7 +141,8 @@ def _python_model(name: str, versions: Iterable[int]) -> Any:
     return config
 
 
-def _add_tensors(config: Any, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+def add_tensors(config: Any, inputs: Iterable[TensorSpec], outputs: Iterable[TensorSpec]) -> None:
+    """Add the contract's tensors to a `ModelConfig`."""
     for spec in inputs:
         tensor = config.input.add(
             name=spec.name,

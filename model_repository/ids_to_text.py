@@ -12,8 +12,10 @@ from enginehouse.text import Tokenizer
 
 
 def postprocess(arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer) -> NDArray[Any]:
-    """``TOKENS_BATCH`` [1, beams, n] and ``SEQUENCE_LENGTH`` [1, beams] → ``OUTPUT`` [1, beams].
+    """``TOKENS_BATCH`` [1, beams, n] and ``SEQUENCE_LENGTH`` [1, beams] → ``OUTPUT`` [beams].
 
+    Without the batch dimension of the others, as the vendor's own postprocessing gives it: its
+    clients read `text_output[0]` as bytes.
     Stateless: the engine never ends a response inside a character, so the texts of a stream's
     responses join to the text of the whole.
     """
@@ -23,4 +25,4 @@ def postprocess(arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer) -> NDA
     texts = [
         tokenizer.decode(row[:length].tolist()) for row, length in zip(ids, lengths, strict=True)
     ]
-    return np.array([[text.encode() for text in texts]], dtype=object)
+    return np.array([text.encode() for text in texts], dtype=object)

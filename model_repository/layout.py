@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings
 
 _BUNDLE_LINK = "bundle"
@@ -16,12 +15,12 @@ def bundle_dir(version_dir: Path) -> Path:
     return (version_dir / _BUNDLE_LINK).resolve()
 
 
-def link_bundle(version_dir: Path, bundle: Bundle) -> None:
-    """Make `version_dir` point at a bundle."""
+def link_bundle(version_dir: Path, bundle: Path) -> None:
+    """Make `version_dir` point at a bundle's directory."""
     version_dir.mkdir(parents=True, exist_ok=True)
     link = version_dir / _BUNDLE_LINK
     link.unlink(missing_ok=True)
-    link.symlink_to(bundle.path, target_is_directory=True)
+    link.symlink_to(bundle, target_is_directory=True)
 
 
 def engine_settings(version_dir: Path) -> EngineSettings:

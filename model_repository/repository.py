@@ -13,51 +13,142 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.model_repository import config as configs
-from enginehouse.model_repository.layout import SETTINGS_FILE, link_bundle
+from enginehouse.model_repository.layout import (
+    SETTINGS_FILE,
+    bundle_dir,
+    engine_settings,
+    link_bundle,
+)
+from enginehouse.model_repository.tensorrtllm_backend_config import BACKEND, tensorrtllm_config
 
-from enginehouse.bundle import Bundle
-from enginehouse.manifest import EngineSettings
-from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+from enginehouse.bundle import ENGINE_DIR, Bundle
+from enginehouse.errors import BundleError
+from enginehouse.manifest import MANIFEST_NAME, EngineSettings, read_manifest
+from enginehouse.names import EMBEDDING, POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
+#: The vendor's name for the whole.
+COMPAT_ENSEMBLE = "ensemble"
 _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
 
 class ModelRepository:
     """Writer of one repository directory."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, compat_model: str | None = None) -> None:
+        """`compat_model` is served under the vendor's bare names as well, see `aliases`."""
         self.root = root
+        self._compat_model = compat_model
         root.mkdir(parents=True, exist_ok=True)
 
     def add_version(
         self, model: str, version: int, bundle: Bundle, settings: EngineSettings
     ) -> None:
         """Put a version's directories in place; nothing loads it yet."""
-        for suffix in _PARTS:
-            version_dir = self.root / part(model, suffix) / str(version)
-            link_bundle(version_dir, bundle)
-            if suffix == TENSORRT_LLM:
+        parts = {suffix: part(model, suffix) for suffix in _PARTS}
+        if bundle.manifest.embedding is not None:
+            parts = {EMBEDDING: model}
+        for suffix, name in parts.items():
+            version_dir = self.root / name / str(version)
+            if suffix in {TENSORRT_LLM, EMBEDDING}:
+                version_dir.mkdir(parents=True, exist_ok=True)
                 _replace(version_dir / SETTINGS_FILE, settings.model_dump_json())
-            source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
-            model_file = version_dir / "model.py"
-            _replace(model_file, source.read_text("utf-8"))
-            # Compiled by the stub, it would change the directory, and Triton would load again.
-            py_compile.compile(str(model_file), doraise=True)
+            self._write_model(version_dir, suffix, bundle.path)
 
     def set_versions(self, model: str, versions: Sequence[int]) -> None:
-        """Write which versions of the parts are to be loaded."""
+        """Write which versions of the parts are to be loaded.
+
+        Raises:
+            BundleError: if NVIDIA's C++ backend is to run several versions at once.
+        """
         for suffix, config in (
-            (PREPROCESSING, configs.preprocessing_config(model, versions)),
-            (TENSORRT_LLM, configs.engine_config(model, versions)),
-            (POSTPROCESSING, configs.postprocessing_config(model, versions)),
+            (PREPROCESSING, configs.preprocessing_config(part(model, PREPROCESSING), versions)),
+            (TENSORRT_LLM, self._engine_config(model, versions)),
+            (POSTPROCESSING, configs.postprocessing_config(part(model, POSTPROCESSING), versions)),
         ):
             self._write_config(part(model, suffix), config)
+
+    def set_embedding_versions(self, model: str, versions: Sequence[int]) -> None:
+        """Write which versions of an embedding model are to be loaded."""
+        self._write_config(model, configs.embedding_config(model, versions))
 
     def point_alias(self, name: str, model: str, version: int) -> None:
         """Pin the ensemble `name` to a version of `model`."""
         # Triton wants a version directory, and an ensemble has nothing to put in it.
         (self.root / name / "1").mkdir(parents=True, exist_ok=True)
         self._write_config(name, configs.ensemble_config(name, model, version))
+        if name == model == self._compat_model:
+            self._point_bare_names(model, version)
+
+    def _point_bare_names(self, model: str, version: int) -> None:
+        """The stateless parts stand there once more; the one engine is lent."""
+        for name in (COMPAT_ENSEMBLE, TENSORRT_LLM):
+            (self.root / name / "1").mkdir(parents=True, exist_ok=True)
+        self._write_config(
+            COMPAT_ENSEMBLE, configs.ensemble_config(COMPAT_ENSEMBLE, model, version)
+        )
+        self._write_config(TENSORRT_LLM, configs.compat_engine_config(model, version))
+        for suffix, config in (
+            (PREPROCESSING, configs.preprocessing_config(PREPROCESSING, [version])),
+            (POSTPROCESSING, configs.postprocessing_config(POSTPROCESSING, [version])),
+        ):
+            source = self.root / part(model, suffix) / str(version)
+            self._write_model(self.root / suffix / str(version), suffix, bundle_dir(source))
+            self._write_config(suffix, config)
+
+    def _write_model(self, version_dir: Path, suffix: str, bundle: Path) -> None:
+        link_bundle(version_dir, bundle)
+        source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
+        model_file = version_dir / "model.py"
+        _replace(model_file, source.read_text("utf-8"))
+        # Compiled by the stub, it would change the directory, and Triton would load again.
+        py_compile.compile(str(model_file), doraise=True)
+
+    def aliases(self, model: str) -> tuple[str, ...]:
+        """What is to be loaded after an alias of `model` was pointed: it, and its bare names.
+
+        Clients of NVIDIA's repository have the names `ensemble`, `preprocessing`,
+        `tensorrt_llm` and `postprocessing` built in.
+        """
+        if model != self._compat_model:
+            return (model,)
+        return (model, COMPAT_ENSEMBLE, *_PARTS)
+
+    def _engine_config(self, model: str, versions: Sequence[int]) -> Any:
+        """In our Python runtime, unless a version's manifest asks for NVIDIA's C++ backend."""
+        native = {
+            version: settings
+            for version in versions
+            if (settings := self._native_settings(model, version)) is not None
+        }
+        if not native:
+            return configs.engine_config(model, versions, self._instances(model, versions))
+        if len(versions) > 1:
+            raise BundleError(
+                f"{model}: versions {sorted(versions)} cannot be loaded together: NVIDIA's backend "
+                "'tensorrtllm' has one engine a model; build with backend 'python' to release "
+                "version by version"
+            )
+        version, settings = next(iter(native.items()))
+        version_dir = self.root / part(model, TENSORRT_LLM) / str(version)
+        engine_dir = str(version_dir / "bundle" / ENGINE_DIR)
+        queue = engine_settings(version_dir).max_queue
+        return tensorrtllm_config(model, version, settings, engine_dir, queue)
+
+    def _instances(self, model: str, versions: Sequence[int]) -> int:
+        """Triton has one number for all versions of a model: the largest that one asks for."""
+        directories = [self.root / part(model, TENSORRT_LLM) / str(v) for v in versions]
+        return max(
+            (engine_settings(d).instances for d in directories if (d / SETTINGS_FILE).is_file()),
+            default=1,
+        )
+
+    def _native_settings(self, model: str, version: int) -> TensorRtLlmSettings | None:
+        bundle = bundle_dir(self.root / part(model, TENSORRT_LLM) / str(version))
+        if not (bundle / MANIFEST_NAME).is_file():
+            return None
+        settings = read_manifest(bundle).tensorrt_llm
+        return settings if settings is not None and settings.backend == BACKEND else None
 
     def _write_config(self, name: str, config: Any) -> None:
         directory = self.root / name

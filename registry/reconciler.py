@@ -2,13 +2,14 @@
 
 Desired state is the alias `champion` of each model; actual state is read back from Triton. A new
 champion is loaded beside the old one, the ensemble is re-pointed, and the old version goes once
-it has had time to drain: requests in flight finish on the version that began them.
+it has had time to drain: requests in flight finish on the version that began them. An
+embedding model is one Triton model without an ensemble, see `Reconciler._point_alias`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from enginehouse.client import TritonClient
@@ -52,13 +53,18 @@ class Reconciler:
         self._report = report
         self._override = override
         self._serving: dict[str, int] = {}
+        self._embedding: set[str] = set()
         self._retiring: dict[str, _Retiring] = {}
         self._refused: dict[str, int] = {}
 
     @property
     def serving(self) -> dict[str, int]:
-        """Model → version that its ensemble is pinned to."""
+        """Model → version that serves: the one that its ensemble is pinned to, if it has one."""
         return dict(self._serving)
+
+    def is_embedding(self, name: str) -> bool:
+        """Whether a served model is one of embeddings, and so one Triton model without parts."""
+        return name in self._embedding
 
     def desired(self) -> dict[str, int]:
         """Model → champion, for every model that has one.
@@ -80,9 +86,9 @@ class Reconciler:
         for name, version in self.desired().items():
             self._report(f"loading {name} version {version}")
             self._add(name, version)
-            self._repository.set_versions(name, [version])
-            self._repository.point_alias(name, name, version)
-            self._triton.load(name)
+            self._set_versions(name, [version])
+            self._point_alias(name, version)
+            self._load(name)
             self._serving[name] = version
 
     def step(self) -> None:
@@ -112,7 +118,7 @@ class Reconciler:
         """
         self._triton.unload(part)
         self._wait_unloaded(part)
-        self._triton.load(name)
+        self._load(name)
 
     def _wait_unloaded(self, part: str, patience_s: float = 1.0) -> None:
         """Requests that a dead stub still owes keep a part in UNLOADING: do not wait for ever."""
@@ -129,27 +135,31 @@ class Reconciler:
         self._report(f"loading {name} version {version}")
         self._add(name, version)
         beside = [version] if before is None else [before, version]
-        self._repository.set_versions(name, beside)
+        self._set_versions(name, beside)
         try:
             if before is not None:
                 self._triton.load(name)
-            self._repository.point_alias(name, name, version)
-            self._triton.load(name)
+            self._point_alias(name, version)
+            self._load(name)
         except ServingError:
             if before is not None:
-                self._repository.set_versions(name, [before])
-                self._repository.point_alias(name, name, before)
+                self._set_versions(name, [before])
+                self._point_alias(name, before)
             raise
-        if pinned_version(self._triton.model_config(name)) != version:
+        if not self._took_over(name, version):
             raise ServingError(f"Triton did not take over {name} version {version}")
         self._serving[name] = version
         took = time.monotonic() - began
         self._report(f"{name} version {version} serves (in {took:.1f} s)")
-        if before is not None:
+        if before is not None and not self.is_embedding(name):
             self._retiring[name] = _Retiring(before, time.monotonic())
 
+    def _load(self, name: str) -> None:
+        for alias in self._repository.aliases(name):
+            self._triton.load(alias)
+
     def _retire(self, name: str, retiring: _Retiring) -> None:
-        self._repository.set_versions(name, [self._serving[name]])
+        self._set_versions(name, [self._serving[name]])
         self._triton.load(name)
         del self._retiring[name]
         self._report(f"{name} version {retiring.version} is unloaded")
@@ -158,3 +168,27 @@ class Reconciler:
         bundle = self._cache.fetch(name, version)
         settings = self._override(bundle.manifest.engine_settings)
         self._repository.add_version(name, version, bundle, settings)
+        (self._embedding.add if bundle.manifest.embedding else self._embedding.discard)(name)
+
+    def _set_versions(self, name: str, versions: Sequence[int]) -> None:
+        if self.is_embedding(name):
+            self._repository.set_embedding_versions(name, versions)
+        else:
+            self._repository.set_versions(name, versions)
+
+    def _point_alias(self, name: str, version: int) -> None:
+        """Make `version` the one that answers who names none; it is loaded by the next `load`.
+
+        An embedding model has no ensemble: Triton gives the highest version that is loaded, so
+        the new one alone stays. Adapters name no version of it, and requests in flight finish
+        where they began, so it needs no time to drain.
+        """
+        if self.is_embedding(name):
+            self._repository.set_embedding_versions(name, [version])
+        else:
+            self._repository.point_alias(name, name, version)
+
+    def _took_over(self, name: str, version: int) -> bool:
+        if self.is_embedding(name):
+            return (name, str(version), "READY") in self._triton.repository_index()
+        return pinned_version(self._triton.model_config(name)) == version

@@ -14,6 +14,7 @@ PREVIOUS = "previous"
 #: Tags that we write; everything else is a user's.
 TAG_DIGEST = "enginehouse.checkpoint_sha256"
 TAG_MANIFEST = "enginehouse.manifest_sha256"
+TAG_KIND = "enginehouse.kind"
 TAG_RUNTIME = "enginehouse.runtime"
 TAG_FORMAT = "enginehouse.weight_format"
 TAG_QUALITY = "enginehouse.quality"

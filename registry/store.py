@@ -73,6 +73,7 @@ class Registry:
             )
         with _registry_errors(self._uri):
             self._ensure_model(name)
+            self._check_kind(bundle, name)
             run = self._client.create_run(
                 self._experiment(name), run_name=f"register {name}", tags=_lineage_tags(bundle)
             )
@@ -186,6 +187,18 @@ class Registry:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
+    def _check_kind(self, bundle: Bundle, name: str) -> None:
+        """One name, one kind: its clients speak either to a text generator or to an embedding."""
+        kind = bundle.manifest.kind
+        for record in self.versions(name):
+            # A version without the tag is older than embedding models.
+            registered = record.tags.get(records.TAG_KIND, "generator")
+            if registered != kind:
+                raise BundleError(
+                    f"{bundle.path} is of kind {kind!r}, and version {record.version} of {name} "
+                    f"is of kind {registered!r}: register it under a name of its own"
+                )
+
     def _experiment(self, name: str) -> str:
         title = f"enginehouse/{name}"
         existing = self._client.get_experiment_by_name(title)
@@ -241,6 +254,7 @@ def _lineage_tags(bundle: Bundle) -> dict[str, str]:
     return {
         records.TAG_DIGEST: manifest.checkpoint.sha256,
         records.TAG_MANIFEST: sha256_file(bundle.path / MANIFEST_NAME),
+        records.TAG_KIND: manifest.kind,
         records.TAG_RUNTIME: f"{manifest.runtime} {manifest.runtime_version}",
         records.TAG_FORMAT: manifest.weight_format,
         records.TAG_QUALITY: manifest.quality.status if manifest.quality else "not_measured",

@@ -125,6 +125,15 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return Bundle.open(home / "bundles" / "smollm2")
 
 
+@pytest.fixture(scope="session")
+def embedding_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """The packaged embedding model's bundle, built by the command line."""
+    home = tmp_path_factory.mktemp("embedding")
+    done = run_cli(stack_env(home), "build", "all-minilm-l6-v2", "--name", "minilm")
+    assert done.returncode == 0, done.stderr
+    return Bundle.open(home / "bundles" / "minilm")
+
+
 def registered_home(home: Path, bundle: Bundle) -> None:
     """A home whose registry has the bundle as champion of smollm2."""
     env = stack_env(home)

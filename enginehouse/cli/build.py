@@ -9,23 +9,34 @@ import typer
 from rich.table import Table
 
 from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.default_checkpoint import resolve_checkpoint
 from enginehouse.build.formats import THRESHOLDS, WeightFormat
 from enginehouse.build.proof import prove
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ReferenceStore
 from enginehouse.build.runtimes import runtime_names
+from enginehouse.build.tensorrt_llm_options import tensorrt_llm_settings
 from enginehouse.bundle import Bundle
 from enginehouse.cli.common import console, current_settings, say
-from enginehouse.errors import ReferenceMissingError
+from enginehouse.cli.tensorrt_llm_dry_run import dry_run as tensorrt_llm_dry_run
+from enginehouse.errors import BuildError, ReferenceMissingError
 from enginehouse.manifest import EngineManifest, EngineSettings
 from enginehouse.names import check_model_name
+from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
+_TENSORRT_LLM = "tensorrt_llm"
+_PANEL = "Runtime tensorrt_llm"
+_DEFAULT_MAX_BATCH = 64
+
+_CHECKPOINT = """GGUF file or Hugging Face directory (one with a modules.json is an embedding
+model), or the name of a packaged checkpoint: smollm2, all-minilm-l6-v2."""
 _FORMATS = """Weight format. CPU, measured on the default model (docs/formats.md): fp16: exact,
-263 MiB; int8: half the size, nearly exact; int4: a third of the size, loses the most."""
+263 MiB; int8: half the size, nearly exact; int4: a third of the size, loses the most. GPU:
+fp16, bf16, fp8, w8a16, w4a16_awq, smoothquant, nvfp4 (docs/tensorrt-llm.md)."""
 
 
 def build(
-    checkpoint: Annotated[Path, typer.Argument(help="GGUF file or Hugging Face directory.")],
+    checkpoint: Annotated[Path, typer.Argument(help=_CHECKPOINT)],
     name: Annotated[str, typer.Option("--name", help="Model name, for example smollm2.")],
     runtime: Annotated[
         str, typer.Option(help=f"What executes the engine: {', '.join(runtime_names())}.")
@@ -44,7 +55,10 @@ def build(
     chat_template: Annotated[
         Path | None, typer.Option(help="Jinja file that replaces the checkpoint's template.")
     ] = None,
-    max_batch: Annotated[int, typer.Option(min=1, help="Sequences in flight at once.")] = 64,
+    max_batch: Annotated[
+        int | None,
+        typer.Option(min=1, help=f"Sequences in flight at once; default: {_DEFAULT_MAX_BATCH}."),
+    ] = None,
     accept_quality: Annotated[
         str | None,
         typer.Option(
@@ -58,29 +72,112 @@ def build(
             help="Markdown added to the model card; default: $ENGINEHOUSE_HOME/cards/NAME.md."
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            rich_help_panel=_PANEL,
+            help="Print the commands, arguments and files; needs config.json, no GPU, no weights.",
+        ),
+    ] = False,
+    flavour: Annotated[
+        Literal["engine", "pytorch"] | None,
+        typer.Option(
+            rich_help_panel=_PANEL,
+            help="engine: a TensorRT plan, up to 1.2; pytorch: the LLM API (default).",
+        ),
+    ] = None,
+    target_version: Annotated[
+        Literal["1.0", "1.1", "1.2", "newest"] | None,
+        typer.Option(rich_help_panel=_PANEL, help="Series of TensorRT-LLM; default: 1.2."),
+    ] = None,
+    tensor_parallel: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_PANEL, help="GPUs that share each layer."),
+    ] = None,
+    pipeline_parallel: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=_PANEL, help="Stages of layers.")
+    ] = None,
+    expert_parallel: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_PANEL, help="Ways to spread a mixture's experts."),
+    ] = None,
+    max_input_len: Annotated[
+        int | None, typer.Option(min=1, rich_help_panel=_PANEL, help="Tokens of a prompt.")
+    ] = None,
+    max_seq_len: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_PANEL, help="Tokens of prompt and answer."),
+    ] = None,
+    max_num_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, rich_help_panel=_PANEL, help="Tokens of one scheduling step."),
+    ] = None,
+    tensorrt_llm_config: Annotated[
+        Path | None,
+        typer.Option(
+            rich_help_panel=_PANEL,
+            help="JSON or YAML of every setting (docs/tensorrt-llm.md); options override it.",
+        ),
+    ] = None,
 ) -> None:
     """Build an engine bundle from a checkpoint, and prove it against torch's float32.
 
     Example: `enginehouse build SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2 --format int8`
     """
     check_model_name(name)
+    gpu = _gpu_settings(
+        runtime,
+        tensorrt_llm_config,
+        {
+            "flavour": flavour,
+            "version": target_version,
+            "parallel.tensor": tensor_parallel,
+            "parallel.pipeline": pipeline_parallel,
+            "parallel.expert": expert_parallel,
+            "limits.max_batch_size": max_batch if runtime == _TENSORRT_LLM else None,
+            "limits.max_input_len": max_input_len,
+            "limits.max_seq_len": max_seq_len,
+            "limits.max_num_tokens": max_num_tokens,
+            "": dry_run or None,
+        },
+    )
+    batch = max_batch or (_DEFAULT_MAX_BATCH if gpu is None else gpu.limits.max_batch_size)
     settings = current_settings()
     notes = card_notes or settings.home / "cards" / f"{name}.md"
     plan = BuildPlan(
-        checkpoint=checkpoint,
+        checkpoint=resolve_checkpoint(checkpoint),
         name=name,
         runtime=runtime,
         output=(output or settings.bundles_dir / name).resolve(),
         weight_format=weight_format,
         chat_template=chat_template,
-        settings=EngineSettings(max_batch=max_batch, kv_cache_precision=kv_cache_precision),
+        settings=EngineSettings(max_batch=batch, kv_cache_precision=kv_cache_precision),
         accept_quality=accept_quality,
         references_dir=settings.references_dir,
         card_notes=notes if card_notes or notes.is_file() else None,
+        tensorrt_llm=gpu,
     )
+    if gpu is not None and dry_run:
+        typer.echo(tensorrt_llm_dry_run(plan, gpu), nl=False)
+        return
     bundle = build_bundle(plan, say)
     _show(bundle.manifest, bundle.path)
     console.print(f"next: enginehouse register {bundle.path} --name {name}", soft_wrap=True)
+
+
+def _gpu_settings(
+    runtime: str, file: Path | None, options: dict[str, object | None]
+) -> TensorRtLlmSettings | None:
+    """Settings of the runtime `tensorrt_llm`; another runtime takes none of its options."""
+    if runtime == _TENSORRT_LLM:
+        return tensorrt_llm_settings(file, {k: v for k, v in options.items() if k})
+    if file is not None or any(value is not None for value in options.values()):
+        raise BuildError(
+            f"--dry-run, --flavour and the other options of runtime {_TENSORRT_LLM!r} mean nothing "
+            f"to runtime {runtime!r}: add --runtime {_TENSORRT_LLM}, or leave them out"
+        )
+    return None
 
 
 def prove_bundle(

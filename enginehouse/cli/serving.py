@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Annotated, Any
 
 import httpx
@@ -15,7 +16,16 @@ from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.settings import Settings
 
 
-def up() -> None:
+def up(
+    compat_names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Serve MODEL also as ensemble, preprocessing, tensorrt_llm and postprocessing, "
+            "for clients that have NVIDIA's names built in.",
+        ),
+    ] = None,
+) -> None:
     """Start Triton and the adapter, and serve every champion until Ctrl-C.
 
     Builds, registers and promotes the default model first if the registry is empty.
@@ -25,6 +35,8 @@ def up() -> None:
     from enginehouse.stack.up import run_stack
 
     settings = current_settings()
+    if compat_names is not None:
+        settings = replace(settings, compat_model=compat_names)
     run_stack(settings, os.environ, say, lambda serving: _announce(settings, serving))
     say("stopped")
 
@@ -40,7 +52,11 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
     table.add_row("metrics", f"{at.api_url}/metrics and {at.triton_metrics_url}")
     table.add_row("logs", str(settings.logs_dir))
     console.print(table)
-    model = next(iter(serving))
+    with ChatClient(at.api_url) as client:
+        models = _generators(client)
+    if not models:
+        return
+    model = models[0]
     question = '{"role": "user", "content": "What is the capital of France?"}'
     console.print("Ask it something, or stop everything with Ctrl-C:\n")
     console.print(
@@ -128,9 +144,9 @@ def chat(
     Example: `enginehouse chat --system "Answer in one sentence."`
     """
     with ChatClient(current_settings().addresses.api_url) as client:
-        served = [entry["id"] for entry in client.models()]
+        served = _generators(client)
         if not served:
-            raise EngineUnavailableError("no model is served yet; see `enginehouse status`")
+            raise EngineUnavailableError("no chat model is served yet; see `enginehouse status`")
         chosen = model or served[0]
         messages = [{"role": "system", "content": system}] if system else []
         console.print(f"[dim]{chosen}; an empty line ends the chat[/]")
@@ -138,6 +154,11 @@ def chat(
             messages.append({"role": "user", "content": line})
             answer = _tell(client, chosen, messages, max_tokens, temperature)
             messages.append({"role": "assistant", "content": answer})
+
+
+def _generators(client: ChatClient) -> list[str]:
+    """Served models that one can chat with."""
+    return [m["id"] for m in client.models() if m["enginehouse"]["kind"] == "generator"]
 
 
 def _ask() -> str:

@@ -1,7 +1,7 @@
 """Watching what runs, and repairing it.
 
 Triton's readiness flag stays up when a Python stub is dead, so two other things are watched: the
-stubs' processes, and a real one-token inference.
+stubs' processes, and a real inference: one token, or one vector.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from enginehouse.client import Deadlines, RetryPolicy, Target, TritonClient
-from enginehouse.contract import PROBE_PRIORITY
+from enginehouse.contract import EMBEDDING_PROBE_PRIORITY, PROBE_PRIORITY
 from enginehouse.errors import ServingError
 from enginehouse.generation import GenerationRequest
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
@@ -19,6 +19,7 @@ from enginehouse.stack.triton_server import stub_pids
 
 _PROBE_EVERY_S = 10.0
 _PROBE = Deadlines(total_s=20.0, first_token_s=20.0, between_tokens_s=20.0)
+_PROBE_TEXT = "probe"
 _FAILURES_ALLOWED = 2
 
 
@@ -53,27 +54,36 @@ class EngineWatch:
                 self._repair(name, broken)
 
     def _dead_part(self, name: str, version: int, alive: set[str]) -> str | None:
-        for suffix in (TENSORRT_LLM, PREPROCESSING, POSTPROCESSING):
-            if f"{part(name, suffix)}/{version}" not in alive:
-                return part(name, suffix)
-        return None
+        parts = [part(name, suffix) for suffix in (TENSORRT_LLM, PREPROCESSING, POSTPROCESSING)]
+        if self._reconciler.is_embedding(name):
+            parts = [name]
+        return next((each for each in parts if f"{each}/{version}" not in alive), None)
 
     def _silent_part(self, name: str, version: int) -> str | None:
-        """The engine, if it has failed several probes in a row."""
+        """What computes, if it has failed several probes in a row."""
         now = time.monotonic()
         if now - self._probed_at.get(name, 0.0) < _PROBE_EVERY_S:
             return None
         self._probed_at[name] = now
-        request = GenerationRequest(input_ids=[0], max_tokens=1, priority=PROBE_PRIORITY)
         try:
-            for _ in self._probe_client.generate(Target(name, version), request):
-                pass
+            self._probe(Target(name, version))
         except ServingError as error:
             self._failures[name] = self._failures.get(name, 0) + 1
             self._report(f"{name} did not answer a probe: {error}")
         else:
             self._failures[name] = 0
-        return part(name, TENSORRT_LLM) if self._failures[name] >= _FAILURES_ALLOWED else None
+        if self._failures[name] < _FAILURES_ALLOWED:
+            return None
+        return name if self._reconciler.is_embedding(name) else part(name, TENSORRT_LLM)
+
+    def _probe(self, target: Target) -> None:
+        """A real token, or a real vector."""
+        if self._reconciler.is_embedding(target.model):
+            self._probe_client.embed(target, [_PROBE_TEXT], priority=EMBEDDING_PROBE_PRIORITY)
+            return
+        request = GenerationRequest(input_ids=[0], max_tokens=1, priority=PROBE_PRIORITY)
+        for _ in self._probe_client.generate(target, request):
+            pass
 
     def _repair(self, name: str, broken: str) -> None:
         self._report(f"{broken} is dead: loading it again")

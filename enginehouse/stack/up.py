@@ -50,7 +50,7 @@ class Stack:
         self._reconciler = Reconciler(
             registry,
             BundleCache(settings.cache_dir, registry),
-            ModelRepository(settings.model_repository_dir),
+            ModelRepository(settings.model_repository_dir, settings.compat_model),
             self._control,
             report,
             lambda engine: override_settings(engine, self._environ),
@@ -103,12 +103,15 @@ class Stack:
         self._api = ManagedProcess("api", argv, env, self._settings.logs_dir / "api.log")
 
     def _ready(self) -> bool:
+        """Whether the adapter finds every champion ready; it sees them one after the other."""
         url = f"{self._settings.addresses.api_url}/health/ready"
         try:
             answer = httpx.get(url, timeout=10.0, trust_env=False)
         except httpx.HTTPError:
             return False
-        return answer.status_code == httpx.codes.OK
+        if answer.status_code != httpx.codes.OK:
+            return False
+        return set(self._reconciler.serving) <= set(answer.json()["models"])
 
     def _wait(self, condition: Callable[[], bool], name: str) -> None:
         """Poll until `condition` holds, a child ends, or we are to stop."""

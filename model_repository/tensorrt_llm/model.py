@@ -10,15 +10,16 @@ from enginehouse.engine.codec import (
     ResponseEncoder,
     StopRequest,
     decode_request,
-    read_priority,
+    read_parameters,
 )
 from enginehouse.engine.job import Job
 from enginehouse.engine.service import EngineService
+from enginehouse.engine.stop_relay import StopRelay
 from enginehouse.engine.triton_metrics import TritonMetrics
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
 from enginehouse.errors import QueueFullError, ServingError, to_wire
-from enginehouse.generation import Chunk, FinishReason
+from enginehouse.generation import Chunk, FinishReason, each_sequence
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -33,27 +34,36 @@ def _error(error: ServingError) -> Any:
 
 
 class _TritonSink:
-    """Sends one request's answer through Triton."""
+    """Sends one request's answers through Triton; the last response is that of the last answer."""
 
-    def __init__(self, sender: Any, encoder: ResponseEncoder) -> None:
+    def __init__(self, sender: Any, encoders: list[ResponseEncoder]) -> None:
         self._sender = sender
-        self._encoder = encoder
+        self._encoders = encoders
+        self._open = len(encoders)
+        self._failed = False
 
     def send(self, job: Job, chunk: Chunk, /) -> None:
-        if chunk.finish is FinishReason.CANCELLED and not chunk.token_ids:
-            self._sender.send(flags=_FINAL)
+        if self._failed:
             return
-        outputs = self._encoder.encode(chunk, job.timings)
+        if chunk.finish is not None:
+            self._open -= 1
+        flags = 0 if self._open else _FINAL
+        if chunk.finish is FinishReason.CANCELLED and not chunk.token_ids:
+            if flags:
+                self._sender.send(flags=flags)
+            return
+        outputs = self._encoders[job.request.sequence_index].encode(chunk, job.timings)
         tensors = [pb_utils.Tensor(name, value) for name, value in outputs.items()]
-        self._sender.send(
-            pb_utils.InferenceResponse(tensors), flags=_FINAL if chunk.finish is not None else 0
-        )
+        self._sender.send(pb_utils.InferenceResponse(tensors), flags=flags)
 
     def fail(self, error: ServingError) -> None:
-        self._sender.send(_error(error), flags=_FINAL)
+        if not self._failed:
+            self._failed = True
+            self._sender.send(_error(error), flags=_FINAL)
 
     def cancelled(self) -> bool:
-        return bool(self._sender.is_cancelled())
+        # One answer that failed takes the others of its request along.
+        return self._failed or bool(self._sender.is_cancelled())
 
 
 class TritonPythonModel:
@@ -61,11 +71,13 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version's bundle and start the loop."""
-        metrics = TritonMetrics(pb_utils, args["model_name"], args["model_version"])
+        instance = args["model_instance_name"].rpartition("_")[2]
+        metrics = TritonMetrics(pb_utils, args["model_name"], args["model_version"], instance)
         version_dir = Path(args["model_repository"]) / args["model_version"]
         self._service = EngineService(
             bundle_dir(version_dir), engine_settings(version_dir), metrics.publish
         )
+        self._relay = StopRelay(str(version_dir), int(instance), self._service.cancel)
 
     def execute(self, requests: list[Any]) -> None:
         """Hand requests to the loop; answers come through their senders."""
@@ -81,16 +93,19 @@ class TritonPythonModel:
         decoded = decode_request(
             arrays,
             request_id=request.request_id(),
-            priority=read_priority(request.parameters()),
+            parameters=read_parameters(request.parameters()),
             limits=self._service.limits,
         )
         if isinstance(decoded, StopRequest):
-            self._service.loop.cancel(decoded.request_id)
+            self._service.cancel(decoded.request_id)
+            self._relay.send(decoded.request_id)
             sender.send(flags=_FINAL)
             return
-        encoder = ResponseEncoder(decoded, frozenset(request.requested_output_names()))
-        self._service.loop.submit(decoded, _TritonSink(sender, encoder))
+        wanted = frozenset(request.requested_output_names())
+        encoders = [ResponseEncoder(one, wanted) for one in each_sequence(decoded)]
+        self._service.submit(decoded, _TritonSink(sender, encoders))
 
     def finalize(self) -> None:
         """End the loop."""
+        self._relay.close()
         self._service.close()

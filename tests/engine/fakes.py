@@ -38,6 +38,7 @@ class CountingRuntime:
     """One token for each slot a step; `gate` lets a test hold the loop between steps."""
 
     unsupported_inputs: frozenset[str] = frozenset()
+    bad_words_need_a_guide = False
 
     def __init__(self) -> None:
         self.slots: list[CountingSlot] = []

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from enginehouse.engine.codec import (
     ModelLimits,
+    Parameters,
     ResponseEncoder,
     StopRequest,
     decode_request,
-    read_priority,
+    read_parameters,
 )
 from enginehouse.engine.openvino import OpenVinoRuntime
 
@@ -29,7 +30,9 @@ def _arrays(**extra: Any) -> dict[str, Any]:
 
 
 def _decode(**extra: Any) -> GenerationRequest:
-    decoded = decode_request(_arrays(**extra), request_id="r", priority=0, limits=_LIMITS)
+    decoded = decode_request(
+        _arrays(**extra), request_id="r", parameters=Parameters(), limits=_LIMITS
+    )
     assert isinstance(decoded, GenerationRequest)
     return decoded
 
@@ -122,18 +125,18 @@ def test_a_guide_is_read_from_bytes() -> None:
 
 
 def test_a_priority_is_an_integer() -> None:
-    assert read_priority("") == 0
-    assert read_priority('{"enginehouse_priority": 7}') == 7
+    assert read_parameters("") == Parameters()
+    assert read_parameters('{"enginehouse_priority": 7}').priority == 7
     with pytest.raises(InvalidRequestError, match="'high'"):
-        read_priority('{"enginehouse_priority": "high"}')
+        read_parameters('{"enginehouse_priority": "high"}')
 
 
 def test_stop_needs_an_id() -> None:
     arrays = _arrays(stop=[[True]])
-    stop = decode_request(arrays, request_id="r", priority=0, limits=_LIMITS)
+    stop = decode_request(arrays, request_id="r", parameters=Parameters(), limits=_LIMITS)
     assert stop == StopRequest("r")
     with pytest.raises(InvalidRequestError, match="stop needs the id"):
-        decode_request(arrays, request_id="", priority=0, limits=_LIMITS)
+        decode_request(arrays, request_id="", parameters=Parameters(), limits=_LIMITS)
 
 
 def test_whole_answers_hold_the_prompt_unless_excluded() -> None:

@@ -168,7 +168,7 @@ def post(stack: RunningStack, body: Any, path: str = "/v1/chat/completions") -> 
         ({"top_p": -0.1}, 400, "top_p", "invalid_value"),
         ({"max_tokens": 0}, 400, "max_tokens", "invalid_value"),
         ({"max_tokens": 8200}, 400, "max_tokens", "context_length_exceeded"),
-        ({"n": 2}, 400, "n", "invalid_value"),
+        ({"n": 17}, 400, "n", "invalid_value"),
         ({"tools": []}, 400, "tools", "unknown_parameter"),
         ({"logprobs": True, "top_logprobs": 5}, 400, "top_logprobs", "invalid_value"),
         ({"stop": ""}, 400, "stop", "invalid_value"),

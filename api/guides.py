@@ -1,0 +1,97 @@
+"""Constraints on the answer, under the names that clients know them by."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from enginehouse.errors import InvalidRequestError
+from enginehouse.generation import Guide, GuideKind
+
+
+class TextFormat(BaseModel):
+    """`response_format` of plain text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["text"]
+
+
+class JsonObjectFormat(BaseModel):
+    """`response_format` of any JSON object."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["json_object"]
+
+
+class NamedSchema(BaseModel):
+    """A JSON Schema as OpenAI wraps it; it is always enforced, whatever `strict` says."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str | None = None
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    strict: bool | None = None
+
+
+class JsonSchemaFormat(BaseModel):
+    """`response_format` of a JSON Schema."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
+ResponseFormat = Annotated[
+    TextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")
+]
+
+
+class Guided(BaseModel):
+    """`guided_json`, `guided_regex` and `guided_grammar`, under vLLM's names for them."""
+
+    guided_json: dict[str, Any] | str | None = None
+    guided_regex: str | None = None
+    guided_grammar: str | None = None
+
+    def guide(self, response_format: ResponseFormat | None) -> tuple[Guide | None, str | None]:
+        """The one constraint that is asked for, and the field that asks.
+
+        Raises:
+            InvalidRequestError: if there are several.
+        """
+        asked = dict(self._asked())
+        if response_format is not None and response_format.type != "text":
+            asked["response_format"] = _from_format(response_format)
+        if len(asked) > 1:
+            raise InvalidRequestError(
+                f"{' and '.join(asked)} are given: an answer can have one constraint",
+                field=next(iter(asked)),
+            )
+        for field, guide in asked.items():
+            return guide, field
+        return None, None
+
+    def _asked(self) -> list[tuple[str, Guide]]:
+        found = []
+        if self.guided_json is not None:
+            given = self.guided_json
+            text = given if isinstance(given, str) else json.dumps(given)
+            found.append(("guided_json", Guide(GuideKind.JSON_SCHEMA, text)))
+        if self.guided_regex is not None:
+            found.append(("guided_regex", Guide(GuideKind.REGEX, self.guided_regex)))
+        if self.guided_grammar is not None:
+            found.append(("guided_grammar", Guide(GuideKind.EBNF_GRAMMAR, self.guided_grammar)))
+        return found
+
+
+def _from_format(response_format: ResponseFormat) -> Guide:
+    if isinstance(response_format, JsonSchemaFormat):
+        schema = response_format.json_schema.json_schema
+        return Guide(GuideKind.JSON_SCHEMA, json.dumps(schema))
+    return Guide(GuideKind.JSON, "")

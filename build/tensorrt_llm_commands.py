@@ -1,0 +1,273 @@
+"""The vendor's command lines that turn a checkpoint into a TensorRT plan, as argument lists.
+
+`convert_checkpoint.py` (one for each family) or `quantize.py` writes a checkpoint for each rank,
+`trtllm-build` writes an engine for each. Every flag is held to the facts in
+`tests/contract/tensorrt_llm/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+
+from enginehouse.build.formats import WeightFormat
+from enginehouse.build.tensorrt_llm_formats import (
+    CONVERTERS,
+    FORMATS,
+    GpuFormat,
+    check_format,
+)
+
+from enginehouse.errors import BuildError
+from enginehouse.tensorrt_llm import DraftTarget, Lookahead, Lora, Medusa, TensorRtLlmSettings
+
+_QUANTIZE = "quantization/quantize.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command.
+
+    Attributes:
+        purpose: what it does, as the start of a sentence.
+        writes: files it leaves, relative to its output directory.
+    """
+
+    purpose: str
+    argv: tuple[str, ...]
+    writes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A checkpoint to convert: its directory and its `model_type`."""
+
+    directory: PurePath
+    family: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a build works.
+
+    Attributes:
+        scratch: holds converted checkpoints.
+        engine: the bundle's engine directory.
+    """
+
+    scratch: PurePath
+    engine: PurePath
+
+    @property
+    def draft_engine(self) -> PurePath:
+        """Engine files of the draft model."""
+        return self.engine / "draft"
+
+
+def engine_commands(
+    settings: TensorRtLlmSettings,
+    weight_format: WeightFormat,
+    target: Network,
+    draft: Network | None,
+    places: Places,
+) -> list[Command]:
+    """Every command of a build of flavour `engine`, in order.
+
+    Raises:
+        BuildError: if the vendor's tools have no such build.
+    """
+    check_format(settings, weight_format, target.family)
+    converted = places.scratch / "converted"
+    commands = [
+        _convert(settings, weight_format, target, converted),
+        _build(settings, weight_format, converted, places.engine, speculative=True),
+    ]
+    if draft is not None:
+        check_format(settings, weight_format, draft.family)
+        converted = places.scratch / "converted-draft"
+        commands += [
+            _convert(settings, weight_format, draft, converted),
+            _build(settings, weight_format, converted, places.draft_engine, speculative=False),
+        ]
+    return commands
+
+
+def rank_files(settings: TensorRtLlmSettings) -> tuple[str, ...]:
+    """Files of a plan's directory."""
+    ranks = range(settings.parallel.world_size)
+    return ("config.json", *(f"rank{rank}.engine" for rank in ranks))
+
+
+def _convert(
+    settings: TensorRtLlmSettings, weight_format: WeightFormat, network: Network, output: PurePath
+) -> Command:
+    gpu = FORMATS[weight_format]
+    if gpu.qformat is None:
+        argv = _convert_argv(settings, gpu, network)
+        purpose = f"convert {network.directory.name}"
+    else:
+        argv = _quantize_argv(settings, gpu, network)
+        purpose = f"quantise {network.directory.name} to {weight_format}"
+    ranks = range(settings.parallel.world_size)
+    files = ("config.json", *(f"rank{rank}.safetensors" for rank in ranks))
+    return Command(purpose, (*argv, "--output_dir", str(output)), files)
+
+
+def _convert_argv(settings: TensorRtLlmSettings, gpu: GpuFormat, network: Network) -> list[str]:
+    parallel, family = settings.parallel, CONVERTERS[network.family]
+    script = f"{settings.serving.examples_dir}/models/core/{family}/convert_checkpoint.py"
+    argv = ["python3", script, "--model_dir", str(network.directory), "--dtype", gpu.dtype]
+    argv += _numbers({"--tp_size": parallel.tensor, "--pp_size": parallel.pipeline})
+    if parallel.expert > 1:
+        moe_tensor = parallel.tensor // parallel.expert
+        argv += _numbers({"--moe_tp_size": moe_tensor, "--moe_ep_size": parallel.expert})
+    argv += gpu.convert_flags
+    if settings.kv_cache.dtype != "auto":
+        if settings.kv_cache.dtype == "fp8" and family == "qwen":
+            raise BuildError(
+                "kv_cache.dtype is 'fp8', which the vendor's converter of this family has not: "
+                "choose 'int8' or 'auto', or --format fp8"
+            )
+        argv.append(f"--{settings.kv_cache.dtype}_kv_cache")
+    if gpu.calibrated or settings.kv_cache.dtype == "int8":
+        argv += _calibration(settings, sizes=family == "llama")
+    return [*argv, *_numbers({"--workers": _workers(settings)})]
+
+
+def _quantize_argv(settings: TensorRtLlmSettings, gpu: GpuFormat, network: Network) -> list[str]:
+    parallel = settings.parallel
+    script = f"{settings.serving.examples_dir}/{_QUANTIZE}"
+    argv = ["python3", script, "--model_dir", str(network.directory), "--dtype", gpu.dtype]
+    argv += ["--qformat", str(gpu.qformat)]
+    argv += _numbers({"--tp_size": parallel.tensor, "--pp_size": parallel.pipeline})
+    if gpu.block_size:
+        argv += _numbers({"--awq_block_size": gpu.block_size})
+    kv = gpu.kv_dtype if settings.kv_cache.dtype == "auto" else settings.kv_cache.dtype
+    if kv is not None:
+        argv += ["--kv_cache_dtype", kv]
+    argv += _calibration(settings, sizes=True)
+    medusa = settings.speculative
+    if isinstance(medusa, Medusa):
+        argv += ["--medusa_model_dir", medusa.model]
+        argv += _numbers(
+            {"--num_medusa_heads": medusa.heads, "--max_draft_len": medusa.max_draft_len}
+        )
+    return argv
+
+
+def _calibration(settings: TensorRtLlmSettings, *, sizes: bool) -> list[str]:
+    calibration = settings.calibration
+    argv = [] if calibration.dataset is None else ["--calib_dataset", calibration.dataset]
+    return [*argv, *_numbers({"--calib_size": calibration.samples})] if sizes else argv
+
+
+def _build(
+    settings: TensorRtLlmSettings,
+    weight_format: WeightFormat,
+    converted: PurePath,
+    output: PurePath,
+    *,
+    speculative: bool,
+) -> Command:
+    argv = ["trtllm-build", "--checkpoint_dir", str(converted), "--output_dir", str(output)]
+    argv += _sizes(settings)
+    # In-flight batching needs these three; chunked context and reuse need paged context FMHA.
+    argv += ["--kv_cache_type", "paged", "--remove_input_padding", "enable"]
+    argv += ["--gpt_attention_plugin", "auto", "--use_paged_context_fmha", "enable"]
+    if FORMATS[weight_format].gemm_plugin:
+        argv += ["--gemm_plugin", "auto"]
+    if settings.kv_cache.tokens_per_block is not None:
+        argv += _numbers({"--tokens_per_block": settings.kv_cache.tokens_per_block})
+    argv += _numbers({"--workers": _workers(settings)})
+    files = rank_files(settings)
+    if speculative:
+        argv += _speculative(settings)
+        if settings.lora is not None:
+            argv += _lora(settings.lora)
+            files += tuple(f"lora/{i}/" for i in range(len(settings.lora.adapters)))
+    return Command(f"build the engine in {output}", tuple(argv), files)
+
+
+def _sizes(settings: TensorRtLlmSettings) -> list[str]:
+    limits = settings.limits
+    sizes = {
+        "--max_batch_size": limits.max_batch_size,
+        "--max_input_len": limits.max_input_len,
+        "--max_num_tokens": limits.max_num_tokens,
+        "--max_beam_width": limits.max_beam_width,
+    }
+    if limits.max_seq_len is not None:
+        sizes["--max_seq_len"] = limits.max_seq_len
+    return _numbers(sizes)
+
+
+def _speculative(settings: TensorRtLlmSettings) -> list[str]:
+    match settings.speculative:
+        case DraftTarget() as draft:
+            length = _numbers({"--max_draft_len": draft.max_draft_len})
+            return ["--speculative_decoding_mode", "draft_tokens_external", *length]
+        case Lookahead() as lookahead:
+            length = _numbers({"--max_draft_len": lookahead.max_draft_len})
+            return ["--speculative_decoding_mode", "lookahead_decoding", *length]
+        case Medusa():  # the converted checkpoint says how long its drafts are
+            return ["--speculative_decoding_mode", "medusa"]
+        case _:
+            return []
+
+
+def _lora(lora: Lora) -> list[str]:
+    argv = ["--lora_plugin", "auto", "--lora_dir", *(adapter.path for adapter in lora.adapters)]
+    argv += _numbers({"--max_lora_rank": lora.max_rank})
+    if lora.target_modules:
+        argv += ["--lora_target_modules", *lora.target_modules]
+    return argv
+
+
+def _workers(settings: TensorRtLlmSettings) -> int:
+    """Ranks that are written at once: one a GPU of this node."""
+    return min(settings.parallel.world_size, settings.parallel.gpus_per_node)
+
+
+def _numbers(flags: dict[str, int]) -> list[str]:
+    return [item for flag, value in flags.items() for item in (flag, str(value))]
+
+
+def launch_command(
+    settings: TensorRtLlmSettings, repository: str, engine_model: str, ports: Sequence[int]
+) -> tuple[str, ...]:
+    """How Triton is started, one process a rank where the engine needs it.
+
+    The C++ backend wants a Triton for each rank, of which all but the first load the engine
+    alone (NVIDIA/TensorRT-LLM, `triton_backend/scripts/launch_triton_server.py`). The LLM API
+    starts its own ranks on one node, and takes those of `trtllm-llmapi-launch` on several.
+
+    Args:
+        ports: of gRPC, HTTP and metrics.
+    """
+    grpc, http, metrics = ports
+    server = [
+        "/opt/tritonserver/bin/tritonserver",
+        f"--model-repository={repository}",
+        f"--grpc-port={grpc}",
+        f"--http-port={http}",
+        f"--metrics-port={metrics}",
+        "--disable-auto-complete-config",
+    ]
+    world, parallel = settings.parallel.world_size, settings.parallel
+    if settings.backend == "tensorrtllm" and world > 1:
+        return tuple(_mpi_ranks(server, world, engine_model))
+    if parallel.nodes > 1:
+        per_node = ["--map-by", f"ppr:{parallel.gpus_per_node}:node", "--hostfile", "hosts.txt"]
+        mpirun = ["mpirun", "--allow-run-as-root", "-n", str(world), *per_node]
+        return (*mpirun, "trtllm-llmapi-launch", *server)
+    return tuple(server)
+
+
+def _mpi_ranks(server: list[str], world: int, engine_model: str) -> list[str]:
+    argv = ["mpirun", "--allow-run-as-root"]
+    for rank in range(world):
+        worker = ["--model-control-mode=explicit", f"--load-model={engine_model}"]
+        region = f"--backend-config=python,shm-region-prefix-name=prefix{rank}_"
+        argv += ["-n", "1", *server, *(worker if rank else []), region, ":"]
+    return argv[:-1]

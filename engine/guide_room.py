@@ -1,0 +1,90 @@
+"""Requests with a guide wait here until it is compiled; nobody else waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from enginehouse.engine.guides import GuideCompiler
+from enginehouse.engine.job import Job, Sink
+
+from enginehouse.errors import QueueFullError, ServingError
+from enginehouse.generation import FinishReason, GenerationRequest, Guide, each_sequence
+from enginehouse.text.detokenizer import CharacterBoundary
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    request: GenerationRequest
+    guide: Guide
+    sink: Sink
+    stopped: bool = False
+
+
+class GuideRoom:
+    """One thread compiles guides in the order of arrival and hands the requests on."""
+
+    def __init__(
+        self,
+        compiler: GuideCompiler,
+        admit: Callable[[GenerationRequest, Sink], None],
+        capacity: int,
+    ) -> None:
+        """`admit` takes a request whose guide is compiled; it may raise a `ServingError`."""
+        self._compiler = compiler
+        self._admit = admit
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._entries: list[_Entry] = []
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="guides")
+
+    def submit(self, request: GenerationRequest, guide: Guide, sink: Sink) -> None:
+        """Admit a request now if its guide is known, else after it was compiled.
+
+        Raises:
+            ServingError: if it is refused at once; later refusals go to the sink.
+        """
+        known = self._compiler.known(guide)
+        if known is not None:
+            self._admit(replace(request, guide=known), sink)
+            return
+        entry = _Entry(request, guide, sink)
+        with self._lock:
+            if len(self._entries) >= self._capacity:
+                raise QueueFullError(
+                    f"{len(self._entries)} requests wait for their guides to be compiled; "
+                    "try again later"
+                )
+            self._entries.append(entry)
+        self._thread.submit(self._compile, entry)
+
+    def cancel(self, request_id: str) -> int:
+        """End the requests with this id that still wait; return how many."""
+        with self._lock:
+            found = [e for e in self._entries if request_id and e.request.request_id == request_id]
+            for entry in found:
+                entry.stopped = True
+            return len(found)
+
+    def close(self) -> None:
+        """Compile no more; what waits is refused by the closed engine."""
+        self._thread.shutdown(wait=True)
+        self._compiler.close()
+
+    def _compile(self, entry: _Entry) -> None:
+        try:
+            if not (entry.stopped or entry.sink.cancelled()):
+                guide = self._compiler.compile(entry.guide)
+                if not entry.stopped:
+                    self._admit(replace(entry.request, guide=guide), entry.sink)
+                    return
+            for request in each_sequence(entry.request):
+                job = Job(request, entry.sink, CharacterBoundary(None))
+                job.end(FinishReason.CANCELLED)
+        except ServingError as error:
+            entry.sink.fail(error)
+        finally:
+            with self._lock:
+                self._entries.remove(entry)

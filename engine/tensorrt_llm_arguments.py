@@ -1,0 +1,328 @@
+"""Settings and requests → calls of the vendor's library, as plain data; none is made here."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from enginehouse.engine.tensorrt_llm_calls import Call, Member
+
+from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
+from enginehouse.manifest import SpecialTokens
+from enginehouse.tensorrt_llm import (
+    DraftTarget,
+    Eagle3,
+    KvCache,
+    Lookahead,
+    Lora,
+    Medusa,
+    Mtp,
+    NGram,
+    Scheduler,
+    Series,
+    TensorRtLlmSettings,
+)
+
+#: Ids → text, by the bundle's tokenizer.
+Decode = Callable[[Sequence[int]], str]
+
+_LLMAPI = "tensorrt_llm.llmapi"
+#: The vendor's type names of 16-bit weights; any other format carries its own.
+DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
+
+
+def resolved(settings: TensorRtLlmSettings, engine_dir: Path) -> TensorRtLlmSettings:
+    """Settings whose adapters and draft model, kept relative in a bundle, are found there."""
+    changed: dict[str, Any] = {}
+    if settings.lora is not None:
+        adapters = tuple(
+            adapter.model_copy(update={"path": str(engine_dir / adapter.path)})
+            for adapter in settings.lora.adapters
+        )
+        changed["lora"] = settings.lora.model_copy(update={"adapters": adapters})
+    if isinstance(settings.speculative, DraftTarget | Eagle3 | Medusa):
+        model = str(engine_dir / settings.speculative.model)
+        changed["speculative"] = settings.speculative.model_copy(update={"model": model})
+    return settings.model_copy(update=changed)
+
+
+def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) -> Call:
+    """The constructor of the LLM that runs a bundle's engine files in `model_dir`."""
+    parallel = settings.parallel
+    arguments: dict[str, Any] = {
+        "model": model_dir,
+        "skip_tokenizer_init": settings.guided_decoding is None,
+        "tensor_parallel_size": parallel.tensor,
+        "pipeline_parallel_size": parallel.pipeline,
+        "kv_cache_config": _kv_cache(settings),
+        "scheduler_config": _scheduler(settings.scheduler),
+        "enable_chunked_prefill": settings.scheduler.chunked_context,
+    }
+    if parallel.world_size > 1:
+        arguments["gpus_per_node"] = parallel.gpus_per_node
+    if settings.guided_decoding is not None:
+        arguments["guided_decoding_backend"] = settings.guided_decoding
+    if settings.speculative is not None:
+        arguments["speculative_config"] = _speculative(settings)
+    if settings.lora is not None:
+        arguments["peft_cache_config"] = _peft_cache(settings.lora)
+    if settings.flavour == "engine":
+        # Sizes and types are the plan's own: the vendor warns about any that are given again.
+        if settings.lora is not None:
+            arguments["enable_lora"] = True
+        return Call("tensorrt_llm._tensorrt_engine", "LLM", arguments)
+    return Call("tensorrt_llm", "LLM", arguments | _pytorch(settings, weight_format))
+
+
+def _pytorch(settings: TensorRtLlmSettings, weight_format: str) -> dict[str, Any]:
+    limits, parallel = settings.limits, settings.parallel
+    arguments: dict[str, Any] = {
+        # A quantised checkpoint says itself how; `quant_config` is no argument of this flavour.
+        "dtype": DTYPES.get(weight_format, "auto"),
+        "max_batch_size": limits.max_batch_size,
+        "max_input_len": limits.max_input_len,
+        "max_num_tokens": limits.max_num_tokens,
+        "max_beam_width": limits.max_beam_width,
+        # The KV cache's use stands in the statistics, which are off by default.
+        "enable_iter_perf_stats": True,
+    }
+    if limits.max_seq_len is not None:
+        arguments["max_seq_len"] = limits.max_seq_len
+    if parallel.expert > 1:
+        arguments["moe_expert_parallel_size"] = parallel.expert
+        arguments["moe_tensor_parallel_size"] = parallel.tensor // parallel.expert
+    if settings.lora is not None:
+        arguments["lora_config"] = _lora(settings.lora, settings.version)
+    if settings.cuda_graphs:
+        graphs = {"max_batch_size": limits.max_batch_size, "enable_padding": True}
+        arguments["cuda_graph_config"] = Call(_LLMAPI, "CudaGraphConfig", graphs)
+    else:
+        arguments["cuda_graph_config"] = None
+    if settings.attention_data_parallel:
+        arguments["enable_attention_dp"] = True
+    if not settings.overlap_scheduler:
+        arguments["disable_overlap_scheduler"] = True
+    return arguments | _sampler(settings)
+
+
+def _sampler(settings: TensorRtLlmSettings) -> dict[str, Any]:
+    if settings.sampler == "auto":
+        return {}
+    if settings.version == "1.0":  # where the name of a sampler was a switch
+        return {"enable_trtllm_sampler": settings.sampler == "trtllm"}
+    return {"sampler_type": "TRTLLMSampler" if settings.sampler == "trtllm" else "TorchSampler"}
+
+
+def _kv_cache(settings: TensorRtLlmSettings) -> Call:
+    cache: KvCache = settings.kv_cache
+    arguments: dict[str, Any] = {
+        "free_gpu_memory_fraction": cache.free_gpu_memory_fraction,
+        "enable_block_reuse": cache.enable_block_reuse,
+        "enable_partial_reuse": cache.enable_partial_reuse,
+    }
+    if settings.flavour == "pytorch":  # a plan has its own
+        arguments["dtype"] = cache.dtype
+        if cache.tokens_per_block is not None:
+            arguments["tokens_per_block"] = cache.tokens_per_block
+    if cache.max_tokens is not None:
+        arguments["max_tokens"] = cache.max_tokens
+    if cache.host_cache_bytes:
+        arguments["host_cache_size"] = cache.host_cache_bytes
+    if cache.max_attention_window is not None:
+        arguments["max_attention_window"] = list(cache.max_attention_window)
+    if cache.sink_token_length is not None:
+        arguments["sink_token_length"] = cache.sink_token_length
+    return Call(_LLMAPI, "KvCacheConfig", arguments)
+
+
+def _scheduler(scheduler: Scheduler) -> Call:
+    policy = Member(_LLMAPI, "CapacitySchedulerPolicy", scheduler.capacity_policy)
+    arguments: dict[str, Any] = {"capacity_scheduler_policy": policy}
+    if scheduler.chunking_policy is not None:
+        arguments["context_chunking_policy"] = Member(
+            _LLMAPI, "ContextChunkingPolicy", scheduler.chunking_policy
+        )
+    return Call(_LLMAPI, "SchedulerConfig", arguments)
+
+
+def _lora(lora: Lora, version: Series) -> Call:
+    module = "tensorrt_llm.lora_manager" if version == "1.0" else "tensorrt_llm.lora_helper"
+    arguments: dict[str, Any] = {
+        "lora_dir": [adapter.path for adapter in lora.adapters],
+        "max_lora_rank": lora.max_rank,
+        "max_loras": len(lora.adapters),
+        "max_cpu_loras": len(lora.adapters),
+    }
+    if lora.target_modules:
+        arguments["lora_target_modules"] = list(lora.target_modules)
+    return Call(module, "LoraConfig", arguments)
+
+
+def _peft_cache(lora: Lora) -> Call:
+    arguments = {
+        "max_adapter_size": lora.max_rank,
+        "device_cache_percent": lora.gpu_cache_fraction,
+        "host_cache_size": lora.host_cache_bytes,
+    }
+    return Call(_LLMAPI, "PeftCacheConfig", arguments)
+
+
+def _speculative(settings: TensorRtLlmSettings) -> Call:
+    kind = settings.speculative
+    # The draft's directory was renamed after 1.2; the old name stayed as an alias for a while.
+    newest = settings.version == "newest"
+    model = "speculative_model" if newest else "speculative_model_dir"
+    arguments: dict[str, Any] = {}
+    match kind:
+        case NGram():
+            name = "NGramDecodingConfig"
+            arguments["max_draft_len"] = kind.max_draft_len
+            arguments["max_matching_ngram_size"] = kind.max_matching_ngram_size
+        case DraftTarget():
+            name = "DraftTargetDecodingConfig"
+            arguments |= {"max_draft_len": kind.max_draft_len, model: kind.model}
+        case Eagle3():
+            name = "Eagle3DecodingConfig" if newest else "EagleDecodingConfig"
+            arguments |= {"max_draft_len": kind.max_draft_len, model: kind.model}
+            arguments["eagle3_one_model"] = kind.one_model
+        case Mtp():
+            name, arguments = "MTPDecodingConfig", _mtp(kind)
+        case Medusa():
+            name = "MedusaDecodingConfig"
+            arguments |= {"max_draft_len": kind.max_draft_len, "num_medusa_heads": kind.heads}
+            arguments["medusa_choices"] = [list(path) for path in kind.choices]
+        case Lookahead():
+            name = "LookaheadDecodingConfig"
+            arguments["max_window_size"] = kind.window_size
+            arguments["max_ngram_size"] = kind.ngram_size
+            arguments["max_verification_set_size"] = kind.verification_set_size
+        case None:
+            raise ValueError("settings.speculative is None: there is nothing to configure")
+    return Call(_LLMAPI, name, arguments)
+
+
+def _mtp(kind: Mtp) -> dict[str, Any]:
+    arguments: dict[str, Any] = {"num_nextn_predict_layers": kind.layers}
+    if kind.relaxed_acceptance:
+        arguments |= {
+            "use_relaxed_acceptance_for_thinking": True,
+            "relaxed_topk": kind.relaxed_top_k,
+            "relaxed_delta": kind.relaxed_delta,
+        }
+    return arguments
+
+
+def sampling_call(
+    request: GenerationRequest,
+    generated: int,
+    tokens: SpecialTokens,
+    decode: Decode | None = None,
+) -> Call:
+    """`SamplingParams` of a request of which `generated` tokens are out already.
+
+    Args:
+        decode: given where the library has loaded the tokenizer too.
+
+    Raises:
+        ValueError: if a bad word cannot be told to the library.
+    """
+    ends = sorted(request.end_ids)
+    arguments: dict[str, Any] = {
+        "max_tokens": request.max_tokens - generated,
+        # Without a tokenizer the vendor wants both ids, also when the first shall not end it.
+        "end_id": ends[0] if ends else tokens.end_ids[0],
+        "pad_id": tokens.pad_id,
+        "ignore_eos": not ends,
+        "detokenize": False,
+    }
+    if len(ends) > 1:
+        arguments["stop_token_ids"] = ends[1:]
+    if request.return_log_probs:
+        arguments["logprobs"] = 1
+    arguments |= _bad_words(request.bad_words, decode)
+    if request.guide is not None:
+        arguments["guided_decoding"] = _guided(request.guide)
+    arguments |= _drawing(request.sampling)
+    arguments |= _penalties(request.sampling, generated)
+    return Call("tensorrt_llm", "SamplingParams", arguments)
+
+
+def _bad_words(words: Sequence[tuple[int, ...]], decode: Decode | None) -> dict[str, Any]:
+    """The vendor takes single ids as ids, and longer words as text that it tokenises itself."""
+    single = [word[0] for word in words if len(word) == 1]
+    longer = [word for word in words if len(word) > 1]
+    if longer and decode is None:
+        raise ValueError(
+            f"bad_words_list has a word of {len(longer[0])} ids, and this engine was set up "
+            "without a tokenizer: give words of one id, or build with guided_decoding 'xgrammar'"
+        )
+    given: dict[str, Any] = {}
+    if single:
+        given["bad_token_ids"] = single
+    if longer and decode is not None:
+        given["bad"] = [decode(word) for word in longer]
+    return given
+
+
+def _drawing(sampling: Sampling) -> dict[str, Any]:
+    if sampling.greedy:
+        return {"top_k": 1}
+    arguments: dict[str, Any] = {
+        "temperature": sampling.temperature,
+        # The vendor draws the same again without a seed.
+        "seed": secrets.randbits(63) if sampling.seed is None else sampling.seed,
+    }
+    if sampling.top_k:
+        arguments["top_k"] = sampling.top_k
+    if sampling.top_p:
+        arguments["top_p"] = sampling.top_p
+    if sampling.min_p:
+        arguments["min_p"] = sampling.min_p
+    return arguments
+
+
+def _penalties(sampling: Sampling, generated: int) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    if sampling.repetition_penalty != 1.0:
+        given["repetition_penalty"] = sampling.repetition_penalty
+    if sampling.presence_penalty:
+        given["presence_penalty"] = sampling.presence_penalty
+    if sampling.frequency_penalty:
+        given["frequency_penalty"] = sampling.frequency_penalty
+    if (least := sampling.min_tokens - generated) > 0:
+        given["min_tokens"] = least
+    return given
+
+
+def _guided(guide: Guide) -> Call:
+    argument: dict[GuideKind, tuple[Literal["json", "json_object", "regex", "grammar"], Any]] = {
+        GuideKind.JSON: ("json_object", True),
+        GuideKind.JSON_SCHEMA: ("json", guide.text),
+        GuideKind.REGEX: ("regex", guide.text),
+        GuideKind.EBNF_GRAMMAR: ("grammar", guide.text),
+    }
+    name, value = argument[guide.kind]
+    return Call(_LLMAPI, "GuidedDecodingParams", {name: value})
+
+
+def lora_call(lora: Lora, name: str) -> Call:
+    """`LoRARequest` of one of the adapters; ids begin at 1, which the vendor wants.
+
+    Raises:
+        KeyError: if there is no adapter of this name.
+    """
+    for number, adapter in enumerate(lora.adapters, start=1):
+        if adapter.name == name:
+            arguments = {"lora_name": name, "lora_int_id": number, "lora_path": adapter.path}
+            return Call("tensorrt_llm.executor.request", "LoRARequest", arguments)
+    raise KeyError(name)
+
+
+def generate_arguments(ids: list[int], sampling: Call, adapter: Call | None) -> dict[str, Any]:
+    """Keyword arguments of `LLM.generate_async`."""
+    arguments: dict[str, Any] = {"inputs": ids, "sampling_params": sampling, "streaming": True}
+    if adapter is not None:
+        arguments["lora_request"] = adapter
+    return arguments

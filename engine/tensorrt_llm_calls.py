@@ -1,0 +1,73 @@
+"""Calls of the vendor's library as plain data.
+
+The runtime makes them (`make`), the dry run prints them as Python (`source`), and the contract
+tests walk them (`walk`) and look up every name, so the three can never differ.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A member of one of the vendor's enumerations."""
+
+    module: str
+    enum: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A class or function of the vendor's and the keyword arguments it gets."""
+
+    module: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def make(value: Any) -> Any:
+    """Make the call, and those inside it, with the vendor's own classes."""
+    match value:
+        case Call():
+            function = getattr(importlib.import_module(value.module), value.name)
+            return function(**{name: make(item) for name, item in value.arguments.items()})
+        case Member():
+            return getattr(getattr(importlib.import_module(value.module), value.enum), value.name)
+        case _:
+            return value
+
+
+def walk(value: Any) -> Iterable[Call | Member]:
+    """The call and everything of the vendor's inside it."""
+    if isinstance(value, Call):
+        yield value
+        for item in value.arguments.values():
+            yield from walk(item)
+    elif isinstance(value, Member):
+        yield value
+
+
+def source(call: Call) -> str:
+    """Python source: the imports, and `llm = …`."""
+    needed = sorted({_import_of(item) for item in walk(call)})
+    imports = [f"from {module} import {name}" for module, name in needed]
+    return "\n".join([*imports, "", f"llm = {_expression(call, 0)}", ""])
+
+
+def _import_of(item: Call | Member) -> tuple[str, str]:
+    return (item.module, item.name if isinstance(item, Call) else item.enum)
+
+
+def _expression(value: Any, depth: int) -> str:
+    if isinstance(value, Member):
+        return f"{value.enum}.{value.name}"
+    if not isinstance(value, Call):
+        return repr(value)
+    inner, outer = "    " * (depth + 1), "    " * depth
+    lines = [f"{inner}{k}={_expression(v, depth + 1)},\n" for k, v in value.arguments.items()]
+    return f"{value.name}(\n{''.join(lines)}{outer})"

@@ -1,0 +1,53 @@
+"""What `<model>` of an embedding model does: the texts of several requests → vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from enginehouse.engine.embedding import EmbeddingEngine
+from numpy.typing import NDArray
+
+from enginehouse.errors import InvalidRequestError
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+def embed_requests(
+    requests: Sequence[Arrays], engine: EmbeddingEngine
+) -> list[dict[str, NDArray[Any]] | InvalidRequestError]:
+    """All requests of a dynamic batch in one computation, each answered by itself.
+
+    Args:
+        requests: ``text_input`` [n, 1] of UTF-8 bytes each, with an n of its own.
+
+    Returns:
+        For each request ``embedding`` float32 [n, dimensions] and ``num_input_tokens`` int32
+        [n, 1], or what is wrong with it.
+    """
+    read = [_read(arrays, engine) for arrays in requests]
+    vectors = engine.embed_ids(
+        [ids for one in read if not isinstance(one, InvalidRequestError) for ids in one]
+    )
+    results: list[dict[str, NDArray[Any]] | InvalidRequestError] = []
+    at = 0
+    for one in read:
+        if isinstance(one, InvalidRequestError):
+            results.append(one)
+            continue
+        counts = np.array([[len(ids)] for ids in one], np.int32).reshape(-1, 1)
+        results.append({"embedding": vectors[at : at + len(one)], "num_input_tokens": counts})
+        at += len(one)
+    return results
+
+
+def _read(arrays: Arrays, engine: EmbeddingEngine) -> list[list[int]] | InvalidRequestError:
+    """Ids of one request's texts."""
+    try:
+        texts = [bytes(text).decode("utf-8") for text in arrays["text_input"].reshape(-1)]
+        return engine.tokenize(texts)
+    except UnicodeDecodeError as error:
+        return InvalidRequestError(f"text_input is not UTF-8: {error}", field="text_input")
+    except InvalidRequestError as error:
+        return error

@@ -1,0 +1,331 @@
+"""The service with the real engine in it: guides, several answers, adapters, speculation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import openvino
+import psutil
+import pytest
+from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.engine.service import EngineService
+from enginehouse.engine.stats import LoopStats
+from safetensors.numpy import load_file
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import InvalidRequestError
+from enginehouse.generation import FinishReason, GenerationRequest, Guide, GuideKind, Sampling
+from enginehouse.manifest import EngineSettings
+from enginehouse.text import ChatTemplate, Tokenizer
+from tests.conftest import wait_until
+from tests.engine.adapters import LAYERS, write_adapter
+from tests.engine.collect import Collector
+
+SCHEMAS = json.loads((Path(__file__).parent.parent / "data" / "json_schemas.json").read_text())
+BAD = (
+    Guide(GuideKind.JSON_SCHEMA, '{"type": '),
+    Guide(GuideKind.JSON_SCHEMA, '{"type": "objekt"}'),
+    Guide(GuideKind.JSON_SCHEMA, '{"$ref": "#/$defs/none"}'),
+    Guide(GuideKind.REGEX, "(ab"),
+    Guide(GuideKind.EBNF_GRAMMAR, 'root ::= "a" b'),
+)
+
+
+class Served:
+    """A service, its tokenizer, and the figures it published last."""
+
+    def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
+        self.stats: LoopStats | None = None
+        self.tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+        self.template = ChatTemplate(bundle.chat_template, self.tokenizer)
+        self.service = EngineService(bundle.path, settings, self._publish)
+
+    def _publish(self, stats: LoopStats) -> None:
+        self.stats = stats
+
+    @property
+    def kv_cache_usage(self) -> float:
+        return self.stats.kv_cache_usage if self.stats else 0.0
+
+    def chat(self, text: str) -> list[int]:
+        return self.template.encode([{"role": "user", "content": text}])
+
+    def request(self, text: str, max_tokens: int = 64, **options: Any) -> GenerationRequest:
+        return GenerationRequest(
+            self.chat(text), max_tokens=max_tokens, end_ids=frozenset({2}), **options
+        )
+
+    def submit(self, request: GenerationRequest) -> Collector:
+        sink = Collector(request.sequences)
+        self.service.submit(request, sink)
+        return sink
+
+    def text(self, ids: list[int]) -> str:
+        return self.tokenizer.decode(ids)
+
+
+@pytest.fixture(scope="module")
+def served(bundle: Bundle) -> Iterator[Served]:
+    made = Served(bundle, bundle.manifest.engine_settings)
+    yield made
+    made.service.close()
+
+
+def test_json_schema_output_parses_and_validates(served: Served) -> None:
+    sinks = [
+        served.submit(
+            served.request(
+                "Give me an example as JSON.",
+                300,
+                guide=Guide(GuideKind.JSON_SCHEMA, json.dumps(schema)),
+                sampling=Sampling(temperature=1.0, top_p=0.9, seed=index),
+            )
+        )
+        for index, schema in enumerate(SCHEMAS)
+    ]
+    complete = 0
+    for schema, sink in zip(SCHEMAS, sinks, strict=True):
+        text = served.text(sink.wait())
+        if sink.finishes[0] is FinishReason.LENGTH:
+            continue
+        jsonschema.validate(json.loads(text), schema)
+        complete += 1
+    assert complete >= 18
+
+
+def test_good_requests_finish_while_bad_schemas_arrive(served: Served) -> None:
+    good = [
+        served.submit(
+            served.request(
+                f"Count to {n}.", guide=Guide(GuideKind.JSON_SCHEMA, json.dumps(SCHEMAS[n % 5]))
+            )
+            if n % 2
+            else served.request(f"Count to {n}.", 48)
+        )
+        for n in range(16)
+    ]
+    bad = [served.submit(served.request("x", guide=guide)) for guide in BAD * 3]
+    for sink in bad:
+        with pytest.raises(InvalidRequestError) as refused:
+            sink.wait()
+        assert refused.value.field == "guided_decoding_guide"
+        assert "/project/" not in str(refused.value)
+    recoveries = served.stats.recoveries if served.stats else 0
+    for sink in good:
+        assert sink.wait()
+    assert served.stats is not None
+    assert served.stats.recoveries == recoveries == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "guide", "said"),
+    [
+        (GuideKind.JSON_SCHEMA, '{"properties": {"a": {"type": 3}}}', "/properties/a/type"),
+        (GuideKind.JSON_SCHEMA, '{\n "type" "x"}', "line 2"),
+        (GuideKind.JSON_SCHEMA, '{"items": {"not": {}}}', "'not' at /items"),
+        (GuideKind.JSON_SCHEMA, "[" * 100_000, "nested deeper"),
+        (GuideKind.JSON_SCHEMA, '{"$ref": "https://example.com/x"}', "references into the schema"),
+        (GuideKind.JSON_SCHEMA, '{"properties": {"a\\"b": {}}}', "a quote"),
+        (GuideKind.REGEX, "(ab", "position 4"),
+        (GuideKind.REGEX, "(" * 50_000, "nested deeper"),
+        (GuideKind.REGEX, "", "empty"),
+        (GuideKind.EBNF_GRAMMAR, 'root ::= "a" (', "line 1, column 15"),
+        (
+            GuideKind.JSON_SCHEMA,
+            '{"type": "array", "maxItems": 100000, "items": {"type": "string", "maxLength": 9999}}',
+            "lower repetition counts",
+        ),
+    ],
+)
+def test_a_bad_guide_is_refused_with_its_place(
+    served: Served, kind: GuideKind, guide: str, said: str
+) -> None:
+    sink = served.submit(served.request("x", guide=Guide(kind, guide)))
+    with pytest.raises(InvalidRequestError, match=said):
+        sink.wait()
+
+
+def test_regex_and_grammar_hold_and_a_cut_answer_says_so(served: Served) -> None:
+    regex = served.submit(served.request("A date?", guide=Guide(GuideKind.REGEX, r"\d{4}-\d{2}")))
+    grammar = 'root ::= ("yes" | "no") "!"'
+    ebnf = served.submit(served.request("Yes?", guide=Guide(GuideKind.EBNF_GRAMMAR, grammar)))
+    long = Guide(GuideKind.REGEX, "[a-z ]{200}")
+    cut = served.submit(served.request("Say something.", 8, guide=long))
+    year, month = served.text(regex.wait()).split("-")
+    assert (len(year), len(month)) == (4, 2)
+    assert served.text(ebnf.wait()) in ("yes!", "no!")
+    assert len(cut.wait()) == 8
+    assert cut.finishes[0] is FinishReason.LENGTH
+    assert regex.finishes[0] is FinishReason.STOP
+
+
+def test_stop_ends_a_request_whose_guide_is_being_compiled(served: Served) -> None:
+    slow = Guide(GuideKind.JSON_SCHEMA, '{"type": "string", "maxLength": 15000}')
+    waiting = served.submit(served.request("x", guide=slow, request_id="slow"))
+    assert served.service.cancel("slow") == 1
+    waiting.wait()
+    assert waiting.finishes[0] is FinishReason.CANCELLED
+
+
+def test_several_answers_to_one_request(served: Served) -> None:
+    sampling = Sampling(temperature=1.2, top_p=0.95, seed=7)
+    three = served.request("Tell me about the sea.", 24, sequences=3, sampling=sampling)
+    sink = served.submit(three)
+    sink.wait()
+    answers = [tuple(sink.ids[i]) for i in range(3)]
+    assert len(set(answers)) == 3
+    alone = served.submit(replace(three, sequences=1, sampling=replace(sampling, seed=8)))
+    # In bf16 the batch's size moves an odd token later on.
+    assert tuple(alone.wait()[:8]) == answers[1][:8]
+    with pytest.raises(InvalidRequestError, match="adapter"):
+        served.submit(served.request("x", adapter="none"))
+
+
+def test_min_p_and_min_tokens_and_ignoring_the_end(served: Served) -> None:
+    hot = Sampling(temperature=5.0, top_p=1.0, seed=1)
+    question = "What is the capital of France?"
+    plain = served.submit(served.request(question, 16, sampling=hot)).wait()
+    tamed = served.submit(served.request(question, 16, sampling=replace(hot, min_p=0.99))).wait()
+    greedy = served.submit(served.request(question, 16)).wait()
+    assert tamed == greedy != plain
+    patient = served.submit(served.request(question, 40, sampling=Sampling(min_tokens=30)))
+    assert len(patient.wait()) >= 30
+    endless = served.submit(replace(served.request(question, 40), end_ids=frozenset()))
+    assert len(endless.wait()) == 40
+
+
+def test_cancelled_poisoned_and_over_long_requests_leave_the_cache_at_its_baseline(
+    served: Served,
+) -> None:
+    wait_until(lambda: served.kv_cache_usage == 0.0, "the baseline")
+    running = served.submit(served.request("Tell me a long story.", 2000))
+    running.started()
+    wait_until(lambda: served.kv_cache_usage > 0.0, "KV cache in use")
+    running.gone = True
+    running.wait()
+    with pytest.raises(InvalidRequestError, match="holds 99999999"):
+        served.submit(replace(served.request("x"), input_ids=[99_999_999]))
+    with pytest.raises(InvalidRequestError):
+        served.submit(served.request("x", guide=Guide(GuideKind.REGEX, "("))).wait()
+    served.submit(served.request("one more", 2)).wait()
+    wait_until(lambda: served.kv_cache_usage == 0.0, "the baseline again")
+
+
+def test_a_prompt_as_long_as_the_context_and_its_repetition(served: Served) -> None:
+    """Chunked prefill takes it in pieces; the prefix cache spares the second one most of it."""
+    ids = served.tokenizer.encode("The quick brown fox jumps over the lazy dog. " * 800)[:8180]
+    steps = []
+    for _ in range(2):
+        before = served.stats.steps if served.stats else 0
+        served.submit(GenerationRequest(ids, max_tokens=8)).wait()
+        after = served.stats
+        assert after is not None
+        steps.append(after.steps - before)
+    assert steps[0] >= 8
+    assert steps[1] < steps[0]
+
+
+def test_two_thousand_short_requests_do_not_grow_the_process(served: Served) -> None:
+    process = psutil.Process()
+
+    def burst(count: int) -> None:
+        for start in range(0, count, 50):
+            sinks = [served.submit(served.request(f"Say {start + i}.", 4)) for i in range(50)]
+            for sink in sinks:
+                sink.wait()
+
+    burst(600)
+    before = process.memory_info().rss
+    burst(2000)
+    assert process.memory_info().rss - before < 50 * 2**20
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    home = tmp_path_factory.mktemp("adapted")
+    plan = BuildPlan(
+        default_checkpoint(),
+        "adapted",
+        "openvino",
+        home / "bundle",
+        settings=EngineSettings(precision_hint="f32"),
+        adapters={"one": write_adapter(home / "one"), "two": write_adapter(home / "two", seed=1)},
+    )
+    return build_bundle(plan, lambda _: None)
+
+
+def _merged(bundle: Bundle, adapter: str) -> Callable[[list[int]], int]:
+    """The likeliest next token of the same weights with the adapter added to them in numpy."""
+    entry = next(a for a in bundle.manifest.adapters if a.name == adapter)
+    tensors = load_file(bundle.engine_dir / entry.file)
+    model = openvino.Core().read_model(bundle.engine_dir / "openvino_model.xml")
+    merged = 0
+    for op in model.get_ops():
+        if op.get_type_name() != "MatMul":
+            continue
+        key = f"base_model.model.{op.get_friendly_name()}"
+        if f"{key}.lora_A.weight" not in tensors:
+            continue
+        weight = op.input_value(1).get_node()
+        if weight.get_type_name() == "Convert":
+            weight = weight.input_value(0).get_node()
+        delta = tensors[f"{key}.lora_B.weight"] @ tensors[f"{key}.lora_A.weight"]
+        values = weight.data.astype(np.float32) + entry.scale * delta
+        op.input(1).replace_source_output(openvino.op.Constant(values).output(0))
+        merged += 1
+    assert merged == len(tensors) // 2
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+
+    def following(ids: list[int]) -> int:
+        inputs = {
+            "input_ids": np.array([ids], np.int64),
+            "attention_mask": np.ones((1, len(ids)), np.int64),
+            "position_ids": np.arange(len(ids), dtype=np.int64)[None],
+            "beam_idx": np.zeros(1, np.int32),
+        }
+        return int(compiled.create_infer_request().infer(inputs)[0][0, -1].argmax())
+
+    return following
+
+
+def test_adapters_act_per_request_in_one_batch_as_merged_weights_would(adapted: Bundle) -> None:
+    assert adapted.manifest.architecture.layers == LAYERS
+    made = Served(adapted, adapted.manifest.engine_settings)
+    try:
+        question = "Tell me about the history of the steam engine."
+        names = (None, "one", "two", None, "one")
+        sinks = [made.submit(made.request(question, 6, adapter=name)) for name in names]
+        answers = [sink.wait() for sink in sinks]
+        assert answers[0] == answers[3]
+        assert answers[1] == answers[4]
+        assert len({tuple(a) for a in answers}) == 3
+        following = _merged(adapted, "one")
+        ids = made.chat(question)
+        for token in answers[1]:
+            assert following(ids) == token
+            ids = [*ids, token]
+    finally:
+        made.service.close()
+
+
+def test_prompt_lookup_keeps_the_answer_and_counts_what_it_saved(bundle: Bundle) -> None:
+    exact = EngineSettings(precision_hint="f32", kv_cache_precision="auto")
+    question = "Repeat this text: the quick brown fox jumps over the lazy dog by the river."
+    answers = []
+    for speculative in ("none", "prompt_lookup"):
+        made = Served(bundle, exact.model_copy(update={"speculative": speculative}))
+        try:
+            answers.append(made.submit(made.request(question, 60)).wait())
+            assert made.stats is not None
+            accepted = made.stats.accepted_draft_tokens
+        finally:
+            made.service.close()
+    assert answers[0] == answers[1]
+    assert accepted > 0
