@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build lint types bench bench-settings lock clean
+.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -39,6 +39,12 @@ test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@.venv-build/bin/pip install --quiet --editable '.[build,test]'
 	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-no-deps.lock
 	@.venv-build/bin/python -m pytest tests/build/test_huggingface.py
+
+bench-formats: $(VENV)/.base ## Build every weight format and measure size, speed and quality
+	@$(BIN)/python -m enginehouse.perf.formats_table $${ENGINEHOUSE_HOME:-.enginehouse}/bundles
+
+bench-instances: $(VENV)/.base ## Measure one engine against two on the same CPUs
+	@$(BIN)/python -m enginehouse.perf.instances_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2
 
 bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline
 	@$(BIN)/python -m enginehouse.perf.settings_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2

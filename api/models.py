@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from enginehouse.api import adapters
 from enginehouse.api.directory import Served
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -14,20 +15,26 @@ router = APIRouter()
 @router.get("/v1/models")
 async def list_models(state: State) -> dict[str, Any]:
     """Models that are served now."""
-    return {"object": "list", "data": [_model(r) for r in state.directory.models()]}
+    data = []
+    for revision in state.directory.models():
+        data.append(_model(revision))
+        data += [_model(revision, adapter) for adapter in adapters.names(revision)]
+    return {"object": "list", "data": data}
 
 
 @router.get("/v1/models/{model}")
 async def get_model(model: str, state: State) -> dict[str, Any]:
-    """One model."""
-    return _model(await state.directory.served(model))
+    """One model, or an adapter of it."""
+    revision, adapter = await adapters.find_served(state.directory, model)
+    return _model(revision, adapter)
 
 
-def _model(revision: Served) -> dict[str, Any]:
+def _model(revision: Served, adapter: str | None = None) -> dict[str, Any]:
     """OpenAI's fields, and under our name what serves."""
+    name = revision.target.model
     manifest = revision.manifest
     return {
-        "id": revision.target.model,
+        "id": name if adapter is None else f"{name}:{adapter}",
         "object": "model",
         "created": int(manifest.built_at.timestamp()),
         "owned_by": "enginehouse",

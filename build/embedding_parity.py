@@ -129,6 +129,23 @@ def prove_embeddings(
     return draft.model_copy(update={"quality": report.summary})
 
 
+def compare_again(bundle: Bundle) -> EmbeddingParityReport:
+    """Compare a finished bundle with its reference once more.
+
+    Raises:
+        ReferenceMissingError: if there is no reference.
+        QualityError: past the threshold.
+    """
+    manifest = bundle.manifest
+    reference = find_reference(manifest.checkpoint.sha256)
+    if reference is None:
+        raise ReferenceMissingError(
+            f"no reference vectors of checkpoint {manifest.checkpoint.sha256[:12]}… are known"
+        )
+    measured = measure_embeddings(EmbeddingEngine(bundle), reference)
+    return _report(manifest, reference, measured, None)
+
+
 def measure_embeddings(
     engine: EmbeddingEngine, reference: EmbeddingReference
 ) -> EmbeddingMeasurements:

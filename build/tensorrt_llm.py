@@ -57,7 +57,7 @@ class TensorRtLlmBuilder:
         self, plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress
     ) -> BuiltEngine:
         """See `Builder.build`."""
-        settings = _with_plan_adapters(plan.tensorrt_llm or TensorRtLlmSettings(), plan)
+        settings = settings_of(plan)
         source = open_checkpoint(plan.checkpoint)
         check_format(settings, plan.weight_format, source.architecture.family)
         template = _chat_template(plan, source)
@@ -87,6 +87,23 @@ class TensorRtLlmBuilder:
         )
 
 
+def settings_of(plan: BuildPlan) -> TensorRtLlmSettings:
+    """The plan's settings, with the adapters that the plan names beside them."""
+    settings = plan.tensorrt_llm or TensorRtLlmSettings()
+    known = () if settings.lora is None else settings.lora.adapters
+    names = {adapter.name for adapter in known}
+    added = tuple(
+        LoraAdapter(name=name, path=str(path))
+        for name, path in plan.adapters.items()
+        if name not in names
+    )
+    if not added:
+        return settings
+    lora = settings.lora or Lora(adapters=added)
+    lora = lora.model_copy(update={"adapters": (*known, *added)})
+    return settings.model_copy(update={"lora": lora})
+
+
 def open_checkpoint(path: Path, *, config_only: bool = False) -> HfCheckpoint:
     """The checkpoint's directory.
 
@@ -108,22 +125,6 @@ def draft_network(settings: TensorRtLlmSettings) -> Network | None:
     path = Path(settings.speculative.model)
     draft = open_checkpoint(path, config_only=True)
     return Network(path, draft.architecture.family)
-
-
-def _with_plan_adapters(settings: TensorRtLlmSettings, plan: BuildPlan) -> TensorRtLlmSettings:
-    """Adapters that the plan names join those of the settings."""
-    known = () if settings.lora is None else settings.lora.adapters
-    names = {adapter.name for adapter in known}
-    added = tuple(
-        LoraAdapter(name=name, path=str(path))
-        for name, path in plan.adapters.items()
-        if name not in names
-    )
-    if not added:
-        return settings
-    lora = settings.lora or Lora(adapters=added)
-    lora = lora.model_copy(update={"adapters": (*known, *added)})
-    return settings.model_copy(update={"lora": lora})
 
 
 def _chat_template(plan: BuildPlan, source: HfCheckpoint) -> str:

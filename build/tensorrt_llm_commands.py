@@ -23,6 +23,8 @@ from enginehouse.errors import BuildError
 from enginehouse.tensorrt_llm import DraftTarget, Lookahead, Lora, Medusa, TensorRtLlmSettings
 
 _QUANTIZE = "quantization/quantize.py"
+#: Nodes for `mpirun`, a line each: ``NAME slots=GPUS``.
+HOSTS_FILE = "hosts.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,18 +258,26 @@ def launch_command(
     ]
     world, parallel = settings.parallel.world_size, settings.parallel
     if settings.backend == "tensorrtllm" and world > 1:
-        return tuple(_mpi_ranks(server, world, engine_model))
-    if parallel.nodes > 1:
-        per_node = ["--map-by", f"ppr:{parallel.gpus_per_node}:node", "--hostfile", "hosts.txt"]
-        mpirun = ["mpirun", "--allow-run-as-root", "-n", str(world), *per_node]
-        return (*mpirun, "trtllm-llmapi-launch", *server)
-    return tuple(server)
+        hosts = ["--hostfile", HOSTS_FILE] if parallel.nodes > 1 else []
+        return tuple(_mpi_ranks(server, world, engine_model, hosts))
+    return (*as_ranks(settings), *server)
 
 
-def _mpi_ranks(server: list[str], world: int, engine_model: str) -> list[str]:
+def as_ranks(settings: TensorRtLlmSettings) -> list[str]:
+    """What stands before a program of the LLM API that spans nodes; nothing on one node."""
+    parallel = settings.parallel
+    if parallel.nodes == 1:
+        return []
+    ranks = ["mpirun", "--allow-run-as-root", "-n", str(parallel.world_size)]
+    per_node = ["--map-by", f"ppr:{parallel.gpus_per_node}:node", "--hostfile", HOSTS_FILE]
+    return [*ranks, *per_node, "trtllm-llmapi-launch"]
+
+
+def _mpi_ranks(server: list[str], world: int, engine_model: str, hosts: list[str]) -> list[str]:
+    """A hostfile counts for one program only, so each names it."""
     argv = ["mpirun", "--allow-run-as-root"]
     for rank in range(world):
         worker = ["--model-control-mode=explicit", f"--load-model={engine_model}"]
         region = f"--backend-config=python,shm-region-prefix-name=prefix{rank}_"
-        argv += ["-n", "1", *server, *(worker if rank else []), region, ":"]
+        argv += ["-n", "1", *hosts, *server, *(worker if rank else []), region, ":"]
     return argv[:-1]

@@ -18,7 +18,7 @@ from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.store import Registry
 
-from enginehouse.errors import EnginehouseError, ServingError
+from enginehouse.errors import BundleError, EnginehouseError, ServingError
 from enginehouse.manifest import EngineSettings
 
 #: Adapters look once a second which version serves; then the old one may go.
@@ -155,6 +155,7 @@ class Reconciler:
             self._retiring[name] = _Retiring(before, time.monotonic())
 
     def _load(self, name: str) -> None:
+        """Load a model's alias, and its bare names if it has some."""
         for alias in self._repository.aliases(name):
             self._triton.load(alias)
 
@@ -168,6 +169,11 @@ class Reconciler:
         bundle = self._cache.fetch(name, version)
         settings = self._override(bundle.manifest.engine_settings)
         self._repository.add_version(name, version, bundle, settings)
+        if bundle.manifest.embedding is not None and len(self._repository.aliases(name)) > 1:
+            raise BundleError(
+                f"--compat-names {name}: it is an embedding model; NVIDIA's names are for a "
+                "text generator"
+            )
         (self._embedding.add if bundle.manifest.embedding else self._embedding.discard)(name)
 
     def _set_versions(self, name: str, versions: Sequence[int]) -> None:

@@ -10,16 +10,15 @@ from rich.table import Table
 
 from enginehouse.build import BuildPlan, build_bundle
 from enginehouse.build.default_checkpoint import resolve_checkpoint
-from enginehouse.build.formats import THRESHOLDS, WeightFormat
-from enginehouse.build.proof import prove
-from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import ReferenceStore
+from enginehouse.build.estimate import estimate_build
+from enginehouse.build.formats import WeightFormat
+from enginehouse.build.reproof import prove_again
 from enginehouse.build.runtimes import runtime_names
 from enginehouse.build.tensorrt_llm_options import tensorrt_llm_settings
 from enginehouse.bundle import Bundle
 from enginehouse.cli.common import console, current_settings, say
 from enginehouse.cli.tensorrt_llm_dry_run import dry_run as tensorrt_llm_dry_run
-from enginehouse.errors import BuildError, ReferenceMissingError
+from enginehouse.errors import BuildError
 from enginehouse.manifest import EngineManifest, EngineSettings
 from enginehouse.names import check_model_name
 from enginehouse.tensorrt_llm import TensorRtLlmSettings
@@ -72,6 +71,17 @@ def build(
             help="Markdown added to the model card; default: $ENGINEHOUSE_HOME/cards/NAME.md."
         ),
     ] = None,
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=DIR",
+            help="Take in a LoRA adapter in PEFT's layout, asked for as MODEL:NAME; repeatable.",
+        ),
+    ] = None,
+    estimate: Annotated[
+        bool,
+        typer.Option("--estimate", help="Show weights, KV cache and the batch that fits; stop."),
+    ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -157,13 +167,46 @@ def build(
         references_dir=settings.references_dir,
         card_notes=notes if card_notes or notes.is_file() else None,
         tensorrt_llm=gpu,
+        adapters=_adapters(lora or []) | _adapters_of(gpu),
     )
+    if estimate:
+        _show_estimate(plan)
+        return
     if gpu is not None and dry_run:
-        typer.echo(tensorrt_llm_dry_run(plan, gpu), nl=False)
+        typer.echo(tensorrt_llm_dry_run(plan), nl=False)
         return
     bundle = build_bundle(plan, say)
     _show(bundle.manifest, bundle.path)
     console.print(f"next: enginehouse register {bundle.path} --name {name}", soft_wrap=True)
+
+
+def _adapters(given: list[str]) -> dict[str, Path]:
+    adapters: dict[str, Path] = {}
+    for entry in given:
+        name, separator, path = entry.partition("=")
+        if not separator or name in adapters:
+            raise BuildError(f"--lora {entry!r}: give NAME=DIR, each name once")
+        adapters[name] = Path(path)
+    return adapters
+
+
+def _show_estimate(plan: BuildPlan) -> None:
+    found = estimate_build(plan)
+    sizes = found.sizes
+    table = Table(title=f"estimate for {plan.name}, {plan.weight_format}", show_header=False)
+    rows = {
+        "parameters": f"{sizes.parameters / 1e6:,.0f} million",
+        "weights": f"{sizes.weight_bytes / 2**20:,.0f} MiB on {found.ranks} rank(s)",
+        "KV cache": f"{sizes.kv_bytes_per_token:,} bytes a token",
+        "pool": found.pool,
+        "tokens in the pool": f"{sizes.pool_tokens:,}",
+        "batch that fits": f"{sizes.batch_at_1k:,} sequences of 1,024 tokens, "
+        f"{sizes.batch_at_context:,} of {found.context_length:,}",
+        "formula": "2 x layers x KV heads x head size x bytes (arXiv 2309.06180, section 3)",
+    }
+    for key, value in rows.items():
+        table.add_row(key, value)
+    console.print(table)
 
 
 def _gpu_settings(
@@ -180,6 +223,13 @@ def _gpu_settings(
     return None
 
 
+def _adapters_of(settings: TensorRtLlmSettings | None) -> dict[str, Path]:
+    """Adapters of the settings file are the bundle's too: clients ask for them by name."""
+    if settings is None or settings.lora is None:
+        return {}
+    return {adapter.name: Path(adapter.path) for adapter in settings.lora.adapters}
+
+
 def prove_bundle(
     bundle_dir: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Directory of a bundle.")],
 ) -> None:
@@ -188,18 +238,8 @@ def prove_bundle(
     Nothing in the bundle changes: its own reports stay those of its build.
     """
     bundle = Bundle.open(bundle_dir)
-    bundle.verify()
-    manifest = bundle.manifest
-    reference = ReferenceStore(current_settings().references_dir).find(
-        manifest.checkpoint.sha256, proof_set()
-    )
-    if reference is None:
-        raise ReferenceMissingError(
-            f"no reference result of checkpoint {manifest.checkpoint.sha256[:12]}… is known here; "
-            "build the checkpoint on this host, which computes and keeps it"
-        )
-    report, _ = prove(bundle, reference, THRESHOLDS[WeightFormat(manifest.format)], None, say)
-    _show(manifest.model_copy(update={"quality": report.summary}), bundle.path)
+    quality = prove_again(bundle, current_settings().references_dir, say)
+    _show(bundle.manifest.model_copy(update={"quality": quality}), bundle.path)
 
 
 def _show(manifest: EngineManifest, path: Path) -> None:
@@ -218,6 +258,8 @@ def _show(manifest: EngineManifest, path: Path) -> None:
     if quality is not None and quality.perplexity_ratio is not None:
         rows["perplexity ratio"] = f"{quality.perplexity_ratio:.4f}"
         rows["KL divergence"] = f"{quality.mean_kl_nats:.4f} nats"
+    if quality is not None and quality.max_abs_difference is not None:
+        rows["largest difference"] = f"{quality.max_abs_difference:.2g}"
     if quality is not None and quality.tasks_total:
         rows["equal greedy tokens"] = f"{quality.equal_tokens_share:.3f}"
         rows["tasks solved"] = f"{quality.tasks_solved} of {quality.tasks_total}"

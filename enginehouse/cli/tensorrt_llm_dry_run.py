@@ -11,10 +11,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from enginehouse.build.plan import BuildPlan
-from enginehouse.build.tensorrt_llm import XGRAMMAR_FILE, draft_network, open_checkpoint
+from enginehouse.build.tensorrt_llm import (
+    XGRAMMAR_FILE,
+    draft_network,
+    open_checkpoint,
+    settings_of,
+)
 from enginehouse.build.tensorrt_llm_commands import (
+    HOSTS_FILE,
     Network,
     Places,
+    as_ranks,
     engine_commands,
     launch_command,
     rank_files,
@@ -37,13 +44,14 @@ _NAMED_FILES = 3
 _REPOSITORY = "/model_repository"
 
 
-def dry_run(plan: BuildPlan, settings: TensorRtLlmSettings) -> str:
+def dry_run(plan: BuildPlan) -> str:
     """The script. It needs the checkpoint's `config.json` and nothing else.
 
     Raises:
         CheckpointError, BuildError: as the build would.
     """
     check_model_name(plan.name)
+    settings = settings_of(plan)
     checkpoint = open_checkpoint(plan.checkpoint, config_only=True)
     family = checkpoint.architecture.family
     check_format(settings, plan.weight_format, family)
@@ -134,18 +142,9 @@ def _llm(plan: BuildPlan, settings: TensorRtLlmSettings) -> str:
         [
             _comment("3. Load it once, as the Python runtime does."),
             f"cat > {shlex.quote(path)} <<'PYTHON'\n{script}PYTHON",
-            _wrapped(_as_ranks(settings, ["python3", path])),
+            _wrapped([*as_ranks(settings), "python3", path]),
         ]
     )
-
-
-def _as_ranks(settings: TensorRtLlmSettings, argv: list[str]) -> list[str]:
-    parallel = settings.parallel
-    if parallel.nodes == 1:
-        return argv
-    ranks = ["mpirun", "--allow-run-as-root", "-n", str(parallel.world_size)]
-    per_node = ["--map-by", f"ppr:{parallel.gpus_per_node}:node", "--hostfile", "hosts.txt"]
-    return [*ranks, *per_node, "trtllm-llmapi-launch", *argv]
 
 
 def _files(plan: BuildPlan, settings: TensorRtLlmSettings) -> str:
@@ -200,8 +199,8 @@ def _launch(plan: BuildPlan, settings: TensorRtLlmSettings) -> str:
         notes.append("The Python runtime needs the package enginehouse in that image.")
     if settings.parallel.nodes > 1:
         notes.append(
-            f"hosts.txt names {settings.parallel.nodes} nodes of "
-            f"{settings.parallel.gpus_per_node} GPUs, one a line; the paths are shared by all."
+            f"{HOSTS_FILE} names the {settings.parallel.nodes} nodes, one a line: NAME "
+            f"slots={settings.parallel.gpus_per_node}; they share the paths."
         )
     return "\n".join(
         [_comment(*notes), _wrapped(launch_command(settings, _REPOSITORY, model, _PORTS))]

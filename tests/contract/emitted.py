@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import PurePath
 from typing import Any
@@ -89,9 +90,19 @@ _PYTORCH: tuple[dict[str, Any], ...] = (
 )
 
 
+def _together(changes: tuple[dict[str, Any], ...]) -> Iterator[dict[str, Any]]:
+    """Speculation, adapters and guides with one another."""
+    speculations = [c for c in changes if "speculative" in c]
+    adapters = [{"lora": _LORA}, {"lora": None}]
+    guides = [{"guided_decoding": name} for name in (None, "xgrammar")]
+    for one, two, three in itertools.product(speculations, adapters, guides):
+        yield one | two | three
+
+
 def every_setting(flavour: str, series: str) -> Iterator[TensorRtLlmSettings]:
     """Each setting away from its default, with each way to spread the network."""
-    for changed in (*_COMMON, *(_ENGINE if flavour == "engine" else _PYTORCH)):
+    own = _ENGINE if flavour == "engine" else _PYTORCH
+    for changed in (*_COMMON, *own, *_together(own)):
         for parallel in PARALLEL:
             given = {"flavour": flavour, "version": series, "parallel": parallel, **changed}
             if flavour == "engine" and parallel.get("tensor") == 8:

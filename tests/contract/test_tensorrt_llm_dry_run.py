@@ -121,12 +121,33 @@ def test_several_nodes_of_the_c_plus_plus_backend(dry_run: DryRun, tmp_path: Pat
     launch = next(argv for argv in _commands(script) if argv[0] == "mpirun")
     assert launch.count("/opt/tritonserver/bin/tritonserver") == 8
     assert launch.count("--load-model=llama-70b.tensorrt_llm") == 7
+    assert launch.count("--hostfile") == 8
     message = _config(script)
     assert message.backend == "tensorrtllm"
     assert message.max_batch_size == 32
     assert message.parameters["num_nodes"].string_value == "2"
     assert len(message.parameters) == 46
     assert "node 1, pipeline stage 1, tensor shard 3" in script
+
+
+def test_several_nodes_of_the_llm_api(dry_run: DryRun) -> None:
+    script = dry_run("70b", "--tensor-parallel", "8", "--pipeline-parallel", "2")
+    launches = [argv for argv in _commands(script) if argv[0] == "mpirun"]
+    assert [argv[argv.index("trtllm-llmapi-launch") + 1] for argv in launches] == [
+        "python3",
+        "/opt/tritonserver/bin/tritonserver",
+    ]
+    assert all(argv[argv.index("-n") + 1] == "16" for argv in launches)
+    assert "hosts.txt names the 2 nodes" in script
+    _assert_shell_accepts(script)
+
+
+def test_adapters_of_the_command_line_are_built_in(dry_run: DryRun, tmp_path: Path) -> None:
+    script = dry_run("7b", "--flavour", "engine", "--lora", f"sql={tmp_path}")
+    build = next(argv for argv in _commands(script) if argv[0] == "trtllm-build")
+    assert build[build.index("--lora_dir") + 1] == str(tmp_path)
+    assert "engine/adapters/sql/" in script
+    assert "enable_lora=True" in script
 
 
 def test_the_python_backend_s_config_is_the_contract_s(dry_run: DryRun) -> None:

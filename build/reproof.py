@@ -1,0 +1,39 @@
+"""Proving a finished bundle again, on the host that is to serve it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from enginehouse.build.embedding_parity import compare_again
+from enginehouse.build.formats import THRESHOLDS, WeightFormat
+from enginehouse.build.plan import Progress
+from enginehouse.build.proof import prove
+from enginehouse.build.proof_set import proof_set
+from enginehouse.build.reference import ReferenceStore
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import ReferenceMissingError
+from enginehouse.manifest import Quality
+
+
+def prove_again(bundle: Bundle, references_dir: Path, progress: Progress) -> Quality:
+    """Verify a bundle's files and measure it; nothing in it changes.
+
+    Raises:
+        BundleError: if a file is not the manifest's.
+        ReferenceMissingError: if there is nothing to compare with.
+        QualityError: past a threshold of its format.
+    """
+    bundle.verify()
+    manifest = bundle.manifest
+    if manifest.embedding is not None:
+        return compare_again(bundle).summary
+    reference = ReferenceStore(references_dir).find(manifest.checkpoint.sha256, proof_set())
+    if reference is None:
+        raise ReferenceMissingError(
+            f"no reference result of checkpoint {manifest.checkpoint.sha256[:12]}… is known here; "
+            "build the checkpoint on this host, which computes and keeps it"
+        )
+    thresholds = THRESHOLDS[WeightFormat(manifest.format)]
+    report, _ = prove(bundle, reference, thresholds, None, progress)
+    return report.summary
