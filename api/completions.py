@@ -36,6 +36,7 @@ async def create_completion(body: CompletionRequest, request: Request, state: St
                 field="token_healing",
             )
         ids, healed, guide = heal(revision.tokenizer, ids)
+        guide_field = "token_healing"
     wanted = body.n or 1
     prompt = Prompt(
         ids=ids,

@@ -69,7 +69,7 @@ class Usage:
 
 def field_names(guide_field: str | None) -> dict[str, str]:
     """The engine's names of inputs → the fields of an OpenAI request."""
-    names = {"embedding_bias": "logit_bias", "adapter": "model", "lora_task_id": "model"}
+    names = {"embedding_bias": "logit_bias", "adapter": "model", "end_id": "ignore_eos"}
     if guide_field is not None:
         names["guided_decoding_guide"] = guide_field
     return names

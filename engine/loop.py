@@ -211,6 +211,9 @@ class EngineLoop:
             if drained.state is SlotState.OUT_OF_MEMORY:
                 self._fail(job, EngineUnavailableError("the KV cache is full; try again later"))
                 continue
+            if drained.state is SlotState.FAILED:
+                self._fail(job, _blame(job, drained.error))
+                continue
             if self._draft_tokens and drained.token_ids:
                 self.stats.draft_steps += 1
                 self.stats.accepted_draft_tokens += len(drained.token_ids) - 1

@@ -20,15 +20,21 @@ class SlotState(Enum):
     FINISHED_STOP = auto()
     FINISHED_LENGTH = auto()
     OUT_OF_MEMORY = auto()
+    FAILED = auto()
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """Tokens that a slot produced since it was last asked; `log_probs` may be empty."""
+    """Tokens that a slot produced since it was last asked; `log_probs` may be empty.
+
+    Attributes:
+        error: why this sequence alone failed, with state `FAILED`.
+    """
 
     token_ids: list[int]
     log_probs: list[float]
     state: SlotState
+    error: str = ""
 
 
 class Slot(Protocol):

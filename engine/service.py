@@ -86,6 +86,7 @@ class EngineService:
         if guide is None:
             self._loop.submit(request, sink)
         else:
+            _check_end(request)
             self._guides.submit(replace(request, guide=guide), guide, sink)
 
     def cancel(self, request_id: str) -> int:
@@ -100,7 +101,8 @@ class EngineService:
         # The first guide sets up the engine's own compiler, in the middle of a step.
         guided = replace(plain, guide=_WARM_UP_GUIDE)
         adapted = [replace(plain, adapter=name) for name in self.limits.adapters]
-        for request in (plain, guided, *adapted):
+        guides = "guided_decoding_guide" not in self.limits.unsupported_inputs
+        for request in (plain, *([guided] if guides else []), *adapted):
             done = _Discard()
             self._loop.submit(request, done)
             done.finished.wait()
@@ -111,6 +113,22 @@ class EngineService:
         """End the loop; what is in flight fails."""
         self._loop.close()
         self._guides.close()
+
+
+def _check_end(request: GenerationRequest) -> None:
+    """A guide says where an answer ends: past that, the engine would go on with anything."""
+    if not request.end_ids:
+        raise InvalidRequestError(
+            "the end cannot be ignored in an answer with a guide or bad words: leave end_id "
+            "(ignore_eos) out",
+            field="end_id",
+        )
+    if request.sampling.min_tokens:
+        raise InvalidRequestError(
+            f"min_tokens is {request.sampling.min_tokens}, but a guide or bad words say where "
+            "the answer may end: leave it out",
+            field="min_tokens",
+        )
 
 
 class _Discard:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,7 +37,6 @@ from enginehouse.text import Tokenizer
 #: Longest that `step` waits for news, so that the loop sees cancellations and new requests.
 _PATIENCE_S = 0.02
 _STATS_TIMEOUT_S = 0.01
-_REMEMBERED_FAILURES = 64
 #: Inputs of the contract that this runtime acts on.
 _READ = frozenset(
     """
@@ -87,8 +85,6 @@ class TensorRtLlmRuntime:
         self._llm = make(llm_call(self._settings, str(bundle.engine_dir), manifest.format))
         self._news = threading.Condition()
         self._slots: list[_TensorRtLlmSlot] = []
-        self._fresh: list[_TensorRtLlmSlot] = []
-        self._refused: deque[_TensorRtLlmSlot] = deque(maxlen=_REMEMBERED_FAILURES)
         self._usage = 0.0
         self._events = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -150,21 +146,16 @@ class TensorRtLlmRuntime:
 
     def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
         """See `Runtime.admit`."""
-        for failed in self._refused:
-            if failed.request is request:
-                self._refused.remove(failed)
-                raise RuntimeError(failed.error)
         sampling = sampling_call(request, len(generated), self._tokens, self._decode)
         ids = [*request.input_ids, *generated]
         arguments = generate_arguments(ids, sampling, self._adapter(request))
-        slot = _TensorRtLlmSlot(request, self._news, self._abandon)
+        slot = _TensorRtLlmSlot(self._news, self._abandon)
         submitted = asyncio.run_coroutine_threadsafe(self._submit(slot, arguments), self._events)
         try:
             submitted.result()
         except ValueError as error:
             raise RuntimeError(str(error)) from error
         self._slots.append(slot)
-        self._fresh.append(slot)
         return slot
 
     async def _submit(self, slot: _TensorRtLlmSlot, arguments: dict[str, Any]) -> None:
@@ -179,25 +170,11 @@ class TensorRtLlmRuntime:
         self._events.call_soon_threadsafe(slot.output.abort)
 
     def step(self) -> None:
-        """See `Runtime.step`: wait for news.
-
-        The library isolates a request that fails, and says which one it was. The loop learns of
-        it by a step that raises, takes the newest requests for the cause and lets them in again;
-        so an older request's failure is told only after a step that cleared the newer ones of
-        suspicion, and the one that failed is refused when it comes again.
-        """
+        """See `Runtime.step`: wait for news; a request that fails says so by its own slot."""
         with self._news:
             self._slots = [slot for slot in self._slots if not slot.closed]
-            if not self._slots:
-                return
-            self._news.wait_for(self._has_news, _PATIENCE_S)
-            failed = next((slot for slot in self._slots if slot.error), None)
-        if failed is None or (self._fresh and failed not in self._fresh):
-            self._fresh.clear()
-            return
-        self._refused.append(failed)
-        self._fresh.clear()
-        raise RuntimeError(failed.error)
+            if self._slots:
+                self._news.wait_for(self._has_news, _PATIENCE_S)
 
     def _has_news(self) -> bool:
         return any(slot.has_news for slot in self._slots)
@@ -216,13 +193,10 @@ class _TensorRtLlmSlot:
 
     def __init__(
         self,
-        request: GenerationRequest,
         news: threading.Condition,
         abandon: Callable[[_TensorRtLlmSlot], None],
     ) -> None:
-        self.request = request
         self.output: Any = None
-        self.error = ""
         self.closed = False
         self._news = news
         self._abandon = abandon
@@ -230,11 +204,12 @@ class _TensorRtLlmSlot:
         self._log_probs: list[float] = []
         self._seen = 0
         self._state = SlotState.RUNNING
+        self._error = ""
 
     @property
     def has_news(self) -> bool:
-        """Whether `drain` would return something, or the stream failed."""
-        return bool(self._ids or self.error) or self._state is not SlotState.RUNNING
+        """Whether `drain` would return something."""
+        return bool(self._ids) or self._state is not SlotState.RUNNING
 
     async def consume(self) -> None:
         """Take the stream to its end."""
@@ -262,17 +237,18 @@ class _TensorRtLlmSlot:
             if reason in _FINISHED:
                 self._state = _FINISHED[reason]
             elif reason is not None:
-                self.error = f"the library ended the request: {reason}"
+                self._state = SlotState.FAILED
+                self._error = f"the library ended the request: {reason}"
             self._news.notify_all()
 
     def _fail(self, reason: str) -> None:
         with self._news:
-            self.error = self.error or reason
+            self._state, self._error = SlotState.FAILED, self._error or reason
             self._news.notify_all()
 
     def drain(self) -> Drained:
         with self._news:
-            drained = Drained(self._ids, self._log_probs, self._state)
+            drained = Drained(self._ids, self._log_probs, self._state, self._error)
             self._ids, self._log_probs = [], []
             self.closed = self._state is not SlotState.RUNNING
         return drained

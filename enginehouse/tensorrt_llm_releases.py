@@ -49,7 +49,7 @@ RELEASES: dict[Series, Release] = {
     "1.0": _release("1.0.0", "25.09"),
     "1.1": _release("1.1.0", "25.10"),
     "1.2": _release("1.2.1", "25.12"),
-    "newest": _release("1.3.0rc24", None),
+    "newest": _release("1.3.0rc7", None),
 }
 
 

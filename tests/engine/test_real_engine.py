@@ -152,6 +152,28 @@ def test_a_bad_guide_is_refused_with_its_place(
         sink.wait()
 
 
+def test_a_guide_says_where_the_answer_ends(served: Served) -> None:
+    yes = Guide(GuideKind.REGEX, "(yes|no)")
+    with pytest.raises(InvalidRequestError, match="ignore_eos"):
+        served.submit(replace(served.request("x", guide=yes), end_ids=frozenset()))
+    with pytest.raises(InvalidRequestError, match="min_tokens is 9"):
+        served.submit(served.request("x", guide=yes, sampling=Sampling(min_tokens=9)))
+
+
+def test_bad_words_do_not_come_however_tokens_split_them(served: Served) -> None:
+    question = "What is the capital of France?"
+    assert "Paris" in served.text(served.submit(served.request(question)).wait())
+    words = tuple(tuple(served.tokenizer.encode(word)) for word in ("Paris", "capital"))
+    text = served.text(served.submit(served.request(question, bad_words=words)).wait())
+    assert text
+    assert "Paris" not in text
+    assert "capital" not in text
+    with pytest.raises(InvalidRequestError, match="combine bad words"):
+        served.submit(served.request("x", bad_words=words, guide=Guide(GuideKind.REGEX, "a")))
+    with pytest.raises(InvalidRequestError, match="empty"):
+        served.submit(served.request("x", bad_words=((2,),)))
+
+
 def test_regex_and_grammar_hold_and_a_cut_answer_says_so(served: Served) -> None:
     regex = served.submit(served.request("A date?", guide=Guide(GuideKind.REGEX, r"\d{4}-\d{2}")))
     grammar = 'root ::= ("yes" | "no") "!"'
