@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openvino
 from enginehouse.build.formats import FormatCompression
+from enginehouse.build.openvino_ir import save_in_place
 
 from enginehouse.errors import BuildError
 from enginehouse.manifest import Architecture
@@ -67,10 +68,5 @@ def compress(model_xml: Path, architecture: Architecture, compression: FormatCom
             )
     except (nncf.ValidationError, nncf.InternalError, RuntimeError) as error:
         raise BuildError(f"NNCF could not compress the weights: {error}") from error
-    scratch = model_xml.with_name("compressed.xml")
-    openvino.save_model(model, scratch, compress_to_fp16=False)
-    # The old file is mapped into memory as long as the model lives.
-    del model
-    for suffix in (".xml", ".bin"):
-        scratch.with_suffix(suffix).replace(model_xml.with_suffix(suffix))
+    save_in_place(model, model_xml)
     return how

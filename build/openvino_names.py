@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import openvino
+from enginehouse.build.openvino_ir import save_in_place
 
 _SUFFIX = ".weight"
 
@@ -28,9 +29,5 @@ def name_layers(model_xml: Path) -> int:
             # model.layers[0].self_attn.q_proj → model.layers.0.self_attn.q_proj
             op.set_friendly_name(name.removesuffix(_SUFFIX).replace("[", ".").replace("]", ""))
             named += 1
-    scratch = model_xml.with_name("named.xml")
-    openvino.save_model(model, scratch, compress_to_fp16=False)
-    del model
-    for suffix in (".xml", ".bin"):
-        scratch.with_suffix(suffix).replace(model_xml.with_suffix(suffix))
+    save_in_place(model, model_xml)
     return named

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enginehouse.engine.guides import GuideCompiler
 from enginehouse.engine.job import Job, Sink
 
-from enginehouse.errors import QueueFullError, ServingError
+from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError
 from enginehouse.generation import FinishReason, GenerationRequest, Guide, each_sequence
 from enginehouse.text.detokenizer import CharacterBoundary
 
@@ -69,9 +69,13 @@ class GuideRoom:
             return len(found)
 
     def close(self) -> None:
-        """Compile no more; what waits is refused by the closed engine."""
-        self._thread.shutdown(wait=True)
+        """Compile no more; what waits fails."""
+        self._thread.shutdown(wait=True, cancel_futures=True)
         self._compiler.close()
+        with self._lock:
+            left, self._entries = self._entries, []
+        for entry in left:
+            entry.sink.fail(EngineUnavailableError("the engine is shutting down"))
 
     def _compile(self, entry: _Entry) -> None:
         try:

@@ -41,13 +41,17 @@ class GuideCompiler:
         """
         self._greeting = {"tokenizer": str(tokenizer_file), "end_ids": end_ids}
         self._timeout_s = timeout_s
-        self._lock = threading.Lock()
+        self._compiling = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        # Apart from the other lock: whoever asks what is known never waits for a compilation.
+        self._remembering = threading.Lock()
         self._known: OrderedDict[Guide, Guide] = OrderedDict()
 
     def known(self, guide: Guide) -> Guide | None:
         """The compiled form of a guide that has passed before."""
-        with self._lock:
+        with self._remembering:
+            if guide in self._known:
+                self._known.move_to_end(guide)
             return self._known.get(guide)
 
     def compile(self, guide: Guide) -> Guide:
@@ -61,21 +65,22 @@ class GuideCompiler:
             check_schema(guide.text)
         elif guide.kind is not GuideKind.JSON:
             _check_text(guide)
-        with self._lock:
-            if guide in self._known:
-                self._known.move_to_end(guide)
-                return self._known[guide]
+        known = self.known(guide)
+        if known is not None:
+            return known
+        with self._compiling:
             text = self._ask(guide)
-            kind = GuideKind.EBNF_GRAMMAR if guide.kind in _JSON else guide.kind
-            compiled = Guide(kind, text)
+        kind = GuideKind.EBNF_GRAMMAR if guide.kind in _JSON else guide.kind
+        compiled = Guide(kind, text)
+        with self._remembering:
             self._known[guide] = compiled
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
-            return compiled
+        return compiled
 
     def close(self) -> None:
         """End the process."""
-        with self._lock:
+        with self._compiling:
             self._stop()
 
     def _ask(self, guide: Guide) -> str:

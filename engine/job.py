@@ -18,7 +18,7 @@ _LONGEST_CHARACTER_TOKENS = 4
 
 
 class Sink(Protocol):
-    """Where a request's answer goes. Called from the loop's thread only."""
+    """Where a request's answer goes. Called by one thread at a time, usually the loop's."""
 
     def send(self, job: Job, chunk: Chunk, /) -> None:
         """Deliver tokens; a chunk with `finish` is the last call."""

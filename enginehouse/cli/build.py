@@ -30,8 +30,8 @@ _DEFAULT_MAX_BATCH = 64
 _CHECKPOINT = """GGUF file or Hugging Face directory (one with a modules.json is an embedding
 model), or the name of a packaged checkpoint: smollm2, all-minilm-l6-v2."""
 _FORMATS = """Weight format. CPU, measured on the default model (docs/formats.md), tokens/s at 1 and
-16 streams: fp16: 263 MiB, 52 and 370, exact (perplexity x1.001); int8: 135 MiB, 68 and 400, nearly
-exact (x1.002); int4: 101 MiB, 75 and 407, for large models (x1.17 on this small one). GPU: fp16,
+16 streams: fp16: 263 MiB, 66 and 614, exact (perplexity x1.001); int8: 135 MiB, 86 and 622, nearly
+exact (x1.002); int4: 101 MiB, 80 and 590, for large models (x1.17 on this small one). GPU: fp16,
 bf16, fp8, w8a16, w4a16_awq, smoothquant, nvfp4 (docs/tensorrt-llm.md)."""
 
 

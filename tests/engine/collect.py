@@ -21,6 +21,7 @@ class Collector:
         self.finishes: dict[int, FinishReason] = {}
         self.error: ServingError | None = None
         self.gone = False
+        self.admitted = threading.Event()
         self._sequences = sequences
         self._ended = threading.Event()
         self._started = threading.Event()
