@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.build.formats import WeightFormat
+from enginehouse.build.proof_set import proof_set
+from enginehouse.build.reference import ReferenceStore
 from enginehouse.engine.openvino import pipeline
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
+from enginehouse.text import Tokenizer
 from tests.greedy import greedy
 
 pytestmark = [
@@ -52,11 +57,57 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path
     return path
 
 
+def _build(checkpoint: Path, home: Path, weight_format: WeightFormat) -> Bundle:
+    """Random weights are nobody's quality: what the proof finds is recorded and accepted."""
+    plan = BuildPlan(
+        checkpoint,
+        "tiny",
+        "openvino",
+        home / weight_format,
+        weight_format=weight_format,
+        settings=EngineSettings(precision_hint="f32"),
+        accept_quality="random weights",
+        references_dir=home / "references",
+    )
+    return build_bundle(plan, lambda _: None)
+
+
+def test_the_proof_computes_its_reference_once(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact = _build(checkpoint, tmp_path, WeightFormat.FP16)
+    assert exact.manifest.quality is not None
+    assert exact.manifest.quality.perplexity_ratio == pytest.approx(1.0, abs=0.02)
+    (kept,) = (tmp_path / "references").iterdir()
+    assert kept.name.startswith(exact.manifest.checkpoint.sha256[:16])
+    monkeypatch.setattr("transformers.AutoModelForCausalLM", None)
+    int8 = _build(checkpoint, tmp_path, WeightFormat.INT8)
+    assert "int8" in int8.manifest.weight_format
+    assert int8.manifest.quality is not None
+    assert int8.manifest.quality.mean_kl_nats is not None
+    assert int8.manifest.size_bytes < exact.manifest.size_bytes
+
+
+def test_the_shipped_reference_is_what_torch_computes(bundle: Bundle) -> None:
+    from enginehouse.build.reference_torch import compute_reference
+
+    proofs = proof_set()
+    sha256 = bundle.manifest.checkpoint.sha256
+    shipped = ReferenceStore(None).find(sha256, proofs)
+    tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+    computed = compute_reference(default_checkpoint(), sha256, proofs, tokenizer)
+    assert shipped is not None
+    assert computed.tasks_solved == shipped.tasks_solved
+    for ours, theirs in zip(computed.texts, shipped.texts, strict=True):
+        assert ours.token_ids == theirs.token_ids
+        assert ours.log_probs == pytest.approx(theirs.log_probs, abs=0.01)
+
+
 def test_the_engine_continues_as_torch_does(checkpoint: Path, tmp_path: Path) -> None:
     import torch
     from transformers import LlamaForCausalLM
 
-    built = build_bundle(BuildPlan(checkpoint, "tiny", "openvino", tmp_path / "b"), lambda _: None)
+    built = _build(checkpoint, tmp_path, WeightFormat.FP16)
     built.verify()
     assert built.manifest.checkpoint.kind == "huggingface"
     assert built.manifest.context_length == 512
