@@ -15,15 +15,14 @@ from enginehouse.build.embedding import (
     is_embedding_checkpoint,
 )
 from enginehouse.build.embedding_card import embedding_card
-from enginehouse.build.formats import THRESHOLDS
 from enginehouse.build.lora import take_adapter
 from enginehouse.build.parity_report import PARITY_FILE, write_report
 from enginehouse.build.plan import Builder, BuildPlan, BuiltEngine, Progress
-from enginehouse.build.proof import prove, unmeasured
+from enginehouse.build.proof import loaded, prove, unmeasured
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ReferenceStore
 from enginehouse.build.runtimes import builder_for
-from enginehouse.build.speed import SPEED_FILE, read_speed
+from enginehouse.build.speed import SPEED_FILE, measure_speed, read_speed
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
 
 from enginehouse import __version__
@@ -147,7 +146,6 @@ def _prove(
     """
     proofs = proof_set()
     tokenizer = Tokenizer(built.tokenizer)
-    thresholds = THRESHOLDS[plan.weight_format]
     try:
         progress("looking for the reference result (torch computes it once for a checkpoint)")
         reference = ReferenceStore(plan.references_dir).find_or_compute(
@@ -156,13 +154,15 @@ def _prove(
     except ReferenceMissingError:
         if plan.accept_quality is None:
             raise
-        report = unmeasured(draft, thresholds, plan.accept_quality)
+        report = unmeasured(draft, plan.accept_quality)
         write_report(bundle_dir / PARITY_FILE, report)
         return draft.model_copy(update={"quality": report.summary})
     (bundle_dir / MANIFEST_NAME).write_text(draft.model_dump_json(), encoding="utf-8")
-    report, speed = prove(
-        Bundle.open(bundle_dir), reference, thresholds, plan.accept_quality, progress
-    )
+    bundle = Bundle.open(bundle_dir)
+    with loaded(bundle) as runtime:
+        report = prove(bundle, runtime, reference, plan.accept_quality, progress)
+        progress("measuring speed")
+        speed = measure_speed(runtime, tokenizer)
     write_report(bundle_dir / PARITY_FILE, report)
     write_report(bundle_dir / SPEED_FILE, speed)
     return draft.model_copy(update={"quality": report.summary})

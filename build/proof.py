@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from enginehouse.build.distributions import distributions_of
-from enginehouse.build.formats import Thresholds
+from enginehouse.build.formats import THRESHOLDS, Thresholds, WeightFormat
 from enginehouse.build.parity import failures, measure
 from enginehouse.build.parity_report import ParityReport
 from enginehouse.build.plan import Progress
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import Reference
-from enginehouse.build.speed import SpeedReport, measure_speed
 from enginehouse.engine.runtime import Runtime, SlotState, load_runtime
 
 from enginehouse.bundle import Bundle
@@ -24,14 +24,31 @@ from enginehouse.text import Tokenizer
 _WAY_OUT = "choose a wider format, or build with --accept-quality REASON"
 
 
+@contextmanager
+def loaded(bundle: Bundle) -> Iterator[Runtime]:
+    """A bundle's engine, as it would be served, until the block ends.
+
+    Raises:
+        BuildError: if it cannot be loaded.
+    """
+    try:
+        runtime = load_runtime(bundle, bundle.manifest.engine_settings)
+    except RuntimeError as error:
+        raise BuildError(f"the engine does not load: {error}") from error
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
 def prove(
     bundle: Bundle,
+    runtime: Runtime,
     reference: Reference,
-    thresholds: Thresholds,
     accept_quality: str | None,
     progress: Progress,
-) -> tuple[ParityReport, SpeedReport]:
-    """Measure a bundle's quality against its reference, and its speed on this host.
+) -> ParityReport:
+    """Measure a bundle's quality against its reference, with the thresholds of its format.
 
     Args:
         bundle: with its manifest; reports are not needed yet.
@@ -39,44 +56,36 @@ def prove(
 
     Raises:
         QualityError: listing each threshold that is passed.
-        BuildError: if the engine cannot be loaded.
     """
-    proofs = proof_set()
-    tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
-    settings = bundle.manifest.engine_settings
-    progress("proving quality: next-token distributions")
-    distributions = distributions_of(bundle, settings)
-    progress("proving quality: greedy continuations and tasks")
-    try:
-        runtime = load_runtime(bundle, settings)
-    except RuntimeError as error:
-        raise BuildError(f"the new engine does not load: {error}") from error
 
     def continue_greedily(prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
         return _continue(runtime, prompts, tokens)
 
-    measured = measure(reference, proofs, tokenizer, distributions, continue_greedily)
+    progress("proving quality")
+    thresholds = THRESHOLDS[WeightFormat(bundle.manifest.format)]
+    measured = measure(
+        reference,
+        proof_set(),
+        Tokenizer.from_file(bundle.tokenizer_path),
+        distributions_of(bundle, bundle.manifest.engine_settings),
+        continue_greedily,
+    )
     failed = failures(measured, thresholds)
     if failed and accept_quality is None:
         raise QualityError(f"the engine is not proven: {'; '.join(failed)}; {_WAY_OUT}")
-    report = _report(bundle.manifest, thresholds, accept_quality if failed else None)
-    progress("measuring speed")
-    return (
-        report.model_copy(
-            update={
-                "status": "accepted" if failed else "passed",
-                "reference": {"proof_set": reference.proof_set, **reference.made_with},
-                "measurements": measured,
-                "failures": failed,
-            }
-        ),
-        measure_speed(runtime, tokenizer),
+    return _report(bundle.manifest, thresholds, accept_quality if failed else None).model_copy(
+        update={
+            "status": "accepted" if failed else "passed",
+            "reference": {"proof_set": reference.proof_set, **reference.made_with},
+            "measurements": measured,
+            "failures": failed,
+        }
     )
 
 
-def unmeasured(manifest: EngineManifest, thresholds: Thresholds, reason: str) -> ParityReport:
+def unmeasured(manifest: EngineManifest, reason: str) -> ParityReport:
     """The report of a bundle that a person accepted without a reference."""
-    return _report(manifest, thresholds, reason)
+    return _report(manifest, THRESHOLDS[WeightFormat(manifest.format)], reason)
 
 
 def _report(manifest: EngineManifest, thresholds: Thresholds, reason: str | None) -> ParityReport:

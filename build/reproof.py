@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from enginehouse.build.embedding_parity import compare_again
-from enginehouse.build.formats import THRESHOLDS, WeightFormat
 from enginehouse.build.plan import Progress
-from enginehouse.build.proof import prove
+from enginehouse.build.proof import loaded, prove
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ReferenceStore
 
@@ -34,6 +33,5 @@ def prove_again(bundle: Bundle, references_dir: Path, progress: Progress) -> Qua
             f"no reference result of checkpoint {manifest.checkpoint.sha256[:12]}… is known here; "
             "build the checkpoint on this host, which computes and keeps it"
         )
-    thresholds = THRESHOLDS[WeightFormat(manifest.format)]
-    report, _ = prove(bundle, reference, thresholds, None, progress)
-    return report.summary
+    with loaded(bundle) as runtime:
+        return prove(bundle, runtime, reference, None, progress).summary

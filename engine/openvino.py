@@ -206,8 +206,12 @@ class OpenVinoRuntime:
 
     def kv_cache_usage(self) -> float:
         """See `Runtime.kv_cache_usage`."""
-        usages = (each.get_metrics().cache_usage for each in self._pipelines.values())
+        usages = [0.0, *(each.get_metrics().cache_usage for each in self._pipelines.values())]
         return float(max(usages)) / _PERCENT
+
+    def close(self) -> None:
+        """See `Runtime.close`."""
+        self._pipelines.clear()
 
 
 class _OpenVinoSlot:

@@ -85,6 +85,10 @@ class Runtime(Protocol):
         """Share of the KV cache pool in use after the last step, 0 to 1."""
         ...
 
+    def close(self) -> None:
+        """Give the engine's memory back; nothing is asked of it afterwards."""
+        ...
+
 
 def _openvino(bundle: Bundle, settings: EngineSettings) -> Runtime:
     from enginehouse.engine.openvino import OpenVinoRuntime

@@ -113,6 +113,7 @@ class EngineService:
         """End the loop; what is in flight fails."""
         self._loop.close()
         self._guides.close()
+        self._runtime.close()
 
 
 def _check_end(request: GenerationRequest) -> None:

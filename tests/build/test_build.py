@@ -114,7 +114,7 @@ def test_unknown_runtime(tmp_path: Path) -> None:
 
 def test_a_runtime_that_this_host_cannot_build_says_so(tmp_path: Path) -> None:
     plan = _plan(default_checkpoint(), tmp_path / "b", runtime="tensorrt_llm")
-    _refused(plan, BuildError, "needs an NVIDIA GPU")
+    _refused(plan, CheckpointError, "builds from a Hugging Face directory")
 
 
 def test_a_name_that_cannot_be_carried(tmp_path: Path) -> None:

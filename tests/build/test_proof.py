@@ -31,6 +31,7 @@ from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import MANIFEST_NAME
 from enginehouse.text import Tokenizer
 from tests.conftest import run_cli, stack_env
+from tests.engine.adapters import write_adapter
 
 
 @pytest.fixture(scope="module", params=["int8", "int4"])
@@ -40,7 +41,7 @@ def compressed(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundle
     (home / "cards" / "small.md").write_text("## Training data\n\nSmolTalk, says its author.\n")
     done = run_cli(
         stack_env(home), "build", default_checkpoint(), "--name", "small",
-        "--format", request.param,
+        "--format", request.param, "--lora", f"loud={write_adapter(home / 'loud')}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Bundle.open(home / "bundles" / "small")
@@ -60,6 +61,7 @@ def test_a_compressed_bundle_is_proven_and_answers(compressed: Bundle, bundle: B
     assert report.measurements.kl_divergence.positions > 400
     assert compressed.manifest.size_bytes < 0.55 * bundle.manifest.size_bytes
     assert "SmolTalk" in compressed.card
+    assert [(a.name, a.rank, a.scale) for a in compressed.manifest.adapters] == [("loud", 4, 2.0)]
     tokenizer = Tokenizer.from_file(compressed.tokenizer_path)
     runtime = load_runtime(compressed, compressed.manifest.engine_settings)
     prompt = tokenizer.encode("Question: What is the capital of France?\nAnswer:")

@@ -66,7 +66,7 @@ def test_when_sampling_is_greedy(inputs: dict[str, Any], *, greedy: bool) -> Non
         ("beam_width", [[4]]),
         ("num_return_sequences", [[2]]),
         ("draft_input_ids", [[1, 2]]),
-        ("bad_words_list", [[[1], [1]]]),
+        ("embedding_bias", [[0.0, 1.5]]),
         ("return_context_logits", [[True]]),
         ("lora_task_id", [[3]]),
         ("temperature", [[float("nan")]]),
@@ -87,8 +87,12 @@ def test_what_cannot_be_done_is_refused_by_name(name: str, value: Any) -> None:
 
 
 def test_a_refused_engine_input_also_has_its_ensemble_name() -> None:
-    with pytest.raises(InvalidRequestError, match="'bad_words' of the ensemble"):
-        _decode(bad_words_list=[[[1], [1]]])
+    with pytest.raises(InvalidRequestError, match="'embedding_bias_words' of the ensemble"):
+        _decode(embedding_bias=[[0.0, 1.5]])
+
+
+def test_bad_words_are_read() -> None:
+    assert _decode(bad_words_list=[[[7, 8], [2, -1]]]).bad_words == ((7, 8),)
 
 
 def test_flags_that_are_off_and_empty_tensors_are_not_refused() -> None:

@@ -108,7 +108,6 @@ def test_a_whole_answer_holds_the_prompt_by_default(stack: RunningStack) -> None
     ("extra", "named"),
     [
         (("beam_width", [[4]], "INT32"), "beam_width"),
-        (("bad_words", [[b"bad"]], "BYTES"), "'bad_words' of the ensemble"),
         (("return_context_logits", [[True]], "BOOL"), "return_context_logits"),
         (("embedding_bias_words", [[b"x"]], "BYTES"), "EMBEDDING_BIAS_WORDS"),
     ],
