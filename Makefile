@@ -12,7 +12,7 @@ help: ## Show this help
 
 # One stamp for each lock file: an unchanged lock installs nothing.
 $(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
-	@echo "== Creating $(VENV): about 300 MB to download, 0.85 GB on disk, a minute or two =="
+	@echo "== Creating $(VENV): about 500 MB to download, 1.3 GB on disk, two minutes =="
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v <= (3, 12) or sys.exit(f"Enginehouse needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=python3.11 $(MAKECMDGOALS)")'
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install python3-venv"; exit 1; }
 	@echo "== Installing pinned dependencies =="
