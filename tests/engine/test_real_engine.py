@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,18 +13,17 @@ import numpy as np
 import openvino
 import psutil
 import pytest
-from enginehouse.build.lora import take_adapter
 from enginehouse.engine.service import EngineService
 from enginehouse.engine.stats import LoopStats
 from safetensors.numpy import load_file
 
-from enginehouse.bundle import Bundle, describe_files
+from enginehouse.bundle import Bundle
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import FinishReason, GenerationRequest, Guide, GuideKind, Sampling
-from enginehouse.manifest import MANIFEST_NAME, EngineSettings
+from enginehouse.manifest import EngineSettings
 from enginehouse.text import ChatTemplate, Tokenizer
 from tests.conftest import wait_until
-from tests.engine.adapters import LAYERS, write_adapter
+from tests.engine.adapters import LAYERS, adapted_bundle
 from tests.engine.collect import Collector
 
 SCHEMAS = json.loads((Path(__file__).parent.parent / "data" / "json_schemas.json").read_text())
@@ -302,25 +300,8 @@ def _touch_the_whole_cache(served: Served) -> None:
 
 @pytest.fixture(scope="module")
 def adapted(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Bundle:
-    """The default bundle with two adapters, and exact arithmetic."""
     home = tmp_path_factory.mktemp("adapted")
-    copy = Path(shutil.copytree(bundle.path, home / "bundle"))
-    adapters = tuple(
-        take_adapter(
-            name, write_adapter(home / name, seed=seed), copy / "engine",
-            bundle.manifest.architecture,
-        )
-        for seed, name in enumerate(("one", "two"))
-    )  # fmt: skip
-    manifest = bundle.manifest.model_copy(
-        update={
-            "adapters": adapters,
-            "engine_settings": EngineSettings(precision_hint="f32"),
-            "files": describe_files(copy),
-        }
-    )
-    (copy / MANIFEST_NAME).write_text(manifest.model_dump_json())
-    return Bundle.open(copy)
+    return adapted_bundle(bundle, home, ("one", "two"), EngineSettings(precision_hint="f32"))
 
 
 def _merged(bundle: Bundle, adapter: str) -> Callable[[list[int]], int]:

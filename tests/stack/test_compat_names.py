@@ -1,4 +1,7 @@
-"""NVIDIA's bare names, for clients that have them built in: `up --compat-names smollm2`."""
+"""NVIDIA's bare names, for clients that have them built in: `up --compat-names smollm2`.
+
+The same stack has a LoRA adapter, for the adapter's own `model:name`.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,15 @@ from tests.conftest import (
     stack_env,
     wait_until,
 )
+from tests.engine.adapters import adapted_bundle
 from tests.stack.test_triton_clients import ANSWER, PROMPT, stream, tensor
 
 
 @pytest.fixture(scope="module")
 def compat(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("compat")
-    registered_home(home, bundle)
+    adapted = adapted_bundle(bundle, home, ("loud",), bundle.manifest.engine_settings)
+    registered_home(home, adapted)
     env = stack_env(home) | {"ENGINEHOUSE_COMPAT_NAMES": "smollm2"}
     with running_stack(env) as running:
         yield running
@@ -66,7 +71,26 @@ def test_http_generate_with_the_vendors_json(compat: RunningStack) -> None:
 
 def test_the_adapter_does_not_take_bare_names_for_models(compat: RunningStack) -> None:
     listed = httpx.get(f"{compat.url}/v1/models", timeout=30).json()["data"]
-    assert [model["id"] for model in listed] == ["smollm2"]
+    assert [model["id"] for model in listed] == ["smollm2", "smollm2:loud"]
+
+
+def test_an_adapter_is_asked_for_by_name(compat: RunningStack) -> None:
+    body = {
+        "messages": [{"role": "user", "content": "Tell me about the sea."}],
+        "temperature": 0,
+        "max_tokens": 16,
+    }
+
+    def ask(model: str) -> str:
+        url = f"{compat.url}/v1/chat/completions"
+        answer = httpx.post(url, json=body | {"model": model}, timeout=60).json()
+        return str(answer["choices"][0]["message"]["content"])
+
+    plain, loud, again = ask("smollm2"), ask("smollm2:loud"), ask("smollm2")
+    assert plain == again != loud
+    assert loud
+    known = httpx.get(f"{compat.url}/v1/models/smollm2:loud", timeout=30).json()
+    assert known["id"] == "smollm2:loud"
 
 
 def test_bare_names_follow_the_champion(compat: RunningStack, bundle: Bundle) -> None:
