@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 
 from enginehouse.build.distributions import distributions_of
 from enginehouse.build.formats import THRESHOLDS, Thresholds, WeightFormat
@@ -57,10 +58,6 @@ def prove(
     Raises:
         QualityError: listing each threshold that is passed.
     """
-
-    def continue_greedily(prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
-        return _continue(runtime, prompts, tokens)
-
     progress("proving quality")
     thresholds = THRESHOLDS[WeightFormat(bundle.manifest.format)]
     measured = measure(
@@ -68,7 +65,7 @@ def prove(
         proof_set(),
         Tokenizer.from_file(bundle.tokenizer_path),
         distributions_of(bundle, bundle.manifest.engine_settings),
-        continue_greedily,
+        partial(continue_greedily, runtime),
     )
     failed = failures(measured, thresholds)
     if failed and accept_quality is None:
@@ -106,8 +103,10 @@ def _report(manifest: EngineManifest, thresholds: Thresholds, reason: str | None
     )
 
 
-def _continue(runtime: Runtime, prompts: Sequence[Sequence[int]], tokens: int) -> list[list[int]]:
-    """Greedy ids of all prompts, together in one batch."""
+def continue_greedily(
+    runtime: Runtime, prompts: Sequence[Sequence[int]], tokens: int
+) -> list[list[int]]:
+    """Greedy ids of all prompts, together in one batch; end tokens are passed over."""
     slots = [runtime.admit(GenerationRequest(list(p), max_tokens=tokens), ()) for p in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
     open_slots = dict(enumerate(slots))

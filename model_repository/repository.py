@@ -112,7 +112,8 @@ class ModelRepository:
         """
         if model != self._compat_model:
             return (model,)
-        return (model, COMPAT_ENSEMBLE, *_PARTS)
+        # The model's own name last: who sees it ready may use the others.
+        return (COMPAT_ENSEMBLE, *_PARTS, model)
 
     def _engine_config(self, model: str, versions: Sequence[int]) -> Any:
         """In our Python runtime, unless a version's manifest asks for NVIDIA's C++ backend."""
