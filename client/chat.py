@@ -40,6 +40,14 @@ class ChatClient:
         _raise_for_error(answer)
         return list(answer.json()["data"])
 
+    def generators(self) -> list[dict[str, Any]]:
+        """The served models that one can chat with; an adapter comes after its model.
+
+        Raises:
+            ServingError: if the endpoint does not answer.
+        """
+        return [m for m in self.models() if m["enginehouse"]["kind"] == "generator"]
+
     def stream(
         self, model: str, messages: Sequence[Mapping[str, str]], **options: Any
     ) -> Iterator[str]:

@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.client import Target
 from enginehouse.client.chat import ChatClient
-from enginehouse.errors import StackError
+from enginehouse.errors import EngineUnavailableError, StackError
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
 from enginehouse.registry import BundleCache, Registry
@@ -40,7 +40,10 @@ def bench(
     settings = current_settings()
     with _stack(settings):
         with ChatClient(settings.addresses.api_url) as client:
-            served = client.models()[0]
+            generators = client.generators()
+        if not generators:
+            raise EngineUnavailableError("no chat model is served; see `enginehouse status`")
+        served = generators[0]
         target = Target(served["id"], served["enginehouse"]["version"])
         cache = BundleCache(settings.cache_dir, Registry(settings))
         bundle = cache.fetch(target.model, served["enginehouse"]["version"])

@@ -53,10 +53,10 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
     table.add_row("logs", str(settings.logs_dir))
     console.print(table)
     with ChatClient(at.api_url) as client:
-        models = _generators(client)
+        models = client.generators()
     if not models:
         return
-    model = models[0]
+    model = models[0]["id"]
     question = '{"role": "user", "content": "What is the capital of France?"}'
     console.print("Ask it something, or stop everything with Ctrl-C:\n")
     console.print(
@@ -144,21 +144,16 @@ def chat(
     Example: `enginehouse chat --system "Answer in one sentence."`
     """
     with ChatClient(current_settings().addresses.api_url) as client:
-        served = _generators(client)
+        served = client.generators()
         if not served:
             raise EngineUnavailableError("no chat model is served yet; see `enginehouse status`")
-        chosen = model or served[0]
+        chosen = model or served[0]["id"]
         messages = [{"role": "system", "content": system}] if system else []
         console.print(f"[dim]{chosen}; an empty line ends the chat[/]")
         while line := _ask():
             messages.append({"role": "user", "content": line})
             answer = _tell(client, chosen, messages, max_tokens, temperature)
             messages.append({"role": "assistant", "content": answer})
-
-
-def _generators(client: ChatClient) -> list[str]:
-    """Served models that one can chat with."""
-    return [m["id"] for m in client.models() if m["enginehouse"]["kind"] == "generator"]
 
 
 def _ask() -> str:
