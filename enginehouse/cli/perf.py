@@ -16,7 +16,7 @@ from rich.markdown import Markdown
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.client import Target
 from enginehouse.client.chat import ChatClient
-from enginehouse.errors import EngineUnavailableError, StackError
+from enginehouse.errors import ServingError, StackError
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
 from enginehouse.registry import BundleCache, Registry
@@ -86,8 +86,12 @@ def _wait_ready(settings: Settings, child: ManagedProcess) -> None:
 
 
 def _ready(settings: Settings) -> bool:
+    """Whether a text generator is served; the adapter may be ready for another model before."""
     try:
         url = f"{settings.addresses.api_url}/health/ready"
-        return httpx.get(url, timeout=10.0, trust_env=False).is_success
-    except httpx.HTTPError:
+        if not httpx.get(url, timeout=10.0, trust_env=False).is_success:
+            return False
+        with ChatClient(settings.addresses.api_url) as client:
+            return bool(client.generators())
+    except (httpx.HTTPError, ServingError):
         return False
