@@ -40,10 +40,7 @@ def bench(
     settings = current_settings()
     with _stack(settings):
         with ChatClient(settings.addresses.api_url) as client:
-            generators = client.generators()
-        if not generators:
-            raise EngineUnavailableError("no chat model is served; see `enginehouse status`")
-        served = generators[0]
+            served = client.generators()[0]
         target = Target(served["id"], served["enginehouse"]["version"])
         cache = BundleCache(settings.cache_dir, Registry(settings))
         bundle = cache.fetch(target.model, served["enginehouse"]["version"])
