@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from enginehouse.api import adapters
 from enginehouse.api.directory import Revision
 from enginehouse.api.state import ApiState
 from enginehouse.client import Target
@@ -139,7 +140,7 @@ class Generation:
             input_ids=self.prompt.ids,
             max_tokens=wanted or room,
             request_id=self.request_id,
-            sampling=self._sampling(),
+            sampling=self.prompt.sampling.of_sequence(self.index),
             guide=self.prompt.guide,
             embedding_bias=self.prompt.logit_bias,
             end_ids=frozenset(ends),
@@ -147,16 +148,9 @@ class Generation:
         )
 
     def _target(self) -> Target:
-        adapters = [adapter.name for adapter in self.revision.manifest.adapters]
-        place = 1 + adapters.index(self.prompt.adapter) if self.prompt.adapter else 0
+        known = adapters.names(self.revision)
+        place = 1 + known.index(self.prompt.adapter) if self.prompt.adapter else 0
         return replace(self.revision.target, adapter_id=place)
-
-    def _sampling(self) -> Sampling:
-        """Of several answers each has a seed of its own."""
-        sampling = self.prompt.sampling
-        if sampling.seed is None or not self.index:
-            return sampling
-        return replace(sampling, seed=(sampling.seed + self.index) % 2**64)
 
     def _piece(self, chunk: Chunk, text: IncrementalDetokenizer, stops: StopStrings) -> Piece:
         """Tokens after a stop string's last one are neither shown nor counted."""

@@ -174,7 +174,7 @@ def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> Engi
         runtime=plan.runtime,
         runtime_version=built.runtime_version,
         built_at=datetime.now(UTC),
-        built_on=host_fingerprint(),
+        built_on=host_fingerprint(with_gpus=True),
         architecture=built.architecture,
         format=plan.weight_format,
         weight_format=built.weight_format,

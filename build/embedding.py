@@ -196,7 +196,7 @@ def _manifest(
         runtime=plan.runtime,
         runtime_version=package_version("openvino"),
         built_at=datetime.now(UTC),
-        built_on=host_fingerprint(),
+        built_on=host_fingerprint(with_gpus=True),
         architecture=source.architecture,
         format=plan.weight_format,
         weight_format="fp16",

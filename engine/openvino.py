@@ -21,7 +21,6 @@ from enginehouse.manifest import Adapter, EngineSettings
 
 _PERCENT = 100.0
 _LOOKUP_NGRAM = 3
-_ANY_JSON = '{"type": "object"}'
 
 
 def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None = None) -> Any:
@@ -96,16 +95,15 @@ def _apply_sampling(config: Any, sampling: Sampling) -> None:
 
 
 def _structured_output(guide: Guide) -> Any:
+    """A compiled guide, see `GuideCompiler`: JSON of any kind has become a grammar."""
     config = genai.StructuredOutputConfig()
     match guide.kind:
-        case GuideKind.JSON:
-            config.json_schema = _ANY_JSON
-        case GuideKind.JSON_SCHEMA:
-            config.json_schema = guide.text
         case GuideKind.REGEX:
             config.regex = guide.text
         case GuideKind.EBNF_GRAMMAR:
             config.grammar = guide.text
+        case _:
+            raise RuntimeError(f"a guide of kind {guide.kind} was not compiled")
     return config
 
 

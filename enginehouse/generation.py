@@ -63,6 +63,12 @@ class Sampling:
             return self.top_k == 1
         return not self.top_p
 
+    def of_sequence(self, index: int) -> Sampling:
+        """Of several answers each has a seed of its own; a given one counts up."""
+        if self.seed is None or not index:
+            return self
+        return replace(self, seed=(self.seed + index) % 2**64)
+
 
 @dataclass(frozen=True, slots=True)
 class Report:
@@ -111,18 +117,11 @@ class GenerationRequest:
 
 
 def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:
-    """One request for each answer that is asked for; a given seed counts up."""
+    """One request for each answer that is asked for."""
     if request.sequences == 1:
         return [request]
-    seed = request.sampling.seed
     return [
-        replace(
-            request,
-            sequence_index=index,
-            sampling=request.sampling
-            if seed is None
-            else replace(request.sampling, seed=(seed + index) % 2**64),
-        )
+        replace(request, sequence_index=index, sampling=request.sampling.of_sequence(index))
         for index in range(request.sequences)
     ]
 

@@ -77,8 +77,8 @@ def available_memory() -> int:
     return free
 
 
-def host_fingerprint() -> HostFingerprint:
-    """Read this host's fingerprint (Linux: /proc/cpuinfo)."""
+def host_fingerprint(*, with_gpus: bool = False) -> HostFingerprint:
+    """Read this host's fingerprint (Linux: /proc/cpuinfo); GPUs cost a process, so on request."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     fields = {
@@ -92,7 +92,7 @@ def host_fingerprint() -> HostFingerprint:
         cpu_features=tuple(flag for flag in _RELEVANT_FLAGS if flag in flags),
         cpu_count=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=gpus(),
+        gpus=gpus() if with_gpus else (),
     )
 
 

@@ -21,7 +21,7 @@ def with_circumstances(data: dict[str, Any]) -> dict[str, Any]:
     """The data with time, host and versions in front."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": host_fingerprint().model_dump(),
+        "host": host_fingerprint(with_gpus=True).model_dump(),
         "versions": {package: package_version(package) for package in _PACKAGES},
         **data,
     }

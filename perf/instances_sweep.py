@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
-from enginehouse.perf.http_load import burst
+from enginehouse.perf.bench import PathSide
 from enginehouse.perf.workload import Workload
 from enginehouse.registry import Registry
 
@@ -38,14 +38,14 @@ def main() -> None:
     rates: dict[int, dict[int, list[float]]] = {i: {n: [] for n in _STREAMS} for i in _INSTANCES}
     with ExitStack() as cleanup:
         home = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        urls = {i: _start(cleanup, home / str(i), bundle, i) for i in _INSTANCES}
-        for url in urls.values():
-            _ask(url, Workload(16, 9_000, new_tokens=16))
+        sides = {i: _start(cleanup, home / str(i), bundle, i) for i in _INSTANCES}
+        for side in sides.values():
+            side.run(Workload(16, 9_000, new_tokens=16))
         for number in range(rounds):
             for streams in _STREAMS:
-                for instances, url in urls.items():
-                    rate = _ask(url, Workload(streams, 100 * number + streams))
-                    rates[instances][streams].append(rate)
+                for instances, side in sides.items():
+                    seconds, traces, _ = side.run(Workload(streams, 100 * number + streams))
+                    rates[instances][streams].append(sum(t.tokens for t in traces) / seconds)
     print("| instances | " + " | ".join(f"{n}: tokens/s" for n in _STREAMS) + " |")  # noqa: T201
     print("|---|" + "---:|" * len(_STREAMS))  # noqa: T201 - a command
     for instances, by_streams in rates.items():
@@ -53,8 +53,8 @@ def main() -> None:
         print(f"| {instances} | {' | '.join(cells)} |")  # noqa: T201 - same
 
 
-def _start(cleanup: ExitStack, home: Path, bundle: Bundle, instances: int) -> str:
-    """A stack of its own; its chat endpoint's URL."""
+def _start(cleanup: ExitStack, home: Path, bundle: Bundle, instances: int) -> PathSide:
+    """The whole path of a stack of its own."""
     environ = {k: v for k, v in os.environ.items() if not k.startswith("ENGINEHOUSE_")}
     environ |= {"ENGINEHOUSE_HOME": str(home), "ENGINEHOUSE_ENGINE_INSTANCES": str(instances)}
     environ |= {f"ENGINEHOUSE_{name}_PORT": str(_free_port()) for name in _PORTS}
@@ -65,7 +65,7 @@ def _start(cleanup: ExitStack, home: Path, bundle: Bundle, instances: int) -> st
     stack = ManagedProcess("up", argv, environ, home / "up.log")
     cleanup.callback(stack.stop, 15.0)
     _wait_ready(settings, stack)
-    return f"{settings.addresses.api_url}/v1/chat/completions"
+    return PathSide(settings, _MODEL)
 
 
 def _free_port() -> int:
@@ -83,23 +83,6 @@ def _wait_ready(settings: Settings, stack: ManagedProcess) -> None:
         except httpx.HTTPError:
             time.sleep(0.2)
     raise SystemExit(f"the stack did not start:\n{stack.log_tail()}")
-
-
-def _ask(url: str, workload: Workload) -> float:
-    bodies = [
-        {
-            "model": _MODEL,
-            "messages": messages,
-            "max_tokens": workload.new_tokens,
-            "temperature": 0,
-            "ignore_eos": True,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
-        for messages in workload.conversations()
-    ]
-    seconds, traces = burst(url, bodies)
-    return sum(trace.tokens for trace in traces) / seconds
 
 
 if __name__ == "__main__":
