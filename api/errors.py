@@ -19,6 +19,7 @@ _RETRY_AFTER_S = "1"
 #: Exception → (status, OpenAI's `type`); the first class that matches.
 _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
+    (errors.ForbiddenError, HTTPStatus.FORBIDDEN, "permission_error"),
     (errors.ModelNotFoundError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
     (errors.QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),

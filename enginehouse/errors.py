@@ -12,12 +12,20 @@
     ├── BundleError              an engine bundle is damaged or incomplete
     │   └── FingerprintError     the bundle does not fit this host
     ├── RegistryError            the registry refused, or does not answer
-    │   └── NotRegisteredError   no such model, version or alias
+    │   ├── NotRegisteredError   no such model, version or alias
+    │   ├── InUseError           a version cannot go: it is loaded, aliased or being released
+    │   └── ConflictError        somebody else changed the same thing, or holds the lease
+    ├── RolloutError             a rollout, a gate or an experiment cannot do what was asked
+    │   ├── SpecError            a rollout's or an experiment's file has a field that is wrong
+    │   └── GateError            a gate refused a version
+    ├── RoutesError              a routes file that cannot be read
+    ├── ControllerError          the release controller does not answer, or refuses
     ├── StackError               the local stack cannot start or keep running
     │   └── PortTakenError       a port is in use already
     └── ServingError             one request failed; crosses Triton as text, see `to_wire`
         ├── InvalidRequestError  the caller's input is wrong
         │   └── ContextOverflowError
+        ├── ForbiddenError       the caller may not ask for this
         ├── ModelNotFoundError   no such model or version is loaded
         ├── QueueFullError       admission refused: try again later
         ├── CancelledError       the caller asked for the end
@@ -79,6 +87,34 @@ class NotRegisteredError(RegistryError):
     """No such model, version or alias in the registry."""
 
 
+class InUseError(RegistryError):
+    """A version cannot go: it is loaded, aliased or being released."""
+
+
+class ConflictError(RegistryError):
+    """Somebody else changed the same thing in between, or holds the lease."""
+
+
+class RolloutError(EnginehouseError):
+    """A rollout, a gate or an experiment cannot do what was asked in the state that it is in."""
+
+
+class SpecError(RolloutError):
+    """A rollout's or an experiment's file has a field that is wrong; the sentence names it."""
+
+
+class GateError(RolloutError):
+    """A gate refused a version; the sentence says which, on which numbers."""
+
+
+class RoutesError(EnginehouseError):
+    """A routes file that cannot be read."""
+
+
+class ControllerError(EnginehouseError):
+    """The release controller does not answer, or refuses."""
+
+
 class StackError(EnginehouseError):
     """The local stack cannot start or cannot keep running."""
 
@@ -112,6 +148,12 @@ class ContextOverflowError(InvalidRequestError):
     """Prompt and answer together exceed the model's context."""
 
     code = "context_length_exceeded"
+
+
+class ForbiddenError(ServingError):
+    """The caller may not ask for this."""
+
+    code = "forbidden"
 
 
 class ModelNotFoundError(ServingError):
@@ -150,6 +192,7 @@ _BY_CODE: dict[str, type[ServingError]] = {
         ServingError,
         InvalidRequestError,
         ContextOverflowError,
+        ForbiddenError,
         ModelNotFoundError,
         QueueFullError,
         CancelledError,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from enginehouse.errors import SettingsError
 
 _PREFIX = "ENGINEHOUSE_"
+#: Between the Triton ports of two local replicas.
+REPLICA_PORT_STEP = 10
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Addresses:
     triton_http_port: int = 8000
     triton_grpc_port: int = 8001
     triton_metrics_port: int = 8002
+    controller_port: int = 8090
 
     @property
     def ports(self) -> dict[str, int]:
@@ -30,7 +33,23 @@ class Addresses:
             f"{_PREFIX}TRITON_HTTP_PORT": self.triton_http_port,
             f"{_PREFIX}TRITON_GRPC_PORT": self.triton_grpc_port,
             f"{_PREFIX}TRITON_METRICS_PORT": self.triton_metrics_port,
+            f"{_PREFIX}CONTROLLER_PORT": self.controller_port,
         }
+
+    @property
+    def controller_url(self) -> str:
+        """Base URL of the release controller."""
+        return f"http://{self.host}:{self.controller_port}"
+
+    def replica(self, index: int) -> Addresses:
+        """Addresses of a local replica: each has its Triton ports `REPLICA_PORT_STEP` higher."""
+        shift = index * REPLICA_PORT_STEP
+        return replace(
+            self,
+            triton_http_port=self.triton_http_port + shift,
+            triton_grpc_port=self.triton_grpc_port + shift,
+            triton_metrics_port=self.triton_metrics_port + shift,
+        )
 
     @property
     def api_url(self) -> str:
@@ -62,6 +81,28 @@ class ApiSettings:
     first_token_timeout_s: float = 120.0
     between_tokens_timeout_s: float = 10.0
     ready_cache_s: float = 2.0
+    pins: bool = True
+    samples_kept: int = 50_000
+    trace_share: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSettings:
+    """How versions are released.
+
+    Attributes:
+        keep_previous_s: how long `previous` stays loaded after a promotion, to roll back to.
+        drain_s: between the last new request of a version and its unloading.
+        lease_s: how long the controller's lease lasts without being renewed.
+        tick_s: between two looks of the controller at everything.
+        webhook_secret_file: file with the secret that MLflow signs its webhooks with.
+    """
+
+    keep_previous_s: float = 600.0
+    drain_s: float = 5.0
+    lease_s: float = 10.0
+    tick_s: float = 1.0
+    webhook_secret_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +114,25 @@ class Settings:
         mlflow_tracking_uri: ``None`` means embedded: SQLite and files under `home`.
         compat_model: the model that is served under NVIDIA's bare names too
             (``ENGINEHOUSE_COMPAT_NAMES``).
+        replicas: Triton replicas that `up` starts on this host (``ENGINEHOUSE_REPLICAS``).
+        fleet: where the replicas are (``ENGINEHOUSE_FLEET``), see `enginehouse.client.discovery`;
+            None means those that `up` starts.
+        adapters: base URLs of the adapters whose samples the controller reads
+            (``ENGINEHOUSE_ADAPTERS``, comma between two); empty means the local one.
+        environment: prefix of the registered models' names, see `enginehouse.registry`
+            (``ENGINEHOUSE_ENVIRONMENT``).
     """
 
     home: Path
     addresses: Addresses = field(default_factory=Addresses)
     api: ApiSettings = field(default_factory=ApiSettings)
+    release: ReleaseSettings = field(default_factory=ReleaseSettings)
     mlflow_tracking_uri: str | None = None
     compat_model: str | None = None
+    replicas: int = 1
+    fleet: str | None = None
+    adapters: tuple[str, ...] = ()
+    environment: str | None = None
 
     @property
     def bundles_dir(self) -> Path:
@@ -95,6 +148,31 @@ class Settings:
     def model_repository_dir(self) -> Path:
         """The rendered Triton model repository."""
         return self.home / "model_repository"
+
+    @property
+    def routes_dir(self) -> Path:
+        """Routes of each model, which the controller renders and adapters follow."""
+        return self.home / "routes"
+
+    @property
+    def journal_dir(self) -> Path:
+        """Exposures, feedback and sampled answers that the adapter writes down."""
+        return self.home / "journal"
+
+    @property
+    def admin_token_path(self) -> Path:
+        """The secret that the controller, the adapter's internal routes and the CLI share."""
+        return self.home / "admin.token"
+
+    @property
+    def adapter_urls(self) -> tuple[str, ...]:
+        """Adapters whose samples are read."""
+        return self.adapters or (self.addresses.api_url,)
+
+    @property
+    def replica_addresses(self) -> tuple[Addresses, ...]:
+        """Addresses of the replicas that `up` starts."""
+        return tuple(self.addresses.replica(index) for index in range(self.replicas))
 
     @property
     def references_dir(self) -> Path:
@@ -134,6 +212,7 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         triton_http_port=_port(environ, "TRITON_HTTP_PORT", Addresses.triton_http_port),
         triton_grpc_port=_port(environ, "TRITON_GRPC_PORT", Addresses.triton_grpc_port),
         triton_metrics_port=_port(environ, "TRITON_METRICS_PORT", Addresses.triton_metrics_port),
+        controller_port=_port(environ, "CONTROLLER_PORT", Addresses.controller_port),
     )
     _refuse_shared_ports(addresses)
     api = ApiSettings(
@@ -146,7 +225,11 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
             environ, "BETWEEN_TOKENS_TIMEOUT_S", ApiSettings.between_tokens_timeout_s
         ),
         ready_cache_s=_number(environ, "READY_CACHE_S", ApiSettings.ready_cache_s),
+        pins=_switch(environ, "PINS", default=ApiSettings.pins),
+        samples_kept=int(_number(environ, "SAMPLES_KEPT", ApiSettings.samples_kept)),
+        trace_share=_share(environ, "TRACE_SHARE"),
     )
+    adapters = environ.get(f"{_PREFIX}ADAPTERS") or ""
     home = Path(environ.get(f"{_PREFIX}HOME") or cwd / ".enginehouse").expanduser()
     return Settings(
         home=home if home.is_absolute() else (cwd / home).resolve(),
@@ -154,7 +237,45 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         api=api,
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         compat_model=environ.get(f"{_PREFIX}COMPAT_NAMES") or None,
+        release=_release(environ),
+        replicas=int(_number(environ, "REPLICAS", 1)),
+        fleet=environ.get(f"{_PREFIX}FLEET") or None,
+        adapters=tuple(url.strip().rstrip("/") for url in adapters.split(",") if url.strip()),
+        environment=environ.get(f"{_PREFIX}ENVIRONMENT") or None,
     )
+
+
+def _release(environ: Mapping[str, str]) -> ReleaseSettings:
+    secret = environ.get(f"{_PREFIX}WEBHOOK_SECRET_FILE")
+    return ReleaseSettings(
+        keep_previous_s=_number(environ, "KEEP_PREVIOUS_S", ReleaseSettings.keep_previous_s),
+        drain_s=_number(environ, "DRAIN_S", ReleaseSettings.drain_s),
+        lease_s=_number(environ, "LEASE_S", ReleaseSettings.lease_s),
+        tick_s=_number(environ, "TICK_S", ReleaseSettings.tick_s),
+        webhook_secret_file=Path(secret) if secret else None,
+    )
+
+
+def _switch(environ: Mapping[str, str], key: str, *, default: bool) -> bool:
+    raw = environ.get(_PREFIX + key)
+    if not raw:
+        return default
+    if raw not in {"true", "false"}:
+        raise SettingsError(f"{_PREFIX}{key}={raw!r}: give true or false")
+    return raw == "true"
+
+
+def _share(environ: Mapping[str, str], key: str) -> float:
+    raw = environ.get(_PREFIX + key)
+    if not raw:
+        return 0.0
+    try:
+        value = float(raw)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise SettingsError(f"{_PREFIX}{key}={raw!r}: give a share from 0 to 1")
+    return value
 
 
 def _loopback(host: str) -> str:

@@ -23,7 +23,7 @@ from enginehouse.stack.process import ManagedProcess
 
 CLI = [sys.executable, "-m", "enginehouse"]
 START_TIMEOUT_S = 120.0
-_VARIABLES = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS")
+_VARIABLES = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60.0) -> None:

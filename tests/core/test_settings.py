@@ -17,7 +17,7 @@ def test_defaults_are_loopback_and_under_the_clone() -> None:
     settings = load_settings({}, cwd=_CWD)
     assert settings.home == _CWD / ".enginehouse"
     assert settings.addresses.api_url == "http://127.0.0.1:8080"
-    assert sorted(settings.addresses.ports.values()) == [8000, 8001, 8002, 8080]
+    assert sorted(settings.addresses.ports.values()) == [8000, 8001, 8002, 8080, 8090]
 
 
 @pytest.mark.parametrize(

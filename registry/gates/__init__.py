@@ -1,0 +1,1 @@
+"""Gates: checks of a version before it gets traffic."""

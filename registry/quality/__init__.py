@@ -1,0 +1,1 @@
+"""Quality over time: sampled traces, evaluation of versions on data, drift."""

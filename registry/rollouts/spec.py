@@ -1,0 +1,217 @@
+"""`rollout.yaml`: how a challenger becomes the champion.
+
+Every field has a default, so an empty file is a complete specification.
+"""
+
+from __future__ import annotations
+
+import itertools
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from enginehouse.errors import SpecError
+
+_WHOLE = 100
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metric(StrEnum):
+    """What an analysis compares; one `RequestSample` gives one value of each, or none."""
+
+    ERROR_RATE = "error_rate"
+    EMPTY_RATE = "empty_rate"
+    REFUSAL_RATE = "refusal_rate"
+    TTFT = "ttft"
+    INTER_TOKEN = "inter_token"
+    TOTAL_TIME = "total_time"
+    OUTPUT_LENGTH = "output_length"
+    COST = "cost"
+    #: From `/v1/feedback`: share of thumbs down.
+    FEEDBACK = "feedback"
+    #: A query of the user's own.
+    PROMETHEUS = "prometheus"
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether a request either has it or not, so that shares are compared."""
+        return self in {self.ERROR_RATE, self.EMPTY_RATE, self.REFUSAL_RATE, self.FEEDBACK}
+
+
+class Direction(StrEnum):
+    """Which way is worse."""
+
+    HIGHER_IS_WORSE = "higher_is_worse"
+    LOWER_IS_WORSE = "lower_is_worse"
+    EITHER_IS_WORSE = "either_is_worse"
+
+
+class Analysis(_Frozen):
+    """One comparison of the challenger with the champion.
+
+    Attributes:
+        margin: harm that has to be excluded before a step passes: a difference of shares for
+            rates (0.01 is one point), a ratio less 1 for the others (0.15 is 15 %).
+        tolerance: harm up to which a difference is no failure, however certain; same unit.
+        floor: for rates: a challenger's share below it never fails.
+        min_samples: of each side; fewer are INCONCLUSIVE.
+        query: for `prometheus`: PromQL in which ``{version}`` and ``{model}`` are replaced.
+        at_most: for `prometheus`: a challenger's value above it fails.
+        required: whether a step may pass while this one is INCONCLUSIVE. Metrics that few
+            requests carry (feedback) are not required.
+    """
+
+    metric: Metric
+    name: str | None = None
+    direction: Direction = Direction.HIGHER_IS_WORSE
+    margin: float = Field(gt=0)
+    tolerance: float = Field(default=0.0, ge=0)
+    floor: float = Field(default=0.0, ge=0, le=1)
+    min_samples: int = Field(default=50, ge=1)
+    query: str | None = None
+    at_most: float | None = None
+    required: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its name in reports."""
+        return self.name or self.metric.value
+
+
+class Step(_Frozen):
+    """One step of a rollout.
+
+    Attributes:
+        weight: the challenger's share of new requests in percent; 0 is a shadow step.
+        shadow: share of the champion's requests that are copied to the challenger.
+        min_duration_s: at least this long.
+        min_samples: at least so many of the challenger's requests.
+        scrutiny: factor on every analysis' margin here: a step with little exposure excludes
+            great harm only; the last comparison excludes the margin itself (1).
+    """
+
+    weight: int = Field(ge=0, le=_WHOLE)
+    shadow: float = Field(default=0.0, ge=0, le=1)
+    min_duration_s: float = Field(default=60.0, ge=0)
+    min_samples: int = Field(default=100, ge=1)
+    scrutiny: float = Field(default=1.0, ge=1)
+
+
+class Guards(_Frozen):
+    """Limits that abort at once, without statistics.
+
+    Attributes:
+        error_burst: this many of the challenger's last `error_window` requests failed.
+        ttft_p99_s, total_p99_s: ceilings over the challenger's last 200 requests, or None.
+        crashes: times that the challenger's engine died or stopped answering.
+    """
+
+    error_burst: int = Field(default=10, ge=1)
+    error_window: int = Field(default=20, ge=1)
+    ttft_p99_s: float | None = Field(default=None, gt=0)
+    total_p99_s: float | None = Field(default=None, gt=0)
+    crashes: int = Field(default=2, ge=1)
+
+
+DEFAULT_ANALYSES = (
+    Analysis(metric=Metric.ERROR_RATE, margin=0.01, floor=0.002, min_samples=100),
+    Analysis(metric=Metric.EMPTY_RATE, margin=0.02, floor=0.002, min_samples=100),
+    Analysis(metric=Metric.REFUSAL_RATE, margin=0.05, floor=0.01, min_samples=100, required=False),
+    Analysis(metric=Metric.TTFT, margin=0.15, tolerance=0.05),
+    Analysis(metric=Metric.INTER_TOKEN, margin=0.15, tolerance=0.05),
+    Analysis(metric=Metric.TOTAL_TIME, margin=0.2, tolerance=0.05),
+    Analysis(
+        metric=Metric.OUTPUT_LENGTH,
+        margin=0.3,
+        tolerance=0.1,
+        direction=Direction.EITHER_IS_WORSE,
+        required=False,
+    ),
+    Analysis(metric=Metric.FEEDBACK, margin=0.1, tolerance=0.02, min_samples=30, required=False),
+)
+
+DEFAULT_STEPS = (
+    Step(weight=0, shadow=0.1, min_duration_s=30, min_samples=20),
+    Step(weight=5, scrutiny=8),
+    Step(weight=25, scrutiny=4),
+    Step(weight=50, min_duration_s=300, min_samples=1000),
+    Step(weight=100, min_duration_s=60, min_samples=100),
+)
+
+
+class RolloutSpec(_Frozen):
+    """The whole specification.
+
+    Attributes:
+        steps: weights rise; the last is 100.
+        mode: ``sequential`` may be looked at any time; ``fixed`` looks `looks` times a step.
+        alpha: chance, over a whole rollout and all analyses, that an identical version fails.
+        beta: chance that a version which is worse by the margin passes an analysis.
+        buckets: what requests are grouped by before they are compared.
+        sticky: see `enginehouse.traffic.Routes`.
+        deadline_s: of the whole rollout; what has not been promoted by then is aborted.
+        on_inconclusive: at a step that has its time and samples and no verdict: ``hold`` waits
+            for more until the deadline, ``abort`` gives up.
+        errors_allowed: looks in a row that may end in ERROR (metrics away) before a pause.
+        price_prompt, price_completion: of a million tokens, for the metric `cost`.
+    """
+
+    steps: tuple[Step, ...] = DEFAULT_STEPS
+    analyses: tuple[Analysis, ...] = DEFAULT_ANALYSES
+    guards: Guards = Guards()
+    mode: Literal["sequential", "fixed"] = "sequential"
+    looks: int = Field(default=5, ge=1)
+    alpha: float = Field(default=0.01, gt=0, lt=0.5)
+    beta: float = Field(default=0.005, gt=0, lt=0.5)
+    buckets: tuple[Literal["tenant", "prompt_size"], ...] = ("prompt_size",)
+    sticky: str = Field(default="none", pattern=r"^(none|user|conversation|header:[A-Za-z0-9-]+)$")
+    deadline_s: float = Field(default=86_400.0, gt=0)
+    on_inconclusive: Literal["hold", "abort"] = "hold"
+    errors_allowed: int = Field(default=10, ge=0)
+    shadow_concurrency: int = Field(default=2, ge=1)
+    price_prompt: float = Field(default=1.0, ge=0)
+    price_completion: float = Field(default=4.0, ge=0)
+
+    @model_validator(mode="after")
+    def _steps_rise_to_all(self) -> RolloutSpec:
+        weights = [step.weight for step in self.steps]
+        if not weights or weights[-1] != _WHOLE:
+            raise ValueError("the last step's weight has to be 100")
+        if any(later <= earlier for earlier, later in itertools.pairwise(weights)):
+            raise ValueError(f"weights have to rise, these are {weights}")
+        return self
+
+
+def load_spec(path: Path) -> RolloutSpec:
+    """Read a specification from YAML (or JSON, which is YAML).
+
+    Raises:
+        SpecError: naming the field, what it has and what it takes.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {error}") from None
+    return parse_spec(raw or {}, str(path))
+
+
+def parse_spec(raw: object, where: str) -> RolloutSpec:
+    """Check a specification that was read already.
+
+    Raises:
+        SpecError: naming the field, what it has and what it takes.
+    """
+    try:
+        return RolloutSpec.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(item) for item in first["loc"]) or "the file"
+        raise SpecError(f"{where}: {field}: {first['msg']}, not {first['input']!r}") from None
