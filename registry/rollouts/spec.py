@@ -29,7 +29,7 @@ class Metric(StrEnum):
     EMPTY_RATE = "empty_rate"
     REFUSAL_RATE = "refusal_rate"
     TTFT = "ttft"
-    INTER_TOKEN = "inter_token"
+    INTER_TOKEN = "inter_token"  # noqa: S105 - not a password
     TOTAL_TIME = "total_time"
     OUTPUT_LENGTH = "output_length"
     COST = "cost"
@@ -101,6 +101,11 @@ class Step(_Frozen):
     min_duration_s: float = Field(default=60.0, ge=0)
     min_samples: int = Field(default=100, ge=1)
     scrutiny: float = Field(default=1.0, ge=1)
+
+    @property
+    def compares(self) -> bool:
+        """Whether both versions answer, so that they can be compared."""
+        return 0 < self.weight < _WHOLE
 
 
 class Guards(_Frozen):
@@ -185,6 +190,17 @@ class RolloutSpec(_Frozen):
             raise ValueError("the last step's weight has to be 100")
         if any(later <= earlier for earlier, later in itertools.pairwise(weights)):
             raise ValueError(f"weights have to rise, these are {weights}")
+        if not any(step.compares for step in self.steps):
+            raise ValueError("one step at least needs a weight from 1 to 99, to compare at")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_compared(self) -> RolloutSpec:
+        titles = [analysis.title for analysis in self.analyses]
+        if len(set(titles)) < len(titles):
+            raise ValueError(f"analyses need different names, these are {titles}")
+        if not any(analysis.required for analysis in self.analyses):
+            raise ValueError("one analysis at least has to be required")
         return self
 
 

@@ -129,6 +129,8 @@ class Observation(_Frozen):
         samples: the challenger's requests since this step began.
         looked: whether `analyses` were made for this observation; a tick without news is no look.
         commanded: a person's word, at most one for an observation.
+        of: `RolloutStatus.mark` at which all this was seen; an observation of another moment can
+            abort and nothing else, so a replay moves nothing twice. None: of the status given.
     """
 
     champion_ready: bool = True
@@ -142,6 +144,7 @@ class Observation(_Frozen):
     commanded: Command | None = None
     actor: str = ""
     reason: str = ""
+    of: str | None = None
 
 
 class RolloutStatus(_Frozen):
@@ -181,6 +184,11 @@ class RolloutStatus(_Frozen):
     run_id: str | None = None
 
     @property
+    def mark(self) -> str:
+        """Names this moment of the rollout; it changes with every look, step and phase."""
+        return f"{self.id}/{self.phase.value}/{self.step}/{self.looks}"
+
+    @property
     def weights(self) -> dict[int, int]:
         """Version → share in percent; they always sum to 100."""
         if self.phase is Phase.SUCCEEDED:
@@ -195,7 +203,9 @@ class Decision(_Frozen):
 
     Attributes:
         changed: whether anything but counters differs; it is then an event of the history.
-        event: a word for the history: ``step``, ``pause``, ``resume``, ``promote``, ``abort``, …
+        event: a word for the history: ``step``, ``pause``, ``resume``, ``promote``, ``succeeded``,
+            ``aborting`` (the champion does not answer yet), ``abort``; ``refused`` says that a
+            command was not followed, and comes without a change.
     """
 
     status: RolloutStatus
