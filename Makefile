@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings lock clean
+.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings simulate-rollouts lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -48,6 +48,9 @@ bench-instances: $(VENV)/.base ## Measure one engine against two on the same CPU
 
 bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline
 	@$(BIN)/python -m enginehouse.perf.settings_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2
+
+simulate-rollouts: $(VENV)/.base ## 10,000 simulated rollouts a scenario: what is promoted, what aborted
+	@$(BIN)/python -m enginehouse.perf.rollout_simulation --rollouts 10000 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/rollouts.md
 
 lint: $(VENV)/.test ## Ruff
 	@$(BIN)/ruff check .

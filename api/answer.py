@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from enginehouse.api.account import OK, TENANT_HEADER, UNEXPECTED, Account, Origin, code_of
+from enginehouse.api.aside import Asked
 from enginehouse.api.choices import Choices
-from enginehouse.api.errors import status_of
-from enginehouse.api.generation import Piece
+from enginehouse.api.errors import name_version
+from enginehouse.api.generation import Generation, Piece
+from enginehouse.api.routing import Keys, Route
+from enginehouse.api.samples import CLIENT_GONE
+from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import EventStream, event, primed, until_disconnect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from enginehouse.errors import EnginehouseError
+from enginehouse.errors import EnginehouseError, EngineUnavailableError, ModelNotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,35 +73,68 @@ class Shape:
     whole: Callable[[list[Piece]], dict[str, Any]]
 
 
-async def answer(
-    request: Request,
-    choices: Choices,
-    shape: Shape,
-    endpoint: str,
-    *,
-    stream: bool,
-    include_usage: bool,
-) -> Response:
-    """Run generations and answer with them, streaming or whole.
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A validated request of which it is not known yet who answers.
+
+    Attributes:
+        name: the field `model`.
+        prefix: of the response's id.
+        prepare: a route and the response's id → what runs, and how it is written. It may be
+            called twice: tokenizer and template are those of the version that answers.
+    """
+
+    name: str
+    keys: Keys
+    endpoint: str
+    prefix: str
+    stream: bool
+    include_usage: bool
+    prepare: Callable[[Route, str], Awaitable[tuple[Choices, Shape]]]
+
+
+async def answer(request: Request, state: ApiState, ask: Ask) -> Response:
+    """Route a request, run it and answer, streaming or whole.
+
+    One that fails before the first byte for a reason that lies with its version is answered by
+    another, if the caller has not pinned it.
 
     Raises:
         EnginehouseError: if it fails before the first byte.
     """
-    count = _Counter(choices, endpoint)
-    headers = {"x-enginehouse-version": str(choices.revision.target.version)}
+    route = await state.router.route(ask.name, ask.keys)
     try:
-        if stream:
-            envelope = Envelope.new(shape.stream_object, choices)
+        return await _attempt(request, state, ask, route)
+    except (EngineUnavailableError, ModelNotFoundError):
+        other = state.router.elsewhere(route)
+        if other is None:
+            raise
+    return await _attempt(request, state, ask, other)
+
+
+async def _attempt(request: Request, state: ApiState, ask: Ask, route: Route) -> Response:
+    account = Account(_origin(request, ask, route), state.metrics, state.samples)
+    account.follower = state.aside.begin(route, account.request_id, _asked(ask, account))
+    headers = name_version(request, route.revision.version)
+    try:
+        choices, shape = await ask.prepare(route, account.request_id)
+        account.generations = choices.generations
+        if ask.stream:
             pieces = await until_disconnect(request.receive, primed(choices.pieces()))
-            events = _events(pieces, choices, envelope, shape, count, include_usage)
+            events = _events(pieces, choices, shape, account, include_usage=ask.include_usage)
             return EventStream(events, headers)
-        envelope = Envelope.new(shape.whole_object, choices)
         gathered = await until_disconnect(request.receive, choices.gather())
     except EnginehouseError as error:
-        count(str(status_of(error)[0].value))
+        account.close(code_of(error))
         raise
-    count("200")
-    body = envelope.body(
+    except Exception:
+        account.close(UNEXPECTED)
+        raise
+    for pieces_of_one in gathered:
+        for piece in pieces_of_one:
+            account.see(piece)
+    account.close(OK)
+    body = Envelope.new(shape.whole_object, choices).body(
         choices=[shape.whole(answer) for answer in gathered], usage=choices.usage.as_json()
     )
     return JSONResponse(body, headers=headers)
@@ -105,37 +143,53 @@ async def answer(
 async def _events(
     pieces: AsyncGenerator[Piece, None],
     choices: Choices,
-    envelope: Envelope,
     shape: Shape,
-    count: _Counter,
-    include_usage: bool,  # noqa: FBT001 - positional in one call
+    account: Account,
+    *,
+    include_usage: bool,
 ) -> AsyncGenerator[bytes, None]:
+    envelope = Envelope.new(shape.stream_object, choices)
     extra: dict[str, Any] = {"usage": None} if include_usage else {}
-    outcome = "499"  # the client went; nginx's number, as HTTP has none
+    code = CLIENT_GONE
     try:
         async with aclosing(pieces):
             for index in range(choices.kept) if shape.opening is not None else ():
                 opening = {"index": index, **(shape.opening or {})}
                 yield event(envelope.body(choices=[opening], **extra))
             async for piece in pieces:
+                account.see(piece)
                 yield event(envelope.body(choices=[shape.delta(piece)], **extra))
         if include_usage:
             yield event(envelope.body(choices=[], usage=choices.usage.as_json()))
-        outcome = "200"
+        code = OK
     except EnginehouseError as error:
-        outcome = str(status_of(error)[0].value)
+        code = code_of(error)
+        raise
+    except Exception:
+        code = UNEXPECTED
         raise
     finally:
-        count(outcome)
+        account.close(code)
 
 
-class _Counter:
-    """Counts the request's outcome."""
+def _asked(ask: Ask, account: Account) -> Asked:
+    async def start(route: Route, request_id: str) -> Generation:
+        choices, _ = await ask.prepare(route, request_id)
+        return choices.generations[0]
 
-    def __init__(self, choices: Choices, endpoint: str) -> None:
-        target = choices.revision.target
-        self._labels = (target.model, str(target.version), endpoint)
-        self._requests = choices.state.metrics.requests
+    return Asked(ask.keys.messages, lambda: account.generations[0].prompt.ids, start)
 
-    def __call__(self, code: str) -> None:
-        self._requests.labels(*self._labels, code).inc()
+
+def _origin(request: Request, ask: Ask, route: Route) -> Origin:
+    return Origin(
+        model=route.revision.target.model,
+        version=route.revision.version,
+        endpoint=ask.endpoint,
+        prefix=ask.prefix,
+        tenant=request.headers.get(TENANT_HEADER),
+        pinned=route.pinned,
+        rollout=route.rollout,
+        generation=route.generation,
+        experiment=None if route.treatment is None else route.treatment.experiment,
+        arm=None if route.treatment is None else route.treatment.arm.name,
+    )

@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from enginehouse.api.adapters import find
-from enginehouse.api.answer import Shape, answer
-from enginehouse.api.choices import choices
+from enginehouse.api.answer import Ask, Shape, answer
+from enginehouse.api.choices import Choices, choices
+from enginehouse.api.exposure import treated, with_prompt
 from enginehouse.api.generation import Piece, Prompt, field_names
+from enginehouse.api.revision import Revision
+from enginehouse.api.routing import Keys, Route
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -25,34 +27,44 @@ _LONG_TEXT = 4096
 @router.post("/v1/chat/completions", response_model=None)
 async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    revision, adapter = await find(state.directory, body.model)
     messages = [message.for_template() for message in body.messages]
-    # Short prompts take less time here than a thread switch would.
-    if sum(len(m["content"]) for m in messages) > _LONG_TEXT:
-        ids = await asyncio.to_thread(revision.template.encode, messages)
-    else:
-        ids = revision.template.encode(messages)
     guide, guide_field = body.guide(body.response_format)
-    prompt = Prompt(
-        ids=ids,
-        max_tokens=body.most_tokens,
-        sampling=body.sampling(revision.manifest.generation_defaults),
-        stop=body.stops,
-        log_probs=bool(body.logprobs),
-        ignore_eos=body.ignore_eos,
-        guide=guide,
-        adapter=adapter,
-        logit_bias=body.logit_bias,
-        field_names=field_names(guide_field),
-    )
-    return await answer(
-        request,
-        choices(state, revision, prompt, "chatcmpl", body.n or 1),
-        _shape(revision.tokenizer, log_probs=prompt.log_probs),
-        "chat.completions",
+
+    async def prepare(route: Route, request_id: str) -> tuple[Choices, Shape]:
+        revision, asked = route.revision, treated(body, route.treatment)
+        prompt = Prompt(
+            ids=await _prompt_ids(revision, with_prompt(messages, route.treatment)),
+            max_tokens=asked.most_tokens,
+            sampling=asked.sampling(revision.manifest.generation_defaults),
+            stop=body.stops,
+            log_probs=bool(body.logprobs),
+            ignore_eos=body.ignore_eos,
+            guide=guide,
+            adapter=route.adapter,
+            priority=route.priority,
+            logit_bias=body.logit_bias,
+            field_names=field_names(guide_field),
+        )
+        found = choices(state, revision, prompt, request_id, body.n or 1)
+        return found, _shape(revision.tokenizer, log_probs=prompt.log_probs)
+
+    ask = Ask(
+        name=body.model,
+        keys=Keys(body.user, messages, request.headers),
+        endpoint="chat.completions",
+        prefix="chatcmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
+        prepare=prepare,
     )
+    return await answer(request, state, ask)
+
+
+async def _prompt_ids(revision: Revision, messages: list[dict[str, str]]) -> list[int]:
+    # Short prompts take less time here than a thread switch would.
+    if sum(len(m["content"]) for m in messages) > _LONG_TEXT:
+        return await asyncio.to_thread(revision.template.encode, messages)
+    return revision.template.encode(messages)
 
 
 def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from enginehouse.api.directory import Revision
 from enginehouse.api.generation import Generation, Piece, Prompt, Usage
+from enginehouse.api.revision import Revision
 from enginehouse.api.state import ApiState
 
 from enginehouse.errors import ServingError
@@ -19,13 +18,12 @@ def choices(
     state: ApiState,
     revision: Revision,
     prompt: Prompt,
-    prefix: str,
+    request_id: str,
     count: int,
     *,
     kept: int | None = None,
 ) -> Choices:
-    """`count` generations of one prompt; the id is in OpenAI's form, ``prefix-…``."""
-    request_id = f"{prefix}-{uuid.uuid4().hex}"
+    """`count` generations of one prompt; `request_id` is that of the response."""
     return Choices(
         request_id,
         tuple(

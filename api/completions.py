@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from enginehouse.api.adapters import find
-from enginehouse.api.answer import Shape, answer
-from enginehouse.api.choices import choices
-from enginehouse.api.directory import Revision
+from enginehouse.api.answer import Ask, Shape, answer
+from enginehouse.api.choices import Choices, choices
+from enginehouse.api.exposure import treated
 from enginehouse.api.generation import Piece, Prompt, field_names
+from enginehouse.api.revision import Revision
+from enginehouse.api.routing import Keys, Route
 from enginehouse.api.schemas import CompletionRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -26,7 +27,28 @@ router = APIRouter()
 @router.post("/v1/completions", response_model=None)
 async def create_completion(body: CompletionRequest, request: Request, state: State) -> Response:
     """Continue a text."""
-    revision, adapter = await find(state.directory, body.model)
+    wanted = body.n or 1
+
+    async def prepare(route: Route, request_id: str) -> tuple[Choices, Shape]:
+        revision = route.revision
+        prompt = _prompt(treated(body, route.treatment), route)
+        found = choices(state, revision, prompt, request_id, body.best_of or wanted, kept=wanted)
+        return found, _shape(revision.tokenizer, log_probs=body.logprobs is not None)
+
+    ask = Ask(
+        name=body.model,
+        keys=Keys(body.user, headers=request.headers),
+        endpoint="completions",
+        prefix="cmpl",
+        stream=bool(body.stream),
+        include_usage=body.include_usage,
+        prepare=prepare,
+    )
+    return await answer(request, state, ask)
+
+
+def _prompt(body: CompletionRequest, route: Route) -> Prompt:
+    revision, wanted = route.revision, body.n or 1
     guide, guide_field = body.guide(None)
     ids, healed = _prompt_ids(body, revision), ""
     if body.token_healing:
@@ -37,8 +59,7 @@ async def create_completion(body: CompletionRequest, request: Request, state: St
             )
         ids, healed, guide = heal(revision.tokenizer, ids)
         guide_field = "token_healing"
-    wanted = body.n or 1
-    prompt = Prompt(
+    return Prompt(
         ids=ids,
         max_tokens=body.max_tokens,
         sampling=body.sampling(revision.manifest.generation_defaults),
@@ -46,18 +67,11 @@ async def create_completion(body: CompletionRequest, request: Request, state: St
         log_probs=body.logprobs is not None or (body.best_of or wanted) > wanted,
         ignore_eos=body.ignore_eos,
         guide=guide,
-        adapter=adapter,
+        adapter=route.adapter,
+        priority=route.priority,
         logit_bias=body.logit_bias,
         healed=healed,
         field_names=field_names(guide_field),
-    )
-    return await answer(
-        request,
-        choices(state, revision, prompt, "cmpl", body.best_of or wanted, kept=wanted),
-        _shape(revision.tokenizer, log_probs=body.logprobs is not None),
-        "completions",
-        stream=bool(body.stream),
-        include_usage=body.include_usage,
     )
 
 

@@ -1,66 +1,70 @@
-"""Which models are served, at which version, with which text assets.
+"""Which versions of which models are loaded, and which of them is the champion.
 
-Triton is asked, not a file: an alias is an ensemble pinned to a version, so its configuration
-says what serves now. The tokenizer and the template come from that version's own bundle.
+The fleet is asked, not a file: what is loaded is what Triton has ready. Who gets the requests is
+the controller's routes, or without them the version that the ensemble `<model>` is pinned to.
+The tokenizer and the template come from each version's own bundle.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
-from typing import Self
+import time
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, Self
 
-from enginehouse.client import AsyncTritonClient, Target
+from enginehouse.api.revision import Served
+from enginehouse.api.route_files import RouteFiles
 from enginehouse.model_repository.config import is_embedding, pinned_version
-from enginehouse.registry import BundleCache
 
-from enginehouse.bundle import Bundle
-from enginehouse.errors import (
-    EnginehouseError,
-    InvalidRequestError,
-    ModelNotFoundError,
-    ServingError,
-)
-from enginehouse.manifest import EmbeddingFacts, EngineManifest
+from enginehouse.errors import EnginehouseError, ModelNotFoundError, ServingError
 from enginehouse.names import TENSORRT_LLM, part
-from enginehouse.text import ChatTemplate, Tokenizer
+from enginehouse.traffic import Arm, Routes
 
 _log = logging.getLogger(__name__)
-_REFRESH_EVERY_S = 1.0
-# While nothing is served, somebody waits for the first model.
-_REFRESH_EMPTY_EVERY_S = 0.1
+_POLL_EVERY_S = 0.1
+_LOOK_EVERY_S = 1.0
+_OPEN_AGAIN_AFTER_S = 5.0
 _READY = "READY"
+Index = list[tuple[str, str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """A version that serves; as it stands, one of an embedding model."""
+class FleetPicture(Protocol):
+    """What the directory needs of a fleet; see `AsyncFleetClient`."""
 
-    target: Target
-    manifest: EngineManifest
+    async def look(self) -> None:
+        """Renew the picture."""
+        ...
 
-    @property
-    def fingerprint(self) -> str:
-        """OpenAI's `system_fingerprint`: changes when the version does."""
-        return f"{self.target.model}@{self.target.version}"
+    def repository_index(self) -> Index:
+        """Name, version and state of every model version."""
+        ...
 
+    def ready_versions(self, name: str) -> frozenset[int]:
+        """Versions of a Triton model that are ready somewhere."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Revision(Served):
-    """A version of a text generator, with what is needed to speak to it."""
-
-    tokenizer: Tokenizer
-    template: ChatTemplate
+    async def model_config(self, name: str) -> Any:
+        """The configuration of a loaded model."""
+        ...
 
 
 class ModelDirectory:
-    """Follows Triton's state, a look a second."""
+    """Follows the fleet, a look a second, and the routes, ten looks a second."""
 
-    def __init__(self, client: AsyncTritonClient, cache: BundleCache) -> None:
-        self._client = client
-        self._cache = cache
-        self._serving: dict[str, Served] = {}
+    def __init__(
+        self, fleet: FleetPicture, files: RouteFiles, open_version: Callable[[str, int], Served]
+    ) -> None:
+        """`open_version` reads a version's bundle; it may block and raise EnginehouseError."""
+        self._fleet = fleet
+        self._files = files
+        self._open = open_version
+        self._revisions: dict[str, dict[int, Served]] = {}
+        self._champions: dict[str, int] = {}
+        self._open_again_at: dict[tuple[str, int], float] = {}
+        self._looked_at = float("-inf")
+        self._looking: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -68,121 +72,170 @@ class ModelDirectory:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        for task in (self._task, self._looking):
+            if task is not None:
+                task.cancel()
 
     def models(self) -> list[Served]:
-        """What serves now, by name."""
-        return [self._serving[name] for name in sorted(self._serving)]
+        """The champion of each model, by name."""
+        return [self._revisions[name][self._champions[name]] for name in sorted(self._champions)]
 
-    async def revision(self, model: str) -> Revision:
-        """The revision that serves `model`, a text generator.
+    def revisions(self, model: str) -> Mapping[int, Served]:
+        """Every version of a model that can be spoken to; none if the model is unknown."""
+        return self._revisions.get(model, {})
 
-        Raises:
-            ModelNotFoundError: naming the models that there are.
-            InvalidRequestError: if it is an embedding model.
-        """
-        found = await self.served(model)
-        if not isinstance(found, Revision):
-            raise InvalidRequestError(
-                f"{model!r} is an embedding model; use /v1/embeddings", field="model"
+    def ready(self, model: str) -> frozenset[int]:
+        """Those of `revisions` that some replica has ready."""
+        name = part(model, TENSORRT_LLM)
+        return self._fleet.ready_versions(name) & self.revisions(model).keys()
+
+    def routes(self, model: str) -> Routes | None:
+        """The controller's routes; None without a file."""
+        return self._files.current.get(model)
+
+    def applied(self) -> dict[str, Routes]:
+        """The routes that hold now, by model: the controller's, or all to the champion."""
+        found = {
+            name: Routes(
+                model=name,
+                generation=0,
+                champion=version,
+                arms=(Arm(version=version, weight=100),),
+                loaded=tuple(sorted(self.revisions(name))),
             )
-        return found
+            for name, version in self._champions.items()
+        }
+        return found | dict(self._files.current)
 
-    async def embedding(self, model: str) -> tuple[Served, EmbeddingFacts]:
-        """The revision of an embedding model, and what its vectors are.
+    def not_loaded(self) -> list[str]:
+        """Models that have routes and no version that can be spoken to."""
+        return sorted(self._files.current.keys() - self._champions.keys())
 
-        Raises:
-            ModelNotFoundError: naming the models that there are.
-            InvalidRequestError: if it is a text generator.
-        """
-        found = await self.served(model)
-        if found.manifest.embedding is None:
-            raise InvalidRequestError(
-                f"{model!r} is a text generator, not an embedding model; use "
-                "/v1/chat/completions or /v1/completions",
-                field="model",
-            )
-        return found, found.manifest.embedding
-
-    async def served(self, model: str) -> Served:
-        """The revision that serves `model`, of either kind.
+    async def champion(self, model: str) -> Served:
+        """The version of a model that serves by default, of either kind.
 
         Raises:
             ModelNotFoundError: naming the models that there are.
         """
-        if model not in self._serving:
+        if model not in self._champions:
+            await self._fleet.look()
             await self._look()
-        if model not in self._serving:
-            known = ", ".join(sorted(self._serving)) or "none is loaded yet"
+        if model not in self._champions:
+            known = ", ".join(sorted(self._champions)) or "none is loaded yet"
             raise ModelNotFoundError(
                 f"the model {model!r} does not exist; models here: {known}", field="model"
             )
-        return self._serving[model]
+        return self._revisions[model][self._champions[model]]
 
     async def _follow(self) -> None:
         while True:
-            await self._look()
-            await asyncio.sleep(_REFRESH_EVERY_S if self._serving else _REFRESH_EMPTY_EVERY_S)
+            due = time.monotonic() - self._looked_at >= _LOOK_EVERY_S or not self._champions
+            if self._files.poll() or due:
+                await self._look()
+            await asyncio.sleep(_POLL_EVERY_S)
 
     async def _look(self) -> None:
-        """Bring the picture up to date; an unreachable Triton leaves it as it is."""
+        """Bring the picture up to date; callers at the same time share one look."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._renew())
+        await asyncio.shield(self._looking)
+
+    async def _renew(self) -> None:
+        """An unreachable fleet leaves the picture as it is."""
+        self._looked_at = time.monotonic()
         try:
-            serving = await self._pinned()
-            for name, version in serving.items():
-                known = self._serving.get(name)
-                if known is None or known.target.version != version:
-                    self._serving[name] = await asyncio.to_thread(self._open, name, version)
-            for name in self._serving.keys() - serving.keys():
-                del self._serving[name]
+            index = self._fleet.repository_index()
+            loaded = _loaded_generators(index)
+            champions = await self._pins(index, loaded)
+            embeddings = await self._embeddings(index)
         except ServingError as error:
-            _log.debug("Triton does not answer: %s", error)
-        except EnginehouseError:
-            _log.exception("a served version's bundle cannot be read")
+            _log.debug("the fleet does not answer: %s", error)
+            return
+        loaded |= embeddings
+        champions |= {name: max(versions) for name, versions in embeddings.items()}
+        champions = self._routed(champions, loaded) | self._under_repair(champions, index)
+        for name, champion in champions.items():
+            await self._take(name, champion, loaded.get(name, set()))
+        for name in self._revisions.keys() - champions.keys():
+            del self._revisions[name]
+            self._champions.pop(name, None)
 
-    async def _pinned(self) -> dict[str, int]:
-        index = await self._client.repository_index()
+    async def _pins(self, index: Index, loaded: Mapping[str, Collection[int]]) -> dict[str, int]:
         ready = {name for name, _, state in index if state == _READY}
-        names = {name for name in ready if "." not in name and part(name, TENSORRT_LLM) in ready}
-        # An engine that is being repaired is down, not gone: its model stays on the list.
-        known = {name for name in self._serving if any(n == name for n, _, _ in index)}
-        result = {name: self._version(name) for name in known - names}
-        for name in names:
-            version = pinned_version(await self._client.model_config(name))
-            if version is not None:
-                result[name] = version
-        return result | await self._embedding_versions(index)
+        pins = {
+            name: pinned_version(await self._fleet.model_config(name))
+            for name in loaded.keys() & ready
+        }
+        return {name: version for name, version in pins.items() if version is not None}
 
-    async def _embedding_versions(self, index: list[tuple[str, str, str]]) -> dict[str, int]:
-        """Embedding models that are ready → the version that Triton gives to who names none.
+    async def _embeddings(self, index: Index) -> dict[str, set[int]]:
+        """Embedding models that are ready → their versions, of which the highest serves.
 
         They have no parts; what else has none is told apart by its outputs.
         """
         with_parts = {name.partition(".")[0] for name, _, _ in index if "." in name}
-        versions: dict[str, int] = {}
+        found: defaultdict[str, set[int]] = defaultdict(set)
         for name, version, state in index:
             if state == _READY and "." not in name and name not in with_parts:
-                versions[name] = max(int(version), versions.get(name, 0))
+                found[name].add(int(version))
         return {
-            name: version
-            for name, version in versions.items()
-            if is_embedding(await self._client.model_config(name))
+            name: versions
+            for name, versions in found.items()
+            if is_embedding(await self._fleet.model_config(name))
         }
 
-    def _version(self, name: str) -> int:
-        return self._serving[name].target.version or 0
+    def _routed(
+        self, champions: Mapping[str, int], loaded: Mapping[str, Collection[int]]
+    ) -> dict[str, int]:
+        """The routes' champion, if it is loaded, goes before the pin."""
+        routed = {
+            name: routes.champion
+            for name, routes in self._files.current.items()
+            if routes.champion in loaded.get(name, ())
+        }
+        return {**champions, **routed}
 
-    def _open(self, name: str, version: int) -> Served:
-        path = self._cache.path(name, version)
-        bundle = Bundle.open(path) if path.exists() else self._cache.fetch(name, version)
-        if bundle.manifest.embedding is not None:
-            return Served(Target(name, version), bundle.manifest)
-        tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
-        special = bundle.manifest.special_tokens
-        template = ChatTemplate(
-            bundle.chat_template,
-            tokenizer,
-            bos_token="" if special.bos_id is None else tokenizer.token_text(special.bos_id),
-            eos_token=tokenizer.token_text(special.end_ids[0]),
-        )
-        return Revision(Target(name, version), bundle.manifest, tokenizer, template)
+    def _under_repair(self, champions: Mapping[str, int], index: Index) -> dict[str, int]:
+        """An engine that is being repaired is down, not gone: its model stays on the list."""
+        known = {name for name, _, _ in index}
+        gone = self._champions.keys() - champions.keys()
+        return {name: self._champions[name] for name in gone & known}
+
+    async def _take(self, name: str, champion: int, loaded: Collection[int]) -> None:
+        """Open what is new, forget what is unloaded."""
+        before = self._revisions.get(name, {})
+        after: dict[int, Served] = {}
+        for version in sorted({champion, *loaded}):
+            served = before.get(version) or await self._opened(name, version)
+            if served is not None:
+                after[version] = served
+        if champion not in after:
+            champion = self._champions.get(name, champion)
+            if champion in before:
+                after[champion] = before[champion]
+        if champion in after:
+            self._revisions[name], self._champions[name] = after, champion
+
+    async def _opened(self, name: str, version: int) -> Served | None:
+        key = name, version
+        if time.monotonic() < self._open_again_at.get(key, 0.0):
+            return None
+        try:
+            served = await asyncio.to_thread(self._open, name, version)
+        except EnginehouseError:
+            if key not in self._open_again_at:
+                _log.exception("the bundle of %s version %d cannot be read", name, version)
+            self._open_again_at[key] = time.monotonic() + _OPEN_AGAIN_AFTER_S
+            return None
+        self._open_again_at.pop(key, None)
+        return served
+
+
+def _loaded_generators(index: Index) -> dict[str, set[int]]:
+    """Model → the versions of its engine that are ready."""
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for name, version, state in index:
+        model, _, suffix = name.partition(".")
+        if suffix == TENSORRT_LLM and state == _READY:
+            found[model].add(int(version))
+    return dict(found)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import time
-from http import HTTPStatus
 from typing import Any, Literal
 
 import orjson
-from enginehouse.api.errors import status_of
-from enginehouse.api.state import ApiState, State
+from enginehouse.api.account import OK, TENANT_HEADER, Account, Origin, code_of
+from enginehouse.api.errors import VERSION_HEADER, name_version
+from enginehouse.api.state import State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
 from fastapi import APIRouter
@@ -68,28 +68,32 @@ class EmbeddingRequest(BaseModel):
 @router.post("/v1/embeddings", response_model=None)
 async def create_embeddings(body: EmbeddingRequest, request: Request, state: State) -> Response:
     """Vectors of texts, in their order, all of one version."""
-    revision, facts = await state.directory.embedding(body.model)
-    _check_dimensions(body, facts.dimensions)
-    texts = body.texts
-    # The version is Triton's choice: one that has just been replaced is never asked for.
-    asked = state.client.embed(Target(body.model), texts)
-    with state.metrics.in_flight.labels(body.model).track_inprogress():
-        began = time.perf_counter()
-        try:
+    revision, facts, pinned = await state.router.embedding(body.model)
+    target = revision.target
+    headers = name_version(request, revision.version)
+    tenant = request.headers.get(TENANT_HEADER)
+    origin = Origin(target.model, revision.version, _ENDPOINT, "embd", tenant, pinned=pinned)
+    account = Account(origin, state.metrics, state.samples)
+    try:
+        _check_dimensions(body, facts.dimensions)
+        # The version is Triton's choice: one that has just been replaced is never asked for.
+        asked = state.client.embed(target if pinned else Target(target.model), body.texts)
+        with state.metrics.in_flight.labels(target.model).track_inprogress():
+            began = time.perf_counter()
             found = await until_disconnect(request.receive, asked)
-            _check_dimensions(body, found.vectors.shape[1])
-        except EnginehouseError as error:
-            _count(state, body.model, revision.target.version, status_of(error)[0])
-            raise
-    _count(state, body.model, found.version, HTTPStatus.OK)
-    tokens = sum(found.token_counts)
-    labels = (body.model, str(found.version))
+        _check_dimensions(body, found.vectors.shape[1])
+    except EnginehouseError as error:
+        account.close(code_of(error))
+        raise
+    account.prompt_tokens = sum(found.token_counts)
+    account.close(OK, version=found.version)
+    labels = (target.model, str(found.version))
     state.metrics.duration.labels(*labels).observe(time.perf_counter() - began)
-    state.metrics.prompt_tokens.labels(*labels).inc(tokens)
+    state.metrics.prompt_tokens.labels(*labels).inc(account.prompt_tokens)
     return Response(
-        _body(body, found, tokens),
+        _body(body, found, account.prompt_tokens),
         media_type="application/json",
-        headers={"x-enginehouse-version": str(found.version)},
+        headers=headers | {VERSION_HEADER: str(found.version)},
     )
 
 
@@ -100,10 +104,6 @@ def _check_dimensions(body: EmbeddingRequest, actual: int) -> None:
             "cannot be shortened: leave it out",
             field="dimensions",
         )
-
-
-def _count(state: ApiState, model: str, version: int | None, status: HTTPStatus) -> None:
-    state.metrics.requests.labels(model, str(version), _ENDPOINT, str(status.value)).inc()
 
 
 def _body(body: EmbeddingRequest, found: Embeddings, tokens: int) -> bytes:

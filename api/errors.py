@@ -15,6 +15,8 @@ from enginehouse import errors
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
+#: On every response of which it is known which version it came from.
+VERSION_HEADER = "x-enginehouse-version"
 
 #: Exception → (status, OpenAI's `type`); the first class that matches.
 _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
@@ -25,6 +27,12 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),
     (errors.EngineUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
     (errors.CancelledError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
+    (errors.NotRegisteredError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
+    (errors.InUseError, HTTPStatus.CONFLICT, "conflict_error"),
+    (errors.ConflictError, HTTPStatus.CONFLICT, "conflict_error"),
+    (errors.RegistryError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
+    (errors.SpecError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
+    (errors.RolloutError, HTTPStatus.CONFLICT, "conflict_error"),
     (errors.EnginehouseError, HTTPStatus.INTERNAL_SERVER_ERROR, "server_error"),
 )
 
@@ -63,6 +71,18 @@ def error_response(error: errors.EnginehouseError) -> JSONResponse:
     return JSONResponse(error_body(error), status_code=status, headers=headers)
 
 
+def name_version(request: Request, version: int) -> dict[str, str]:
+    """Headers that name the version; should the request fail from here on, its error has them."""
+    headers = {VERSION_HEADER: str(version)}
+    request.state.version_headers = headers
+    return headers
+
+
+def _version_headers(request: Request) -> dict[str, str]:
+    headers: dict[str, str] = getattr(request.state, "version_headers", {})
+    return headers
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Register the handlers; routes need no try."""
     app.add_exception_handler(errors.EnginehouseError, _on_enginehouse_error)
@@ -71,9 +91,11 @@ def install_error_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-async def _on_enginehouse_error(_: Request, error: Exception) -> JSONResponse:
+async def _on_enginehouse_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.EnginehouseError)  # noqa: S101 - registered for that class
-    return error_response(error)
+    response = error_response(error)
+    response.headers.update(_version_headers(request))
+    return response
 
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
@@ -108,17 +130,20 @@ def _explain(first: dict[str, Any], param: str | None) -> tuple[str, str]:
 
 async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class
-    code = "not_found" if error.status_code == HTTPStatus.NOT_FOUND else None
+    status = HTTPStatus(error.status_code)
+    code = {HTTPStatus.NOT_FOUND: "not_found", HTTPStatus.UNAUTHORIZED: "unauthorized"}.get(status)
+    kind = "authentication_error" if status == HTTPStatus.UNAUTHORIZED else "invalid_request_error"
     return JSONResponse(
-        _body(str(error.detail), "invalid_request_error", None, code),
+        _body(str(error.detail), kind, None, code),
         status_code=error.status_code,
         headers=error.headers,
     )
 
 
-async def _on_unexpected(_: Request, error: Exception) -> JSONResponse:
+async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     _log.error("unexpected error", exc_info=error)
     return JSONResponse(
         _body("internal error; the adapter's log has the details", "server_error", None, None),
         status_code=HTTPStatus.INTERNAL_SERVER_ERROR,
+        headers=_version_headers(request),
     )

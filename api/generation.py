@@ -7,12 +7,16 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from enginehouse.api import adapters
-from enginehouse.api.directory import Revision
+from enginehouse.api.revision import Revision
 from enginehouse.api.state import ApiState
 from enginehouse.client import Target
 
-from enginehouse.errors import ContextOverflowError, EngineUnavailableError, InvalidRequestError
+from enginehouse.errors import (
+    ContextOverflowError,
+    EngineUnavailableError,
+    InvalidRequestError,
+    ModelNotFoundError,
+)
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide, Sampling
 from enginehouse.text import IncrementalDetokenizer, StopStrings
 
@@ -24,6 +28,7 @@ class Prompt:
     Attributes:
         max_tokens: None means all that the context has left.
         adapter: LoRA adapter of the bundle.
+        priority: in the engine's queue, higher goes first.
         healed: text that the answer begins with again and that is not shown.
         field_names: the engine's names of inputs → the fields that the caller knows.
     """
@@ -36,6 +41,7 @@ class Prompt:
     ignore_eos: bool = False
     guide: Guide | None = None
     adapter: str | None = None
+    priority: int = 0
     logit_bias: Mapping[int, float] | None = None
     healed: str = ""
     field_names: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +83,22 @@ def field_names(guide_field: str | None) -> dict[str, str]:
 
 
 @dataclass(slots=True)
+class Times:
+    """When an answer's tokens came, in seconds after it was asked for; None is not yet."""
+
+    first_s: float | None = None
+    last_s: float | None = None
+    tokens: int = 0
+
+    @property
+    def inter_token_s(self) -> float | None:
+        """Mean wait between two tokens; None with fewer than two responses."""
+        if self.first_s is None or self.last_s is None or self.last_s == self.first_s:
+            return None
+        return (self.last_s - self.first_s) / max(1, self.tokens - 1)
+
+
+@dataclass(slots=True)
 class Generation:
     """One running answer."""
 
@@ -86,6 +108,7 @@ class Generation:
     request_id: str
     index: int = 0
     usage: Usage = field(init=False)
+    times: Times = field(default_factory=Times)
     _hidden: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -116,6 +139,10 @@ class Generation:
         except InvalidRequestError as error:
             error.field = self.prompt.field_names.get(error.field or "", error.field)
             raise
+        except ModelNotFoundError as error:
+            # The directory found it loaded: it is not unknown, it is away.
+            version = self.revision.fingerprint
+            raise EngineUnavailableError(f"{version} is loaded nowhere right now") from error
         raise EngineUnavailableError("the engine's stream ended too early")
 
     def _shown(self, piece: Piece) -> Piece:
@@ -145,10 +172,11 @@ class Generation:
             embedding_bias=self.prompt.logit_bias,
             end_ids=frozenset(ends),
             return_log_probs=self.prompt.log_probs,
+            priority=self.prompt.priority,
         )
 
     def _target(self) -> Target:
-        known = adapters.names(self.revision)
+        known = self.revision.adapters
         place = 1 + known.index(self.prompt.adapter) if self.prompt.adapter else 0
         return replace(self.revision.target, adapter_id=place)
 
@@ -183,6 +211,7 @@ class _Clock:
         labels = (target.model, str(target.version))
         metrics = generation.state.metrics
         self._usage = generation.usage
+        self._times = generation.times
         self._first = metrics.first_token.labels(*labels)
         self._between = metrics.inter_token.labels(*labels)
         self._duration = metrics.duration.labels(*labels)
@@ -190,7 +219,6 @@ class _Clock:
         self._prompt_tokens = metrics.prompt_tokens.labels(*labels)
         self._completion_tokens = metrics.completion_tokens.labels(*labels)
         self._began = time.perf_counter()
-        self._last = 0.0
 
     def __enter__(self) -> None:
         self._in_flight.inc()
@@ -205,9 +233,12 @@ class _Clock:
         """A response with this many tokens arrived."""
         if not tokens:
             return
-        now = time.perf_counter()
-        if self._last:
-            self._between.observe((now - self._last) / tokens)
+        times = self._times
+        now_s = time.perf_counter() - self._began
+        if times.last_s is None:
+            times.first_s = now_s
+            self._first.observe(now_s)
         else:
-            self._first.observe(now - self._began)
-        self._last = now
+            self._between.observe((now_s - times.last_s) / tokens)
+        times.last_s = now_s
+        times.tokens += tokens

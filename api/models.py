@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from enginehouse.api import adapters
-from enginehouse.api.directory import Served
+from enginehouse.api.revision import Served
 from enginehouse.api.state import State
 from fastapi import APIRouter
 
@@ -18,14 +17,14 @@ async def list_models(state: State) -> dict[str, Any]:
     data = []
     for revision in state.directory.models():
         data.append(_model(revision))
-        data += [_model(revision, adapter) for adapter in adapters.names(revision)]
+        data += [_model(revision, adapter) for adapter in revision.adapters]
     return {"object": "list", "data": data}
 
 
 @router.get("/v1/models/{model}")
 async def get_model(model: str, state: State) -> dict[str, Any]:
-    """One model, or an adapter of it."""
-    revision, adapter = await adapters.find_served(state.directory, model)
+    """One model, a version or an adapter of it."""
+    revision, adapter = await state.router.described(model)
     return _model(revision, adapter)
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from enginehouse.api.directory import ModelDirectory, Served
-from enginehouse.client import AsyncTritonClient, Deadlines, Target
+from enginehouse.api.directory import ModelDirectory
+from enginehouse.api.revision import Served
+from enginehouse.client import AsyncFleetClient, Deadlines, Target
 
 from enginehouse.contract import EMBEDDING_PROBE_PRIORITY, PROBE_PRIORITY
 from enginehouse.errors import ServingError
@@ -14,12 +15,13 @@ from enginehouse.generation import GenerationRequest
 
 _PROBE = Deadlines(total_s=5.0, first_token_s=5.0, between_tokens_s=5.0)
 _PROBE_TEXT = "probe"
+_NOT_LOADED = "not loaded yet: its routes are there, its version is not"
 
 
 class Readiness:
     """Probes with one real token, or one real vector; many callers at once share one probe."""
 
-    def __init__(self, client: AsyncTritonClient, directory: ModelDirectory, keep_s: float) -> None:
+    def __init__(self, client: AsyncFleetClient, directory: ModelDirectory, keep_s: float) -> None:
         """`keep_s` is how long a verdict is kept."""
         self._client = client
         self._directory = directory
@@ -29,7 +31,7 @@ class Readiness:
         self._verdicts: dict[str, str] = {}
 
     async def verdicts(self) -> dict[str, str]:
-        """Model → ``ready``, or why not."""
+        """Model → ``ready``, or why not; a model that has routes and is not there is not ready."""
         async with self._lock:
             revisions = self._directory.models()
             fresh = time.monotonic() - self._checked_at <= self._keep_s
@@ -38,7 +40,8 @@ class Readiness:
                 names = [r.target.model for r in revisions]
                 self._verdicts = dict(zip(names, results, strict=True))
                 self._checked_at = time.monotonic()
-            return self._verdicts
+            missing = dict.fromkeys(self._directory.not_loaded(), _NOT_LOADED)
+            return self._verdicts | missing
 
     async def _probe(self, revision: Served) -> str:
         try:

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
+from enginehouse.api.aside import Aside
 from enginehouse.api.directory import ModelDirectory
+from enginehouse.api.journal import Journal
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.readiness import Readiness
-from enginehouse.client import AsyncTritonClient
+from enginehouse.api.routing import Router
+from enginehouse.api.samples import SampleRing
+from enginehouse.client import AsyncFleetClient
 from fastapi import Depends, Request
-
-from enginehouse.settings import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)
 class ApiState:
-    """Resources that live as long as the application."""
+    """Resources that live as long as the application.
 
-    settings: ApiSettings
-    client: AsyncTritonClient
+    Attributes:
+        admin_token: reads the secret that internal routes ask for.
+    """
+
+    client: AsyncFleetClient
     directory: ModelDirectory
+    router: Router
     readiness: Readiness
     metrics: ApiMetrics
+    samples: SampleRing
+    journal: Journal
+    aside: Aside
+    admin_token: Callable[[], str]
 
 
 def _state(request: Request) -> ApiState:

@@ -2,7 +2,7 @@
 
 `step()` holds the GIL, so no Python thread can watch it. `faulthandler` keeps its timer in a C
 thread: past the time it writes every thread's traceback and ends the process. Triton then fails
-the requests of a dead stub, and the supervisor loads the engine again.
+the requests of a dead stub, and the release controller has the engine loaded again.
 """
 
 from __future__ import annotations

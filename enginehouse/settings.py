@@ -86,7 +86,7 @@ class ApiSettings:
     trace_share: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReleaseSettings:
     """How versions are released.
 
@@ -121,6 +121,7 @@ class Settings:
             (``ENGINEHOUSE_ADAPTERS``, comma between two); empty means the local one.
         environment: prefix of the registered models' names, see `enginehouse.registry`
             (``ENGINEHOUSE_ENVIRONMENT``).
+        prometheus_url: asked by rollouts' own metrics (``ENGINEHOUSE_PROMETHEUS_URL``).
     """
 
     home: Path
@@ -133,6 +134,7 @@ class Settings:
     fleet: str | None = None
     adapters: tuple[str, ...] = ()
     environment: str | None = None
+    prometheus_url: str | None = None
 
     @property
     def bundles_dir(self) -> Path:
@@ -242,6 +244,7 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         fleet=environ.get(f"{_PREFIX}FLEET") or None,
         adapters=tuple(url.strip().rstrip("/") for url in adapters.split(",") if url.strip()),
         environment=environ.get(f"{_PREFIX}ENVIRONMENT") or None,
+        prometheus_url=environ.get(f"{_PREFIX}PROMETHEUS_URL") or None,
     )
 
 

@@ -1,60 +1,27 @@
-"""Reading and writing the MLflow registry: embedded SQLite, or a server by one setting."""
+"""Writing the MLflow registry: embedded SQLite, or a server by one setting."""
 
 from __future__ import annotations
 
-import logging
-import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import cached_property
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
 
 from enginehouse.registry import records
+from enginehouse.registry.connection import registry_errors
+from enginehouse.registry.labels import Label, check_free
+from enginehouse.registry.lineage import lineage_tags, log_parameters
+from enginehouse.registry.reader import RegistryReader
 from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
 
 from enginehouse.bundle import Bundle
-from enginehouse.digests import sha256_file
-from enginehouse.errors import BundleError, NotRegisteredError, RegistryError
-from enginehouse.manifest import MANIFEST_NAME, EngineManifest
+from enginehouse.errors import BundleError, ConflictError
 from enginehouse.names import check_model_name
-from enginehouse.settings import Settings
 
 _ARTIFACT_PATH = "bundle"
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
-# A dead server would otherwise be asked for minutes.
-_CLIENT_LIMITS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-}
 
 
-class Registry:
+class Registry(RegistryReader):
     """Versions and aliases in MLflow."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._uri = settings.registry_uri
-        self._embedded_dir = None if settings.mlflow_tracking_uri else settings.home / "registry"
-
-    @cached_property
-    def _client(self) -> Any:
-        """MLflow's client; its import takes over a second, so it waits for the first use."""
-        for key, value in _CLIENT_LIMITS.items():
-            os.environ.setdefault(key, value)
-        if self._embedded_dir is not None:
-            self._embedded_dir.mkdir(parents=True, exist_ok=True)
-        from mlflow import MlflowClient
-
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
-        with _registry_errors(self._uri):
-            return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
-
-    def register(self, bundle: Bundle, name: str) -> VersionRecord:
+    def register(self, bundle: Bundle, name: str, label: str | None = None) -> VersionRecord:
         """Copy a bundle into the registry as the next version of `name`.
 
         The version is created last, once every file has arrived, since MLflow calls a version
@@ -62,30 +29,35 @@ class Registry:
 
         Raises:
             NameRefusedError, BundleError: before anything is written.
-            RegistryError: if MLflow refuses or does not answer.
+            ConflictError: if another version has the label.
+            RegistryError: if the label cannot be read, or MLflow refuses or does not answer.
         """
         check_model_name(name)
+        parsed = None if label is None else Label.parse(label)
         bundle.verify()
         if bundle.manifest.quality is None:
             raise BundleError(
                 f"{bundle.path} carries no proof of its quality: it was built by an older "
                 "version; build it again"
             )
-        with _registry_errors(self._uri):
+        with registry_errors(self._uri):
             self._ensure_model(name)
-            self._check_kind(bundle, name)
+            self._check_kind(bundle.manifest.kind, str(bundle.path), name)
+            tags = lineage_tags(bundle)
+            if parsed is not None:
+                check_free(self, name, parsed)
             run = self._client.create_run(
-                self._experiment(name), run_name=f"register {name}", tags=_lineage_tags(bundle)
+                self._experiment(name), run_name=f"register {name}", tags=tags
             )
             run_id = run.info.run_id
             try:
-                _log_parameters(self._client, run_id, bundle.manifest)
+                log_parameters(self._client, run_id, bundle.manifest)
                 self._client.log_artifacts(run_id, str(bundle.path), _ARTIFACT_PATH)
                 created = self._client.create_model_version(
-                    name,
+                    self.registered_name(name),
                     source=f"{run.info.artifact_uri}/{_ARTIFACT_PATH}",
                     run_id=run_id,
-                    tags=_lineage_tags(bundle),
+                    tags=tags if parsed is None else {**tags, records.TAG_LABEL: parsed.text},
                     description=bundle.card,
                 )
             except BaseException:
@@ -94,50 +66,29 @@ class Registry:
             self._client.set_terminated(run_id, "FINISHED")
             return self.version(name, int(created.version))
 
-    def models(self) -> list[str]:
-        """Names of all registered models that we could serve.
+    def adopt(
+        self, name: str, source: VersionRecord, tags: Mapping[str, str], description: str
+    ) -> VersionRecord:
+        """Make a version of `name` whose artefacts are those of another one of this MLflow.
 
         Raises:
-            RegistryError: if MLflow does not answer.
+            BundleError: if `name` has versions of another kind.
+            RegistryError: if MLflow refuses or does not answer.
         """
-        with _registry_errors(self._uri):
-            return sorted(model.name for model in self._client.search_registered_models())
-
-    def versions(self, name: str) -> list[VersionRecord]:
-        """All versions of a model, newest first.
-
-        Raises:
-            NotRegisteredError: if there is no such model.
-            RegistryError: if MLflow does not answer.
-        """
-        aliases = self._aliases(name)
-        with _registry_errors(self._uri):
-            found = self._client.search_model_versions(f"name='{name}'", max_results=1000)
-        result = [_record(version, aliases) for version in found]
-        return sorted(result, key=lambda record: record.version, reverse=True)
-
-    def version(self, name: str, version: int) -> VersionRecord:
-        """One version.
-
-        Raises:
-            NotRegisteredError: with the versions that there are.
-            RegistryError: if MLflow does not answer.
-        """
-        known = self.versions(name)
-        for record in known:
-            if record.version == version:
-                return record
-        numbers = ", ".join(str(r.version) for r in reversed(known)) or "none yet"
-        raise NotRegisteredError(f"{name} has no version {version}; its versions: {numbers}")
-
-    def champion(self, name: str) -> int | None:
-        """Version number behind the alias `champion`, or None.
-
-        Raises:
-            NotRegisteredError: if there is no such model.
-            RegistryError: if MLflow does not answer.
-        """
-        return self._aliases(name).get(CHAMPION)
+        check_model_name(name)
+        with registry_errors(self._uri):
+            self._ensure_model(name)
+            kind = source.tags.get(records.TAG_KIND, "generator")
+            self._check_kind(kind, f"{source.name} version {source.version}", name)
+            created = self._client.create_model_version(
+                self.registered_name(name),
+                source=source.bundle,
+                # A server takes a source only beside the run whose artefacts it is.
+                run_id=source.run_id,
+                tags=dict(tags),
+                description=description,
+            )
+            return self.version(name, int(created.version))
 
     def promote(self, name: str, version: int) -> int | None:
         """Make a version the champion; the champion so far becomes `previous`.
@@ -147,60 +98,100 @@ class Registry:
 
         Raises:
             NotRegisteredError: if there is no such model or version.
+            ConflictError: if the version is retired.
             RegistryError: if MLflow does not answer.
         """
-        self.version(name, version)
+        reason = self.version(name, version).retired
+        if reason is not None:
+            raise ConflictError(
+                f"{name} version {version} is retired ({reason}); to use it all the same, take "
+                f"that back with `enginehouse retire {name} {version} --undo`"
+            )
         before = self.champion(name)
-        with _registry_errors(self._uri):
-            if before is not None and before != version:
-                self._client.set_registered_model_alias(name, PREVIOUS, str(before))
-            self._client.set_registered_model_alias(name, CHAMPION, str(version))
+        if before is not None and before != version:
+            self.set_alias(name, PREVIOUS, before)
+        self.set_alias(name, CHAMPION, version)
         return before
 
-    def download(self, record: VersionRecord, target: Path) -> Path:
-        """Copy a version's bundle below `target`; return the directory that holds it.
+    def set_model_tag(self, name: str, key: str, value: str) -> None:
+        """Tag a registered model.
 
         Raises:
-            RegistryError: if the files cannot be had.
+            RegistryError: if MLflow refuses or does not answer.
         """
-        self._client  # noqa: B018 - sets MLflow's limits before the import below
-        from mlflow.artifacts import download_artifacts
+        with self.session() as client:
+            client.set_registered_model_tag(self.registered_name(name), key, value)
 
-        with _registry_errors(self._uri):
-            return Path(
-                download_artifacts(
-                    artifact_uri=record.bundle, dst_path=str(target), tracking_uri=self._uri
-                )
-            )
+    def set_version_tag(self, name: str, version: int, key: str, value: str) -> None:
+        """Tag a version.
 
-    def _aliases(self, name: str) -> dict[str, int]:
-        with _registry_errors(self._uri, name):
-            model = self._client.get_registered_model(name)
-        return {alias: int(version) for alias, version in model.aliases.items()}
+        Raises:
+            RegistryError: if MLflow refuses or does not answer.
+        """
+        with self.session() as client:
+            client.set_model_version_tag(self.registered_name(name), str(version), key, value)
+
+    def delete_version_tag(self, name: str, version: int, key: str) -> None:
+        """Take a tag off a version; nothing happens if it is not there.
+
+        Raises:
+            RegistryError: if MLflow does not answer.
+        """
+        if key in self.version(name, version).tags:
+            with self.session() as client:
+                client.delete_model_version_tag(self.registered_name(name), str(version), key)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Point an alias to a version.
+
+        Raises:
+            RegistryError: if MLflow refuses or does not answer.
+        """
+        with self.session() as client:
+            client.set_registered_model_alias(self.registered_name(name), alias, str(version))
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Take an alias away.
+
+        Raises:
+            RegistryError: if MLflow refuses or does not answer.
+        """
+        with self.session() as client:
+            client.delete_registered_model_alias(self.registered_name(name), alias)
+
+    def experiment(self, title: str) -> str:
+        """Id of the experiment `title`, made if it is not there.
+
+        Raises:
+            RegistryError: if MLflow refuses or does not answer.
+        """
+        with self.session():
+            return self._experiment_titled(title)
 
     def _ensure_model(self, name: str) -> None:
         from mlflow.exceptions import MlflowException
 
         try:
-            self._client.create_registered_model(name)
+            self._client.create_registered_model(self.registered_name(name))
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
 
-    def _check_kind(self, bundle: Bundle, name: str) -> None:
+    def _check_kind(self, kind: str, what: str, name: str) -> None:
         """One name, one kind: its clients speak either to a text generator or to an embedding."""
-        kind = bundle.manifest.kind
         for record in self.versions(name):
             # A version without the tag is older than embedding models.
             registered = record.tags.get(records.TAG_KIND, "generator")
             if registered != kind:
                 raise BundleError(
-                    f"{bundle.path} is of kind {kind!r}, and version {record.version} of {name} "
+                    f"{what} is of kind {kind!r}, and version {record.version} of {name} "
                     f"is of kind {registered!r}: register it under a name of its own"
                 )
 
     def _experiment(self, name: str) -> str:
-        title = f"enginehouse/{name}"
+        return self._experiment_titled(f"enginehouse/{self.registered_name(name)}")
+
+    def _experiment_titled(self, title: str) -> str:
         existing = self._client.get_experiment_by_name(title)
         if existing is not None:
             return str(existing.experiment_id)
@@ -209,61 +200,3 @@ class Registry:
             None if self._embedded_dir is None else (self._embedded_dir / "artifacts").as_uri()
         )
         return str(self._client.create_experiment(title, artifact_location=location))
-
-
-@contextmanager
-def _registry_errors(uri: str, name: str | None = None) -> Iterator[None]:
-    """MLflow's and the database's exceptions → ours."""
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        yield
-    except MlflowException as error:
-        if name is not None and error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise NotRegisteredError(
-                f"no registered model {name!r}; register one with "
-                f"`enginehouse register BUNDLE --name {name}`"
-            ) from error
-        raise RegistryError(f"the registry at {_redact(uri)}: {_redact(error.message)}") from None
-    except (SQLAlchemyError, OSError) as error:
-        raise RegistryError(
-            f"the registry at {_redact(uri)} cannot be used: {_redact(str(error))}"
-        ) from None
-
-
-def _redact(text: str) -> str:
-    """The text with user and password taken out of every URI in it."""
-    return _CREDENTIALS.sub("://", text)
-
-
-def _record(version: Any, aliases: dict[str, int]) -> VersionRecord:
-    number = int(version.version)
-    return VersionRecord(
-        name=version.name,
-        version=number,
-        aliases=tuple(sorted(alias for alias, v in aliases.items() if v == number)),
-        bundle=version.source,
-        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
-        tags=dict(version.tags),
-    )
-
-
-def _lineage_tags(bundle: Bundle) -> dict[str, str]:
-    manifest = bundle.manifest
-    return {
-        records.TAG_DIGEST: manifest.checkpoint.sha256,
-        records.TAG_MANIFEST: sha256_file(bundle.path / MANIFEST_NAME),
-        records.TAG_KIND: manifest.kind,
-        records.TAG_RUNTIME: f"{manifest.runtime} {manifest.runtime_version}",
-        records.TAG_FORMAT: manifest.weight_format,
-        records.TAG_QUALITY: manifest.quality.status if manifest.quality else "not_measured",
-        records.TAG_SIZE: str(manifest.size_bytes),
-    }
-
-
-def _log_parameters(client: Any, run_id: str, manifest: EngineManifest) -> None:
-    for key, value in manifest.build_arguments.items():
-        client.log_param(run_id, f"build.{key}", value)
-    for key, value in manifest.engine_settings.model_dump().items():
-        client.log_param(run_id, f"engine.{key}", value)

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from enginehouse import __version__
-from enginehouse.cli import build, perf, release, serving
+from enginehouse.cli import (
+    build,
+    controller,
+    experiments,
+    perf,
+    quality,
+    release,
+    rollouts,
+    serving,
+    versions,
+)
 
 app = typer.Typer(
     name="enginehouse",
@@ -37,9 +47,22 @@ def _root(
 app.command("build")(build.build)
 app.command("prove")(build.prove_bundle)
 app.command("register")(release.register)
-app.command("promote")(release.promote)
-app.command("versions")(release.versions)
+app.command("promote")(rollouts.promote)
+app.command("rollback")(rollouts.rollback)
+app.add_typer(rollouts.rollout, name="rollout")
+app.command("versions")(versions.versions)
+app.command("diff")(versions.diff)
+app.command("label")(versions.label)
+app.command("transfer")(versions.transfer)
+app.command("retire")(versions.retire)
+app.command("delete")(versions.delete)
+app.command("gc")(versions.gc)
 app.command("up")(serving.up)
+app.command("controller")(controller.controller)
 app.command("status")(serving.status)
 app.command("chat")(serving.chat)
 app.command("bench")(perf.bench)
+app.add_typer(experiments.app, name="experiment")
+app.command("evaluate")(quality.evaluate_versions)
+app.command("drift")(quality.drift)
+app.command("shadow")(quality.shadow)

@@ -61,10 +61,14 @@ class ManagedProcess:
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
-    def stop(self, patience_s: float) -> None:
-        """Ask it to end, and end its group when `patience_s` has passed."""
+    def terminate(self) -> None:
+        """Ask it to end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
+
+    def stop(self, patience_s: float) -> None:
+        """Ask it to end, and end its group when `patience_s` has passed."""
+        self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.kill()
@@ -74,3 +78,17 @@ class ManagedProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
+
+
+class LogTail:
+    """Lines that are appended to a log from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("rb")
+        self._file.seek(0, os.SEEK_END)
+        self._rest = b""
+
+    def lines(self) -> list[str]:
+        """Complete lines since the last call."""
+        *whole, self._rest = (self._rest + self._file.read()).split(b"\n")
+        return [line.decode(errors="replace") for line in whole]

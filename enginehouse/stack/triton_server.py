@@ -6,20 +6,22 @@ import ctypes.util
 import resource
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from enginehouse.errors import StackError
-from enginehouse.settings import Settings
+from enginehouse.settings import Addresses, Settings
 from enginehouse.stack.process import ManagedProcess
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _STACK_BYTES = 64 << 20
 
 
-def start_triton(settings: Settings, environ: Mapping[str, str]) -> ManagedProcess:
-    """Start Triton with explicit model control and nothing loaded.
+def start_triton(
+    settings: Settings, addresses: Addresses, name: str, environ: Mapping[str, str]
+) -> ManagedProcess:
+    """Start one Triton, a replica of the fleet, with explicit model control and nothing loaded.
 
     Raises:
         StackError: if the server, its Python stub or libpython is missing.
@@ -33,12 +35,12 @@ def start_triton(settings: Settings, environ: Mapping[str, str]) -> ManagedProce
     )
     env["MLFLOW_DISABLE_TELEMETRY"] = "true"
     _raise_stack_limit()
-    argv = _argv(server, backends, settings)
-    return ManagedProcess("triton", argv, env, settings.logs_dir / "triton.log")
+    settings.model_repository_dir.mkdir(parents=True, exist_ok=True)
+    argv = _argv(server, backends, settings, addresses)
+    return ManagedProcess(name, argv, env, settings.logs_dir / f"{name}.log")
 
 
-def _argv(server: Path, backends: Path, settings: Settings) -> list[str]:
-    at = settings.addresses
+def _argv(server: Path, backends: Path, settings: Settings, at: Addresses) -> list[str]:
     return [
         str(server / "bin" / "tritonserver"),
         f"--model-repository={settings.model_repository_dir}",
@@ -79,8 +81,10 @@ def _backend_directory(server: Path, target: Path) -> Path:
         stub,
     ):
         link = python / source.name
-        link.unlink(missing_ok=True)
-        link.symlink_to(source)
+        # Another replica may be reading it.
+        if not link.is_symlink() or link.readlink() != source:
+            link.unlink(missing_ok=True)
+            link.symlink_to(source)
     return target
 
 
@@ -112,19 +116,59 @@ def _raise_stack_limit() -> None:
         resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 
 
+class LocalParts:
+    """Finds the stubs of Tritons on this host by their gRPC ports."""
+
+    def __init__(self) -> None:
+        self._pids: dict[str, int] = {}
+
+    def alive(self, grpc: str) -> frozenset[str] | None:
+        """Parts whose stub lives, of the Triton that listens at ``host:port`` of this host.
+
+        None if no such Triton runs here: then only a probe can tell.
+        """
+        host, _, port = grpc.rpartition(":")
+        if host not in {"127.0.0.1", "localhost", "::1"}:
+            return None
+        pid = self._pids.get(port)
+        if pid is None or not _is_triton(pid, port):
+            pid = next((p for p in _all_pids() if _is_triton(p, port)), None)
+            if pid is None:
+                self._pids.pop(port, None)
+                return None
+            self._pids[port] = pid
+        return frozenset(stub_pids(pid))
+
+
+def _is_triton(pid: int, port: str) -> bool:
+    argv = _argv_of(pid)
+    return argv[0].endswith("tritonserver") and f"--grpc-port={port}" in argv
+
+
+def _all_pids() -> Iterator[int]:
+    return (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdecimal())
+
+
+def _argv_of(pid: int) -> list[str]:
+    """A process' arguments; one empty word if it is gone or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]
+
+
 def stub_pids(triton_pid: int) -> dict[str, int]:
     """Model instance name → pid of its Python stub, among the children of a Triton."""
     found = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdecimal():
-            continue
+    for pid in _all_pids():
         try:
-            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            argv = (entry / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except (OSError, ValueError):
+            stat = Path(f"/proc/{pid}/stat").read_text()
+        except OSError:
             continue
-        if parent == triton_pid and argv and argv[0].endswith("triton_python_backend_stub"):
-            found[_instance_of(argv)] = int(entry.name)
+        if int(stat.rpartition(")")[2].split()[1]) == triton_pid:
+            argv = _argv_of(pid)
+            if argv[0].endswith("triton_python_backend_stub"):
+                found[_instance_of(argv)] = pid
     return found
 
 

@@ -10,52 +10,45 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from threading import Event
+from typing import Any
 
 import httpx
 
-from enginehouse.client import TritonClient
-from enginehouse.errors import RegistryError, ServingError, StackError
-from enginehouse.model_repository.repository import ModelRepository
-from enginehouse.registry import BundleCache, Registry
-from enginehouse.registry.reconciler import Reconciler
+from enginehouse.admin_token import ensure_admin_token
+from enginehouse.client.controller import ControllerClient
+from enginehouse.errors import ControllerError, StackError
+from enginehouse.registry import CHAMPION, Registry
 from enginehouse.settings import Settings
 from enginehouse.stack.default_model import ensure_model
-from enginehouse.stack.overrides import override_settings
-from enginehouse.stack.ports import check_ports
-from enginehouse.stack.process import ManagedProcess
-from enginehouse.stack.supervisor import EngineWatch
+from enginehouse.stack.ports import check_ports, check_replica_ports
+from enginehouse.stack.process import LogTail, ManagedProcess
 from enginehouse.stack.triton_server import start_triton
 
-_START_TIMEOUT_S = 60.0
-_TICK_S = 1.0
+_START_TIMEOUT_S = 300.0
+_TICK_S = 0.5
 _TRITON_PATIENCE_S = 6.0
-_API_PATIENCE_S = 2.0
+_PATIENCE_S = 3.0
 
 Report = Callable[[str], None]
 
 
 class Stack:
-    """Triton, the adapter, and the supervisor's loop over both."""
+    """The Tritons, the release controller and the adapter, each started again if it ends.
+
+    What they serve is the controller's business; this only keeps processes.
+    """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], report: Report) -> None:
         self._settings = settings
         self._environ = dict(environ)
         self._report = report
         self._stopping = Event()
-        self._triton: ManagedProcess | None = None
+        self._tritons: dict[int, ManagedProcess] = {}
         self._api: ManagedProcess | None = None
-        self._control = TritonClient(settings.addresses.triton_grpc_url)
-        registry = Registry(settings)
-        self._registry = registry
-        self._reconciler = Reconciler(
-            registry,
-            BundleCache(settings.cache_dir, registry),
-            ModelRepository(settings.model_repository_dir, settings.compat_model),
-            self._control,
-            report,
-            lambda engine: override_settings(engine, self._environ),
-        )
-        self._watch = EngineWatch(self._reconciler, settings.addresses.triton_grpc_url, report)
+        self._controller: ManagedProcess | None = None
+        self._controller_log: LogTail | None = None
+        self._registry = Registry(settings)
+        self._token = ""
 
     def stop(self) -> None:
         """Ask `run` to return; safe in a signal handler."""
@@ -68,42 +61,78 @@ class Stack:
             EnginehouseError: if something cannot start; all that was started has then ended.
         """
         with ExitStack() as cleanup:
-            cleanup.callback(self._control.close)
-            cleanup.callback(self._watch.close)
             cleanup.callback(self._end_processes)
             cleanup.callback(self._report, "stopping")
             cleanup.enter_context(_exclusive(self._settings))
-            check_ports(self._settings.addresses)
+            self._check_ports()
             self._start()
             if not self._stopping.is_set():
-                ready(self._reconciler.serving)
+                ready({m["model"]: m["champion"] for m in self._releases()})
             while not self._stopping.wait(_TICK_S):
-                self._tick()
+                self._keep_processes()
+
+    def _check_ports(self) -> None:
+        check_ports(self._settings.addresses)
+        for index in range(1, self._settings.replicas):
+            check_replica_ports(self._settings.addresses.replica(index), index)
 
     def _start(self) -> None:
+        self._token = ensure_admin_token(self._settings)
         # Both start while MLflow is imported, so that the engine then loads undisturbed.
-        self._start_triton()
+        for index in range(self._settings.replicas):
+            self._start_triton(index)
         self._start_api()
         ensure_model(self._settings, self._registry, self._report)
-        self._wait(self._control.live, "triton")
-        self._reconciler.load_all()
-        if not self._reconciler.serving:
+        if not any(CHAMPION in found.aliases for found in self._registry.snapshot().values()):
             raise StackError(
                 "no model has a champion: promote one with `enginehouse promote NAME VERSION`"
             )
-        self._wait(self._ready, "api")
+        self._start_controller()
+        self._wait(self._ready, "the stack")
 
-    def _start_triton(self) -> None:
-        self._report("starting Triton")
-        self._triton = start_triton(self._settings, self._environ)
+    def _start_triton(self, index: int) -> None:
+        name = _triton_name(index)
+        self._report(f"starting {name}")
+        addresses = self._settings.addresses.replica(index)
+        self._tritons[index] = start_triton(self._settings, addresses, name, self._environ)
 
     def _start_api(self) -> None:
-        argv = [sys.executable, "-m", "enginehouse.api"]
+        self._api = self._start_python("api", "enginehouse.api")
+
+    def _start_controller(self) -> None:
+        self._controller = self._start_python("controller", "enginehouse", "controller")
+        self._controller_log = LogTail(self._controller.log)
+
+    def _start_python(self, name: str, *module: str) -> ManagedProcess:
+        argv = [sys.executable, "-m", *module]
         env = {**self._environ, "ENGINEHOUSE_HOME": str(self._settings.home)}
-        self._api = ManagedProcess("api", argv, env, self._settings.logs_dir / "api.log")
+        if self._settings.compat_model is not None:
+            env["ENGINEHOUSE_COMPAT_NAMES"] = self._settings.compat_model
+        env["ENGINEHOUSE_REPLICAS"] = str(self._settings.replicas)
+        return ManagedProcess(name, argv, env, self._settings.logs_dir / f"{name}.log")
+
+    def _releases(self) -> list[dict[str, Any]]:
+        """What the controller says of every model with a champion; none while it starts."""
+        url = self._settings.addresses.controller_url
+        with ControllerClient(url, self._token) as client:
+            try:
+                return [m for m in client.models() if m["champion"] is not None]
+            except ControllerError:
+                return []
 
     def _ready(self) -> bool:
-        """Whether the adapter finds every champion ready; it sees them one after the other."""
+        """Whether every champion is loaded and the adapter finds it ready.
+
+        Raises:
+            StackError: if a champion cannot be loaded and nothing of its model serves.
+        """
+        self._relay()
+        models = self._releases()
+        for model in models:
+            if model["problem"]:
+                raise StackError(f"{model['model']}: {model['problem']}")
+        if not models or any(model["champion"] not in model["ready"] for model in models):
+            return False
         url = f"{self._settings.addresses.api_url}/health/ready"
         try:
             answer = httpx.get(url, timeout=10.0, trust_env=False)
@@ -111,7 +140,13 @@ class Stack:
             return False
         if answer.status_code != httpx.codes.OK:
             return False
-        return set(self._reconciler.serving) <= set(answer.json()["models"])
+        return {model["model"] for model in models} <= set(answer.json()["models"])
+
+    def _relay(self) -> None:
+        """Tell what the controller tells its log."""
+        if self._controller_log is not None:
+            for line in self._controller_log.lines():
+                self._report(line)
 
     def _wait(self, condition: Callable[[], bool], name: str) -> None:
         """Poll until `condition` holds, a child ends, or we are to stop."""
@@ -130,41 +165,38 @@ class Stack:
                 )
             self._stopping.wait(0.05)
 
-    def _tick(self) -> None:
-        """One look at everything. The registry being away does not stop serving."""
-        try:
-            self._keep_processes()
-            if self._triton is not None:
-                self._watch.step(self._triton.pid)
-            self._reconciler.step()
-        except RegistryError as error:
-            self._report(f"the registry does not answer, serving goes on: {error}")
-        except ServingError as error:
-            self._report(f"Triton refuses, it is restarted: {error}")
-            if self._triton is not None:
-                self._triton.kill()
-
     def _keep_processes(self) -> None:
-        if self._triton is not None and not self._triton.running():
-            self._report(f"Triton ended with exit code {self._triton.exit_code}: starting it again")
-            self._triton.kill()
-            self._start_triton()
-            self._wait(self._control.live, "triton")
-            self._reconciler.load_all()
-            self._report("Triton serves again")
+        self._relay()
+        for index, triton in list(self._tritons.items()):
+            if not triton.running():
+                self._report(f"{triton.name} ended with exit code {triton.exit_code}: again")
+                triton.kill()
+                self._start_triton(index)
         if self._api is not None and not self._api.running():
             self._report(f"the adapter ended with exit code {self._api.exit_code}: starting again")
             self._start_api()
+        if self._controller is not None and not self._controller.running():
+            code = self._controller.exit_code
+            self._report(f"the controller ended with exit code {code}: starting again")
+            self._start_controller()
 
     def _children(self) -> list[ManagedProcess]:
-        return [child for child in (self._api, self._triton) if child is not None]
+        found = [self._api, self._controller, *self._tritons.values()]
+        return [child for child in found if child is not None]
 
     def _end_processes(self) -> None:
-        """The adapter first, so that nobody asks a Triton that is going."""
-        if self._api is not None:
-            self._api.stop(_API_PATIENCE_S)
-        if self._triton is not None:
-            self._triton.stop(_TRITON_PATIENCE_S)
+        """The adapter first, so that nobody asks a Triton that is going; all Tritons at once."""
+        for child in (self._api, self._controller):
+            if child is not None:
+                child.stop(_PATIENCE_S)
+        for triton in self._tritons.values():
+            triton.terminate()
+        for triton in self._tritons.values():
+            triton.stop(_TRITON_PATIENCE_S)
+
+
+def _triton_name(index: int) -> str:
+    return "triton" if index == 0 else f"triton-{index}"
 
 
 def run_stack(

@@ -1,0 +1,66 @@
+"""`POST /v1/feedback`: a user's word on a response."""
+
+from __future__ import annotations
+
+import time
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from enginehouse.api.state import State
+from fastapi import APIRouter, HTTPException
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from enginehouse.traffic import Feedback
+
+router = APIRouter()
+_MOST_CHARACTERS = 8192
+_THUMBS = {"up": 1, "down": -1}
+
+
+class FeedbackRequest(BaseModel):
+    """What is said, and of which response."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    response_id: str
+    thumbs: Literal["up", "down"] | None = None
+    score: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    comment: Annotated[str, Field(max_length=_MOST_CHARACTERS)] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> FeedbackRequest:
+        if self.thumbs is None and self.score is None and self.comment is None:
+            raise ValueError("give at least one of thumbs, score and comment")
+        return self
+
+
+@router.post("/v1/feedback")
+async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
+    """Keep what a user thinks of a response, for the analysis of its version.
+
+    Raises:
+        HTTPException: 404 if no such response is remembered.
+    """
+    sample = state.samples.of_request(body.response_id)
+    if sample is None:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            f"no response {body.response_id!r} is remembered here: an adapter knows its own "
+            "recent responses, by the id that they carry",
+        )
+    feedback = Feedback(
+        at=time.time(),
+        request_id=sample.request_id,
+        model=sample.model,
+        version=sample.version,
+        rollout=sample.rollout,
+        thumbs=None if body.thumbs is None else _THUMBS[body.thumbs],
+        score=body.score,
+        comment=body.comment,
+        experiment=sample.experiment,
+        arm=sample.arm,
+    )
+    await state.journal.append("feedback", feedback.model_dump_json())
+    # What a user wrote stays in that one file.
+    state.samples.add(feedback.model_copy(update={"comment": None}))
+    return {"object": "feedback", "response_id": sample.request_id, "version": sample.version}

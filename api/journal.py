@@ -1,0 +1,32 @@
+"""Lines that outlive the process: one file a kind, JSON by JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+
+class Journal:
+    """Appends to files that only their owner may read: they can hold what users wrote."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = threading.Lock()
+
+    async def append(self, kind: str, line: str) -> None:
+        """Add a line to ``<kind>.jsonl``; it is on its way to the disk when this returns.
+
+        Raises:
+            OSError: if it cannot be written.
+        """
+        await asyncio.to_thread(self._append, self._directory / f"{kind}.jsonl", line)
+
+    def _append(self, path: Path, line: str) -> None:
+        with self._lock:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            flags = os.O_APPEND | os.O_CREAT | os.O_WRONLY
+            descriptor = os.open(path, flags, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+                file.write(f"{line}\n")

@@ -1,0 +1,67 @@
+"""What requests came to: a ring of samples in memory, which the release controller reads."""
+
+from __future__ import annotations
+
+import uuid
+from http import HTTPStatus
+
+from enginehouse.text.refusal import HEAD_CHARACTERS, is_refusal
+from enginehouse.traffic import Feedback, Outcome, RequestSample, SamplePage
+
+__all__ = ["CLIENT_GONE", "HEAD_CHARACTERS", "SampleRing", "is_refusal", "outcome_of"]
+
+#: nginx's number for a client that went, as HTTP has none.
+CLIENT_GONE = "499"
+_FIRST_4XX, _FIRST_5XX = 400, 500
+
+
+def outcome_of(code: str) -> Outcome:
+    """An HTTP status, or `CLIENT_GONE` → how the request ended for its version."""
+    status = int(code)
+    if code == CLIENT_GONE:
+        return Outcome.CANCELLED
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Outcome.OVERLOADED
+    if status >= _FIRST_5XX:
+        return Outcome.ERROR
+    return Outcome.REFUSED if status >= _FIRST_4XX else Outcome.OK
+
+
+class SampleRing:
+    """The newest samples and feedback of this process, in one row of places from 1."""
+
+    def __init__(self, size: int) -> None:
+        self.boot = uuid.uuid4().hex
+        self._size = size
+        self._last = 0
+        self._ring: list[RequestSample | Feedback | None] = [None] * size
+        self._by_request: dict[str, RequestSample] = {}
+
+    def add(self, item: RequestSample | Feedback) -> None:
+        """Remember it, and forget the oldest."""
+        self._last += 1
+        at = self._last % self._size
+        oldest = self._ring[at]
+        if isinstance(oldest, RequestSample):
+            self._by_request.pop(oldest.request_id, None)
+        self._ring[at] = item
+        if isinstance(item, RequestSample):
+            self._by_request[item.request_id] = item
+
+    def of_request(self, request_id: str) -> RequestSample | None:
+        """The sample of a response that is still in memory."""
+        return self._by_request.get(request_id)
+
+    def page(self, after: int, limit: int) -> SamplePage:
+        """What came after a place, at most `limit` of it; `last` is where the page ends."""
+        first = max(1, self._last - self._size + 1)
+        begin = max(after + 1, first)
+        end = min(self._last, begin + limit - 1)
+        items = [self._ring[place % self._size] for place in range(begin, end + 1)]
+        return SamplePage(
+            boot=self.boot,
+            last=max(end, min(after, self._last)),
+            dropped=max(0, first - 1 - after),
+            samples=tuple(item for item in items if isinstance(item, RequestSample)),
+            feedback=tuple(item for item in items if isinstance(item, Feedback)),
+        )

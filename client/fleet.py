@@ -1,0 +1,258 @@
+"""Asynchronous client of a fleet: the same calls as `AsyncTritonClient`, on any replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Self
+
+from enginehouse.client.aio import AsyncTritonClient
+from enginehouse.client.continuation import Progress
+from enginehouse.client.course import Course
+from enginehouse.client.discovery import Discovery
+from enginehouse.client.embedding import Embeddings
+from enginehouse.client.members import IndexEntry, Members, ReplicaClient, Wanted
+from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.wire import Target, stream_cut
+
+from enginehouse.errors import (
+    CancelledError,
+    DeadlineError,
+    EngineUnavailableError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    QueueFullError,
+    ServingError,
+)
+from enginehouse.generation import Chunk, GenerationRequest
+from enginehouse.names import TENSORRT_LLM, part
+
+_LOOK_EVERY_S = 1.0
+#: Interruptions that one answer survives.
+_CONTINUATIONS = 3
+#: A caller who has half an answer waits for the repair of an engine: half a minute, about.
+PATIENT = RetryPolicy(attempts=16, base_s=0.2, most_s=4.0)
+_READY = "READY"
+_ELSEWHERE = (EngineUnavailableError, ModelNotFoundError, QueueFullError, CancelledError)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """What the fleet knows of one replica, for metrics and readers."""
+
+    name: str
+    grpc: str
+    up: bool
+    outstanding: int
+
+
+class AsyncFleetClient:
+    """Speaks the tensor contract to whichever replica is ready and has the least to do."""
+
+    def __init__(
+        self,
+        discovery: Discovery,
+        *,
+        deadlines: Deadlines | None = None,
+        retry: RetryPolicy | None = None,
+        patient: RetryPolicy = PATIENT,
+        look_every_s: float = _LOOK_EVERY_S,
+        connect: Callable[[str], ReplicaClient] | None = None,
+    ) -> None:
+        """Nothing is connected before `__aenter__`.
+
+        Args:
+            retry: rounds over the replicas for a request that has received nothing.
+            patient: the same for an answer that was cut.
+            connect: makes the client of a replica's ``host:port``.
+        """
+        limits = deadlines or Deadlines()
+
+        def connect_to(address: str) -> ReplicaClient:
+            return AsyncTritonClient(address, deadlines=limits, retry=RetryPolicy(attempts=1))
+
+        self._members = Members(discovery, connect or connect_to, look_every_s)
+        self._deadlines = limits
+        self._retry = retry or RetryPolicy()
+        self._patient = patient
+
+    async def __aenter__(self) -> Self:
+        await self._members.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._members.close()
+
+    def replicas(self) -> list[ReplicaState]:
+        """The replicas, as they were a moment ago."""
+        return [
+            ReplicaState(m.replica.name, m.replica.grpc, m.up, m.outstanding) for m in self._members
+        ]
+
+    async def generate(
+        self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Ids in, chunks of ids out; the last chunk has `finish`. Closing it cancels the request.
+
+        A request that has received nothing goes to another replica at once, then again after
+        pauses. One that has received tokens goes on where it was cut, on any replica with the
+        same version, see `enginehouse.client.continuation`: if `target` names a version and the
+        request can be continued; otherwise its error is raised.
+
+        Raises:
+            ServingError: one of its subclasses, see `enginehouse.errors`.
+        """
+        limits = deadlines or self._deadlines
+        wanted = Wanted(part(target.model, TENSORRT_LLM), target.version_text)
+        progress = Progress(request, fixed_version=target.version is not None)
+        course = Course(self._members, wanted, self._retry)
+        cuts: list[ServingError] = []
+        while True:
+            member = await course.member()
+            chunks = member.client.generate(
+                target, progress.rest(), deadlines=progress.limits(limits)
+            )
+            try:
+                with member.busy():
+                    async with aclosing(chunks):
+                        async for chunk in chunks:
+                            progress.add(chunk)
+                            course.received = True
+                            yield chunk
+                            if chunk.finish is not None:
+                                member.answered(wanted)
+                                return
+                raise stream_cut()
+            except InvalidRequestError as error:
+                # Nobody asked for the continuation that is refused here.
+                raise (cuts[-1] if cuts else error) from None
+            except (*_ELSEWHERE, DeadlineError) as error:
+                if (ending := progress.ending()) is not None:
+                    yield ending
+                    return
+                failure = _as_failure(error)
+                course = self._next_course(course, progress, failure, cuts, limits)
+                await course.failed(member, failure)
+
+    def _next_course(
+        self,
+        course: Course,
+        progress: Progress,
+        error: ServingError,
+        cuts: list[ServingError],
+        limits: Deadlines,
+    ) -> Course:
+        """The course to go on with after a failure; a patient one if tokens had arrived.
+
+        Raises:
+            ServingError: `error`, if there is no going on.
+        """
+        if not progress.started:
+            if isinstance(error, DeadlineError):
+                raise error
+            return course
+        if not progress.can_continue or progress.out_of_time(limits):
+            raise error
+        if not course.received:
+            return course
+        cuts.append(error)
+        if len(cuts) > _CONTINUATIONS:
+            raise error
+        return Course(self._members, course.wanted, self._patient, patient=True)
+
+    async def embed(
+        self,
+        target: Target,
+        texts: Sequence[str],
+        *,
+        deadlines: Deadlines | None = None,
+        priority: int = 0,
+    ) -> Embeddings:
+        """Vectors of texts, all of one version and by one replica; see `AsyncTritonClient.embed`.
+
+        Raises:
+            ServingError: one of its subclasses; a text that is refused refuses all.
+        """
+        course = Course(self._members, Wanted(target.model, target.version_text), self._retry)
+        while True:
+            member = await course.member()
+            try:
+                with member.busy():
+                    found = await member.client.embed(
+                        target, texts, deadlines=deadlines or self._deadlines, priority=priority
+                    )
+                member.answered(course.wanted)
+                return found
+            except _ELSEWHERE as error:
+                await course.failed(member, _as_failure(error))
+
+    async def stop(self, target: Target, request_id: str) -> None:
+        """End a request by the contract's `stop` input, wherever it runs.
+
+        Raises:
+            ServingError: one of its subclasses, if no replica took it.
+        """
+        wanted = Wanted(part(target.model, TENSORRT_LLM), target.version_text)
+        asked = [m.client.stop(target, request_id) for m in self._members if m.has(wanted) and m.up]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        errors = [result for result in results if isinstance(result, BaseException)]
+        if not asked:
+            raise ModelNotFoundError(f"{target.model!r} is ready on no replica", field="model")
+        if len(errors) == len(asked):
+            raise errors[0]
+
+    async def look(self) -> None:
+        """Renew the picture now, not at the next look."""
+        await self._members.look()
+
+    def ready_versions(self, name: str) -> frozenset[int]:
+        """Versions of a Triton model that some replica had ready a moment ago."""
+        return frozenset(
+            int(wanted.version)
+            for member in self._members
+            if member.up
+            for wanted in member.ready
+            if wanted.name == name and wanted.version
+        )
+
+    def repository_index(self) -> list[IndexEntry]:
+        """Name, version and state of every model version: READY if it is on one replica.
+
+        It is as old as the last look.
+
+        Raises:
+            EngineUnavailableError: if no replica answers.
+        """
+        merged: dict[tuple[str, str], str] = {}
+        up = [member for member in self._members if member.up]
+        if not up:
+            raise EngineUnavailableError("no replica answers")
+        for member in up:
+            for name, version, state in member.index:
+                if merged.get((name, version)) != _READY:
+                    merged[name, version] = state
+        return [(name, version, state) for (name, version), state in merged.items()]
+
+    async def model_config(self, name: str) -> Any:
+        """The `ModelConfig` message of a model, from the first replica that has it loaded.
+
+        Raises:
+            ServingError: if none has it, or none answers.
+        """
+        failure: ServingError = ModelNotFoundError(f"{name!r} is ready on no replica")
+        for member in self._members:
+            if member.up and member.has(Wanted(name)):
+                try:
+                    return await member.client.model_config(name)
+                except ServingError as error:
+                    failure = error
+        raise failure
+
+
+def _as_failure(error: ServingError) -> ServingError:
+    """A call that we did not cancel was cancelled by a Triton that is going down."""
+    if isinstance(error, CancelledError):
+        return EngineUnavailableError("the replica ended the call")
+    return error

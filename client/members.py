@@ -1,0 +1,260 @@
+"""The replicas of a fleet as they are now: who answers, what is ready there, how busy they are."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from enginehouse.client.discovery import Discovery, Replica
+from enginehouse.client.embedding import Embeddings
+from enginehouse.client.policy import Deadlines
+from enginehouse.client.wire import Target
+
+from enginehouse.errors import ServingError
+from enginehouse.generation import Chunk, GenerationRequest
+
+_log = logging.getLogger(__name__)
+_READY = "READY"
+_DISCOVER_EVERY_S = 5.0
+# While nothing is ready, somebody waits for the first model.
+_LOOK_EMPTY_EVERY_S = 0.1
+_LOOK_TIMEOUT_S = 5.0
+# One that is slow to answer must not keep the others' picture from being renewed.
+_LOOK_PATIENCE_S = 1.0
+_SUSPECT_S = 1.0
+_MOST_SUSPECT_S = 8.0
+
+#: Name, version and state of a Triton model.
+IndexEntry = tuple[str, str, str]
+
+
+class ReplicaClient(Protocol):
+    """What a fleet needs of the client of one Triton; see `AsyncTritonClient`."""
+
+    def generate(
+        self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
+    ) -> AsyncGenerator[Chunk, None]:
+        """Ids in, chunks of ids out."""
+        ...
+
+    async def embed(
+        self,
+        target: Target,
+        texts: Sequence[str],
+        *,
+        deadlines: Deadlines | None = None,
+        priority: int = 0,
+    ) -> Embeddings:
+        """Vectors of texts."""
+        ...
+
+    async def stop(self, target: Target, request_id: str) -> None:
+        """End a request."""
+        ...
+
+    async def repository_index(self) -> list[IndexEntry]:
+        """Every model version that this Triton knows."""
+        ...
+
+    async def model_config(self, name: str) -> Any:
+        """The configuration of a loaded model."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of the connection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A Triton model that is to be ready; an empty version is any."""
+
+    name: str
+    version: str = ""
+
+
+@dataclass(slots=True)
+class _Suspicion:
+    """A failure that readiness does not show: a dead stub's model stays READY."""
+
+    until: float
+    lasts_s: float
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """One replica and what is known of it.
+
+    Attributes:
+        up: it answered the last look.
+        index: its last answer; kept while it is down, since then it says what was lost.
+        outstanding: requests that it has not finished.
+    """
+
+    replica: Replica
+    client: ReplicaClient
+    up: bool = False
+    index: tuple[IndexEntry, ...] = ()
+    ready: frozenset[Wanted] = frozenset()
+    outstanding: int = 0
+    _suspicions: dict[Wanted, _Suspicion] = field(default_factory=dict)
+    _looking: asyncio.Task[None] | None = None
+
+    def has(self, wanted: Wanted) -> bool:
+        """Whether the last look that was answered found it ready."""
+        return wanted in self.ready
+
+    def suspect(self, wanted: Wanted) -> bool:
+        """Whether it has just failed there."""
+        suspicion = self._suspicions.get(wanted)
+        return suspicion is not None and time.monotonic() < suspicion.until
+
+    def failed(self, wanted: Wanted) -> None:
+        """Others come first for a while, longer with each failure in a row."""
+        before = self._suspicions.get(wanted)
+        lasts_s = _SUSPECT_S if before is None else min(_MOST_SUSPECT_S, 2 * before.lasts_s)
+        self._suspicions[wanted] = _Suspicion(time.monotonic() + lasts_s, lasts_s)
+
+    def answered(self, wanted: Wanted) -> None:
+        """It works."""
+        if self._suspicions:
+            self._suspicions.pop(wanted, None)
+
+    @contextmanager
+    def busy(self) -> Iterator[None]:
+        """Count a request for as long as it runs."""
+        self.outstanding += 1
+        try:
+            yield
+        finally:
+            self.outstanding -= 1
+
+    def look(self) -> asyncio.Task[None]:
+        """Ask for its index; callers at the same time share one question."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._look())
+        return self._looking
+
+    async def _look(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT_S):
+                index = tuple(await self.client.repository_index())
+        except (ServingError, TimeoutError) as error:
+            if self.up:
+                _log.warning("replica %s does not answer: %s", self.replica.name, error)
+            self.up = False
+            return
+        if not self.up:
+            _log.info("replica %s answers", self.replica.name)
+        self.up = True
+        if index != self.index:
+            self.index = index
+            exact = {Wanted(name, version) for name, version, state in index if state == _READY}
+            self.ready = frozenset(exact | {Wanted(wanted.name) for wanted in exact})
+
+    async def close(self) -> None:
+        """Stop looking and let go of the connection."""
+        if self._looking is not None:
+            self._looking.cancel()
+        await self.client.close()
+
+
+class Members:
+    """Follows where the replicas are, and looks at all of them at once, again and again."""
+
+    def __init__(
+        self, discovery: Discovery, connect: Callable[[str], ReplicaClient], look_every_s: float
+    ) -> None:
+        """`connect` makes the client of an address."""
+        self._discovery = discovery
+        self._connect = connect
+        self._look_every_s = look_every_s
+        self._members: dict[Replica, Member] = {}
+        self._leaving: list[Member] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._turn = 0
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self._members.values())
+
+    async def start(self) -> None:
+        """Find the replicas, look once, and go on looking."""
+        await self.discover()
+        await self.look()
+        self._tasks = [
+            asyncio.create_task(self._follow_discovery()),
+            asyncio.create_task(self._follow_states()),
+        ]
+
+    async def close(self) -> None:
+        """Let go of every replica."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for member in (*self, *self._leaving):
+            await member.close()
+
+    async def discover(self) -> None:
+        """Take in new replicas; those that are gone get no new requests."""
+        found = await asyncio.to_thread(self._discovery.replicas)
+        gone = self._members.keys() - set(found)
+        self._leaving += [self._members[replica] for replica in gone]
+        self._members = {
+            replica: self._members.get(replica) or Member(replica, self._connect(replica.grpc))
+            for replica in found
+        }
+        # Streams of one that leaves end by themselves: it may be draining.
+        idle = [member for member in self._leaving if not member.outstanding]
+        self._leaving = [member for member in self._leaving if member.outstanding]
+        for member in idle:
+            await member.close()
+
+    async def look(self) -> None:
+        """Look at all replicas now; one that does not answer is down."""
+        looks = [member.look() for member in self]
+        if looks:
+            await asyncio.wait(looks, timeout=_LOOK_PATIENCE_S)
+
+    def pick(self, wanted: Wanted, tried: Collection[Member] = ()) -> Member | None:
+        """Of those where it is ready, the one with the fewest outstanding requests.
+
+        One that has just failed comes last; ties take turns.
+        """
+        return min(
+            (m for m in self._in_turn() if m.up and m.has(wanted) and m not in tried),
+            key=lambda m: (m.suspect(wanted), m.outstanding),
+            default=None,
+        )
+
+    def any(self, wanted: Wanted, tried: Collection[Member] = ()) -> Member | None:
+        """Ready nowhere: whoever can say why, first those that had it."""
+        rest = [member for member in self._in_turn() if member not in tried]
+        return min(
+            rest,
+            key=lambda m: (not m.has(wanted), not m.up, m.suspect(wanted), m.outstanding),
+            default=None,
+        )
+
+    def _in_turn(self) -> list[Member]:
+        members = list(self._members.values())
+        if len(members) > 1:
+            self._turn = (self._turn + 1) % len(members)
+            members = members[self._turn :] + members[: self._turn]
+        return members
+
+    async def _follow_discovery(self) -> None:
+        while True:
+            await asyncio.sleep(_DISCOVER_EVERY_S if self._members else self._look_every_s)
+            await self.discover()
+
+    async def _follow_states(self) -> None:
+        while True:
+            ready = any(member.up and member.ready for member in self)
+            every_s = self._look_every_s if ready else _LOOK_EMPTY_EVERY_S
+            await asyncio.sleep(min(every_s, self._look_every_s))
+            await self.look()

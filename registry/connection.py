@@ -1,0 +1,81 @@
+"""The connection to MLflow: its client, its limits, and its errors as ours."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from enginehouse.errors import NotRegisteredError, RegistryError
+
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_PAGE = 500
+# A dead server would otherwise be asked for minutes.
+_CLIENT_LIMITS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+
+def connect(uri: str, embedded_dir: Path | None) -> Any:
+    """MLflow's client of the registry at `uri`.
+
+    Args:
+        embedded_dir: where SQLite and files lie; None when there is a server.
+
+    Raises:
+        RegistryError: if it cannot be opened.
+    """
+    for key, value in _CLIENT_LIMITS.items():
+        os.environ.setdefault(key, value)
+    if embedded_dir is not None:
+        embedded_dir.mkdir(parents=True, exist_ok=True)
+    from mlflow import MlflowClient
+
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    with registry_errors(uri):
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def every_page(search: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:
+    """What a search of MLflow's finds, over all its pages."""
+    token = None
+    while True:
+        page = search(*arguments, max_results=_PAGE, page_token=token, **options)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@contextmanager
+def registry_errors(uri: str, name: str | None = None) -> Iterator[None]:
+    """MLflow's and the database's exceptions → ours; `name` is the model that may be missing."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        if name is not None and error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            raise NotRegisteredError(
+                f"no registered model {name!r}; register one with "
+                f"`enginehouse register BUNDLE --name {name}`"
+            ) from error
+        raise RegistryError(f"the registry at {redact(uri)}: {redact(error.message)}") from None
+    except (SQLAlchemyError, OSError) as error:
+        raise RegistryError(
+            f"the registry at {redact(uri)} cannot be used: {redact(str(error))}"
+        ) from None
+
+
+def redact(text: str) -> str:
+    """The text with user and password taken out of every URI in it."""
+    return _CREDENTIALS.sub("://", text)

@@ -1,0 +1,286 @@
+"""The release controller: one loop over all models, and what people ask of it.
+
+Desired state is read from the registry, actual state from each replica; every tick does at most
+one step of each model's rollout, and each replica's worker at most one of its own. Serving does
+not need it: adapters and replicas go on with what they were told last.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from enginehouse.client.discovery import discovery_of
+from enginehouse.model_repository.repository import ModelRepository
+from enginehouse.registry.cache import BundleCache
+from enginehouse.registry.controller.collector import SampleCollector
+from enginehouse.registry.controller.debts import Debts
+from enginehouse.registry.controller.fleet import FleetView
+from enginehouse.registry.controller.lease import Lease
+from enginehouse.registry.controller.model import ModelReleases, Tools
+from enginehouse.registry.controller.placement import Placement
+from enginehouse.registry.controller.preparation import Preparation
+from enginehouse.registry.controller.prometheus import PrometheusQueries
+from enginehouse.registry.controller.replica import AliveParts, Report
+from enginehouse.registry.controller.watching import Watch
+from enginehouse.registry.rollouts.state import RolloutStatus
+from enginehouse.registry.store import Registry
+
+from enginehouse.errors import ConflictError, EnginehouseError, NotRegisteredError, RegistryError
+from enginehouse.manifest import EngineSettings
+from enginehouse.settings import Settings
+from enginehouse.traffic import Routes
+from enginehouse.traffic.routes import routes_path, write_routes
+
+_CONFIRM_PATIENCE_S = 5.0
+_CONFIRM_EVERY_S = 0.02
+
+
+class Controller:
+    """Moves the fleet towards the registry, while it holds the lease."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        token: str,
+        report: Report,
+        override: Callable[[EngineSettings], EngineSettings],
+        alive_parts: AliveParts,
+    ) -> None:
+        """`token` is the admin token that adapters share; see `ReplicaWorker` for the others."""
+        self._settings = settings
+        self._report = report
+        self._registry = Registry(settings)
+        cache = BundleCache(settings.cache_dir, self._registry)
+        repository = ModelRepository(settings.model_repository_dir, settings.compat_model)
+        self._placement = Placement(cache, repository, override)
+        self._lease = Lease(
+            self._registry, settings.addresses.controller_url, settings.release.lease_s
+        )
+        self._alive_parts = alive_parts
+        self._discovery = discovery_of(settings)
+        self._collector = SampleCollector(settings.adapter_urls, token, report)
+        self._prometheus = PrometheusQueries(settings.prometheus_url)
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="release")
+        self._fleet: FleetView | None = None
+        self._models: dict[str, ModelReleases] = {}
+        self._published: dict[str, Routes] = {}
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._said = ""
+        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+
+    def start(self) -> None:
+        """Begin to act as soon as the lease is there."""
+        self._collector.start()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop acting and let the next controller in; what is served goes on being served."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout=30.0)
+        self._stand_down()
+        self._collector.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            self._lease.release()
+        except RegistryError as error:
+            self._report(f"the lease runs out by itself: {error}")
+
+    def hint(self) -> None:
+        """Look now: something may have changed."""
+        self._wake.set()
+        fleet = self._fleet
+        if fleet is not None:
+            fleet.nudge()
+
+    @property
+    def acting(self) -> bool:
+        """Whether this controller holds the lease."""
+        return self._lease.held
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every model's releases, as plain data."""
+        with self._lock:
+            return [self._describe(releases) for releases in self._models.values()]
+
+    def describe_model(self, name: str) -> dict[str, Any]:
+        """One model's releases.
+
+        Raises:
+            NotRegisteredError: if it has no champion and never had one.
+        """
+        with self._lock:
+            return self._describe(self._of(name))
+
+    def fleet(self) -> list[dict[str, object]]:
+        """The replicas, as plain data."""
+        return self._fleet.describe() if self._fleet is not None else []
+
+    def act(self, name: str, what: Callable[[ModelReleases, float], object]) -> dict[str, Any]:
+        """Do something to a model's releases, between two ticks.
+
+        Raises:
+            ConflictError: if another controller holds the lease.
+            NotRegisteredError, RolloutError, RegistryError: see `ModelReleases`.
+        """
+        with self._lock:
+            releases = self._current(name)
+            what(releases, time.time())
+            releases.publish()
+            answer = self._describe(releases)
+        self.hint()
+        return answer
+
+    def confirm(self, name: str) -> int | None:
+        """Wait until every adapter applies the routes; how many they are, None if not in time."""
+        routes = self._published.get(name)
+        if routes is None:
+            return None
+        until = time.monotonic() + _CONFIRM_PATIENCE_S
+        while time.monotonic() < until:
+            applied = self._collector.applied(name, routes.generation)
+            if applied is not None:
+                return applied
+            time.sleep(_CONFIRM_EVERY_S)
+        return None
+
+    def _current(self, name: str) -> ModelReleases:
+        """The model with the registry's latest view of it."""
+        if not self._lease.acquire():
+            holder = self._lease.holder()
+            where = f"{holder.name} at {holder.url}" if holder is not None else "nobody yet"
+            raise ConflictError(f"this controller stands by; the lease is held by {where}")
+        self._stand_up()
+        snapshot = self._registry.snapshot()
+        if name not in snapshot:
+            known = ", ".join(sorted(snapshot)) or "none"
+            raise NotRegisteredError(f"no registered model {name!r}; there are: {known}")
+        found = snapshot[name]
+        releases = self._releases(name)
+        releases.sync(found.aliases, found.tags, time.time())
+        return releases
+
+    def _of(self, name: str) -> ModelReleases:
+        if name not in self._models:
+            raise NotRegisteredError(f"no registered model {name!r} is followed")
+        return self._models[name]
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                with self._lock:
+                    self._tick()
+            except EnginehouseError as error:
+                self._say_once(f"{error}; serving goes on")
+            else:
+                self._said = ""
+            self._wake.wait(self._settings.release.tick_s)
+            self._wake.clear()
+
+    def _tick(self) -> None:
+        if not self._lease.acquire():
+            self._stand_down()
+            return
+        fleet = self._stand_up()
+        fleet.refresh()
+        snapshot = self._registry.snapshot()
+        for gone in self._models.keys() - snapshot.keys():
+            del self._models[gone]
+            self._withdraw(gone)
+        now = time.time()
+        for name, found in snapshot.items():
+            releases = self._releases(name)
+            try:
+                releases.sync(found.aliases, found.tags, now)
+                releases.tick(now)
+            except RegistryError:
+                raise
+            except EnginehouseError as error:
+                self._say_once(f"{name}: {error}")
+        fleet.want({name: r.wanted() for name, r in self._models.items()})
+        active = {r.state.active.id for r in self._models.values() if r.state.active}
+        self._collector.keep_only(active)
+
+    def _stand_up(self) -> FleetView:
+        if self._fleet is None:
+            self._report(f"this controller holds the lease ({self._lease.epoch})")
+            self._fleet = FleetView(
+                self._discovery, self._placement, self._report, self._alive_parts
+            )
+            self._fleet.refresh()
+        return self._fleet
+
+    def _stand_down(self) -> None:
+        if self._fleet is not None:
+            self._fleet.close()
+            self._fleet = None
+            self._models.clear()
+            self._published.clear()
+
+    def _releases(self, name: str) -> ModelReleases:
+        if name not in self._models:
+            fleet = self._stand_up()
+            tools = Tools(
+                registry=self._registry,
+                placement=self._placement,
+                fleet=fleet,
+                settings=self._settings.release,
+                debts=Debts(self._registry),
+                watch=lambda: Watch(fleet, self._collector, self._prometheus, self._pool),
+                prepare=lambda status, served: self._prepare(fleet, status, served),
+                publish=self._publish,
+                withdraw=self._withdraw,
+                report=self._report,
+                epoch=lambda: self._lease.epoch,
+            )
+            self._models[name] = ModelReleases(name, tools)
+        return self._models[name]
+
+    def _prepare(
+        self,
+        fleet: FleetView,
+        status: RolloutStatus,
+        served: bool,  # noqa: FBT001 - one caller
+    ) -> Preparation:
+        return Preparation(status, self._placement, fleet, self._pool, served_before=served)
+
+    def _publish(self, routes: Routes) -> None:
+        if self._published.get(routes.model) != routes:
+            write_routes(self._settings.routes_dir, routes)
+            self._published[routes.model] = routes
+
+    def _withdraw(self, name: str) -> None:
+        self._published.pop(name, None)
+        routes_path(self._settings.routes_dir, name).unlink(missing_ok=True)
+
+    def _describe(self, releases: ModelReleases) -> dict[str, Any]:
+        state = releases.state
+        fleet = self._fleet
+        rollout = state.rollout.model_dump(mode="json") if state.rollout is not None else None
+        steps = [step.model_dump(mode="json") for step in state.spec.steps]
+        return {
+            "model": releases.name,
+            "generation": state.generation,
+            "champion": state.champion,
+            "previous": state.aliases.get("previous"),
+            "weights": {str(v): w for v, w in state.weights.items()},
+            "kept": {str(v): until for v, until in state.kept.items()},
+            "ready": sorted(fleet.ready_versions(releases.name)) if fleet is not None else [],
+            "kind": state.kind,
+            "rollout": rollout,
+            "steps": steps,
+            "gates": [gate.model_dump(mode="json") for gate in state.gates],
+            "analyses": [result.model_dump(mode="json") for result in state.analyses],
+            "problem": state.problem,
+        }
+
+    def _say_once(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            self._report(text)

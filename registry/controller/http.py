@@ -1,0 +1,220 @@
+"""The controller's HTTP API: a leaf; everything that it does is `Controller`'s."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+from enginehouse.api.errors import install_error_handlers
+from enginehouse.registry.controller.controller import Controller
+from enginehouse.registry.controller.model import ModelReleases
+from enginehouse.registry.controller.transitions import Wish
+from enginehouse.registry.history import History
+from enginehouse.registry.rollouts.spec import RolloutSpec, parse_spec
+from enginehouse.registry.rollouts.state import Command
+from enginehouse.registry.store import Registry
+from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
+from pydantic import BaseModel, ConfigDict
+
+#: Headers and body of a webhook; raises if it is not MLflow's.
+Verify = Callable[[Mapping[str, str], bytes], object]
+_NOTHING: dict[str, str] = {}
+
+
+class _Asked(BaseModel):
+    """Who asks for something, and why."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    actor: str
+    reason: str = ""
+
+
+class RolloutRequest(_Asked):
+    """Begin a rollout; overrides are gate → reason."""
+
+    version: int
+    spec: dict[str, Any] | None = None
+    overrides: dict[str, str] = _NOTHING
+
+
+class PromoteRequest(_Asked):
+    """Promote the challenger, or a version past the analyses."""
+
+    version: int | None = None
+    overrides: dict[str, str] = _NOTHING
+
+
+class RollbackRequest(_Asked):
+    """Go back to `previous`, or to a version."""
+
+    to: int | None = None
+
+
+def create_controller_app(
+    controller: Controller, registry: Registry, token: str, webhooks: Verify | None
+) -> FastAPI:
+    """The ASGI application; the controller acts while it runs.
+
+    Args:
+        webhooks: None refuses MLflow's webhooks: no secret was given.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        controller.start()
+        yield
+        controller.stop()
+
+    app = FastAPI(title="Enginehouse release controller", lifespan=lifespan, docs_url=None,
+                  redoc_url=None)  # fmt: skip
+    install_error_handlers(app)
+    app.include_router(_open_routes(controller, webhooks))
+    app.include_router(_model_routes(controller, History(registry)), dependencies=[_guard(token)])
+    app.include_router(_release_routes(controller), dependencies=[_guard(token)])
+    return app
+
+
+def _guard(token: str) -> Any:
+    expected = f"Bearer {token}".encode()
+
+    def check(request: Request) -> None:
+        sent = request.headers.get("authorization", "").encode()
+        if not secrets.compare_digest(sent, expected):
+            raise HTTPException(401, "send the admin token: Authorization: Bearer TOKEN")
+
+    return Depends(check)
+
+
+def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/health/live")
+    def live() -> dict[str, Any]:
+        """The process answers, and whether it is the one that acts."""
+        return {"status": "live", "acting": controller.acting}
+
+    @router.post("/webhooks/mlflow", status_code=204)
+    async def webhook(request: Request) -> None:
+        """MLflow's word that something changed: a hint to look now, and no more."""
+        if webhooks is None:
+            raise HTTPException(404, "no webhook secret is set: ENGINEHOUSE_WEBHOOK_SECRET_FILE")
+        webhooks(request.headers, await request.body())
+        controller.hint()
+
+    return router
+
+
+def _model_routes(controller: Controller, history: History) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/v1/models")
+    def models() -> dict[str, Any]:
+        """Every model's releases."""
+        return {"models": controller.describe()}
+
+    @router.get("/v1/replicas")
+    def replicas() -> dict[str, Any]:
+        """The fleet."""
+        return {"replicas": controller.fleet()}
+
+    @router.post("/v1/hint", status_code=204)
+    def hint() -> None:
+        """Look now."""
+        controller.hint()
+
+    @router.get("/v1/models/{model}")
+    def model(model: str) -> dict[str, Any]:
+        """One model's releases."""
+        return controller.describe_model(model)
+
+    @router.get("/v1/models/{model}/history")
+    def past(model: str) -> dict[str, Any]:
+        """What was released, newest first."""
+        return {"history": [r.model_dump(mode="json") for r in history.releases(model)]}
+
+    @router.get("/v1/models/{model}/serving")
+    def serving(model: str, at: datetime) -> dict[str, Any]:
+        """What served at a moment."""
+        found = history.serving_at(model, at)
+        if found is None:
+            return {"weights": {}}
+        return {
+            "weights": {str(v): w for v, w in found.weights.items()},
+            "since": found.since.isoformat(),
+            "release": found.release.id,
+            "actor": found.event.actor,
+            "reason": found.event.reason,
+        }
+
+    @router.delete("/v1/models/{model}")
+    def stop(model: str, actor: str = "unknown") -> dict[str, Any]:
+        """Serve it no more: the alias `champion` goes."""
+        return controller.act(model, lambda r, now: r.stop(actor, now))
+
+    return router
+
+
+def _release_routes(controller: Controller) -> APIRouter:
+    router = APIRouter(prefix="/v1/models/{model}")
+
+    def command(model: str, what: Command, asked: _Asked) -> dict[str, Any]:
+        wish = Wish(asked.actor, asked.reason)
+        return controller.act(model, lambda r, now: r.command(what, wish, now))
+
+    @router.post("/rollout")
+    def start(model: str, asked: RolloutRequest) -> dict[str, Any]:
+        """Begin a rollout."""
+        wish = Wish(asked.actor, asked.reason, _spec(asked.spec), asked.overrides)
+        return controller.act(model, lambda r, now: r.start(asked.version, wish, now))
+
+    @router.post("/pause")
+    def pause(model: str, asked: _Asked) -> dict[str, Any]:
+        """Hold the weights."""
+        return command(model, Command.PAUSE, asked)
+
+    @router.post("/resume")
+    def resume(model: str, asked: _Asked) -> dict[str, Any]:
+        """Go on."""
+        return command(model, Command.RESUME, asked)
+
+    @router.post("/abort")
+    def abort(model: str, asked: _Asked) -> dict[str, Any]:
+        """All traffic to the champion."""
+        return _confirmed(
+            controller,
+            model,
+            lambda r, now: r.command(Command.ABORT, Wish(asked.actor, asked.reason), now),
+        )
+
+    @router.post("/promote")
+    def promote(model: str, asked: PromoteRequest) -> dict[str, Any]:
+        """Make the challenger, or a version, the champion."""
+        wish = Wish(asked.actor, asked.reason, RolloutSpec(), asked.overrides)
+        return controller.act(model, lambda r, now: r.promote(asked.version, wish, now))
+
+    @router.post("/rollback")
+    def rollback(model: str, asked: RollbackRequest) -> dict[str, Any]:
+        """Back to what served before."""
+        wish = Wish(asked.actor, asked.reason)
+        return _confirmed(controller, model, lambda r, now: r.rollback(asked.to, wish, now))
+
+    return router
+
+
+def _confirmed(
+    controller: Controller, model: str, what: Callable[[ModelReleases, float], object]
+) -> dict[str, Any]:
+    """Act, and wait until the adapters follow; how long that took, in seconds."""
+    began = time.monotonic()
+    answer = controller.act(model, what)
+    adapters = controller.confirm(model)
+    return {**answer, "took_s": time.monotonic() - began, "adapters": adapters}
+
+
+def _spec(raw: dict[str, Any] | None) -> RolloutSpec:
+    return RolloutSpec() if raw is None else parse_spec(raw, "spec")

@@ -1,0 +1,435 @@
+"""One model's releases: reads what is desired, decides, persists, applies; a step a tick.
+
+Everything that is written follows from the state's tag, which is written first. A controller
+that dies between two writes finds in the tag what it still owes.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from enginehouse.registry.controller import transitions
+from enginehouse.registry.controller.debts import Debts
+from enginehouse.registry.controller.fleet import FleetView
+from enginehouse.registry.controller.placement import Placement
+from enginehouse.registry.controller.preparation import Preparation
+from enginehouse.registry.controller.replica_plan import Wanted
+from enginehouse.registry.controller.transitions import PROMOTION, ROLLBACK, ROLLOUT, Wish
+from enginehouse.registry.controller.watching import Watch
+from enginehouse.registry.experiments.store import routes_of
+from enginehouse.registry.gates.suite import with_overrides
+from enginehouse.registry.records import CHAMPION, TAG_RETIRED
+from enginehouse.registry.release_state import (
+    CHALLENGER,
+    TAG_RELEASE,
+    TAG_SERVED,
+    ReleaseState,
+    state_of,
+)
+from enginehouse.registry.rollouts.decide import decide
+from enginehouse.registry.rollouts.state import (
+    Command,
+    GateResult,
+    Observation,
+    Phase,
+    RolloutStatus,
+    shadow_share,
+)
+from enginehouse.registry.store import Registry
+
+from enginehouse.errors import EnginehouseError, NotRegisteredError, RolloutError
+from enginehouse.settings import ReleaseSettings
+from enginehouse.traffic import Arm, Routes, ShadowRoute
+
+_log = logging.getLogger(__name__)
+#: Who moved an alias is not in the registry.
+SOMEBODY = "somebody, by moving an alias"
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every model's releases share."""
+
+    registry: Registry
+    placement: Placement
+    fleet: FleetView
+    settings: ReleaseSettings
+    debts: Debts
+    watch: Callable[[], Watch]
+    prepare: Callable[[RolloutStatus, bool], Preparation]
+    publish: Callable[[Routes], None]
+    withdraw: Callable[[str], None]
+    report: Callable[[str], None]
+    epoch: Callable[[], int]
+
+
+class ModelReleases:
+    """The releases of one model."""
+
+    def __init__(self, name: str, tools: Tools) -> None:
+        self.name = name
+        self._tools = tools
+        self._state = ReleaseState()
+        self._stored: ReleaseState | None = None
+        self._watch = tools.watch()
+        self._preparation: Preparation | None = None
+        self._gates: tuple[GateResult, ...] | None = None
+        self._embedding: dict[int, bool] = {}
+        self._experiments: dict[str, str] = {}
+
+    @property
+    def state(self) -> ReleaseState:
+        """The state as it was last persisted."""
+        return self._state
+
+    def sync(self, aliases: Mapping[str, int], tags: Mapping[str, str], now: float) -> None:
+        """Take over the registry's view, and what people did to it.
+
+        Raises:
+            RegistryError: if the state cannot be read or written.
+        """
+        self._state = state_of(tags, self.name)
+        self._stored = self._state if TAG_RELEASE in tags else None
+        self._experiments = {k: v for k, v in tags.items() if k.startswith("enginehouse.exp")}
+        if self._pay():
+            # The view is older than what was just written: what people did shows next time.
+            return
+        for alias in (CHAMPION, CHALLENGER):
+            if aliases.get(alias) != self._state.aliases.get(alias):
+                self._alias_moved(alias, aliases.get(alias), now)
+        if not self._state.owed_aliases:
+            self._persist(self._state.model_copy(update={"aliases": dict(aliases)}))
+
+    def tick(self, now: float) -> None:
+        """One step: of the rollout if one runs, and of what follows from the state.
+
+        Raises:
+            RegistryError: if the registry does not answer.
+        """
+        failure = self._tools.fleet.failure(self.name)
+        if failure is not None and self._state.kept:
+            self._tools.report(f"{self.name}: kept versions make room, since {failure}")
+            self._persist(self._state.model_copy(update={"kept": {}}))
+        elif self._state.active is not None:
+            self._step(now, None, "", "")
+        expired = transitions.expire(self._state, now)
+        self._persist(expired.model_copy(update={"problem": self._problem(failure)}))
+        self._pay()
+        self.publish()
+
+    def wanted(self) -> Wanted:
+        """What every replica is to hold."""
+        state = self._state
+        versions = set(state.wanted) | self._experiment_versions()
+        active = state.active
+        if active is not None and not self._may_load(active):
+            # What is loaded already stays, so that a controller that starts again drops nothing.
+            here = self._tools.fleet.ready_versions(self.name)
+            versions -= {active.challenger} - {state.champion} - set(state.kept) - here
+        embedding = state.champion is not None and self._is_embedding(state.champion)
+        if embedding:
+            # Triton gives who names no version the highest one, so only one may be there.
+            versions = {state.pinned} if state.pinned is not None else set()
+            if active is not None and not active.abort_reason and self._may_load(active):
+                versions = {active.challenger}
+        challenger = state.challenger if state.challenger in versions else None
+        return Wanted(
+            frozenset(versions),
+            state.pinned,
+            None if embedding or challenger == state.champion else challenger,
+            embedding,
+        )
+
+    def publish(self) -> None:
+        """Render the routes that follow from the state."""
+        state = self._state
+        if state.champion is None:
+            self._tools.withdraw(self.name)
+            return
+        active = state.active
+        shadow = shadow_share(state.spec, active) if active is not None else 0.0
+        weights = state.weights
+        # The challenger first: who is on it stays on it while its weight grows.
+        order = sorted(weights, key=lambda v: v == state.champion)
+        self._tools.publish(
+            Routes(
+                model=self.name,
+                generation=state.generation,
+                rollout=active.id if active is not None else None,
+                champion=state.champion,
+                challenger=state.challenger,
+                arms=tuple(Arm(version=v, weight=weights[v]) for v in order),
+                sticky=state.spec.sticky if active is not None else "none",
+                shadow=None
+                if active is None or not shadow
+                else ShadowRoute(
+                    version=active.challenger,
+                    share=shadow,
+                    concurrency=state.spec.shadow_concurrency,
+                ),
+                experiments=routes_of(self._experiments),
+                loaded=tuple(sorted(self._tools.fleet.ready_versions(self.name))),
+            )
+        )
+
+    def start(self, version: int, wish: Wish, now: float) -> None:
+        """Begin a rollout.
+
+        Raises:
+            RolloutError: if the version cannot be released; nothing has changed.
+            RegistryError: if the registry does not answer.
+        """
+        self._check(version)
+        if self._state.champion is None:
+            self._persist(transitions.install(self._state, self.name, version, wish, now))
+        elif self._is_embedding(self._state.champion):
+            raise RolloutError(
+                f"{self.name} is an embedding model: vectors of two versions do not go "
+                f"together, so it has no canary; use `enginehouse promote {self.name} {version}`"
+            )
+        else:
+            self._begin(version, wish, now, ROLLOUT)
+
+    def promote(self, version: int | None, wish: Wish, now: float) -> None:
+        """Make the challenger, or a version, the champion; gates come first.
+
+        Raises:
+            RolloutError: if that cannot be; nothing has changed.
+            RegistryError: if the registry does not answer.
+        """
+        active = self._state.active
+        if active is not None and version in (None, active.challenger):
+            if active.phase is Phase.PREPARING:
+                forced = active.model_copy(update={"forced_by": wish.actor})
+                self._persist(self._state.model_copy(update={"rollout": forced, "kind": PROMOTION}))
+                return
+            self.command(Command.PROMOTE, wish, now)
+            return
+        if version is None:
+            raise RolloutError(f"{self.name} has no rollout to promote; name a version")
+        self._check(version)
+        if self._state.champion is None:
+            self._persist(transitions.install(self._state, self.name, version, wish, now))
+        else:
+            self._begin(version, wish, now, PROMOTION)
+
+    def command(self, command: Command, wish: Wish, now: float) -> None:
+        """A person's word on the running rollout.
+
+        Raises:
+            RolloutError: if there is none, or its phase does not allow it.
+            RegistryError: if the registry does not answer.
+        """
+        if self._state.active is None:
+            raise RolloutError(f"{self.name} has no rollout under way")
+        refusal = self._step(now, command, wish.actor, wish.reason)
+        if refusal:
+            raise RolloutError(f"{self.name}: {refusal}")
+
+    def rollback(self, to: int | None, wish: Wish, now: float) -> int:
+        """Send all new traffic back to `previous`, or to a version; return which.
+
+        A version that is loaded takes over at once; another one is loaded first.
+
+        Raises:
+            RolloutError: if there is nothing to go back to; nothing has changed.
+            RegistryError: if the registry does not answer.
+        """
+        state = self._state
+        target = to if to is not None else self._before()
+        if target is None:
+            raise RolloutError(
+                f"{self.name} has no previous version; name one with --to, see "
+                f"`enginehouse versions {self.name}`"
+            )
+        if target == state.champion and state.active is None:
+            raise RolloutError(f"{self.name} version {target} serves already")
+        if target == state.champion:
+            self.command(Command.ABORT, wish, now)
+        elif self._tools.fleet.ready_somewhere(self.name, target) and not self._is_embedding(
+            target
+        ):
+            keep_s = self._tools.settings.keep_previous_s
+            self._persist(transitions.roll_back(state, self.name, target, wish, now, keep_s))
+        else:
+            self._check(target)
+            self._begin(target, wish, now, ROLLBACK)
+        self.publish()
+        return target
+
+    def stop(self, actor: str, now: float) -> None:
+        """Serve the model no more: its champion's alias goes.
+
+        Raises:
+            RegistryError: if the registry does not answer.
+        """
+        aliases = {k: v for k, v in self._state.aliases.items() if k not in (CHAMPION, CHALLENGER)}
+        after = transitions.stopped(self._state, actor, now)
+        self._persist(after.model_copy(update={"aliases": aliases, "owed_aliases": True}))
+
+    def _before(self) -> int | None:
+        """What to go back to: from a rollout the champion, else `previous`."""
+        if self._state.active is not None:
+            return self._state.champion
+        return self._state.aliases.get("previous")
+
+    def _begin(self, version: int, wish: Wish, now: float, kind: str) -> None:
+        if version == self._state.champion:
+            raise RolloutError(f"{self.name} version {version} is the champion already")
+        self._persist(transitions.start(self._state, self.name, version, wish, now, kind=kind))
+
+    def _check(self, version: int) -> None:
+        record = self._tools.registry.version(self.name, version)
+        if TAG_RETIRED in record.tags:
+            raise RolloutError(
+                f"{self.name} version {version} is retired: {record.tags[TAG_RETIRED]}"
+            )
+
+    def _alias_moved(self, alias: str, version: int | None, now: float) -> None:
+        """Somebody moved an alias; what cannot be done is undone, and the reason kept."""
+        state = self._state
+        noted = {k: v for k, v in state.aliases.items() if k != alias}
+        if version is not None:
+            noted[alias] = version
+        self._state = state.model_copy(update={"aliases": noted})
+        wish = Wish(SOMEBODY, f"alias {alias} moved to {version}")
+        try:
+            if alias == CHAMPION:
+                self._champion_moved(version, wish, now)
+            else:
+                self._challenger_moved(version, wish, now)
+        except (RolloutError, NotRegisteredError) as error:
+            self._tools.report(f"{self.name}: alias {alias} moved to {version}: {error}")
+            if version is not None:
+                self._tools.debts.refuse(self.name, version, str(error))
+            kept = {**state.aliases}
+            self._persist(state.model_copy(update={"aliases": kept, "owed_aliases": True}))
+
+    def _champion_moved(self, version: int | None, wish: Wish, now: float) -> None:
+        state = self._state
+        if version is None:
+            if state.champion is not None:
+                self.stop(wish.actor, now)
+        elif version == state.champion:
+            self._persist(state)
+        elif state.champion is None:
+            self._check(version)
+            self._persist(transitions.install(state, self.name, version, wish, now))
+        elif self._served_before(version):
+            self.rollback(version, wish, now)
+        else:
+            self.promote(version, wish, now)
+
+    def _challenger_moved(self, version: int | None, wish: Wish, now: float) -> None:
+        active = self._state.active
+        if version is None:
+            if active is not None and self._state.kind == ROLLOUT:
+                self.command(Command.ABORT, wish, now)
+        elif active is None or active.challenger != version:
+            self.start(version, wish, now)
+
+    def _served_before(self, version: int) -> bool:
+        return TAG_SERVED in self._tools.registry.version(self.name, version).tags
+
+    def _step(self, now: float, command: Command | None, actor: str, reason: str) -> str | None:
+        """Observe, decide, persist; the sentence of a refusal, or None."""
+        state, active = self._state, self._state.active
+        if active is None:
+            return None
+        observation = self._observe(active)
+        by = actor
+        gates = observation.gates
+        passed = gates is not None and all(gate.passed for gate in gates)
+        if command is None and active.phase is Phase.PREPARING and active.forced_by and passed:
+            # A promotion by hand goes past the analyses as soon as its gates have passed.
+            command, by, reason = Command.PROMOTE, active.forced_by, active.reason
+        observation = observation.model_copy(
+            update={"commanded": command, "actor": by, "reason": reason}
+        )
+        decision = decide(state.spec, active, observation, now)
+        if decision.event == "refused":
+            return decision.reason if actor else None
+        settings = self._tools.settings
+        after = transitions.advance(
+            state,
+            decision,
+            observation=observation,
+            keep_s=settings.keep_previous_s,
+            drain_s=settings.drain_s,
+            actor=by or active.actor,
+            now=now,
+        )
+        self._persist(after)
+        if decision.changed:
+            self._tools.report(
+                f"{self.name} version {active.challenger}: {decision.event}: {decision.reason}"
+            )
+            self.publish()
+        return None
+
+    def _observe(self, active: RolloutStatus) -> Observation:
+        observation = self._watch.observe(self._state.spec, active)
+        if active.phase is not Phase.PREPARING:
+            self._preparation = None
+            return observation
+        return observation.model_copy(update={"gates": self._prepared(active)})
+
+    def _prepared(self, active: RolloutStatus) -> tuple[GateResult, ...] | None:
+        if self._preparation is None or self._preparation.rollout != active.id:
+            served = self._served_before(active.challenger)
+            self._preparation = self._tools.prepare(active, served)
+        results = self._preparation.results()
+        if results is None:
+            return None
+        return with_overrides(results, self._state.overrides, active.actor)
+
+    def _may_load(self, active: RolloutStatus) -> bool:
+        if active.phase is not Phase.PREPARING:
+            return True
+        preparation = self._preparation
+        return preparation is not None and preparation.rollout == active.id and preparation.fetched
+
+    def _experiment_versions(self) -> set[int]:
+        routes = routes_of(self._experiments)
+        return {arm.version for r in routes for arm in r.arms if arm.version is not None}
+
+    def _is_embedding(self, version: int) -> bool:
+        """Asked of the bundle once; a version that cannot be had counts as a generator."""
+        if version not in self._embedding:
+            try:
+                bundle = self._tools.placement.bundle(self.name, version)
+            except EnginehouseError:
+                _log.debug("%s version %d cannot be read yet", self.name, version)
+                return False
+            self._embedding[version] = bundle.manifest.embedding is not None
+        return self._embedding[version]
+
+    def _problem(self, failure: str | None) -> str | None:
+        champion = self._state.champion
+        if champion is None or self._tools.fleet.ready_somewhere(self.name, champion):
+            return None
+        return failure
+
+    def _pay(self) -> bool:
+        """Write what the state says is owed; whether anything was."""
+        state = self._state
+        if not state.owed_aliases and not state.owed:
+            return False
+        self._tools.debts.pay(self.name, state)
+        self._persist(self._state.model_copy(update={"owed_aliases": False, "owed": ()}))
+        return True
+
+    def _persist(self, state: ReleaseState) -> None:
+        """Write the state if it differs; everything else follows from it."""
+        loaded = tuple(sorted(state.wanted))
+        state = state.model_copy(update={"loaded": loaded})
+        if state == self._stored:
+            return
+        generation = self._stored.generation if self._stored is not None else 0
+        state = state.model_copy(
+            update={"generation": generation + 1, "epoch": self._tools.epoch()}
+        )
+        self._tools.registry.set_model_tag(self.name, TAG_RELEASE, state.model_dump_json())
+        self._state = self._stored = state

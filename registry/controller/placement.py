@@ -1,0 +1,81 @@
+"""Putting verified bundles and configurations where the replicas read them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from enginehouse.model_repository.repository import ModelRepository
+from enginehouse.registry.cache import BundleCache
+from enginehouse.registry.controller.replica_plan import Wanted, challenger_alias
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import BundleError
+from enginehouse.manifest import EngineSettings
+
+
+class Placement:
+    """Writer of the model repository that all replicas share."""
+
+    def __init__(
+        self,
+        cache: BundleCache,
+        repository: ModelRepository,
+        override: Callable[[EngineSettings], EngineSettings],
+    ) -> None:
+        """`override` applies the host's own engine settings."""
+        self._cache = cache
+        self._repository = repository
+        self._override = override
+        self._placed: set[tuple[str, int]] = set()
+        # Replicas' threads, gates and the controller ask for the same version at a time.
+        self._lock = threading.Lock()
+
+    def settings(self, bundle: Bundle) -> EngineSettings:
+        """Engine settings as they will be served here."""
+        return self._override(bundle.manifest.engine_settings)
+
+    def bundle(self, model: str, version: int) -> Bundle:
+        """The verified bundle of a version, its directories in the repository in place.
+
+        Raises:
+            RegistryError, BundleError: if it cannot be had whole.
+        """
+        with self._lock:
+            return self._bundle(model, version)
+
+    def _bundle(self, model: str, version: int) -> Bundle:
+        if (model, version) in self._placed:
+            path = self._cache.path(model, version)
+            if path.is_dir():
+                return Bundle.open(path)
+        bundle = self._cache.fetch(model, version)
+        self._repository.add_version(model, version, bundle, self.settings(bundle))
+        if bundle.manifest.embedding is not None and len(self.aliases(model)) > 1:
+            raise BundleError(
+                f"--compat-names {model}: it is an embedding model; NVIDIA's names are for a "
+                "text generator"
+            )
+        self._placed.add((model, version))
+        return bundle
+
+    def aliases(self, model: str) -> tuple[str, ...]:
+        """What is loaded for a model: its alias, and its bare names if it has some."""
+        return self._repository.aliases(model)
+
+    def write(self, model: str, wanted: Wanted) -> None:
+        """Write everything that is wanted of a model; nothing is loaded yet."""
+        for version in wanted.versions:
+            self.bundle(model, version)
+        if wanted.embedding:
+            self._repository.set_embedding_versions(model, sorted(wanted.versions))
+            return
+        self.write_versions(model, wanted.versions)
+        if wanted.champion is not None:
+            self._repository.point_alias(model, model, wanted.champion)
+        if wanted.challenger is not None:
+            self._repository.point_alias(challenger_alias(model), model, wanted.challenger)
+
+    def write_versions(self, model: str, versions: Iterable[int]) -> None:
+        """Write which versions of the parts are to be loaded."""
+        self._repository.set_versions(model, sorted(versions))

@@ -1,0 +1,280 @@
+"""One Triton replica, followed and moved by a thread of its own, a step at a time.
+
+A slow load on one replica then delays neither the others nor a rollback. Replicas share one
+model repository on disk, so whoever writes and loads holds the fleet's lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from enginehouse.client import TritonClient
+from enginehouse.client.discovery import Replica
+from enginehouse.model_repository.config import pinned_version
+from enginehouse.registry.controller.placement import Placement
+from enginehouse.registry.controller.probe import Prober
+from enginehouse.registry.controller.replica_plan import (
+    Actual,
+    Step,
+    StepKind,
+    Wanted,
+    actual_of,
+    challenger_alias,
+    next_step,
+)
+
+from enginehouse.errors import EnginehouseError, ServingError
+from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+
+_LOOK_EVERY_S = 0.5
+_RETRY_AFTER_S = 10.0
+_REPAIR_PATIENCE_S = 3.0
+
+Report = Callable[[str], None]
+#: gRPC address of a replica → parts whose process is alive, or None where nobody can know.
+AliveParts = Callable[[str], frozenset[str] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the last look at a replica showed.
+
+    Attributes:
+        up: whether it answered.
+        failures: model → why its last step failed; gone once a step succeeds.
+        crashes: ``<model>/<version>`` → times that it had to be repaired.
+        busy: what it is doing now, or None.
+    """
+
+    up: bool = False
+    models: Mapping[str, Actual] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    crashes: Mapping[str, int] = field(default_factory=dict)
+    busy: str | None = None
+
+
+class ReplicaWorker:
+    """Follows one replica until `close`."""
+
+    def __init__(
+        self,
+        replica: Replica,
+        placement: Placement,
+        fleet_lock: threading.Lock,
+        report: Report,
+        alive_parts: AliveParts,
+    ) -> None:
+        self.replica = replica
+        self._placement = placement
+        self._fleet_lock = fleet_lock
+        self._report = report
+        self._alive_parts = alive_parts
+        self._control = TritonClient(replica.grpc)
+        self._prober = Prober(replica.grpc, lambda text: report(f"{replica.name}: {text}"))
+        self._wanted: dict[str, Wanted] = {}
+        self._seen = Seen()
+        self._failures: dict[str, str] = {}
+        self._tried: dict[str, tuple[Wanted, float]] = {}
+        self._crashes: dict[str, int] = {}
+        self._known_alive: set[str] = set()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name=replica.name, daemon=True)
+
+    def start(self) -> None:
+        """Begin to follow."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following; what the replica serves it goes on serving."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(timeout=2.0)
+        self._prober.close()
+        self._control.close()
+
+    @property
+    def seen(self) -> Seen:
+        """The last look."""
+        return self._seen
+
+    def want(self, wanted: Mapping[str, Wanted]) -> None:
+        """What it is to hold from now on, by model."""
+        if wanted == self._wanted:
+            return
+        for model in self._failures.keys() | wanted.keys():
+            if wanted.get(model) != self._wanted.get(model):
+                self._failures.pop(model, None)
+        self._wanted = dict(wanted)
+        self._publish()
+        self._wake.set()
+
+    def nudge(self) -> None:
+        """Look now."""
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._closing:
+            moved = self._cycle()
+            if not moved:
+                self._wake.wait(_LOOK_EVERY_S)
+            self._wake.clear()
+
+    def _cycle(self) -> bool:
+        """Look, and take at most one step; whether one was taken."""
+        try:
+            models = self._look()
+        except ServingError:
+            self._publish(up=False, models={})
+            return False
+        self._publish(up=True, models=models)
+        for model, wanted in self._wanted.items():
+            step = next_step(model, wanted, models.get(model, Actual()))
+            if step is None:
+                self._failures.pop(model, None)
+            elif self._may_try(model, wanted):
+                self._take(step, wanted)
+                return True
+        return False
+
+    def _may_try(self, model: str, wanted: Wanted) -> bool:
+        """A step that failed is not tried again at once, unless something else is wanted."""
+        before = self._tried.get(model)
+        if before is None or model not in self._failures:
+            return True
+        return before[0] != wanted or time.monotonic() - before[1] >= _RETRY_AFTER_S
+
+    def _take(self, step: Step, wanted: Wanted) -> None:
+        began = time.monotonic()
+        self._tried[step.model] = (wanted, began)
+        self._publish(busy=f"{step.kind.value} {step.model}")
+        try:
+            with self._fleet_lock:
+                self._apply(step, wanted)
+        except EnginehouseError as error:
+            self._failures[step.model] = str(error)
+            self._report(f"{self.replica.name}: {step.model}: {step.why}, but: {error}")
+        else:
+            self._failures.pop(step.model, None)
+            took = time.monotonic() - began
+            self._report(f"{self.replica.name}: {step.model}: {step.why}: done in {took:.1f} s")
+        finally:
+            self._publish(busy=None)
+
+    def _apply(self, step: Step, wanted: Wanted) -> None:
+        model = step.model
+        match step.kind:
+            case StepKind.LOAD:
+                self._placement.write(model, wanted)
+                for name in self._placement.aliases(model):
+                    self._control.load(name)
+            case StepKind.POINT_CHALLENGER:
+                self._placement.write(model, wanted)
+                self._control.load(challenger_alias(model))
+            case StepKind.DROP_CHALLENGER:
+                self._control.unload(challenger_alias(model))
+            case StepKind.REPAIR:
+                self._repair(step, wanted)
+            case StepKind.REMOVE:
+                self._remove(model)
+
+    def _repair(self, step: Step, wanted: Wanted) -> None:
+        """Only a version that is unloaded and loaded again comes back.
+
+        Unloading by the version policy leaves other versions of the model alone; if there is
+        none, or the dead part does not go, the whole part is unloaded.
+        """
+        name, _, text = step.part.rpartition("/")
+        version = int(text)
+        key = f"{step.model}/{version}"
+        self._crashes[key] = self._crashes.get(key, 0) + 1
+        others = wanted.versions - {version}
+        if others and not wanted.embedding:
+            self._placement.write_versions(step.model, others)
+            self._control.load(name)
+            gone = self._wait_gone(name, version)
+        else:
+            gone = False
+        if not gone:
+            self._control.unload(name)
+            self._wait_gone(name, version)
+        self._placement.write(step.model, wanted)
+        for alias in self._placement.aliases(step.model):
+            self._control.load(alias)
+        if not gone:
+            # Loading the alias loads what it is made of; a version beside it is loaded by name.
+            self._control.load(name)
+        self._prober.forget(step.model, version)
+
+    def _wait_gone(self, name: str, version: int) -> bool:
+        """Requests that a dead stub still owes keep it in UNLOADING: do not wait for ever."""
+        until = time.monotonic() + _REPAIR_PATIENCE_S
+        while time.monotonic() < until:
+            index = self._control.repository_index()
+            states = [s for n, v, s in index if n == name and v == str(version)]
+            if all(state in {"", "UNAVAILABLE"} for state in states):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _remove(self, model: str) -> None:
+        names = [*self._placement.aliases(model), challenger_alias(model)]
+        names += [part(model, suffix) for suffix in (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)]
+        known = {name for name, _, _ in self._control.repository_index()}
+        for name in names:
+            if name in known:
+                self._control.unload(name)
+
+    def _look(self) -> dict[str, Actual]:
+        index = self._control.repository_index()
+        ready = {(name, version) for name, version, state in index if state == "READY"}
+        names = {name for name, _ in ready}
+        dead = self._dead(ready)
+        models = {}
+        for model, wanted in self._wanted.items():
+            pins = {}
+            if not wanted.embedding:
+                for alias in (model, challenger_alias(model)):
+                    if alias in names:
+                        pinned = pinned_version(self._control.model_config(alias))
+                        if pinned is not None:
+                            pins[alias] = pinned
+            silent = self._prober.silent(model, self._loaded(model, wanted, names, ready), wanted)
+            models[model] = actual_of(model, index, pins, dead | silent)
+        return models
+
+    def _loaded(
+        self, model: str, wanted: Wanted, names: set[str], ready: set[tuple[str, str]]
+    ) -> list[int]:
+        name = model if wanted.embedding else part(model, TENSORRT_LLM)
+        return [int(v) for n, v in ready if n == name] if name in names else []
+
+    def _dead(self, ready: set[tuple[str, str]]) -> frozenset[str]:
+        """Parts that Triton calls ready although their process, once seen, is gone.
+
+        Ensembles and parts of NVIDIA's C++ backend never had one.
+        """
+        alive = self._alive_parts(self.replica.grpc)
+        if alive is None:
+            return frozenset()
+        self._known_alive |= alive
+        here = {f"{name}/{version}" for name, version in ready}
+        return frozenset((here & self._known_alive) - alive)
+
+    def _publish(
+        self,
+        *,
+        up: bool | None = None,
+        models: Mapping[str, Actual] | None = None,
+        busy: str | None = None,
+    ) -> None:
+        self._seen = Seen(
+            up=self._seen.up if up is None else up,
+            models=self._seen.models if models is None else models,
+            failures=dict(self._failures),
+            crashes=dict(self._crashes),
+            busy=busy,
+        )

@@ -1,0 +1,284 @@
+"""MLflow's deployments API, target ``enginehouse``: its conventional door to releases.
+
+A deployment is a served model. To create or update one is to release a registered version
+through the release controller, with the gates and analyses that every release has; to predict
+is to ask the adapter's OpenAI API. The endpoint is the adapter.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+from enginehouse.client.controller import ControllerClient
+from enginehouse.registry.deployment import named, release, served, version_of
+from enginehouse.registry.deployment_config import deployment_config
+from enginehouse.registry.predictions import Adapter
+from enginehouse.registry.store import Registry
+from mlflow.deployments import PredictionsResponse
+from mlflow.deployments.base import BaseDeploymentClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+)
+
+from enginehouse.errors import ControllerError, EnginehouseError
+from enginehouse.settings import Settings, load_settings
+
+#: Name of the one endpoint.
+ENDPOINT = "adapter"
+
+
+def run_local(
+    target: str,
+    name: str,
+    model_uri: str,
+    flavor: str | None = None,
+    config: Mapping[str, Any] | None = None,
+) -> None:
+    """Make a version the champion and run the whole stack on this host until it is interrupted.
+
+    Raises:
+        MlflowException: if there is no such version, or a stack runs here already.
+    """
+    del flavor, config
+    settings = _settings(target)
+    with _mlflow_errors():
+        if _controller_answers(settings):
+            raise MlflowException(
+                "a stack runs here already: deploy to it with `mlflow deployments create`",
+                error_code=RESOURCE_ALREADY_EXISTS,
+            )
+        registry = Registry(settings)
+        registry.promote(name, version_of(registry, name, model_uri))
+    env = {**os.environ, "ENGINEHOUSE_HOME": str(settings.home)}
+    subprocess.run([sys.executable, "-m", "enginehouse", "up"], env=env, check=False)
+
+
+def target_help() -> str:
+    """What `mlflow deployments help -t enginehouse` shows."""
+    return """Target `enginehouse`: engines served by Triton, released by Enginehouse.
+
+Target URI:  enginehouse                 the settings of this process's environment
+             enginehouse:/path/to/home   the same with another ENGINEHOUSE_HOME
+
+A deployment's name is the served model's name. Model URIs: models:/NAME/VERSION,
+models:/NAME@ALIAS, or models:/NAME/LABEL as in models:/smollm2/1.4.0.
+
+Config of create and update (-C name=value):
+  strategy=rollout|promote   step by step with analyses (default), or at once after the gates
+  spec=FILE                  the rollout's specification, YAML or JSON
+  reason=TEXT                kept in the history
+  override=GATE,GATE         pass over gates; needs a reason
+  actor=NAME                 who asks; default: the user
+  wait_s=SECONDS             how long to wait for the version to serve (default 600, 0: not)
+
+predict takes an OpenAI request: {"messages": […]}, {"prompt": "…"} or {"input": "…"}; a table
+with such a column asks once a row.
+"""
+
+
+class EnginehouseDeploymentClient(BaseDeploymentClient):
+    """Deployments of one Enginehouse; see `target_help`."""
+
+    def __init__(self, target_uri: str) -> None:
+        super().__init__(target_uri)  # type: ignore[no-untyped-call]
+        with _mlflow_errors():
+            self._settings = _settings(target_uri)
+        self._adapter = Adapter(self._settings.adapter_urls[0])
+
+    def create_deployment(
+        self,
+        name: str,
+        model_uri: str,
+        flavor: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> dict[str, Any]:
+        """Serve a version of a model that is not served yet.
+
+        Raises:
+            MlflowException: if the model is served, there is no such version, or its release
+                is refused.
+        """
+        _check(flavor, endpoint)
+        with _mlflow_errors(), self._controller() as controller:
+            if served(controller, name) is not None:
+                raise MlflowException(
+                    f"{name} is served already: use update_deployment",
+                    error_code=RESOURCE_ALREADY_EXISTS,
+                )
+            return release(controller, self._registry(), name, model_uri, deployment_config(config))
+
+    def update_deployment(
+        self,
+        name: str,
+        model_uri: str | None = None,
+        flavor: str | None = None,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> dict[str, Any]:
+        """Release another version of a served model.
+
+        Raises:
+            MlflowException: if the model is not served, there is no such version, or its release
+                is refused or aborted.
+        """
+        _check(flavor, endpoint)
+        if model_uri is None:
+            raise MlflowException.invalid_parameter_value(
+                "give the model_uri of the version to release: settings belong to a version"
+            )
+        with _mlflow_errors(), self._controller() as controller:
+            if served(controller, name) is None:
+                raise _missing(name)
+            return release(controller, self._registry(), name, model_uri, deployment_config(config))
+
+    def delete_deployment(
+        self,
+        name: str,
+        config: Mapping[str, Any] | None = None,
+        endpoint: str | None = None,
+    ) -> None:
+        """Serve a model no more; its versions stay. Nothing happens if it is not served.
+
+        Raises:
+            MlflowException: if the controller refuses or does not answer.
+        """
+        _check(None, endpoint)
+        with _mlflow_errors(), self._controller() as controller:
+            if served(controller, name) is not None:
+                controller.delete(name, actor=deployment_config(config).actor)
+
+    def list_deployments(self, endpoint: str | None = None) -> list[dict[str, Any]]:
+        """All served models.
+
+        Raises:
+            MlflowException: if the controller does not answer.
+        """
+        _check(None, endpoint)
+        with _mlflow_errors(), self._controller() as controller:
+            return [named(m) for m in controller.models() if m.get("champion") is not None]
+
+    def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
+        """One served model: champion, weights, rollout.
+
+        Raises:
+            MlflowException: if it is not served, or the controller does not answer.
+        """
+        _check(None, endpoint)
+        with _mlflow_errors(), self._controller() as controller:
+            found = served(controller, name)
+        if found is None:
+            raise _missing(name)
+        return found
+
+    def predict(
+        self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
+    ) -> Any:
+        """Ask the adapter; the text, or the vector, of each request is a prediction.
+
+        Raises:
+            MlflowException: if the input is no OpenAI request, or the adapter refuses.
+        """
+        _check(None, endpoint)
+        with _mlflow_errors():
+            found = self._adapter.predict(_name(deployment_name), inputs)
+        return PredictionsResponse(found)
+
+    def predict_stream(
+        self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """The adapter's chunks, as they come.
+
+        Raises:
+            MlflowException: if the input is no OpenAI request, or the adapter refuses.
+        """
+        _check(None, endpoint)
+        with _mlflow_errors():
+            yield from self._adapter.stream(_name(deployment_name), inputs)
+
+    def list_endpoints(self) -> list[dict[str, Any]]:
+        """The adapter."""
+        return [{"name": ENDPOINT, "urls": list(self._settings.adapter_urls)}]
+
+    def get_endpoint(self, endpoint: str) -> dict[str, Any]:
+        """The adapter, by its name.
+
+        Raises:
+            MlflowException: if another endpoint is asked for.
+        """
+        _check(None, endpoint)
+        return self.list_endpoints()[0]
+
+    def _no_endpoints(self, *_: object, **__: object) -> None:
+        raise MlflowException.invalid_parameter_value(
+            "the endpoint of Enginehouse is its adapter, which `enginehouse up` starts: it is "
+            "neither created nor deleted here"
+        )
+
+    create_endpoint = update_endpoint = delete_endpoint = _no_endpoints
+
+    def _registry(self) -> Registry:
+        return Registry(self._settings)
+
+    def _controller(self) -> ControllerClient:
+        return ControllerClient.from_settings(self._settings)
+
+
+def _settings(target_uri: str) -> Settings:
+    settings = load_settings(os.environ, cwd=Path.cwd())
+    home = urlparse(target_uri).path if ":" in target_uri else ""
+    return replace(settings, home=Path(home)) if home else settings
+
+
+def _controller_answers(settings: Settings) -> bool:
+    try:
+        with ControllerClient.from_settings(settings) as controller:
+            controller.models()
+    except ControllerError:
+        return False
+    return True
+
+
+def _check(flavor: str | None, endpoint: str | None) -> None:
+    if flavor is not None:
+        raise MlflowException.invalid_parameter_value(
+            f"flavor {flavor!r}: an engine bundle is deployed as it is, without a flavor"
+        )
+    if endpoint not in {None, ENDPOINT}:
+        raise MlflowException(
+            f"no endpoint {endpoint!r}; there is {ENDPOINT!r}",
+            error_code=RESOURCE_DOES_NOT_EXIST,
+        )
+
+
+def _name(deployment_name: str | None) -> str:
+    if not deployment_name:
+        raise MlflowException.invalid_parameter_value("give the name of a deployment")
+    return deployment_name
+
+
+def _missing(name: str) -> MlflowException:
+    return MlflowException(
+        f"no deployment {name!r}: no version of it is served",
+        error_code=RESOURCE_DOES_NOT_EXIST,
+    )
+
+
+@contextmanager
+def _mlflow_errors() -> Iterator[None]:
+    """Ours → MLflow's, as its interface asks."""
+    try:
+        yield
+    except EnginehouseError as error:
+        raise MlflowException(str(error), error_code=BAD_REQUEST) from error

@@ -1,0 +1,216 @@
+"""`experiment.yaml`: two or more arms, who is assigned, and what decides.
+
+::
+
+    name: warmer-prompt
+    model: smollm2
+    unit: user
+    share: 0.5
+    arms:
+      - name: control
+      - name: warm
+        prompt: kind-assistant@3
+        sampling: {temperature: 0.9}
+    primary: feedback
+    minimum_effect: 0.05
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from enginehouse.errors import SpecError
+from enginehouse.traffic import Feedback, RequestSample
+from enginehouse.traffic.samples import Outcome
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+_PROMPT = r"^[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+$"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Metric(StrEnum):
+    """What arms are compared by; one exposed request gives one value of each, or none.
+
+    A release's analyses use the same names where they mean the same.
+    """
+
+    ERROR_RATE = "error_rate"
+    EMPTY_RATE = "empty_rate"
+    REFUSAL_RATE = "refusal_rate"
+    #: Share of thumbs down among the requests that got a thumb.
+    FEEDBACK = "feedback"
+    #: Mean score of the requests that got one, 0 to 1.
+    SCORE = "score"
+    TTFT = "ttft"
+    INTER_TOKEN = "inter_token"  # noqa: S105 - not a password
+    TOTAL_TIME = "total_time"
+    OUTPUT_LENGTH = "output_length"
+
+    @property
+    def is_rate(self) -> bool:
+        """Whether a request either has it or not."""
+        return self in {self.ERROR_RATE, self.EMPTY_RATE, self.REFUSAL_RATE, self.FEEDBACK}
+
+    @property
+    def unit(self) -> str:
+        """The unit of its values."""
+        if self in {self.TTFT, self.INTER_TOKEN, self.TOTAL_TIME}:
+            return "s"
+        return "tokens" if self is self.OUTPUT_LENGTH else ""
+
+    @property
+    def better(self) -> str:
+        """Which way is better, for readers of a report."""
+        if self is self.OUTPUT_LENGTH:
+            return "neither"
+        return "higher" if self is self.SCORE else "lower"
+
+    def value_of(self, sample: RequestSample, feedback: Feedback | None) -> float | None:
+        """The value of one request; None if it has none.
+
+        Refused and cancelled requests and overload say nothing of an arm's quality.
+        """
+        if self is self.FEEDBACK:
+            if feedback is None or feedback.thumbs is None:
+                return None
+            return float(feedback.thumbs < 0)
+        if self is self.SCORE:
+            return None if feedback is None else feedback.score
+        if self is self.ERROR_RATE:
+            judged = sample.outcome in {Outcome.OK, Outcome.ERROR}
+            return float(sample.outcome is Outcome.ERROR) if judged else None
+        if sample.outcome is not Outcome.OK:
+            return None
+        values = {
+            self.EMPTY_RATE: float(sample.empty),
+            self.REFUSAL_RATE: float(sample.refusal),
+            self.TTFT: sample.ttft_s,
+            self.INTER_TOKEN: sample.inter_token_s,
+            self.TOTAL_TIME: sample.total_s,
+            self.OUTPUT_LENGTH: float(sample.completion_tokens),
+        }
+        return values[self]
+
+
+class SamplingOverrides(_Frozen):
+    """Fields of an OpenAI request that an arm sets where the caller left them out."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    min_p: Annotated[float, Field(ge=0, lt=1)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0, le=100)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    seed: int | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The fields that are set."""
+        return self.model_dump(exclude_none=True)
+
+
+class ArmSpec(_Frozen):
+    """One arm; the first of an experiment is what the others are compared with.
+
+    Attributes:
+        weight: relative to the other arms'.
+        version: None is whatever the routes give.
+        prompt: ``name@version`` or ``name@alias`` in MLflow's prompt registry; it stands for a
+            missing system message and is frozen when the experiment starts.
+    """
+
+    name: str = Field(pattern=_NAME)
+    weight: float = Field(default=1.0, gt=0)
+    version: int | None = Field(default=None, ge=1)
+    sampling: SamplingOverrides = SamplingOverrides()
+    prompt: str | None = Field(default=None, pattern=_PROMPT)
+
+
+class ExperimentSpec(_Frozen):
+    """The whole definition.
+
+    Attributes:
+        unit: what is assigned to an arm and stays there.
+        share: of the units that take part.
+        primary: the one metric that decides; all others are looked at and prove nothing.
+        minimum_effect: the smallest difference that matters: of shares for rates (0.05 is five
+            points), relative to the first arm's mean for the others (0.05 is 5 %).
+        power: chance to find that difference if it is there.
+        alpha: chance, over all arms together, to find one that is not there.
+        baseline: the primary metric's expected share or mean, to say beforehand how many units
+            are needed.
+        spread: standard deviation of one unit's value, for the same; rates need none.
+        identical: arms may do the same: an A/A test of the machinery.
+    """
+
+    name: str = Field(pattern=_NAME)
+    model: str = Field(min_length=1)
+    unit: Literal["user", "conversation", "request"] = "user"
+    share: float = Field(default=1.0, gt=0, le=1)
+    arms: tuple[ArmSpec, ...] = Field(min_length=2)
+    primary: Metric = Metric.FEEDBACK
+    metrics: tuple[Metric, ...] = tuple(Metric)
+    minimum_effect: float = Field(default=0.05, gt=0)
+    power: float = Field(default=0.8, gt=0.5, lt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    baseline: float | None = Field(default=None, gt=0)
+    spread: float | None = Field(default=None, gt=0)
+    identical: bool = False
+
+    @model_validator(mode="after")
+    def _arms_differ(self) -> ExperimentSpec:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) < len(names):
+            raise ValueError(f"arms need names of their own, these are {names}")
+        treatments = {arm.model_dump_json(exclude={"name", "weight"}) for arm in self.arms}
+        if len(treatments) == 1 and not self.identical:
+            raise ValueError(
+                "all arms do the same: give one a version, sampling or a prompt, or say "
+                "`identical: true` for an A/A test"
+            )
+        return self
+
+    @property
+    def compared(self) -> tuple[Metric, ...]:
+        """The primary metric, then the others."""
+        return (self.primary, *(m for m in self.metrics if m is not self.primary))
+
+
+def load_experiment(path: Path) -> ExperimentSpec:
+    """Read a definition from YAML (or JSON, which is YAML).
+
+    Raises:
+        SpecError: naming the field, what it has and what it takes.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {error}") from None
+    return parse_experiment(raw, str(path))
+
+
+def parse_experiment(raw: object, where: str) -> ExperimentSpec:
+    """Check a definition that was read already.
+
+    Raises:
+        SpecError: naming the field, what it has and what it takes.
+    """
+    try:
+        return ExperimentSpec.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(item) for item in first["loc"]) or "the file"
+        shown = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise SpecError(f"{where}: {field}: {first['msg']}{shown}") from None

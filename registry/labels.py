@@ -1,0 +1,181 @@
+"""Labels: a version's name for people, beside MLflow's integer.
+
+Three kinds, each in an order of its own: a semantic version (``1.4.0``, ``2.0.0-rc.1``), a date
+with a count (``2026-11-21``, ``2026-11-21.2``), a build number (``build-1234``). A version has
+at most one, and within a model no two versions have the same.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Literal
+
+from enginehouse.registry.records import TAG_LABEL, VersionRecord
+
+from enginehouse.errors import ConflictError, NotRegisteredError, RegistryError
+
+if TYPE_CHECKING:
+    # The store imports this module for registering with a label.
+    from enginehouse.registry.store import Registry
+
+_IDENTIFIER = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
+_SEMANTIC = re.compile(
+    r"v?(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    rf"(?:-({_IDENTIFIER}(?:\.{_IDENTIFIER})*))?"
+)
+_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})(?:\.([1-9]\d*))?")
+_BUILD = re.compile(r"build-(0|[1-9]\d*)")
+_INTEGER = re.compile(r"v?([1-9]\d*)")
+_RULE = (
+    "write a semantic version as in 1.4.0 or 2.0.0-rc.1, a date as in 2026-11-21 or "
+    "2026-11-21.2, or a build number as in build-1234"
+)
+
+_Part = tuple[int, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A label that was understood.
+
+    Attributes:
+        text: in the one form in which it is stored.
+        order: sorts labels of one kind; labels of two kinds have no order.
+    """
+
+    kind: Literal["semantic", "date", "build"]
+    text: str
+    order: tuple[_Part, ...]
+
+    @classmethod
+    def parse(cls, text: str) -> Label:
+        """Read a label.
+
+        Raises:
+            RegistryError: with the three forms that there are.
+        """
+        found = _semantic(text) or _date(text) or _build(text)
+        if found is None:
+            raise RegistryError(f"label {text!r} cannot be used: {_RULE}")
+        return found
+
+
+def label_of(record: VersionRecord) -> Label | None:
+    """A version's label; None if it has none, or one that somebody wrote by hand."""
+    try:
+        return Label.parse(record.label) if record.label else None
+    except RegistryError:
+        return None
+
+
+def resolve(registry: Registry, name: str, text: str) -> VersionRecord:
+    """The version that a person means: ``8``, ``v8``, a label, or an alias.
+
+    Raises:
+        NotRegisteredError: with what there is.
+        RegistryError: if the registry does not answer.
+    """
+    if number := _INTEGER.fullmatch(text):
+        return registry.version(name, int(number[1]))
+    known = registry.versions(name)
+    wanted = _canonical(text)
+    for record in known:
+        if record.label == wanted:
+            return record
+    for record in known:
+        if text in record.aliases:
+            return record
+    named = [word for record in known for word in (record.label, *record.aliases) if word]
+    raise NotRegisteredError(
+        f"{name} has no version, label or alias {text!r}; there are versions "
+        f"{', '.join(str(record.version) for record in reversed(known)) or 'none'}"
+        f"{' and ' + ', '.join(named) if named else ''}"
+    )
+
+
+def check_free(registry: Registry, name: str, label: Label, version: int | None = None) -> None:
+    """Refuse a label that another version of the model has.
+
+    Raises:
+        ConflictError: naming that version.
+        RegistryError: if the registry does not answer.
+    """
+    for record in registry.versions(name):
+        if record.label == label.text and record.version != version:
+            raise ConflictError(
+                f"{name} version {record.version} has the label {label.text} already: choose "
+                "another, or take it off that version first"
+            )
+
+
+def set_label(registry: Registry, name: str, version: int, text: str) -> Label:
+    """Give a version its label; one that it had before goes.
+
+    Raises:
+        NotRegisteredError: if there is no such version.
+        ConflictError: if another version has it.
+        RegistryError: if the label cannot be read, or the registry does not answer.
+    """
+    label = Label.parse(text)
+    record = registry.version(name, version)
+    check_free(registry, name, label, version)
+    registry.set_version_tag(name, version, TAG_LABEL, label.text)
+    try:
+        # MLflow has no compare-and-set: of two who ask at once, both see it and one gives way.
+        check_free(registry, name, label, version)
+    except ConflictError:
+        if record.label:
+            registry.set_version_tag(name, version, TAG_LABEL, record.label)
+        else:
+            registry.delete_version_tag(name, version, TAG_LABEL)
+        raise
+    return label
+
+
+def remove_label(registry: Registry, name: str, version: int) -> None:
+    """Take a version's label off; nothing happens if it has none.
+
+    Raises:
+        NotRegisteredError: if there is no such version.
+        RegistryError: if the registry does not answer.
+    """
+    registry.delete_version_tag(name, version, TAG_LABEL)
+
+
+def _canonical(text: str) -> str:
+    try:
+        return Label.parse(text).text
+    except RegistryError:
+        return text
+
+
+def _semantic(text: str) -> Label | None:
+    found = _SEMANTIC.fullmatch(text)
+    if found is None:
+        return None
+    numbers = tuple((0, int(part), "") for part in found.groups()[:3])
+    # A release comes after its candidates; numbers come before words, as in SemVer 2.
+    last: tuple[_Part, ...] = ((2, 0, ""),)
+    if found[4]:
+        last = tuple(
+            (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in found[4].split(".")
+        )
+    return Label("semantic", text.removeprefix("v"), numbers + last)
+
+
+def _date(text: str) -> Label | None:
+    found = _DATE.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        day = date.fromisoformat(found[1])
+    except ValueError:
+        return None
+    return Label("date", text, ((0, day.toordinal(), ""), (0, int(found[2] or 0), "")))
+
+
+def _build(text: str) -> Label | None:
+    found = _BUILD.fullmatch(text)
+    return Label("build", text, ((0, int(found[1]), ""),)) if found else None

@@ -1,0 +1,299 @@
+"""Two real Tritons, a real MLflow server, live traffic: nothing may be lost, whatever happens.
+
+One stack for all; the tests run in the order in which they stand, under the same traffic, and the
+last one reads the counts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from enginehouse.client.controller import ControllerClient
+from enginehouse.registry import Registry
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import ControllerError
+from enginehouse.stack.triton_server import stub_pids
+from tests.conftest import RunningStack, run_cli, running_stack, stack_env, wait_until
+from tests.mlflow_server import MlflowServer
+from tests.releases.traffic import Tally, traffic
+
+_SPEC = {
+    "steps": [
+        {"weight": 0, "shadow": 0.5, "min_duration_s": 1, "min_samples": 3},
+        {"weight": 30, "min_duration_s": 1, "min_samples": 25, "scrutiny": 50},
+        {"weight": 50, "min_duration_s": 1, "min_samples": 25, "scrutiny": 50},
+        {"weight": 100, "min_duration_s": 1, "min_samples": 10},
+    ],
+    "analyses": [
+        {"metric": "error_rate", "margin": 0.1, "min_samples": 20},
+        {"metric": "total_time", "margin": 0.5, "tolerance": 0.5, "min_samples": 20},
+    ],
+}
+_PATIENCE_S = 150.0
+#: Two engines of two versions share two cores here: their speed says nothing.
+_OVERRIDES = {"performance": "two cores for two replicas"}
+
+
+@dataclass
+class Live:
+    """The stack under traffic, and what asks its controller."""
+
+    stack: RunningStack
+    server: MlflowServer
+    tally: Tally
+    registry: Registry
+
+    def client(self) -> ControllerClient:
+        return ControllerClient.from_settings(self.stack.settings)
+
+    def model(self) -> dict[str, Any]:
+        """The release state; empty while the controller is away."""
+        with self.client() as client:
+            try:
+                return client.model("smollm2")
+            except ControllerError:
+                return {}
+
+    def until(self, condition: Callable[[dict[str, Any]], bool], what: str) -> dict[str, Any]:
+        last: dict[str, Any] = {}
+
+        def holds() -> bool:
+            nonlocal last
+            last = self.model()
+            return bool(last) and condition(last)
+
+        try:
+            wait_until(holds, what, _PATIENCE_S)
+        except AssertionError:
+            log = (self.stack.settings.logs_dir / "controller.log").read_text()
+            raise AssertionError(f"{what}: {json.dumps(last, indent=1)}\n{log[-3000:]}") from None
+        return last
+
+    def phase(self, *phases: str) -> dict[str, Any]:
+        return self.until(
+            lambda m: m["rollout"] is not None and m["rollout"]["phase"] in phases,
+            f"phase {phases}",
+        )
+
+    def start(self, version: int, **spec: Any) -> None:
+        with self.client() as client:
+            client.rollout(
+                "smollm2",
+                version,
+                actor="ada",
+                reason="a test",
+                spec=_SPEC | spec,
+                overrides=_OVERRIDES,
+            )
+
+    def kill_controller(self) -> None:
+        before = self._controller()
+        before.kill()
+        wait_until(lambda: self._alive(before.pid), "another controller")
+
+    def _alive(self, old: int) -> bool:
+        try:
+            return self._controller().pid != old and bool(self.model())
+        except StopIteration:
+            return False
+
+    def _controller(self) -> psutil.Process:
+        return next(
+            p for p in self.stack.family() if _is_running(p) and p.cmdline()[-1:] == ["controller"]
+        )
+
+    def tritons(self) -> list[psutil.Process]:
+        return [p for p in self.stack.family() if p.name() == "tritonserver" and _is_running(p)]
+
+    def served_from_now(self, count: int) -> set[str]:
+        """Versions of the next `count` answers."""
+        begin = len(self.tally.newest) + 20
+        wait_until(lambda: len(self.tally.newest) >= begin + count, "answers")
+        return {version for _, version in self.tally.newest[begin : begin + count]}
+
+
+def _is_running(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@pytest.fixture(scope="module")
+def live(
+    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, mlflow_server: MlflowServer
+) -> Iterator[Live]:
+    home = tmp_path_factory.mktemp("live")
+    env = stack_env(home) | {
+        "MLFLOW_TRACKING_URI": mlflow_server.url,
+        "ENGINEHOUSE_REPLICAS": "2",
+        "ENGINEHOUSE_TICK_S": "0.3",
+        "ENGINEHOUSE_DRAIN_S": "1",
+    }
+    for command in (
+        ("register", bundle.path, "--name", "smollm2"),
+        ("register", bundle.path, "--name", "smollm2"),
+        ("promote", "smollm2", 1),
+    ):
+        done = run_cli(env, *command)
+        assert done.returncode == 0, done.stderr
+    with (
+        running_stack(env) as stack,
+        traffic(stack.url, rate=19, tokens=3) as tally,
+        traffic(stack.url, rate=1, tokens=60) as long_streams,
+    ):
+        yield Live(stack, mlflow_server, tally, Registry(stack.settings))
+    print(f"\nshort requests: {tally}\nlong streams: {long_streams}")
+    assert tally.lost == []
+    assert long_streams.lost == []
+    assert long_streams.requests > 20
+
+
+def test_a_rollout_reaches_its_end_though_its_controller_dies_at_every_step(live: Live) -> None:
+    live.until(lambda m: m["ready"] == [1], "version 1")
+    live.start(2)
+    killed = []
+    seen = ""
+    while not seen.startswith(("succeeded", "aborted")):
+        found = live.until(
+            lambda m, seen=seen: _place(m) != seen,  # type: ignore[misc]
+            f"something after {seen}",
+        )
+        seen = _place(found)
+        if not seen.startswith(("succeeded", "aborted")):
+            killed.append(seen)
+            live.kill_controller()
+    print(f"\ncontroller killed at: {killed}")
+    assert seen.startswith("succeeded"), live.model()
+    assert len(killed) >= 4
+    assert live.served_from_now(20) == {"2"}
+    snapshot = live.registry.snapshot()["smollm2"]
+    assert snapshot.aliases == {"champion": 2, "previous": 1}
+
+
+def _place(model: dict[str, Any]) -> str:
+    return f"{model['rollout']['phase']} {model['weights']}"
+
+
+def test_a_rollback_moves_all_new_traffic_at_once_and_prints_its_time(live: Live) -> None:
+    done = run_cli(live.stack.env, "rollback", "smollm2", "--reason", "a test")
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)
+    assert "all new traffic on version 1 after" in done.stdout
+    assert live.served_from_now(20) == {"1"}
+    wait_until(
+        lambda: live.registry.snapshot()["smollm2"].aliases == {"champion": 1}, "the aliases"
+    )
+
+
+@pytest.mark.parametrize("phase", ["preparing", "progressing", "paused"])
+def test_an_abort_returns_all_traffic_to_the_champion(live: Live, phase: str) -> None:
+    slow = [{"weight": 40, "min_duration_s": 600}, {"weight": 100}]
+    live.start(2, steps=slow)
+    with live.client() as client:
+        if phase != "preparing":
+            live.phase("progressing")
+        if phase == "paused":
+            client.pause("smollm2", actor="ada", reason="a test")
+        live.phase(phase)
+        answer = client.abort("smollm2", actor="ada", reason="a test")
+    assert answer["adapters"] == 1
+    assert live.served_from_now(20) == {"1"}
+    assert "aborted by ada" in live.registry.version("smollm2", 2).tags["enginehouse.refused"] or (
+        phase == "preparing"
+    )
+
+
+def test_mlflow_may_be_restarted_during_a_rollout(live: Live) -> None:
+    live.start(2, steps=[{"weight": 40, "min_duration_s": 600}, {"weight": 100}])
+    live.phase("progressing")
+    live.server.stop()
+    begin = len(live.tally.newest)
+    wait_until(lambda: len(live.tally.newest) > begin + 60, "traffic without MLflow")
+    live.server.start()
+    with live.client() as client:
+        wait_until(lambda: _accepted(lambda: client.abort("smollm2", actor="ada", reason="t")),
+                   "the abort")  # fmt: skip
+    assert live.served_from_now(20) == {"1"}
+
+
+def _accepted(call: Callable[[], object]) -> bool:
+    try:
+        call()
+    except ControllerError:
+        return False
+    return True
+
+
+def test_a_challenger_whose_engine_keeps_dying_is_aborted(live: Live) -> None:
+    live.start(2, steps=[{"weight": 40, "min_duration_s": 600}, {"weight": 100}])
+    live.phase("progressing")
+    killed: set[int] = set()
+    until = time.monotonic() + _PATIENCE_S
+    while live.model().get("rollout", {}).get("phase") != "aborted":
+        assert time.monotonic() < until, live.model()
+        for triton in live.tritons():
+            engine = stub_pids(triton.pid).get("smollm2.tensorrt_llm/2")
+            if engine is not None and engine not in killed and len(killed) < 4:
+                killed.add(engine)
+                os.kill(engine, signal.SIGKILL)
+        time.sleep(0.2)
+    assert "guard crashes" in live.model()["rollout"]["abort_reason"]
+    assert live.served_from_now(20) == {"1"}
+
+
+def test_a_version_unloaded_by_hand_comes_back(live: Live) -> None:
+    url = live.stack.settings.addresses.replica(1).triton_http_url
+    httpx.post(f"{url}/v2/repository/models/smollm2.postprocessing/unload").raise_for_status()
+    with live.client():
+        wait_until(lambda: _all_ready(live), "the part that was unloaded", _PATIENCE_S)
+
+
+def _all_ready(live: Live) -> bool:
+    token = live.stack.settings.admin_token_path.read_text().strip()
+    answer = httpx.get(
+        f"{live.stack.settings.addresses.controller_url}/v1/replicas",
+        headers={"Authorization": f"Bearer {token}"},
+    )
+    replicas = answer.json()["replicas"]
+    return len(replicas) == 2 and all(r["up"] and 1 in r["models"]["smollm2"] for r in replicas)
+
+
+def test_a_killed_replica_loses_no_stream_and_comes_back(live: Live) -> None:
+    live.tritons()[1].kill()
+    wait_until(lambda: len(live.tritons()) == 2, "the replica")
+    wait_until(lambda: _all_ready(live), "its versions", _PATIENCE_S)
+
+
+def test_moving_the_alias_in_mlflow_promotes(live: Live) -> None:
+    live.registry.set_alias("smollm2", "champion", 2)
+    live.until(lambda m: m["champion"] == 2, "the champion 2")
+    assert live.served_from_now(20) == {"2"}
+    shown = run_cli(live.stack.env, "rollout", "history", "smollm2", "--json")
+    history = json.loads(shown.stdout)
+    assert history[0]["champion"] == 1
+    assert history[0]["challenger"] == 2
+    assert {release["outcome"] for release in history} <= {"succeeded", "aborted"}
+
+
+def test_counts_are_printed_and_nothing_was_lost(live: Live, capsys: Any) -> None:
+    with capsys.disabled():
+        print(f"\n{live.tally}")
+    assert live.tally.lost == []
+    assert live.tally.requests > 500
+
+
+def test_home_holds_nothing_that_is_not_for_its_owner_alone(live: Live) -> None:
+    token = Path(live.stack.settings.admin_token_path)
+    assert token.stat().st_mode & 0o777 == 0o600
