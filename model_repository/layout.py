@@ -16,9 +16,11 @@ def bundle_dir(version_dir: Path) -> Path:
 
 
 def link_bundle(version_dir: Path, bundle: Path) -> None:
-    """Make `version_dir` point at a bundle's directory."""
+    """Make `version_dir` point at a bundle's directory; a link that does is left alone."""
     version_dir.mkdir(parents=True, exist_ok=True)
     link = version_dir / _BUNDLE_LINK
+    if link.is_symlink() and link.readlink() == bundle:
+        return
     link.unlink(missing_ok=True)
     link.symlink_to(bundle, target_is_directory=True)
 

@@ -9,6 +9,7 @@ import os
 import py_compile
 from collections.abc import Sequence
 from importlib.resources import files
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
@@ -100,9 +101,9 @@ class ModelRepository:
         link_bundle(version_dir, bundle)
         source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
         model_file = version_dir / "model.py"
-        _replace(model_file, source.read_text("utf-8"))
         # Compiled by the stub, it would change the directory, and Triton would load again.
-        py_compile.compile(str(model_file), doraise=True)
+        if _replace(model_file, source.read_text("utf-8")) or not _is_compiled(model_file):
+            py_compile.compile(str(model_file), doraise=True)
 
     def aliases(self, model: str) -> tuple[str, ...]:
         """What is to be loaded after an alias of `model` was pointed: it, and its bare names.
@@ -157,7 +158,19 @@ class ModelRepository:
         _replace(directory / "config.pbtxt", configs.render(config))
 
 
-def _replace(path: Path, text: str) -> None:
+def _is_compiled(model_file: Path) -> bool:
+    return Path(cache_from_source(str(model_file))).is_file()
+
+
+def _replace(path: Path, text: str) -> bool:
+    """Write a file whole; whether it was written.
+
+    One that says the same already is left alone: Triton initialises a version again when its
+    directory has changed, for instance after a new controller has placed it once more.
+    """
+    if path.is_file() and path.read_text("utf-8") == text:
+        return False
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)
+    return True

@@ -180,7 +180,7 @@ def _config(plan: BuildPlan, settings: TensorRtLlmSettings) -> str:
     return "\n".join(
         [
             _comment(
-                "6. Triton's config; `enginehouse register` and the release controller write it, with",
+                "6. Triton's config; `enginehouse register` and the controller write it, with",
                 "`bundle` in the version's directory pointing at the bundle.",
             ),
             _wrapped(["mkdir", "-p", f"{directory}/1"]),

@@ -43,6 +43,9 @@ class Prober:
 
     def silent(self, model: str, versions: Sequence[int], wanted: Wanted) -> frozenset[str]:
         """Engines, as ``<triton model>/<version>``, that failed several probes in a row."""
+        for key in [k for k in self._failures if k[0] == model and k[1] not in versions]:
+            # It was unloaded under the probe.
+            del self._failures[key]
         for version in versions:
             self._advance(Target(model, version), wanted.embedding)
         name = model if wanted.embedding else part(model, TENSORRT_LLM)

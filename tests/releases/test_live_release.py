@@ -139,7 +139,7 @@ def live(
         "MLFLOW_TRACKING_URI": mlflow_server.url,
         "ENGINEHOUSE_REPLICAS": "2",
         "ENGINEHOUSE_TICK_S": "0.3",
-        "ENGINEHOUSE_DRAIN_S": "1",
+        "ENGINEHOUSE_DRAIN_S": "30",
     }
     for command in (
         ("register", bundle.path, "--name", "smollm2"),
@@ -150,8 +150,8 @@ def live(
         assert done.returncode == 0, done.stderr
     with (
         running_stack(env) as stack,
-        traffic(stack.url, rate=19, tokens=3) as tally,
-        traffic(stack.url, rate=1, tokens=60) as long_streams,
+        traffic(stack.url, rate=19.5, tokens=1) as tally,
+        traffic(stack.url, rate=0.5, tokens=40) as long_streams,
     ):
         yield Live(stack, mlflow_server, tally, Registry(stack.settings))
     print(f"\nshort requests: {tally}\nlong streams: {long_streams}")
