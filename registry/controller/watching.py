@@ -55,6 +55,7 @@ class Watch:
         self._pool = pool
         self._look: _Look | None = None
         self._last: tuple[str, int] = ("", 0)
+        self._crashes_before: tuple[str, int] = ("", 0)
 
     def observe(self, spec: RolloutSpec, status: RolloutStatus) -> Observation:
         """Everything that `decide` needs, but for gates and commands."""
@@ -66,10 +67,10 @@ class Watch:
             challenger_ready=challenger,
             serving=self._fleet.serving(model),
         )
+        crashes = self._crashes(status)
         if status.phase is Phase.PREPARING:
             return base
         everything = self._collector.samples(status.id, status.challenger, status.started_at)
-        crashes = self._fleet.crashes(model, status.challenger)
         guards = check_guards(spec.guards, everything[-_GUARDED:], crashes)
         step = spec.steps[status.step]
         mine = _of_step(everything, status, shadow=step.weight == 0)
@@ -83,6 +84,13 @@ class Watch:
                 "analyses": results or (),
             }
         )
+
+    def _crashes(self, status: RolloutStatus) -> int:
+        """Of this rollout: those of an earlier one with the same version do not count."""
+        now = self._fleet.crashes(status.model, status.challenger)
+        if self._crashes_before[0] != status.id:
+            self._crashes_before = (status.id, now)
+        return now - self._crashes_before[1]
 
     def _analyses(
         self, spec: RolloutSpec, status: RolloutStatus, step: Step, mine: list[RequestSample]
