@@ -44,6 +44,8 @@ from enginehouse.settings import ReleaseSettings
 from enginehouse.traffic import Arm, Routes, ShadowRoute
 
 _log = logging.getLogger(__name__)
+#: The word with which the loader refuses an engine that does not fit beside the others.
+_OF_MEMORY = "memory:"
 #: Who moved an alias is not in the registry.
 SOMEBODY = "somebody, by moving an alias"
 
@@ -109,7 +111,7 @@ class ModelReleases:
             RegistryError: if the registry does not answer.
         """
         failure = self._tools.fleet.failure(self.name)
-        if failure is not None and self._state.kept:
+        if failure is not None and _OF_MEMORY in failure and self._state.kept:
             self._tools.report(f"{self.name}: kept versions make room, since {failure}")
             self._persist(self._state.model_copy(update={"kept": {}}))
         elif self._state.active is not None:

@@ -184,30 +184,26 @@ class ReplicaWorker:
     def _repair(self, step: Step, wanted: Wanted) -> None:
         """Only a version that is unloaded and loaded again comes back.
 
-        Unloading by the version policy leaves other versions of the model alone; if there is
-        none, or the dead part does not go, the whole part is unloaded.
+        With others beside it, it is dropped by the version policy, which leaves them alone, and
+        the next look finds it missing and loads it. The whole part is only unloaded where
+        nothing of it serves: a load that then failed would have taken the others along.
         """
         name, _, text = step.part.rpartition("/")
         version = int(text)
         key = f"{step.model}/{version}"
         self._crashes[key] = self._crashes.get(key, 0) + 1
+        self._prober.forget(step.model, version)
         others = wanted.versions - {version}
         if others and not wanted.embedding:
             self._placement.write_versions(step.model, others)
             self._control.load(name)
-            gone = self._wait_gone(name, version)
-        else:
-            gone = False
-        if not gone:
-            self._control.unload(name)
             self._wait_gone(name, version)
+            return
+        self._control.unload(name)
+        self._wait_gone(name, version)
         self._placement.write(step.model, wanted)
         for alias in self._placement.aliases(step.model):
             self._control.load(alias)
-        if not gone:
-            # Loading the alias loads what it is made of; a version beside it is loaded by name.
-            self._control.load(name)
-        self._prober.forget(step.model, version)
 
     def _wait_gone(self, name: str, version: int) -> bool:
         """Requests that a dead stub still owes keep it in UNLOADING: do not wait for ever."""

@@ -173,7 +173,7 @@ def test_a_failed_load_makes_kept_versions_go_first(world: World) -> None:
     releases, now = _started(world)
     now = _run(world, releases, now, 8)
     assert releases.wanted().versions == {1, 2}
-    world.fleet.broken = "not enough memory"
+    world.fleet.broken = "load failed: memory: about 2.0 GiB are needed"
     _run(world, releases, now, 1)
     assert releases.wanted().versions == {2}
 
