@@ -1,14 +1,15 @@
 """One Triton replica, followed and moved by a thread of its own, a step at a time.
 
 A slow load on one replica then delays neither the others nor a rollback. Replicas share one
-model repository on disk, so whoever writes and loads holds the fleet's lock.
+model repository on disk and load in turn.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from enginehouse.client import TritonClient
@@ -32,6 +33,7 @@ from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 _LOOK_EVERY_S = 0.5
 _RETRY_AFTER_S = 10.0
 _REPAIR_PATIENCE_S = 3.0
+_TURN_PATIENCE_S = 15.0
 
 Report = Callable[[str], None]
 #: gRPC address of a replica → parts whose process is alive, or None where nobody can know.
@@ -152,7 +154,7 @@ class ReplicaWorker:
         self._tried[step.model] = (wanted, began)
         self._publish(busy=f"{step.kind.value} {step.model}")
         try:
-            with self._fleet_lock:
+            with self._turn():
                 self._apply(step, wanted)
         except EnginehouseError as error:
             self._failures[step.model] = str(error)
@@ -163,6 +165,20 @@ class ReplicaWorker:
             self._report(f"{self.replica.name}: {step.model}: {step.why}: done in {took:.1f} s")
         finally:
             self._publish(busy=None)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """One replica at a time, but nobody waits long for another's slow or stuck load.
+
+        All write the same files but for a repair, which leaves one version out for a moment; a
+        replica that reads them then finds that version missing at its next look.
+        """
+        held = self._fleet_lock.acquire(timeout=_TURN_PATIENCE_S)
+        try:
+            yield
+        finally:
+            if held:
+                self._fleet_lock.release()
 
     def _apply(self, step: Step, wanted: Wanted) -> None:
         model = step.model
