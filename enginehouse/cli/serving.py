@@ -47,8 +47,10 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
     for name, version in serving.items():
         table.add_row("model", f"{name}, version {version}")
     table.add_row("chat endpoint", f"{at.api_url}/v1")
-    table.add_row("Triton HTTP", at.triton_http_url)
-    table.add_row("Triton gRPC", at.triton_grpc_url)
+    for replica in settings.replica_addresses:
+        table.add_row("Triton HTTP", replica.triton_http_url)
+        table.add_row("Triton gRPC", replica.triton_grpc_url)
+    table.add_row("release controller", at.controller_url)
     table.add_row("metrics", f"{at.api_url}/metrics and {at.triton_metrics_url}")
     table.add_row("logs", str(settings.logs_dir))
     console.print(table)
