@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+from enginehouse.client.http import events, open_http, raise_for_error, unreachable
 
-from enginehouse.errors import EngineUnavailableError, InvalidRequestError, ServingError
+from enginehouse.errors import InvalidRequestError
 
 #: The field that a request has to have → where it goes.
 _PATHS = {
@@ -16,9 +16,6 @@ _PATHS = {
     "prompt": "/v1/completions",
     "input": "/v1/embeddings",
 }
-_DATA = "data: "
-_DONE = "[DONE]"
-_TIMEOUT = httpx.Timeout(600.0, connect=5.0)
 
 
 class Adapter:
@@ -43,7 +40,7 @@ class Adapter:
         responses = []
         with self._client() as http:
             for path, body in requests:
-                answer = self._sent(http, path, body)
+                answer = _sent(http, path, body)
                 responses.append(answer)
         found = [prediction for answer in responses for prediction in _predictions(answer)]
         return {"predictions": found, "responses": responses}
@@ -59,36 +56,27 @@ class Adapter:
         if len(items) != 1:
             raise InvalidRequestError("a stream answers one request")
         path, body = _request(model, items[0])
-        try:
-            with (
-                self._client() as http,
-                http.stream("POST", path, json={**body, "stream": True}) as answer,
-            ):
-                if answer.is_error:
-                    answer.read()
-                    raise ServingError(_sentence(answer))
-                yield from _chunks(answer)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
+        with self._client() as http:
+            try:
+                with http.stream("POST", path, json={**body, "stream": True}) as answer:
+                    if answer.is_error:
+                        answer.read()
+                    raise_for_error(answer)
+                    yield from events(answer)
+            except httpx.HTTPError as error:
+                raise unreachable(http, error) from error
 
     def _client(self) -> httpx.Client:
-        return httpx.Client(
-            base_url=self._url, timeout=_TIMEOUT, trust_env=False, transport=self._transport
-        )
+        return open_http(self._url, transport=self._transport)
 
-    def _sent(self, http: httpx.Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            answer = http.post(path, json=body)
-        except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        if answer.is_error:
-            raise ServingError(_sentence(answer))
-        return dict(answer.json())
 
-    def _unreachable(self, error: httpx.HTTPError) -> EngineUnavailableError:
-        return EngineUnavailableError(
-            f"nothing answers at {self._url}: start the stack with `enginehouse up` ({error})"
-        )
+def _sent(http: httpx.Client, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        answer = http.post(path, json=body)
+    except httpx.HTTPError as error:
+        raise unreachable(http, error) from error
+    raise_for_error(answer)
+    return dict(answer.json())
 
 
 def _items(inputs: Any) -> list[Any]:
@@ -127,20 +115,3 @@ def _predictions(answer: Mapping[str, Any]) -> list[Any]:
         choice["message"]["content"] if "message" in choice else choice["text"]
         for choice in answer["choices"]
     ]
-
-
-def _chunks(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    for line in answer.iter_lines():
-        if not line.startswith(_DATA) or line == f"{_DATA}{_DONE}":
-            continue
-        chunk = json.loads(line.removeprefix(_DATA))
-        if "error" in chunk:
-            raise ServingError(chunk["error"]["message"])
-        yield chunk
-
-
-def _sentence(answer: httpx.Response) -> str:
-    try:
-        return str(answer.json()["error"]["message"])
-    except (ValueError, KeyError, TypeError):
-        return f"the adapter answered HTTP {answer.status_code}"

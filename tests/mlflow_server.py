@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import Self
 
 import httpx
 
@@ -51,6 +52,13 @@ class MlflowServer:
         self._process = ManagedProcess("mlflow", argv, env, self._root / "mlflow.log")
         wait_until(lambda: self._answers() or not self.running, "the MLflow server", 120.0)
         assert self.running, self._process.log_tail(40)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         """End it; what it stored stays."""

@@ -62,6 +62,11 @@ class RequestSample(_Frozen):
     experiment: str | None = None
     arm: str | None = None
 
+    @property
+    def judged(self) -> bool:
+        """Whether it says something of its version: not its caller's fault, leave or choice."""
+        return self.outcome in {Outcome.OK, Outcome.ERROR} and not self.pinned
+
 
 class Feedback(_Frozen):
     """A user's word on one response.

@@ -16,11 +16,12 @@ from enginehouse.registry.controller.fleet import FleetView
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.preparation import Preparation
 from enginehouse.registry.controller.replica_plan import Wanted
+from enginehouse.registry.controller.route_rendering import render_routes
 from enginehouse.registry.controller.transitions import PROMOTION, ROLLBACK, ROLLOUT, Wish
 from enginehouse.registry.controller.watching import Watch
-from enginehouse.registry.experiments.store import routes_of
+from enginehouse.registry.experiments.store import routes_of, versions_of
 from enginehouse.registry.gates.suite import with_overrides
-from enginehouse.registry.records import CHAMPION, TAG_RETIRED
+from enginehouse.registry.records import CHAMPION, PREVIOUS
 from enginehouse.registry.release_state import (
     CHALLENGER,
     TAG_RELEASE,
@@ -35,13 +36,12 @@ from enginehouse.registry.rollouts.state import (
     Observation,
     Phase,
     RolloutStatus,
-    shadow_share,
 )
 from enginehouse.registry.store import Registry
 
 from enginehouse.errors import EnginehouseError, NotRegisteredError, RolloutError
 from enginehouse.settings import ReleaseSettings
-from enginehouse.traffic import Arm, Routes, ShadowRoute
+from enginehouse.traffic import ExperimentRoute, Routes
 
 _log = logging.getLogger(__name__)
 #: The word with which the loader refuses an engine that does not fit beside the others.
@@ -77,9 +77,8 @@ class ModelReleases:
         self._stored: ReleaseState | None = None
         self._watch = tools.watch()
         self._preparation: Preparation | None = None
-        self._gates: tuple[GateResult, ...] | None = None
         self._embedding: dict[int, bool] = {}
-        self._experiments: dict[str, str] = {}
+        self._experiments: tuple[ExperimentRoute, ...] = ()
 
     @property
     def state(self) -> ReleaseState:
@@ -94,7 +93,7 @@ class ModelReleases:
         """
         self._state = state_of(tags, self.name)
         self._stored = self._state if TAG_RELEASE in tags else None
-        self._experiments = {k: v for k, v in tags.items() if k.startswith("enginehouse.exp")}
+        self._experiments = routes_of(tags)
         if self._pay():
             # The view is older than what was just written: what people did shows next time.
             return
@@ -124,7 +123,7 @@ class ModelReleases:
     def wanted(self) -> Wanted:
         """What every replica is to hold."""
         state = self._state
-        versions = set(state.wanted) | self._experiment_versions()
+        versions = set(state.wanted | versions_of(self._experiments))
         active = state.active
         if active is not None and not self._may_load(active):
             # What is loaded already stays, so that a controller that starts again drops nothing.
@@ -150,31 +149,8 @@ class ModelReleases:
         if state.champion is None:
             self._tools.withdraw(self.name)
             return
-        active = state.active
-        shadow = shadow_share(state.spec, active) if active is not None else 0.0
-        weights = state.weights
-        # The challenger first: who is on it stays on it while its weight grows.
-        order = sorted(weights, key=lambda v: v == state.champion)
-        self._tools.publish(
-            Routes(
-                model=self.name,
-                generation=state.generation,
-                rollout=active.id if active is not None else None,
-                champion=state.champion,
-                challenger=state.challenger,
-                arms=tuple(Arm(version=v, weight=weights[v]) for v in order),
-                sticky=state.spec.sticky if active is not None else "none",
-                shadow=None
-                if active is None or not shadow
-                else ShadowRoute(
-                    version=active.challenger,
-                    share=shadow,
-                    concurrency=state.spec.shadow_concurrency,
-                ),
-                experiments=routes_of(self._experiments),
-                loaded=tuple(sorted(self._tools.fleet.ready_versions(self.name))),
-            )
-        )
+        ready = self._tools.fleet.ready_versions(self.name)
+        self._tools.publish(render_routes(self.name, state, self._experiments, ready))
 
     def start(self, version: int, wish: Wish, now: float) -> None:
         """Begin a rollout.
@@ -275,7 +251,7 @@ class ModelReleases:
         """What to go back to: from a rollout the champion, else `previous`."""
         if self._state.active is not None:
             return self._state.champion
-        return self._state.aliases.get("previous")
+        return self._state.aliases.get(PREVIOUS)
 
     def _begin(self, version: int, wish: Wish, now: float, kind: str) -> None:
         if version == self._state.champion:
@@ -283,11 +259,9 @@ class ModelReleases:
         self._persist(transitions.start(self._state, self.name, version, wish, now, kind=kind))
 
     def _check(self, version: int) -> None:
-        record = self._tools.registry.version(self.name, version)
-        if TAG_RETIRED in record.tags:
-            raise RolloutError(
-                f"{self.name} version {version} is retired: {record.tags[TAG_RETIRED]}"
-            )
+        reason = self._tools.registry.version(self.name, version).retired
+        if reason is not None:
+            raise RolloutError(f"{self.name} version {version} is retired: {reason}")
 
     def _alias_moved(self, alias: str, version: int | None, now: float) -> None:
         """Somebody moved an alias; what cannot be done is undone, and the reason kept."""
@@ -392,10 +366,6 @@ class ModelReleases:
             return True
         preparation = self._preparation
         return preparation is not None and preparation.rollout == active.id and preparation.fetched
-
-    def _experiment_versions(self) -> set[int]:
-        routes = routes_of(self._experiments)
-        return {arm.version for r in routes for arm in r.arms if arm.version is not None}
 
     def _is_embedding(self, version: int) -> bool:
         """Asked of the bundle once; a version that cannot be had counts as a generator."""

@@ -254,15 +254,9 @@ class ReplicaWorker:
                         pinned = pinned_version(self._control.model_config(alias))
                         if pinned is not None:
                             pins[alias] = pinned
-            silent = self._prober.silent(model, self._loaded(model, wanted, names, ready), wanted)
+            silent = self._prober.silent(model, _engines(model, wanted, ready), wanted)
             models[model] = actual_of(model, index, pins, dead | silent)
         return models
-
-    def _loaded(
-        self, model: str, wanted: Wanted, names: set[str], ready: set[tuple[str, str]]
-    ) -> list[int]:
-        name = model if wanted.embedding else part(model, TENSORRT_LLM)
-        return [int(v) for n, v in ready if n == name] if name in names else []
 
     def _dead(self, ready: set[tuple[str, str]]) -> frozenset[str]:
         """Parts that Triton calls ready although their process, once seen, is gone.
@@ -290,3 +284,9 @@ class ReplicaWorker:
             crashes=dict(self._crashes),
             busy=busy,
         )
+
+
+def _engines(model: str, wanted: Wanted, ready: set[tuple[str, str]]) -> list[int]:
+    """Versions of which what computes is ready."""
+    name = model if wanted.embedding else part(model, TENSORRT_LLM)
+    return [int(version) for found, version in ready if found == name]

@@ -43,10 +43,8 @@ class Wish:
 
 def install(state: ReleaseState, model: str, version: int, wish: Wish, now: float) -> ReleaseState:
     """The first champion: nothing to compare with, nothing to lose."""
-    status = begin(f"{model}-{version}-{int(now)}", model, version, version, now, wish.actor, "")
-    status = status.model_copy(
-        update={"phase": Phase.SUCCEEDED, "weight": 100, "ended_at": now, "reason": wish.reason}
-    )
+    status = _begun(model, version, version, wish, now)
+    status = status.model_copy(update=_done(now))
     after = state.model_copy(
         update={
             "champion": version,
@@ -74,15 +72,7 @@ def start(
     if champion is None:
         raise ValueError("a first champion is installed, not rolled out")
     state = superseded(state, f"version {version} took its place", wish.actor, now)
-    status = begin(
-        f"{model}-{version}-{int(now * 1000)}",
-        model,
-        champion,
-        version,
-        now,
-        wish.actor,
-        wish.reason,
-    )
+    status = _begun(model, champion, version, wish, now)
     if kind != ROLLOUT:
         status = status.model_copy(update={"forced_by": wish.actor})
     aliases = dict(state.aliases)
@@ -150,25 +140,12 @@ def roll_back(
     state: ReleaseState, model: str, version: int, wish: Wish, now: float, keep_s: float
 ) -> ReleaseState:
     """All new traffic to a version that is loaded, at once."""
-    if state.champion is None:
+    champion = state.champion
+    if champion is None:
         raise ValueError("nothing serves")
     state = superseded(state, f"rolled back to version {version}", wish.actor, now)
-    status = begin(
-        f"{model}-{version}-{int(now * 1000)}",
-        model,
-        state.champion or version,
-        version,
-        now,
-        wish.actor,
-        wish.reason,
-    ).model_copy(
-        update={
-            "phase": Phase.SUCCEEDED,
-            "weight": 100,
-            "forced_by": wish.actor,
-            "ended_at": now,
-        }
-    )
+    status = _begun(model, champion, version, wish, now)
+    status = status.model_copy(update={**_done(now), "forced_by": wish.actor})
     after = _succeeded(
         state.model_copy(update={"rollout": status, "kind": ROLLBACK, "gates": (), "analyses": ()}),
         status,
@@ -194,6 +171,17 @@ def expire(state: ReleaseState, now: float) -> ReleaseState:
     """Let go of versions that were kept long enough."""
     kept = {version: until for version, until in state.kept.items() if until > now}
     return state if kept == state.kept else state.model_copy(update={"kept": kept})
+
+
+def _begun(model: str, champion: int, version: int, wish: Wish, now: float) -> RolloutStatus:
+    """A new release; its id has milliseconds, so that the next one has another."""
+    release = f"{model}-{version}-{int(now * 1000)}"
+    return begin(release, model, champion, version, now, wish.actor, wish.reason)
+
+
+def _done(now: float) -> dict[str, object]:
+    """What makes a release one that has all traffic."""
+    return {"phase": Phase.SUCCEEDED, "weight": 100, "ended_at": now}
 
 
 def _succeeded(

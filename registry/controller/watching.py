@@ -19,7 +19,7 @@ from enginehouse.registry.rollouts.state import (
     Verdict,
 )
 
-from enginehouse.traffic import Outcome, RequestSample
+from enginehouse.traffic import RequestSample
 
 _WHOLE = 100
 _GUARDED = 400
@@ -27,15 +27,9 @@ _GUARDED = 400
 
 @dataclass(slots=True)
 class _Look:
-    """One run of the analyses.
-
-    Attributes:
-        mark: of the status for which it was begun.
-        samples: the challenger's requests that it saw.
-    """
+    """One run of the analyses; `mark` is of the status for which it was begun."""
 
     mark: str
-    samples: int
     running: Future[tuple[AnalysisResult, ...]]
 
 
@@ -116,7 +110,7 @@ class Watch:
                 shadow=False,
             )
             running = self._pool.submit(self._run, spec, status, step, champions, mine)
-            self._look = _Look(status.mark, len(mine), running)
+            self._look = _Look(status.mark, running)
         return None
 
     def _run(
@@ -143,14 +137,8 @@ class Watch:
 def _of_step(
     samples: list[RequestSample], status: RolloutStatus, *, shadow: bool
 ) -> list[RequestSample]:
-    return [
-        s
-        for s in samples
-        if s.at >= status.step_started_at
-        and s.shadow == shadow
-        and not s.pinned
-        and s.outcome in {Outcome.OK, Outcome.ERROR}
-    ]
+    since = status.step_started_at
+    return [s for s in samples if s.at >= since and s.shadow == shadow and s.judged]
 
 
 def _unmeasured(spec: RolloutSpec, why: str) -> tuple[AnalysisResult, ...]:

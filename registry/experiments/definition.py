@@ -21,10 +21,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from enginehouse.registry.specifications import checked, read_yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from enginehouse.errors import SpecError
 from enginehouse.traffic import Feedback, RequestSample
 from enginehouse.traffic.samples import Outcome
 
@@ -192,13 +191,7 @@ def load_experiment(path: Path) -> ExperimentSpec:
     Raises:
         SpecError: naming the field, what it has and what it takes.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not YAML: {error}") from None
-    return parse_experiment(raw, str(path))
+    return parse_experiment(read_yaml(path), str(path))
 
 
 def parse_experiment(raw: object, where: str) -> ExperimentSpec:
@@ -207,10 +200,4 @@ def parse_experiment(raw: object, where: str) -> ExperimentSpec:
     Raises:
         SpecError: naming the field, what it has and what it takes.
     """
-    try:
-        return ExperimentSpec.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(item) for item in first["loc"]) or "the file"
-        shown = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise SpecError(f"{where}: {field}: {first['msg']}{shown}") from None
+    return checked(ExperimentSpec, raw, where)

@@ -8,9 +8,8 @@ from typing import Any, Self
 
 import httpx
 import numpy as np
+from enginehouse.client.http import open_http, raise_for_error, unreachable
 from numpy.typing import NDArray
-
-from enginehouse.errors import EngineUnavailableError, ServingError
 
 _BATCH = 64
 
@@ -34,8 +33,7 @@ class Endpoint:
     """Asks an OpenAI-compatible endpoint, from several threads if need be."""
 
     def __init__(self, base_url: str, *, timeout_s: float = 600.0) -> None:
-        # Loopback needs no proxy, whatever the environment says.
-        self._http = httpx.Client(base_url=base_url, timeout=timeout_s, trust_env=False)
+        self._http = open_http(base_url, timeout_s=timeout_s)
 
     def __enter__(self) -> Self:
         return self
@@ -84,8 +82,8 @@ class Endpoint:
         try:
             response = self._http.get("/v1/models")
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        _raise_for_error(response)
+            raise unreachable(self._http, error) from error
+        raise_for_error(response)
         for model in response.json()["data"]:
             if model.get("enginehouse", {}).get("kind") == "embedding":
                 return str(model["id"])
@@ -95,21 +93,6 @@ class Endpoint:
         try:
             response = self._http.post(path, json=body)
         except httpx.HTTPError as error:
-            raise self._unreachable(error) from error
-        _raise_for_error(response)
+            raise unreachable(self._http, error) from error
+        raise_for_error(response)
         return response
-
-    def _unreachable(self, error: httpx.HTTPError) -> EngineUnavailableError:
-        return EngineUnavailableError(
-            f"nothing answers at {self._http.base_url}: start the stack with `enginehouse up` "
-            f"({error})"
-        )
-
-
-def _raise_for_error(response: httpx.Response) -> None:
-    if response.is_error:
-        try:
-            message = response.json()["error"]["message"]
-        except (ValueError, KeyError, TypeError):
-            message = f"HTTP {response.status_code}"
-        raise ServingError(message)

@@ -123,7 +123,7 @@ class Evidence:
 
 
 def _counts(sample: RequestSample) -> bool:
-    return sample.outcome in {Outcome.OK, Outcome.ERROR} and not sample.pinned and not sample.shadow
+    return sample.judged and not sample.shadow
 
 
 def _stratum(sample: RequestSample, spec: RolloutSpec) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ def check_guards(
         newest: the challenger's requests, oldest first; `PERCENTILE_WINDOW` or more.
         crashes: times in this rollout that its engine died or stopped answering.
     """
-    told = [s for s in newest if not s.pinned and s.outcome in {Outcome.OK, Outcome.ERROR}]
+    told = [s for s in newest if s.judged]
     found = [
         _crashes(guards, crashes),
         _burst(guards, told),

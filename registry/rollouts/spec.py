@@ -10,10 +10,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from enginehouse.errors import SpecError
+from enginehouse.registry.specifications import checked, read_yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _WHOLE = 100
 
@@ -210,13 +208,7 @@ def load_spec(path: Path) -> RolloutSpec:
     Raises:
         SpecError: naming the field, what it has and what it takes.
     """
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SpecError(f"{path} is not YAML: {error}") from None
-    return parse_spec(raw or {}, str(path))
+    return parse_spec(read_yaml(path) or {}, str(path))
 
 
 def parse_spec(raw: object, where: str) -> RolloutSpec:
@@ -225,9 +217,4 @@ def parse_spec(raw: object, where: str) -> RolloutSpec:
     Raises:
         SpecError: naming the field, what it has and what it takes.
     """
-    try:
-        return RolloutSpec.model_validate(raw)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(item) for item in first["loc"]) or "the file"
-        raise SpecError(f"{where}: {field}: {first['msg']}, not {first['input']!r}") from None
+    return checked(RolloutSpec, raw, where)

@@ -37,7 +37,7 @@ def grpc(tmp_path: Path, make_bundle: MakeBundle) -> Iterator[str]:
     write_stand_in(settings.model_repository_dir / _MODEL / "1", "1.2")
     write_gpus(tmp_path / "bin", 1)
     env["PATH"] = f"{tmp_path / 'bin'}{os.pathsep}{env['PATH']}"
-    process = start_triton(settings, env)
+    process = start_triton(settings, settings.addresses, "triton", env)
     address = settings.addresses.triton_grpc_url
     try:
         with triton.InferenceServerClient(address) as client:

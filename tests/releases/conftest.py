@@ -9,9 +9,5 @@ from tests.mlflow_server import MlflowServer
 
 @pytest.fixture(scope="module")
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
-    server = MlflowServer(tmp_path_factory.mktemp("mlflow"))
-    server.start()
-    try:
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as server:
         yield server
-    finally:
-        server.stop()

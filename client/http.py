@@ -1,0 +1,64 @@
+"""What clients of the adapter's HTTP API share: connection, errors, server-sent events."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from enginehouse.errors import EngineUnavailableError, ServingError
+
+_DATA = "data: "
+_DONE = f"{_DATA}[DONE]"
+_TIMEOUT_S = 600.0
+_CONNECT_TIMEOUT_S = 5.0
+
+
+def open_http(
+    base_url: str,
+    *,
+    timeout_s: float = _TIMEOUT_S,
+    transport: httpx.BaseTransport | None = None,
+) -> httpx.Client:
+    """A connection that no proxy sees; `transport` replaces the network, for tests."""
+    timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
+    # Loopback needs no proxy, whatever the environment says.
+    return httpx.Client(base_url=base_url, timeout=timeout, trust_env=False, transport=transport)
+
+
+def raise_for_error(answer: httpx.Response) -> None:
+    """Do nothing if the request was answered.
+
+    Raises:
+        ServingError: with the adapter's own sentence.
+    """
+    if answer.is_error:
+        try:
+            message = str(answer.json()["error"]["message"])
+        except (ValueError, KeyError, TypeError):
+            message = f"HTTP {answer.status_code}"
+        raise ServingError(message)
+
+
+def unreachable(http: httpx.Client, error: httpx.HTTPError) -> EngineUnavailableError:
+    """The exception for an adapter that does not answer."""
+    return EngineUnavailableError(
+        f"nothing answers at {http.base_url}: start the stack with `enginehouse up` ({error})"
+    )
+
+
+def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
+    """The chunks of a streaming answer.
+
+    Raises:
+        ServingError: if one of them is an error.
+    """
+    for line in answer.iter_lines():
+        if not line.startswith(_DATA) or line == _DONE:
+            continue
+        chunk = json.loads(line.removeprefix(_DATA))
+        if "error" in chunk:
+            raise ServingError(chunk["error"]["message"])
+        yield chunk

@@ -1,0 +1,42 @@
+"""Reading what people write as YAML: rollouts and experiments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from enginehouse.errors import SpecError
+
+_Spec = TypeVar("_Spec", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> object:
+    """The content of a YAML (or JSON, which is YAML) file.
+
+    Raises:
+        SpecError: if it cannot be read, or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise SpecError(f"{path} is not YAML: {error}") from None
+
+
+def checked(kind: type[_Spec], raw: object, where: str) -> _Spec:
+    """A specification from what was read.
+
+    Raises:
+        SpecError: naming the field, what it has and what it takes.
+    """
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(item) for item in first["loc"]) or "the file"
+        shown = "" if first["type"] == "missing" else f", not {first['input']!r}"
+        raise SpecError(f"{where}: {field}: {first['msg']}{shown}") from None
