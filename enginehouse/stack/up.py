@@ -22,10 +22,12 @@ from enginehouse.settings import Settings
 from enginehouse.stack.default_model import ensure_model
 from enginehouse.stack.ports import check_ports, check_replica_ports
 from enginehouse.stack.process import LogTail, ManagedProcess
-from enginehouse.stack.triton_server import start_triton
+from enginehouse.stack.stuck_loads import StuckLoads, repository_index, serves_alone
+from enginehouse.stack.triton_server import start_triton, stub_pids
 
 _START_TIMEOUT_S = 300.0
 _TICK_S = 0.5
+_LOOK_EVERY_S = 2.0
 _TRITON_PATIENCE_S = 6.0
 _PATIENCE_S = 3.0
 
@@ -48,6 +50,8 @@ class Stack:
         self._controller: ManagedProcess | None = None
         self._controller_log: LogTail | None = None
         self._registry = Registry(settings)
+        self._stuck = StuckLoads(settings.model_repository_dir)
+        self._looked_at = 0.0
         self._token = ""
 
     def stop(self) -> None:
@@ -158,6 +162,7 @@ class Stack:
                         f"{child.name} ended with exit code {child.exit_code}; the end of "
                         f"{child.log}:\n{child.log_tail()}"
                     )
+            self._mend_stuck_loads()
             if time.monotonic() > until:
                 raise StackError(
                     f"{name} was not ready after {_START_TIMEOUT_S:.0f} s; see "
@@ -172,6 +177,7 @@ class Stack:
                 self._report(f"{triton.name} ended with exit code {triton.exit_code}: again")
                 triton.kill()
                 self._start_triton(index)
+        self._mend_stuck_loads()
         if self._api is not None and not self._api.running():
             self._report(f"the adapter ended with exit code {self._api.exit_code}: starting again")
             self._start_api()
@@ -179,6 +185,31 @@ class Stack:
             code = self._controller.exit_code
             self._report(f"the controller ended with exit code {code}: starting again")
             self._start_controller()
+
+    def _mend_stuck_loads(self) -> None:
+        """Start a Triton again that waits for ever, unless it alone serves something."""
+        now = time.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        urls = {
+            index: self._settings.addresses.replica(index).triton_http_url for index in self._tritons
+        }
+        seen = {_triton_name(index): repository_index(url) for index, url in urls.items()}
+        indexes = {name: found for name, found in seen.items() if found is not None}
+        for index, triton in list(self._tritons.items()):
+            held = indexes.get(triton.name, [])
+            hanging = self._stuck.look(triton.name, held, stub_pids(triton.pid), now)
+            if not hanging:
+                continue
+            self._stuck.forget(triton.name)
+            what = f"{triton.name}: {', '.join(hanging)} hangs in loading, its process is gone"
+            if serves_alone(triton.name, indexes):
+                self._report(f"{what}; it goes on, since it alone serves what it holds")
+                continue
+            self._report(f"{what}: starting it again")
+            triton.kill()
+            self._start_triton(index)
 
     def _children(self) -> list[ManagedProcess]:
         found = [self._api, self._controller, *self._tritons.values()]

@@ -157,7 +157,9 @@ class ReplicaWorker:
             with self._turn():
                 self._apply(step, wanted)
         except EnginehouseError as error:
-            self._failures[step.model] = str(error)
+            # A Triton that went away in mid-step says nothing about the model.
+            if self._answers():
+                self._failures[step.model] = str(error)
             self._report(f"{self.replica.name}: {step.model}: {step.why}, but: {error}")
         else:
             self._failures.pop(step.model, None)
@@ -165,6 +167,14 @@ class ReplicaWorker:
             self._report(f"{self.replica.name}: {step.model}: {step.why}: done in {took:.1f} s")
         finally:
             self._publish(busy=None)
+
+    def _answers(self) -> bool:
+        try:
+            self._control.repository_index()
+        except ServingError:
+            self._publish(up=False, models={})
+            return False
+        return True
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
