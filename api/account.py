@@ -65,7 +65,7 @@ class Account:
     origin: Origin
     metrics: ApiMetrics
     ring: SampleRing
-    request_id: str = field(init=False)
+    request_id: str = ""
     generations: Sequence[Generation] = ()
     prompt_tokens: int = 0
     follower: Follower | None = None
@@ -75,7 +75,7 @@ class Account:
     _finish: str | None = None
 
     def __post_init__(self) -> None:
-        self.request_id = f"{self.origin.prefix}-{uuid.uuid4().hex}"
+        self.request_id = self.request_id or f"{self.origin.prefix}-{uuid.uuid4().hex}"
         self._began = time.perf_counter()
 
     def see(self, piece: Piece) -> None:

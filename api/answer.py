@@ -1,26 +1,21 @@
-"""From a validated request to a response: what chat and completions share."""
+"""From a call to a response, streamed or whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from enginehouse.api.account import OK, TENANT_HEADER, UNEXPECTED, Account, Origin, code_of
-from enginehouse.api.aside import Asked
-from enginehouse.api.choices import Choices
-from enginehouse.api.errors import name_version
-from enginehouse.api.generation import Generation, Piece
-from enginehouse.api.routing import Keys, Route
-from enginehouse.api.samples import CLIENT_GONE
+from enginehouse.api.call import Call, Shape
+from enginehouse.api.generation import Piece
 from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import EventStream, event, primed, until_disconnect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from enginehouse.errors import EnginehouseError, EngineUnavailableError, ModelNotFoundError
+from enginehouse.errors import EngineUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,18 +26,14 @@ class Envelope:
     object: str
     created: int
     model: str
-    fingerprint: str
+    fingerprint: str | None
 
     @classmethod
-    def new(cls, kind: str, choices: Choices) -> Envelope:
-        """The envelope of an answer; the request's ids on the engine begin with its id."""
-        return cls(
-            id=choices.id,
-            object=kind,
-            created=int(time.time()),
-            model=choices.revision.target.model,
-            fingerprint=choices.revision.fingerprint,
-        )
+    def new(cls, kind: str, call: Call) -> Envelope:
+        """The envelope of an answer whose source is known."""
+        assert call.served_by is not None  # noqa: S101 - its first piece is there
+        served = call.served_by
+        return cls(call.id, kind, int(time.time()), served.model, served.fingerprint)
 
     def body(self, **rest: Any) -> dict[str, Any]:
         """A body in this envelope."""
@@ -56,140 +47,76 @@ class Envelope:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """How an endpoint writes choices.
-
-    Attributes:
-        opening: a choice's first event before any text, without its index; or None.
-        delta: a piece → the choice of an event.
-        whole: all pieces → the choice of a whole answer.
-    """
-
-    stream_object: str
-    whole_object: str
-    opening: dict[str, Any] | None
-    delta: Callable[[Piece], dict[str, Any]]
-    whole: Callable[[list[Piece]], dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """A validated request of which it is not known yet who answers.
-
-    Attributes:
-        name: the field `model`.
-        prefix: of the response's id.
-        prepare: a route and the response's id → what runs, and how it is written. It may be
-            called twice: tokenizer and template are those of the version that answers.
-    """
-
-    name: str
-    keys: Keys
-    endpoint: str
-    prefix: str
-    stream: bool
-    include_usage: bool
-    prepare: Callable[[Route, str], Awaitable[tuple[Choices, Shape]]]
-
-
-async def answer(request: Request, state: ApiState, ask: Ask) -> Response:
-    """Route a request, run it and answer, streaming or whole.
-
-    One that fails before the first byte for a reason that lies with its version is answered by
-    another, if the caller has not pinned it.
+async def answer(request: Request, state: ApiState, call: Call) -> Response:
+    """Run a call through the stages and answer.
 
     Raises:
         EnginehouseError: if it fails before the first byte.
     """
-    route = await state.router.route(ask.name, ask.keys)
-    try:
-        return await _attempt(request, state, ask, route)
-    except (EngineUnavailableError, ModelNotFoundError):
-        other = state.router.elsewhere(route)
-        if other is None:
-            raise
-    return await _attempt(request, state, ask, other)
+    request.state.response_headers = call.response_headers
+    pieces = state.pipeline(call)
+    if call.ask.stream:
+        begun = await until_disconnect(request.receive, primed(pieces))
+        return EventStream(_events(begun, call), call.response_headers)
+    body = await until_disconnect(request.receive, whole_body(pieces, call))
+    return JSONResponse(body, headers=call.response_headers)
 
 
-async def _attempt(request: Request, state: ApiState, ask: Ask, route: Route) -> Response:
-    account = Account(_origin(request, ask, route), state.metrics, state.samples)
-    account.follower = state.aside.begin(route, account.request_id, _asked(ask, account))
-    headers = name_version(request, route.revision.version)
-    try:
-        choices, shape = await ask.prepare(route, account.request_id)
-        account.generations = choices.generations
-        if ask.stream:
-            pieces = await until_disconnect(request.receive, primed(choices.pieces()))
-            events = _events(pieces, choices, shape, account, include_usage=ask.include_usage)
-            return EventStream(events, headers)
-        gathered = await until_disconnect(request.receive, choices.gather())
-    except EnginehouseError as error:
-        account.close(code_of(error))
-        raise
-    except Exception:
-        account.close(UNEXPECTED)
-        raise
-    for pieces_of_one in gathered:
-        for piece in pieces_of_one:
-            account.see(piece)
-    account.close(OK)
-    body = Envelope.new(shape.whole_object, choices).body(
-        choices=[shape.whole(answer) for answer in gathered], usage=choices.usage.as_json()
+async def whole_body(pieces: AsyncGenerator[Piece, None], call: Call) -> dict[str, Any]:
+    """The body of an answer that is not streamed.
+
+    Raises:
+        ServingError: if the call fails.
+    """
+    answers = await gathered(pieces, call)
+    shape = shape_of(call)
+    return Envelope.new(shape.whole_object, call).body(
+        choices=[shape.whole(one) for one in answers], usage=call.usage.as_json()
     )
-    return JSONResponse(body, headers=headers)
 
 
-async def _events(
-    pieces: AsyncGenerator[Piece, None],
-    choices: Choices,
-    shape: Shape,
-    account: Account,
-    *,
-    include_usage: bool,
-) -> AsyncGenerator[bytes, None]:
-    envelope = Envelope.new(shape.stream_object, choices)
-    extra: dict[str, Any] = {"usage": None} if include_usage else {}
-    code = CLIENT_GONE
-    try:
-        async with aclosing(pieces):
-            for index in range(choices.kept) if shape.opening is not None else ():
-                opening = {"index": index, **(shape.opening or {})}
+async def gathered(pieces: AsyncGenerator[Piece, None], call: Call) -> list[list[Piece]]:
+    """All pieces of each answer that is kept, by index.
+
+    Raises:
+        ServingError: if the call fails.
+    """
+    found: dict[int, list[Piece]] = {}
+    async with aclosing(pieces):
+        async for piece in pieces:
+            found.setdefault(piece.index, []).append(piece)
+    if not found:
+        raise EngineUnavailableError("the engine's stream ended too early")
+    answers = [found[index] for index in sorted(found)]
+    return answers if call.choices is None else call.choices.best(answers)
+
+
+def shape_of(call: Call) -> Shape:
+    """How a call is written; its first piece is there."""
+    assert call.ask.shape is not None  # noqa: S101 - text endpoints have it
+    # An external provider's answer has no tokens of ours.
+    return call.ask.shape(call, None if call.route is None else call.route.revision.tokenizer)
+
+
+async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGenerator[bytes, None]:
+    shape = shape_of(call)
+    envelope = Envelope.new(shape.stream_object, call)
+    extra: dict[str, Any] = {"usage": None} if call.ask.include_usage else {}
+    opened: set[int] = set()
+    async with aclosing(pieces):
+        async for piece in pieces:
+            if shape.opening is not None and piece.index not in opened:
+                opened.add(piece.index)
+                opening = {"index": piece.index, **shape.opening}
                 yield event(envelope.body(choices=[opening], **extra))
-            async for piece in pieces:
-                account.see(piece)
-                yield event(envelope.body(choices=[shape.delta(piece)], **extra))
-        if include_usage:
-            yield event(envelope.body(choices=[], usage=choices.usage.as_json()))
-        code = OK
-    except EnginehouseError as error:
-        code = code_of(error)
-        raise
-    except Exception:
-        code = UNEXPECTED
-        raise
-    finally:
-        account.close(code)
+            for choice in shape.delta(piece):
+                yield event(envelope.body(choices=[choice], **extra))
+    if call.ask.include_usage:
+        yield event(envelope.body(choices=[], usage=call.usage.as_json()))
 
 
-def _asked(ask: Ask, account: Account) -> Asked:
-    async def start(route: Route, request_id: str) -> Generation:
-        choices, _ = await ask.prepare(route, request_id)
-        return choices.generations[0]
-
-    return Asked(ask.keys.messages, lambda: account.generations[0].prompt.ids, start)
-
-
-def _origin(request: Request, ask: Ask, route: Route) -> Origin:
-    return Origin(
-        model=route.revision.target.model,
-        version=route.revision.version,
-        endpoint=ask.endpoint,
-        prefix=ask.prefix,
-        tenant=request.headers.get(TENANT_HEADER),
-        pinned=route.pinned,
-        rollout=route.rollout,
-        generation=route.generation,
-        experiment=None if route.treatment is None else route.treatment.experiment,
-        arm=None if route.treatment is None else route.treatment.arm.name,
-    )
+def reindexed(answers: list[list[Piece]]) -> list[list[Piece]]:
+    """Answers numbered by their place."""
+    return [
+        [replace(piece, index=index) for piece in answer] for index, answer in enumerate(answers)
+    ]

@@ -12,8 +12,10 @@ from enginehouse.api.aside_parts import open_aside
 from enginehouse.api.body_limit import BodyLimit
 from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.errors import install_error_handlers
+from enginehouse.api.generation import Engine
 from enginehouse.api.journal import Journal
 from enginehouse.api.metrics import ApiMetrics
+from enginehouse.api.pipeline import text_pipeline, whole_pipeline
 from enginehouse.api.readiness import Readiness
 from enginehouse.api.revision import Served, open_served
 from enginehouse.api.route_files import RouteFiles
@@ -71,15 +73,19 @@ def create_app(
                 settings, directory, client, metrics.registry, samples, journal, pairs=pairs
             )
             async with beside as aside:
+                router = Router(directory, pins=settings.api.pins)
                 app.state.enginehouse = ApiState(
                     client=client,
                     directory=directory,
-                    router=Router(directory, pins=settings.api.pins),
+                    router=router,
                     readiness=Readiness(client, directory, settings.api.ready_cache_s),
                     metrics=metrics,
                     samples=samples,
                     journal=journal,
                     aside=aside,
+                    engine=Engine(client, metrics, limits),
+                    pipeline=whole_pipeline(),
+                    text=text_pipeline(router, metrics, samples, aside),
                     admin_token=partial(ensure_admin_token, settings),
                 )
                 yield

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from enginehouse.api.answer import Ask, Shape, answer
+from enginehouse.api.answer import answer
+from enginehouse.api.call import Ask, Call, Shape
+from enginehouse.api.caller import new_call
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.exposure import treated, with_prompt
 from enginehouse.api.generation import Piece, Prompt, field_names
 from enginehouse.api.revision import Revision
-from enginehouse.api.routing import Keys, Route
+from enginehouse.api.routing import Route
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -27,13 +29,12 @@ _LONG_TEXT = 4096
 @router.post("/v1/chat/completions", response_model=None)
 async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    messages = [message.for_template() for message in body.messages]
     guide, guide_field = body.guide(body.response_format)
 
-    async def prepare(route: Route, request_id: str) -> tuple[Choices, Shape]:
+    async def prepare(call: Call, route: Route) -> Choices:
         revision, asked = route.revision, treated(body, route.treatment)
         prompt = Prompt(
-            ids=await _prompt_ids(revision, with_prompt(messages, route.treatment)),
+            ids=await _prompt_ids(revision, with_prompt(call.messages, route.treatment)),
             max_tokens=asked.most_tokens,
             sampling=asked.sampling(revision.manifest.generation_defaults),
             stop=body.stops,
@@ -45,19 +46,20 @@ async def create_chat_completion(body: ChatRequest, request: Request, state: Sta
             logit_bias=body.logit_bias,
             field_names=field_names(guide_field),
         )
-        found = choices(state, revision, prompt, request_id, body.n or 1)
-        return found, _shape(revision.tokenizer, log_probs=prompt.log_probs)
+        return choices(state.engine, revision, prompt, call.id, body.n or 1)
 
     ask = Ask(
-        name=body.model,
-        keys=Keys(body.user, messages, request.headers),
         endpoint="chat.completions",
         prefix="chatcmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
+        run=state.text,
         prepare=prepare,
+        shape=lambda _, tokenizer: _shape(tokenizer if body.logprobs else None),
     )
-    return await answer(request, state, ask)
+    call = new_call(request, ask, body.model, user=body.user)
+    call.messages = [message.for_template() for message in body.messages]
+    return await answer(request, state, call)
 
 
 async def _prompt_ids(revision: Revision, messages: list[dict[str, str]]) -> list[int]:
@@ -67,9 +69,11 @@ async def _prompt_ids(revision: Revision, messages: list[dict[str, str]]) -> lis
     return revision.template.encode(messages)
 
 
-def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
+def _shape(tokenizer: Tokenizer | None) -> Shape:
+    """How chat is written; with a tokenizer, log-probabilities are."""
+
     def scores(pieces: list[Piece]) -> dict[str, Any] | None:
-        return _log_probs(tokenizer, pieces) if log_probs else None
+        return None if tokenizer is None else _log_probs(tokenizer, pieces)
 
     return Shape(
         stream_object="chat.completion.chunk",
@@ -79,12 +83,14 @@ def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
             "logprobs": None,
             "finish_reason": None,
         },
-        delta=lambda piece: {
-            "index": piece.index,
-            "delta": {"content": piece.text} if piece.text else {},
-            "logprobs": scores([piece]),
-            "finish_reason": piece.finish,
-        },
+        delta=lambda piece: [
+            {
+                "index": piece.index,
+                "delta": {"content": piece.text} if piece.text else {},
+                "logprobs": scores([piece]),
+                "finish_reason": piece.finish,
+            }
+        ],
         whole=lambda pieces: _whole(pieces, scores),
     )
 

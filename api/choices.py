@@ -7,15 +7,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from enginehouse.api.generation import Generation, Piece, Prompt, Usage
+from enginehouse.api.generation import Engine, Generation, Piece, Prompt, Usage
 from enginehouse.api.revision import Revision
-from enginehouse.api.state import ApiState
 
 from enginehouse.errors import ServingError
 
 
 def choices(
-    state: ApiState,
+    engine: Engine,
     revision: Revision,
     prompt: Prompt,
     request_id: str,
@@ -27,7 +26,9 @@ def choices(
     return Choices(
         request_id,
         tuple(
-            Generation(state, revision, prompt, f"{request_id}-{i}" if count > 1 else request_id, i)
+            Generation(
+                engine, revision, prompt, f"{request_id}-{i}" if count > 1 else request_id, i
+            )
             for i in range(count)
         ),
         kept or count,
@@ -52,11 +53,6 @@ class Choices:
         return self.generations[0].revision
 
     @property
-    def state(self) -> ApiState:
-        """The adapter's state."""
-        return self.generations[0].state
-
-    @property
     def usage(self) -> Usage:
         """The prompt counts once, the answers all, whether they are kept or not."""
         return Usage(
@@ -64,19 +60,22 @@ class Choices:
             sum(g.usage.completion_tokens for g in self.generations),
         )
 
-    async def pieces(self) -> AsyncGenerator[Piece, None]:
+    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Pieces of all answers as they come; closing it cancels them.
+
+        Args:
+            timeout_s: the caller's patience; None is the adapter's own.
 
         Raises:
             ServingError: of the first answer that fails; the others are cancelled.
         """
         if len(self.generations) == 1:
-            async with aclosing(self.generations[0].pieces()) as only:
+            async with aclosing(self.generations[0].pieces(timeout_s)) as only:
                 async for piece in only:
                     yield piece
             return
         arrived: asyncio.Queue[Piece | ServingError | None] = asyncio.Queue()
-        tasks = [asyncio.create_task(_forward(g, arrived)) for g in self.generations]
+        tasks = [asyncio.create_task(_forward(g, arrived, timeout_s)) for g in self.generations]
         try:
             running = len(tasks)
             while running:
@@ -92,29 +91,31 @@ class Choices:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def gather(self) -> list[list[Piece]]:
-        """All pieces of each kept answer, best first if some are dropped.
-
-        Raises:
-            ServingError: see `pieces`.
-        """
-        answers: list[list[Piece]] = [[] for _ in self.generations]
-        async with aclosing(self.pieces()) as pieces:
-            async for piece in pieces:
-                answers[piece.index].append(piece)
+    def best(self, answers: list[list[Piece]]) -> list[list[Piece]]:
+        """The answers that are kept, best first if some are dropped."""
         if self.kept < len(answers):
-            answers.sort(key=_mean_log_prob, reverse=True)
+            answers = sorted(answers, key=_mean_log_prob, reverse=True)[: self.kept]
         return [
             [replace(piece, index=index) for piece in answer]
-            for index, answer in enumerate(answers[: self.kept])
+            for index, answer in enumerate(answers)
         ]
+
+    def renamed(self, request_id: str) -> Choices:
+        """The same under another id: a copy that runs beside it."""
+        renamed = (
+            replace(g, request_id=f"{request_id}-{g.index}" if g.index else request_id)
+            for g in self.generations
+        )
+        return replace(self, id=request_id, generations=tuple(renamed))
 
 
 async def _forward(
-    generation: Generation, arrived: asyncio.Queue[Piece | ServingError | None]
+    generation: Generation,
+    arrived: asyncio.Queue[Piece | ServingError | None],
+    timeout_s: float | None,
 ) -> None:
     try:
-        async with aclosing(generation.pieces()) as pieces:
+        async with aclosing(generation.pieces(timeout_s)) as pieces:
             async for piece in pieces:
                 arrived.put_nowait(piece)
     except ServingError as error:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from enginehouse.api.answer import Ask, Shape, answer
+from enginehouse.api.answer import answer
+from enginehouse.api.call import Ask, Call, Shape
+from enginehouse.api.caller import new_call
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.exposure import treated
 from enginehouse.api.generation import Piece, Prompt, field_names
 from enginehouse.api.revision import Revision
-from enginehouse.api.routing import Keys, Route
+from enginehouse.api.routing import Route
 from enginehouse.api.schemas import CompletionRequest
 from enginehouse.api.state import State
 from fastapi import APIRouter
@@ -29,22 +31,21 @@ async def create_completion(body: CompletionRequest, request: Request, state: St
     """Continue a text."""
     wanted = body.n or 1
 
-    async def prepare(route: Route, request_id: str) -> tuple[Choices, Shape]:
-        revision = route.revision
+    async def prepare(call: Call, route: Route) -> Choices:
         prompt = _prompt(treated(body, route.treatment), route)
-        found = choices(state, revision, prompt, request_id, body.best_of or wanted, kept=wanted)
-        return found, _shape(revision.tokenizer, log_probs=body.logprobs is not None)
+        most = body.best_of or wanted
+        return choices(state.engine, route.revision, prompt, call.id, most, kept=wanted)
 
     ask = Ask(
-        name=body.model,
-        keys=Keys(body.user, headers=request.headers),
         endpoint="completions",
         prefix="cmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
+        run=state.text,
         prepare=prepare,
+        shape=lambda _, tokenizer: _shape(None if body.logprobs is None else tokenizer),
     )
-    return await answer(request, state, ask)
+    return await answer(request, state, new_call(request, ask, body.model, user=body.user))
 
 
 def _prompt(body: CompletionRequest, route: Route) -> Prompt:
@@ -88,12 +89,14 @@ def _prompt_ids(body: CompletionRequest, revision: Revision) -> list[int]:
     return ids
 
 
-def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
+def _shape(tokenizer: Tokenizer | None) -> Shape:
+    """How completions are written; with a tokenizer, log-probabilities are."""
+
     def choice(pieces: list[Piece]) -> dict[str, Any]:
         return {
             "index": pieces[0].index,
             "text": "".join(piece.text for piece in pieces),
-            "logprobs": _log_probs(tokenizer, pieces) if log_probs else None,
+            "logprobs": None if tokenizer is None else _log_probs(tokenizer, pieces),
             "finish_reason": pieces[-1].finish,
         }
 
@@ -101,7 +104,7 @@ def _shape(tokenizer: Tokenizer, *, log_probs: bool) -> Shape:
         stream_object="text_completion",
         whole_object="text_completion",
         opening=None,
-        delta=lambda piece: choice([piece]),
+        delta=lambda piece: [choice([piece])],
         whole=choice,
     )
 

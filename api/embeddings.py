@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import base64
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from enginehouse.api.account import OK, TENANT_HEADER, Account, Origin, code_of
-from enginehouse.api.errors import VERSION_HEADER, name_version
-from enginehouse.api.state import State
+from enginehouse.api.account import OK, Account, Origin, code_of
+from enginehouse.api.attempts import tenant_of
+from enginehouse.api.call import Ask, Call, Expected, ServedBy
+from enginehouse.api.caller import new_call
+from enginehouse.api.errors import VERSION_HEADER
+from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
 from fastapi import APIRouter
@@ -18,10 +25,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from enginehouse.errors import EnginehouseError, InvalidRequestError
+from enginehouse.generation import FinishReason
 
 router = APIRouter()
 _MAX_INPUTS = 2048
 _ENDPOINT = "embeddings"
+_CHARACTERS_A_TOKEN = 4
 Encoding = Literal["float", "base64"]
 
 
@@ -68,33 +77,70 @@ class EmbeddingRequest(BaseModel):
 @router.post("/v1/embeddings", response_model=None)
 async def create_embeddings(body: EmbeddingRequest, request: Request, state: State) -> Response:
     """Vectors of texts, in their order, all of one version."""
-    revision, facts, pinned = await state.router.embedding(body.model)
-    target = revision.target
-    headers = name_version(request, revision.version)
-    tenant = request.headers.get(TENANT_HEADER)
-    origin = Origin(target.model, revision.version, _ENDPOINT, "embd", tenant, pinned=pinned)
-    account = Account(origin, state.metrics, state.samples)
-    try:
-        _check_dimensions(body, facts.dimensions)
-        # The version is Triton's choice: one that has just been replaced is never asked for.
-        asked = state.client.embed(target if pinned else Target(target.model), body.texts)
-        with state.metrics.in_flight.labels(target.model).track_inprogress():
-            began = time.perf_counter()
-            found = await until_disconnect(request.receive, asked)
-        _check_dimensions(body, found.vectors.shape[1])
-    except EnginehouseError as error:
-        account.close(code_of(error))
-        raise
-    account.prompt_tokens = sum(found.token_counts)
-    account.close(OK, version=found.version)
-    labels = (target.model, str(found.version))
-    state.metrics.duration.labels(*labels).observe(time.perf_counter() - began)
-    state.metrics.prompt_tokens.labels(*labels).inc(account.prompt_tokens)
+    texts = body.texts
+    work = _Work(body, state)
+    ask = Ask(_ENDPOINT, "embd", stream=False, include_usage=False, run=work.run)
+    call = new_call(request, ask, body.model, user=body.user)
+    call.texts = list(texts)
+    call.expected = Expected(sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN)
+    request.state.response_headers = call.response_headers
+    await until_disconnect(request.receive, _ended(state.pipeline(call)))
+    assert work.found is not None  # noqa: S101 - it has run
+    tokens = sum(work.found.token_counts)
     return Response(
-        _body(body, found, account.prompt_tokens),
+        _body(body, work.found, tokens),
         media_type="application/json",
-        headers=headers | {VERSION_HEADER: str(found.version)},
+        headers=call.response_headers,
     )
+
+
+async def _ended(pieces: AsyncGenerator[Piece, None]) -> None:
+    async with aclosing(pieces):
+        async for _ in pieces:
+            pass
+
+
+@dataclass
+class _Work:
+    """The engine's part of one request."""
+
+    body: EmbeddingRequest
+    state: ApiState
+    found: Embeddings | None = None
+
+    async def run(self, call: Call) -> AsyncGenerator[Piece, None]:
+        """One piece without text, once the vectors are there; see `Ask.run`."""
+        state = self.state
+        revision, facts, pinned = await state.router.embedding(call.model)
+        target = revision.target
+        call.served_by = ServedBy(target.model, revision.version, revision.fingerprint)
+        call.response_headers[VERSION_HEADER] = str(revision.version)
+        origin = Origin(target.model, revision.version, _ENDPOINT, "embd", tenant_of(call))
+        account = Account(replace(origin, pinned=pinned), state.metrics, state.samples, call.id)
+        try:
+            _check_dimensions(self.body, facts.dimensions)
+            # The version is Triton's choice: one just replaced is never asked for.
+            asked = target if pinned else Target(target.model)
+            texts = [text for text in call.texts if isinstance(text, str)]
+            with state.metrics.in_flight.labels(target.model).track_inprogress():
+                began = time.perf_counter()
+                found = await state.client.embed(
+                    asked, texts, deadlines=state.engine.within(call.remaining_s())
+                )
+            _check_dimensions(self.body, found.vectors.shape[1])
+        except EnginehouseError as error:
+            account.close(code_of(error))
+            raise
+        self.found = found
+        account.prompt_tokens = sum(found.token_counts)
+        call.usage = Usage(account.prompt_tokens)
+        call.served_by = replace(call.served_by, version=found.version)
+        call.response_headers[VERSION_HEADER] = str(found.version)
+        account.close(OK, version=found.version)
+        labels = (target.model, str(found.version))
+        state.metrics.duration.labels(*labels).observe(time.perf_counter() - began)
+        state.metrics.prompt_tokens.labels(*labels).inc(account.prompt_tokens)
+        yield Piece("", finish=FinishReason.STOP)
 
 
 def _check_dimensions(body: EmbeddingRequest, actual: int) -> None:

@@ -71,15 +71,9 @@ def error_response(error: errors.EnginehouseError) -> JSONResponse:
     return JSONResponse(error_body(error), status_code=status, headers=headers)
 
 
-def name_version(request: Request, version: int) -> dict[str, str]:
-    """Headers that name the version; should the request fail from here on, its error has them."""
-    headers = {VERSION_HEADER: str(version)}
-    request.state.version_headers = headers
-    return headers
-
-
-def _version_headers(request: Request) -> dict[str, str]:
-    headers: dict[str, str] = getattr(request.state, "version_headers", {})
+def _response_headers(request: Request) -> dict[str, str]:
+    """What the stages of its call have to say; see `Call.response_headers`."""
+    headers: dict[str, str] = getattr(request.state, "response_headers", {})
     return headers
 
 
@@ -94,7 +88,7 @@ def install_error_handlers(app: FastAPI) -> None:
 async def _on_enginehouse_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.EnginehouseError)  # noqa: S101 - registered for that class
     response = error_response(error)
-    response.headers.update(_version_headers(request))
+    response.headers.update(_response_headers(request))
     return response
 
 
@@ -145,5 +139,5 @@ async def _on_unexpected(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse(
         _body("internal error; the adapter's log has the details", "server_error", None, None),
         status_code=HTTPStatus.INTERNAL_SERVER_ERROR,
-        headers=_version_headers(request),
+        headers=_response_headers(request),
     )

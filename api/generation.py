@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
+from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.revision import Revision
-from enginehouse.api.state import ApiState
-from enginehouse.client import Target
+from enginehouse.client import AsyncFleetClient, Deadlines, Target
 
 from enginehouse.errors import (
     ContextOverflowError,
@@ -19,6 +19,22 @@ from enginehouse.errors import (
 )
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide, Sampling
 from enginehouse.text import IncrementalDetokenizer, StopStrings
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What runs generations: the fleet, how long it may take, and where it is counted."""
+
+    client: AsyncFleetClient
+    metrics: ApiMetrics
+    deadlines: Deadlines
+
+    def within(self, timeout_s: float | None) -> Deadlines:
+        """The deadlines of a caller who waits so long at most."""
+        limits = self.deadlines
+        if timeout_s is None or (limits.total_s is not None and timeout_s >= limits.total_s):
+            return limits
+        return replace(limits, total_s=timeout_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +118,7 @@ class Times:
 class Generation:
     """One running answer."""
 
-    state: ApiState
+    engine: Engine
     revision: Revision
     prompt: Prompt
     request_id: str
@@ -115,8 +131,17 @@ class Generation:
         self.usage = Usage(len(self.prompt.ids))
         self._hidden = len(self.prompt.healed)
 
-    async def pieces(self) -> AsyncGenerator[Piece, None]:
+    @property
+    def most_tokens(self) -> int:
+        """The most that this may generate: what was asked for, else what the context has left."""
+        room = self.revision.manifest.context_length - len(self.prompt.ids)
+        return max(0, room) if self.prompt.max_tokens is None else self.prompt.max_tokens
+
+    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
+
+        Args:
+            timeout_s: the caller's patience; None is the adapter's own.
 
         Raises:
             ServingError: one of its subclasses.
@@ -125,7 +150,9 @@ class Generation:
         text = IncrementalDetokenizer(self.revision.tokenizer)
         stops = StopStrings(self.prompt.stop)
         clock = _Clock(self)
-        chunks = self.state.client.generate(self._target(), request)
+        chunks = self.engine.client.generate(
+            self._target(), request, deadlines=self.engine.within(timeout_s)
+        )
         try:
             with clock:
                 async with aclosing(chunks):
@@ -209,7 +236,7 @@ class _Clock:
     def __init__(self, generation: Generation) -> None:
         target = generation.revision.target
         labels = (target.model, str(target.version))
-        metrics = generation.state.metrics
+        metrics = generation.engine.metrics
         self._usage = generation.usage
         self._times = generation.times
         self._first = metrics.first_token.labels(*labels)

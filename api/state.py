@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from enginehouse.api.aside import Aside
+from enginehouse.api.call import Proceed
 from enginehouse.api.directory import ModelDirectory
+from enginehouse.api.generation import Engine
 from enginehouse.api.journal import Journal
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.readiness import Readiness
@@ -22,6 +24,9 @@ class ApiState:
     """Resources that live as long as the application.
 
     Attributes:
+        engine: runs generations.
+        pipeline: the stages that every call goes through, then its endpoint's own `run`.
+        text: the stages of an endpoint that generates text, then the engine.
         admin_token: reads the secret that internal routes ask for.
     """
 
@@ -33,6 +38,9 @@ class ApiState:
     samples: SampleRing
     journal: Journal
     aside: Aside
+    engine: Engine
+    pipeline: Proceed
+    text: Proceed
     admin_token: Callable[[], str]
 
 

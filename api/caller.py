@@ -1,0 +1,58 @@
+"""What a request's headers say of it: who calls, how long they wait, under which id."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Mapping
+
+from enginehouse.api.call import Ask, Call, Caller
+from starlette.requests import Request
+
+from enginehouse.errors import InvalidRequestError
+
+REQUEST_ID_HEADER = "x-request-id"
+#: The first that is there counts; the second is sent by OpenAI's SDKs.
+_TIMEOUT_HEADERS = ("x-request-timeout", "x-stainless-read-timeout")
+_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def new_call(request: Request, ask: Ask, model: str, *, user: str | None = None) -> Call:
+    """A call as it enters the first stage.
+
+    Raises:
+        InvalidRequestError: if its timeout is no number of seconds above 0.
+    """
+    caller: Caller = getattr(request.state, "caller", Caller())
+    given = request.headers.get(REQUEST_ID_HEADER, "")
+    call = Call(
+        ask,
+        model,
+        caller=caller,
+        user=user,
+        headers=request.headers,
+        # An id that could break a log line or a header is replaced, not repeated.
+        request_id=given if _SAFE_ID.fullmatch(given) else "",
+        deadline=_deadline(request.headers),
+    )
+    call.response_headers[REQUEST_ID_HEADER] = call.request_id
+    return call
+
+
+def _deadline(headers: Mapping[str, str]) -> float | None:
+    for name in _TIMEOUT_HEADERS:
+        raw = headers.get(name)
+        if raw is None:
+            continue
+        try:
+            timeout_s = float(raw)
+        except ValueError:
+            timeout_s = math.nan
+        if timeout_s > 0 and math.isfinite(timeout_s):
+            return time.monotonic() + timeout_s
+        if name == _TIMEOUT_HEADERS[0]:
+            raise InvalidRequestError(
+                f"{name} is {raw!r}: give seconds, a number above 0", field=name
+            )
+    return None
