@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -21,7 +22,12 @@ VERSION_HEADER = "x-enginehouse-version"
 #: Exception → (status, OpenAI's `type`); the first class that matches.
 _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
+    (errors.ContentBlockedError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
+    (errors.UnauthenticatedError, HTTPStatus.UNAUTHORIZED, "authentication_error"),
     (errors.ForbiddenError, HTTPStatus.FORBIDDEN, "permission_error"),
+    (errors.NotFoundError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
+    (errors.BudgetError, HTTPStatus.TOO_MANY_REQUESTS, "insufficient_quota"),
+    (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.ModelNotFoundError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
     (errors.QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),
@@ -30,6 +36,7 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.NotRegisteredError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
     (errors.InUseError, HTTPStatus.CONFLICT, "conflict_error"),
     (errors.ConflictError, HTTPStatus.CONFLICT, "conflict_error"),
+    (errors.StoreError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
     (errors.RegistryError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
     (errors.SpecError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
     (errors.RolloutError, HTTPStatus.CONFLICT, "conflict_error"),
@@ -63,11 +70,20 @@ def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+def _retry_after(error: errors.EnginehouseError) -> str:
+    """Whole seconds, at least one, as HTTP has them."""
+    if isinstance(error, errors.RateLimitError):
+        return str(max(1, math.ceil(error.retry_after_s)))
+    return _RETRY_AFTER_S
+
+
 def error_response(error: errors.EnginehouseError) -> JSONResponse:
     """The whole response."""
     status, _ = status_of(error)
     busy = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-    headers = {"Retry-After": _RETRY_AFTER_S} if busy else None
+    headers = {"Retry-After": _retry_after(error)} if busy else {}
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_body(error), status_code=status, headers=headers)
 
 

@@ -18,6 +18,7 @@
     ├── RolloutError             a rollout, a gate or an experiment cannot do what was asked
     │   ├── SpecError            a rollout's or an experiment's file has a field that is wrong
     │   └── GateError            a gate refused a version
+    ├── StoreError               the endpoint's database or shared store fails
     ├── RoutesError              a routes file that cannot be read
     ├── ControllerError          the release controller does not answer, or refuses
     ├── StackError               the local stack cannot start or keep running
@@ -25,7 +26,12 @@
     └── ServingError             one request failed; crosses Triton as text, see `to_wire`
         ├── InvalidRequestError  the caller's input is wrong
         │   └── ContextOverflowError
+        ├── UnauthenticatedError the key is missing, unknown, revoked or expired
         ├── ForbiddenError       the caller may not ask for this
+        ├── NotFoundError        no such response, file, batch or key
+        ├── RateLimitError       a limit of the tenant or the key is reached
+        │   └── BudgetError      what may be spent in this day or month is spent
+        ├── ContentBlockedError  a content rule refuses the prompt
         ├── ModelNotFoundError   no such model or version is loaded
         ├── QueueFullError       admission refused: try again later
         ├── CancelledError       the caller asked for the end
@@ -107,6 +113,10 @@ class GateError(RolloutError):
     """A gate refused a version; the sentence says which, on which numbers."""
 
 
+class StoreError(EnginehouseError):
+    """The endpoint's database or its shared store fails."""
+
+
 class RoutesError(EnginehouseError):
     """A routes file that cannot be read."""
 
@@ -148,6 +158,46 @@ class ContextOverflowError(InvalidRequestError):
     """Prompt and answer together exceed the model's context."""
 
     code = "context_length_exceeded"
+
+
+class UnauthenticatedError(ServingError):
+    """The key is missing, unknown, revoked or expired."""
+
+    code = "invalid_api_key"
+
+
+class NotFoundError(ServingError):
+    """No such response, file, batch or key."""
+
+    code = "not_found"
+
+
+class RateLimitError(ServingError):
+    """A limit of the tenant or the key is reached.
+
+    Attributes:
+        retry_after_s: when it is worth to try again, in seconds.
+    """
+
+    code = "rate_limit_exceeded"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(message, field=field)
+        self.retry_after_s = retry_after_s
+
+
+class BudgetError(RateLimitError):
+    """What may be spent in this day or month is spent."""
+
+    code = "insufficient_quota"
+
+
+class ContentBlockedError(ServingError):
+    """A content rule refuses the prompt."""
+
+    code = "content_filter"
 
 
 class ForbiddenError(ServingError):

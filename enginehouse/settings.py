@@ -10,6 +10,7 @@ from pathlib import Path
 from enginehouse.errors import SettingsError
 
 _PREFIX = "ENGINEHOUSE_"
+_OPEN_WORDS = "i-accept-that-anybody-may-call"
 #: Between the Triton ports of two local replicas.
 REPLICA_PORT_STEP = 10
 
@@ -105,6 +106,28 @@ class ReleaseSettings:
     webhook_secret_file: Path | None = None
 
 
+@dataclass(frozen=True)
+class EndpointSettings:
+    """Where the endpoint keeps what it shares with other adapters.
+
+    Attributes:
+        file: YAML with tenants, prices and stages (``ENGINEHOUSE_ENDPOINT_FILE``), see
+            docs/endpoint.md.
+        database_url: SQLAlchemy URL (``ENGINEHOUSE_DATABASE_URL``).
+        redis_url: limits and cache of several adapters (``ENGINEHOUSE_REDIS_URL``); None keeps
+            them in memory.
+        keys: whether a key is asked for (``ENGINEHOUSE_KEYS``).
+        open_without_keys: whether to serve other hosts without keys
+            (``ENGINEHOUSE_OPEN_WITHOUT_KEYS=i-accept-that-anybody-may-call``).
+    """
+
+    file: Path | None = None
+    database_url: str | None = None
+    redis_url: str | None = None
+    keys: bool = False
+    open_without_keys: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All settings of one process.
@@ -135,6 +158,27 @@ class Settings:
     adapters: tuple[str, ...] = ()
     environment: str | None = None
     prometheus_url: str | None = None
+    endpoint: EndpointSettings = field(default_factory=EndpointSettings)
+
+    @property
+    def endpoint_file(self) -> Path:
+        """How the endpoint is configured; it need not exist unless it was named."""
+        return self.endpoint.file or self.home / "endpoint.yaml"
+
+    @property
+    def database_url(self) -> str:
+        """Keys, usage ledger, stored responses, batches."""
+        return self.endpoint.database_url or f"sqlite:///{self.home / 'endpoint.db'}"
+
+    @property
+    def audit_dir(self) -> Path:
+        """The audit trail."""
+        return self.home / "audit"
+
+    @property
+    def files_dir(self) -> Path:
+        """Files of `/v1/files`."""
+        return self.home / "files"
 
     @property
     def bundles_dir(self) -> Path:
@@ -208,8 +252,9 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         SettingsError: naming the variable, its value and what it takes.
     """
     host = environ.get(f"{_PREFIX}HOST", Addresses.host)
+    endpoint = _endpoint(environ)
     addresses = Addresses(
-        host=_loopback(host),
+        host=_guarded(host, endpoint),
         api_port=_port(environ, "API_PORT", Addresses.api_port),
         triton_http_port=_port(environ, "TRITON_HTTP_PORT", Addresses.triton_http_port),
         triton_grpc_port=_port(environ, "TRITON_GRPC_PORT", Addresses.triton_grpc_port),
@@ -245,6 +290,7 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         adapters=tuple(url.strip().rstrip("/") for url in adapters.split(",") if url.strip()),
         environment=environ.get(f"{_PREFIX}ENVIRONMENT") or None,
         prometheus_url=environ.get(f"{_PREFIX}PROMETHEUS_URL") or None,
+        endpoint=endpoint,
     )
 
 
@@ -281,16 +327,33 @@ def _share(environ: Mapping[str, str], key: str) -> float:
     return value
 
 
-def _loopback(host: str) -> str:
-    """Refuse to leave the loopback: there are no keys yet that would guard the endpoint."""
+def _endpoint(environ: Mapping[str, str]) -> EndpointSettings:
+    file = environ.get(f"{_PREFIX}ENDPOINT_FILE")
+    spoken = environ.get(f"{_PREFIX}OPEN_WITHOUT_KEYS") or ""
+    if spoken not in {"", _OPEN_WORDS}:
+        raise SettingsError(
+            f"{_PREFIX}OPEN_WITHOUT_KEYS={spoken!r}: give {_OPEN_WORDS}, or nothing"
+        )
+    return EndpointSettings(
+        file=Path(file).expanduser() if file else None,
+        database_url=environ.get(f"{_PREFIX}DATABASE_URL") or None,
+        redis_url=environ.get(f"{_PREFIX}REDIS_URL") or None,
+        keys=_switch(environ, "KEYS", default=False),
+        open_without_keys=bool(spoken),
+    )
+
+
+def _guarded(host: str, endpoint: EndpointSettings) -> str:
+    """Refuse to leave the loopback without keys, unless told so in words."""
     try:
         loopback = ipaddress.ip_address(host).is_loopback
     except ValueError:
         loopback = host == "localhost"
-    if not loopback:
+    if not (loopback or endpoint.keys or endpoint.open_without_keys):
         raise SettingsError(
-            f"ENGINEHOUSE_HOST={host!r}: only loopback addresses are served, since the "
-            "endpoint has no keys; use 127.0.0.1 and put a proxy with authentication in front"
+            f"ENGINEHOUSE_HOST={host!r} is not a loopback address, and the endpoint asks for no "
+            f"keys: set ENGINEHOUSE_KEYS=true and make a key with `enginehouse keys create`, or "
+            f"say ENGINEHOUSE_OPEN_WITHOUT_KEYS={_OPEN_WORDS}"
         )
     return host
 

@@ -193,7 +193,8 @@ class Stack:
             return
         self._looked_at = now
         urls = {
-            index: self._settings.addresses.replica(index).triton_http_url for index in self._tritons
+            index: self._settings.addresses.replica(index).triton_http_url
+            for index in self._tritons
         }
         seen = {_triton_name(index): repository_index(url) for index, url in urls.items()}
         indexes = {name: found for name, found in seen.items() if found is not None}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,9 +47,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[
 def _rollout(stack: RunningStack, overrides: dict[str, str]) -> dict[str, Any]:
     """The release state at the end of a rollout of the slowed version."""
     with ControllerClient.from_settings(stack.settings) as client:
-        client.rollout(
-            "smollm2", 2, actor="ada", reason="a test", spec=_SPEC, overrides=overrides
-        )
+        client.rollout("smollm2", 2, actor="ada", reason="a test", spec=_SPEC, overrides=overrides)
 
         def ended() -> bool:
             rollout = client.model("smollm2")["rollout"]

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.conftest import registered_home, running_stack, stack_env, wait_until
 
 from enginehouse.bundle import Bundle
 from enginehouse.stack.stuck_loads import StuckLoads, serves_alone
 from enginehouse.stack.triton_server import stub_pids
+from tests.conftest import registered_home, running_stack, stack_env
 
 _ENGINE = "m.tensorrt_llm"
 

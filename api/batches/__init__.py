@@ -1,0 +1,1 @@
+"""Files, and batches that run in the background."""

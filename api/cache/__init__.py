@@ -1,0 +1,1 @@
+"""Answers to questions that were asked before."""

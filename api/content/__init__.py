@@ -1,0 +1,1 @@
+"""Filters on what goes in and what comes out."""

@@ -1,0 +1,1 @@
+"""Who answers when the first choice cannot."""

@@ -1,0 +1,1 @@
+"""How much a tenant may call, and whose turn it is."""

@@ -1,0 +1,1 @@
+"""Prompts from MLflow's prompt registry."""

@@ -1,0 +1,1 @@
+"""Tool calls: a parser for each model family."""

@@ -1,0 +1,1 @@
+"""Traces and logs that name the same request."""
