@@ -31,8 +31,11 @@ $(VENV)/.test: requirements-test.lock $(VENV)/.base
 up: $(VENV)/.base ## Set up, build the default engine if there is none, start everything
 	@exec $(BIN)/enginehouse up
 
+# What starts no engine runs two at a time; engines and stacks have both cores for themselves.
 test: $(VENV)/.test lint types ## Set up and run all tests
-	@$(BIN)/python -m pytest
+	@bundles=$$(mktemp -d) && trap 'rm -rf "$$bundles"' EXIT && export ENGINEHOUSE_TEST_BUNDLES=$$bundles && \
+	$(BIN)/python -m pytest -m "not whole_machine" --numprocesses 2 --dist loadfile && \
+	$(BIN)/python -m pytest -m whole_machine
 
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@$(PYTHON) -m venv .venv-build

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -116,22 +117,40 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
         stack.process.stop(15.0)
 
 
+#: Folders whose tests want both cores: engines, builds, whole stacks.
+_HEAVY = ("build", "clients", "endpoint", "engine", "perf", "releases", "stack")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a stack or an engine has the machine for itself; the rest runs side by side."""
+    for item in items:
+        folder = item.path.relative_to(Path(__file__).parent).parts[0]
+        if folder in _HEAVY or "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker("whole_machine")
+
+
+def _built_once(factory: pytest.TempPathFactory, checkpoint: str, name: str) -> Bundle:
+    """A bundle that all workers of a run, and all runs of one `make test`, share."""
+    shared = os.environ.get("ENGINEHOUSE_TEST_BUNDLES")
+    home = Path(shared) if shared else factory.mktemp(name)
+    with (home / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (home / "bundles" / name).exists():
+            done = run_cli(stack_env(home), "build", checkpoint, "--name", name)
+            assert done.returncode == 0, done.stderr
+    return Bundle.open(home / "bundles" / name)
+
+
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The default model's bundle, built by the command line."""
-    home = tmp_path_factory.mktemp("build")
-    done = run_cli(stack_env(home), "build", default_checkpoint(), "--name", "smollm2")
-    assert done.returncode == 0, done.stderr
-    return Bundle.open(home / "bundles" / "smollm2")
+    return _built_once(tmp_path_factory, str(default_checkpoint()), "smollm2")
 
 
 @pytest.fixture(scope="session")
 def embedding_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """The packaged embedding model's bundle, built by the command line."""
-    home = tmp_path_factory.mktemp("embedding")
-    done = run_cli(stack_env(home), "build", "all-minilm-l6-v2", "--name", "minilm")
-    assert done.returncode == 0, done.stderr
-    return Bundle.open(home / "bundles" / "minilm")
+    return _built_once(tmp_path_factory, "all-minilm-l6-v2", "minilm")
 
 
 def registered_home(home: Path, bundle: Bundle) -> None:

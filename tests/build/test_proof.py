@@ -34,7 +34,7 @@ from tests.conftest import run_cli, stack_env
 from tests.engine.adapters import write_adapter
 
 
-@pytest.fixture(scope="module", params=["int8", "int4"])
+@pytest.fixture(scope="module", params=["int4"])
 def compressed(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     home = tmp_path_factory.mktemp(request.param)
     (home / "cards").mkdir()

@@ -271,7 +271,7 @@ def test_a_prompt_as_long_as_the_context_and_its_repetition(served: Served) -> N
     assert steps[1] < steps[0]
 
 
-def test_two_thousand_short_requests_do_not_grow_the_process(served: Served) -> None:
+def test_hundreds_of_short_requests_do_not_grow_the_process(served: Served) -> None:
     process = psutil.Process()
 
     def burst(count: int) -> None:
@@ -281,10 +281,11 @@ def test_two_thousand_short_requests_do_not_grow_the_process(served: Served) -> 
                 sink.wait()
 
     _touch_the_whole_cache(served)
-    burst(200)
+    burst(100)
     before = process.memory_info().rss
-    burst(2000)
-    assert process.memory_info().rss - before < 50 * 2**20
+    burst(600)
+    # 15 MiB: 2,000 requests were measured to stay under 50.
+    assert process.memory_info().rss - before < 15 * 2**20
 
 
 def _touch_the_whole_cache(served: Served) -> None:

@@ -185,33 +185,3 @@ def test_status_of_nothing_exits_with_1(tmp_path: Path) -> None:
     done = run_cli(stack_env(tmp_path), "status", "--json")
     assert done.returncode == 1
     assert json.loads(done.stdout)["api"]["up"] is False
-
-
-_COMMANDS = [
-    "build",
-    "register",
-    "promote",
-    "rollback",
-    "versions",
-    "diff",
-    "label",
-    "transfer",
-    "retire",
-    "delete",
-    "gc",
-    "up",
-    "controller",
-    "status",
-    "chat",
-    "bench",
-    "evaluate",
-    "drift",
-    "shadow",
-]
-
-
-@pytest.mark.parametrize("command", _COMMANDS)
-def test_every_command_has_help_with_an_example(command: str, tmp_path: Path) -> None:
-    done = run_cli(stack_env(tmp_path), command, "--help")
-    assert done.returncode == 0
-    assert "Example:" in done.stdout
