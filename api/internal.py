@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import hmac
-from http import HTTPStatus
 from typing import Annotated, Any
 
 from enginehouse.api.state import State
-from fastapi import APIRouter, Depends, Header, HTTPException, Query
+from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
 
-_SCHEME = "bearer"
+from enginehouse.admin_token import check_admin_token
+
 _MOST = 50_000
 
 
 async def _authorised(state: State, authorization: Annotated[str | None, Header()] = None) -> None:
-    scheme, _, given = (authorization or "").partition(" ")
-    expected = state.admin_token().encode()
-    # Both are compared in full: how long it takes says nothing about the secret.
-    if not hmac.compare_digest(given.strip().encode(), expected) or scheme.lower() != _SCHEME:
-        raise HTTPException(
-            HTTPStatus.UNAUTHORIZED,
-            "this route needs the admin token: Authorization: Bearer <content of admin.token>",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
+    check_admin_token(authorization, state.admin_token())
 
 
 router = APIRouter(prefix="/internal", dependencies=[Depends(_authorised)], include_in_schema=False)

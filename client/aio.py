@@ -37,6 +37,7 @@ from tritonclient.grpc import service_pb2_grpc as rpc
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
+from enginehouse.triton_control import grpc_metadata
 
 #: One channel carries every stream; none of them may wait for another's window.
 CHANNEL_OPTIONS = (
@@ -51,13 +52,19 @@ class AsyncTritonClient:
     """Speaks the tensor contract. One instance serves any number of concurrent requests."""
 
     def __init__(
-        self, address: str, *, deadlines: Deadlines | None = None, retry: RetryPolicy | None = None
+        self,
+        address: str,
+        *,
+        deadlines: Deadlines | None = None,
+        retry: RetryPolicy | None = None,
+        control_secret: str | None = None,
     ) -> None:
-        """`address` is ``host:port`` of Triton's gRPC port."""
+        """Nothing is connected before the first call; arguments as of `TritonClient`."""
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
         self._deadlines = deadlines or Deadlines()
         self._retry = retry or RetryPolicy()
+        self._control = grpc_metadata(control_secret)
 
     async def __aenter__(self) -> Self:
         return self
@@ -214,7 +221,8 @@ class AsyncTritonClient:
 
     async def _call(self, method: Any, request: Message) -> Any:
         try:
-            return await method(request, timeout=self._deadlines.between_tokens_s)
+            limit_s = self._deadlines.between_tokens_s
+            return await method(request, timeout=limit_s, metadata=self._control)
         except grpc.aio.AioRpcError as error:
             raise error_from_rpc(error) from error
 

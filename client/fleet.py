@@ -60,18 +60,25 @@ class AsyncFleetClient:
         patient: RetryPolicy = PATIENT,
         look_every_s: float = _LOOK_EVERY_S,
         connect: Callable[[str], ReplicaClient] | None = None,
+        control_secret: str | None = None,
     ) -> None:
         """Nothing is connected before `__aenter__`.
 
         Args:
             retry: rounds over the replicas for a request that has received nothing.
             patient: the same for an answer that was cut.
-            connect: makes the client of a replica's ``host:port``.
+            connect: makes the client of a replica's ``host:port``; None is Triton's.
+            control_secret: with which Triton's client asks what a replica holds.
         """
         limits = deadlines or Deadlines()
 
         def connect_to(address: str) -> ReplicaClient:
-            return AsyncTritonClient(address, deadlines=limits, retry=RetryPolicy(attempts=1))
+            return AsyncTritonClient(
+                address,
+                deadlines=limits,
+                retry=RetryPolicy(attempts=1),
+                control_secret=control_secret,
+            )
 
         self._members = Members(discovery, connect or connect_to, look_every_s)
         self._deadlines = limits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,7 @@ from enginehouse.errors import EngineUnavailableError, ServingError
 
 _DATA = "data: "
 _DONE = f"{_DATA}[DONE]"
+_KEY_VARIABLE = "ENGINEHOUSE_API_KEY"
 _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -21,11 +23,22 @@ def open_http(
     *,
     timeout_s: float = _TIMEOUT_S,
     transport: httpx.BaseTransport | None = None,
+    api_key: str | None = None,
 ) -> httpx.Client:
-    """A connection that no proxy sees; `transport` replaces the network, for tests."""
+    """A connection that no proxy sees.
+
+    Args:
+        timeout_s: for an answer.
+        transport: replaces the network, for tests.
+        api_key: where the endpoint asks for one; None takes ``ENGINEHOUSE_API_KEY``, if it is set.
+    """
+    key = api_key or os.environ.get(_KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
     # Loopback needs no proxy, whatever the environment says.
-    return httpx.Client(base_url=base_url, timeout=timeout, trust_env=False, transport=transport)
+    return httpx.Client(
+        base_url=base_url, timeout=timeout, trust_env=False, transport=transport, headers=headers
+    )
 
 
 def raise_for_error(answer: httpx.Response) -> None:

@@ -36,6 +36,7 @@ from tritonclient.grpc import service_pb2_grpc as rpc
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
+from enginehouse.triton_control import grpc_metadata
 
 _CONTROL_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 600.0
@@ -45,13 +46,25 @@ class TritonClient:
     """Speaks the tensor contract and Triton's model control."""
 
     def __init__(
-        self, address: str, *, deadlines: Deadlines | None = None, retry: RetryPolicy | None = None
+        self,
+        address: str,
+        *,
+        deadlines: Deadlines | None = None,
+        retry: RetryPolicy | None = None,
+        control_secret: str | None = None,
     ) -> None:
-        """`address` is ``host:port`` of Triton's gRPC port."""
+        """Nothing is connected before the first call.
+
+        Args:
+            address: ``host:port`` of Triton's gRPC port.
+            control_secret: opens Triton's control APIs, see `enginehouse.triton_control`; None is
+                for those who only ask for inference.
+        """
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
         self._deadlines = deadlines or Deadlines()
         self._retry = retry or RetryPolicy()
+        self._control = grpc_metadata(control_secret)
 
     def __enter__(self) -> Self:
         return self
@@ -200,7 +213,7 @@ class TritonClient:
 
     def _call(self, method: Any, request: Message, timeout_s: float) -> Any:
         try:
-            return method(request, timeout=timeout_s)
+            return method(request, timeout=timeout_s, metadata=self._control)
         except grpc.RpcError as error:
             raise error_from_rpc(error) from error
 

@@ -16,7 +16,7 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
-from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER
+from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER, TRACEPARENT_PARAMETER
 from enginehouse.errors import (
     CancelledError,
     DeadlineError,
@@ -79,11 +79,18 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
         outputs.append("output_log_probs")
     for name in outputs:
         message.outputs.add(name=name)
+    _add_parameters(message, request)
+    return message
+
+
+def _add_parameters(message: Any, request: GenerationRequest) -> None:
+    """What the contract has no inputs for."""
     if request.priority:
         message.parameters[PRIORITY_PARAMETER].int64_param = request.priority
     if request.sampling.min_p:
         message.parameters[MIN_P_PARAMETER].double_param = request.sampling.min_p
-    return message
+    if request.traceparent is not None:
+        message.parameters[TRACEPARENT_PARAMETER].string_param = request.traceparent
 
 
 def encode_stop(target: Target, request_id: str) -> Any:

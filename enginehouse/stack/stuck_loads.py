@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from enginehouse.names import TENSORRT_LLM
+from enginehouse.triton_control import http_headers
 
 _PATIENCE_S = 10.0
 
@@ -21,10 +22,17 @@ _PATIENCE_S = 10.0
 Index = Iterable[tuple[str, str, str]]
 
 
-def repository_index(triton_http_url: str) -> list[tuple[str, str, str]] | None:
+def repository_index(
+    triton_http_url: str, control_secret: str
+) -> list[tuple[str, str, str]] | None:
     """What a Triton holds; None if it does not answer."""
     try:
-        answer = httpx.post(f"{triton_http_url}/v2/repository/index", timeout=2.0, trust_env=False)
+        answer = httpx.post(
+            f"{triton_http_url}/v2/repository/index",
+            headers=http_headers(control_secret),
+            timeout=2.0,
+            trust_env=False,
+        )
     except httpx.HTTPError:
         return None
     if not answer.is_success:

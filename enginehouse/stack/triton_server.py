@@ -10,9 +10,11 @@ from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
+from enginehouse.admin_token import ensure_admin_token
 from enginehouse.errors import StackError
 from enginehouse.settings import Addresses, Settings
 from enginehouse.stack.process import ManagedProcess
+from enginehouse.triton_control import closing_flags, triton_control_secret
 
 _PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 _STACK_BYTES = 64 << 20
@@ -23,8 +25,11 @@ def start_triton(
 ) -> ManagedProcess:
     """Start one Triton, a replica of the fleet, with explicit model control and nothing loaded.
 
+    Its control APIs ask for the secret of `enginehouse.triton_control`.
+
     Raises:
         StackError: if the server, its Python stub or libpython is missing.
+        SettingsError: if the admin token cannot be read.
     """
     server = _server_dir()
     backends = _backend_directory(server, settings.home / "triton" / "backends")
@@ -37,6 +42,7 @@ def start_triton(
     _raise_stack_limit()
     settings.model_repository_dir.mkdir(parents=True, exist_ok=True)
     argv = _argv(server, backends, settings, addresses)
+    argv += closing_flags(triton_control_secret(ensure_admin_token(settings)))
     return ManagedProcess(name, argv, env, settings.logs_dir / f"{name}.log")
 
 

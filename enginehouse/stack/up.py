@@ -24,6 +24,7 @@ from enginehouse.stack.ports import check_ports, check_replica_ports
 from enginehouse.stack.process import LogTail, ManagedProcess
 from enginehouse.stack.stuck_loads import StuckLoads, repository_index, serves_alone
 from enginehouse.stack.triton_server import start_triton, stub_pids
+from enginehouse.triton_control import triton_control_secret
 
 _START_TIMEOUT_S = 300.0
 _TICK_S = 0.5
@@ -196,7 +197,8 @@ class Stack:
             index: self._settings.addresses.replica(index).triton_http_url
             for index in self._tritons
         }
-        seen = {_triton_name(index): repository_index(url) for index, url in urls.items()}
+        control = triton_control_secret(self._token)
+        seen = {_triton_name(index): repository_index(url, control) for index, url in urls.items()}
         indexes = {name: found for name, found in seen.items() if found is not None}
         for index, triton in list(self._tritons.items()):
             held = indexes.get(triton.name, [])

@@ -34,6 +34,7 @@ from enginehouse.manifest import EngineSettings
 from enginehouse.settings import Settings
 from enginehouse.traffic import Routes
 from enginehouse.traffic.routes import routes_path, write_routes
+from enginehouse.triton_control import triton_control_secret
 
 _CONFIRM_PATIENCE_S = 5.0
 _CONFIRM_EVERY_S = 0.02
@@ -61,6 +62,7 @@ class Controller:
             self._registry, settings.addresses.controller_url, settings.release.lease_s
         )
         self._alive_parts = alive_parts
+        self._control_secret = triton_control_secret(token)
         self._discovery = discovery_of(settings)
         self._collector = SampleCollector(settings.adapter_urls, token, report)
         self._prometheus = PrometheusQueries(settings.prometheus_url)
@@ -211,7 +213,11 @@ class Controller:
         if self._fleet is None:
             self._report(f"this controller holds the lease ({self._lease.epoch})")
             self._fleet = FleetView(
-                self._discovery, self._placement, self._report, self._alive_parts
+                self._discovery,
+                self._placement,
+                self._report,
+                self._alive_parts,
+                self._control_secret,
             )
             self._fleet.refresh()
         return self._fleet

@@ -16,11 +16,16 @@ class FleetView:
     """The controller's picture of the fleet; every replica has a worker."""
 
     def __init__(
-        self, discovery: Discovery, placement: Placement, report: Report, alive_parts: AliveParts
+        self,
+        discovery: Discovery,
+        placement: Placement,
+        report: Report,
+        alive_parts: AliveParts,
+        control_secret: str,
     ) -> None:
         self._discovery = discovery
         self._make: Callable[[Any], ReplicaWorker] = lambda replica: ReplicaWorker(
-            replica, placement, self._lock, report, alive_parts
+            replica, placement, self._lock, report, alive_parts, control_secret
         )
         self._lock = threading.Lock()
         self._workers: dict[str, ReplicaWorker] = {}

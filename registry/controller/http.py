@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -19,6 +18,8 @@ from enginehouse.registry.rollouts.state import Command
 from enginehouse.registry.store import Registry
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
+
+from enginehouse.admin_token import check_admin_token
 
 #: Headers and body of a webhook; raises if it is not MLflow's.
 Verify = Callable[[Mapping[str, str], bytes], object]
@@ -80,12 +81,8 @@ def create_controller_app(
 
 
 def _guard(token: str) -> Any:
-    expected = f"Bearer {token}".encode()
-
     def check(request: Request) -> None:
-        sent = request.headers.get("authorization", "").encode()
-        if not secrets.compare_digest(sent, expected):
-            raise HTTPException(401, "send the admin token: Authorization: Bearer TOKEN")
+        check_admin_token(request.headers.get("authorization"), token)
 
     return Depends(check)
 

@@ -68,13 +68,14 @@ class ReplicaWorker:
         fleet_lock: threading.Lock,
         report: Report,
         alive_parts: AliveParts,
+        control_secret: str,
     ) -> None:
         self.replica = replica
         self._placement = placement
         self._fleet_lock = fleet_lock
         self._report = report
         self._alive_parts = alive_parts
-        self._control = TritonClient(replica.grpc)
+        self._control = TritonClient(replica.grpc, control_secret=control_secret)
         self._prober = Prober(replica.grpc, lambda text: report(f"{replica.name}: {text}"))
         self._wanted: dict[str, Wanted] = {}
         self._seen = Seen()

@@ -12,10 +12,12 @@ import pytest
 import tritonclient.grpc as triton
 from enginehouse.model_repository.repository import ModelRepository
 
+from enginehouse.admin_token import ensure_admin_token
 from enginehouse.names import TENSORRT_LLM, part
-from enginehouse.settings import load_settings
+from enginehouse.settings import Settings, load_settings
 from enginehouse.stack.triton_server import start_triton
 from enginehouse.tensorrt_llm import TensorRtLlmSettings
+from enginehouse.triton_control import grpc_metadata, triton_control_secret
 from tests.conftest import stack_env, wait_until
 from tests.contract.conftest import MakeBundle
 from tests.contract.stand_in import write_gpus, write_stand_in
@@ -42,10 +44,14 @@ def grpc(tmp_path: Path, make_bundle: MakeBundle) -> Iterator[str]:
     try:
         with triton.InferenceServerClient(address) as client:
             wait_until(lambda: _live(client), "Triton")
-            client.load_model(_MODEL)
+            client.load_model(_MODEL, headers=_control(settings))
         yield address
     finally:
         process.stop(10.0)
+
+
+def _control(settings: Settings) -> dict[str, str]:
+    return dict(grpc_metadata(triton_control_secret(ensure_admin_token(settings))))
 
 
 def _live(client: triton.InferenceServerClient) -> bool:

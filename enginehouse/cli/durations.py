@@ -1,0 +1,22 @@
+"""Durations as people write them."""
+
+from __future__ import annotations
+
+import re
+
+import typer
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])")
+
+
+def duration_s(text: str) -> float:
+    """Seconds of ``90s``, ``15m``, ``1h``, ``30d``; for an option's `parser`.
+
+    Raises:
+        typer.BadParameter: if it is something else.
+    """
+    found = _DURATION.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r}: give a number and a unit, as in 90s, 15m, 1h or 30d")
+    return float(found[1]) * _SECONDS[found[2]]
