@@ -1,0 +1,80 @@
+"""A whole answer, as it is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Self
+
+import orjson
+from enginehouse.api.choices import Choices
+from enginehouse.api.generation import Piece, Usage
+
+from enginehouse.generation import FinishReason
+
+#: Ends that the same question would come to again.
+_WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The pieces of all answers to a question, one answer behind the other, and what they took."""
+
+    pieces: tuple[Piece, ...]
+    usage: Usage
+
+    def encode(self) -> bytes:
+        """As JSON."""
+        return orjson.dumps([self.pieces, self.usage], option=orjson.OPT_SERIALIZE_NUMPY)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Self:
+        """What `encode` wrote.
+
+        Raises:
+            ValueError: if it is not that.
+        """
+        try:
+            pieces, usage = orjson.loads(raw)
+            return cls(tuple(_piece(**piece) for piece in pieces), Usage(**usage))
+        except (TypeError, AttributeError) as error:
+            raise ValueError("no kept answer") from error
+
+
+def _piece(*, finish: str | None, **rest: object) -> Piece:
+    return Piece(finish=None if finish is None else FinishReason(finish), **rest)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class Recording:
+    """Gathers an answer on its way out.
+
+    Attributes:
+        most_bytes: of its text; a longer one is given up.
+    """
+
+    most_bytes: int
+    _answers: dict[int, list[Piece]] = field(default_factory=dict)
+    _bytes: int = 0
+
+    def see(self, piece: Piece) -> None:
+        """A piece has come."""
+        if self._bytes <= self.most_bytes:
+            self._answers.setdefault(piece.index, []).append(piece)
+            self._bytes += len(piece.text) + 1
+        else:
+            self._answers.clear()
+
+    def entry(self, usage: Usage, choices: Choices | None) -> Entry | None:
+        """The answer, if it is whole and may be kept.
+
+        Args:
+            choices: chooses among the answers where more were generated than were asked for.
+        """
+        answers = [self._answers[index] for index in sorted(self._answers)]
+        if self._bytes > self.most_bytes or not answers:
+            return None
+        if any(answer[-1].finish not in _WHOLE for answer in answers):
+            return None
+        kept: Sequence[Sequence[Piece]] = answers if choices is None else choices.best(answers)
+        return Entry(tuple(piece for answer in kept for piece in answer), usage)

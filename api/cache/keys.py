@@ -1,0 +1,77 @@
+"""When two questions are the same question."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orjson
+from enginehouse.api.attempts import tenant_of
+from enginehouse.api.call import Call
+from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.routing import Route
+
+from enginehouse.manifest import EngineManifest
+
+_OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
+#: What an entry consists of: adapters of two builds that share a store do not read each other's.
+_SCHEMA = [field.name for kind in (Piece, Usage) for field in fields(kind)]
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A question, asked of one version.
+
+    Attributes:
+        digest: of everything that can change the answer; it tells nothing of the text.
+    """
+
+    model: str
+    version: int
+    digest: str
+
+
+class KeyMaker:
+    """Makes keys, and remembers each bundle's digest."""
+
+    def __init__(self, *, shared: bool, settings: Callable[[str], object] = lambda _: None) -> None:
+        """`settings` gives what this endpoint's configuration adds to a model's answers, as JSON.
+
+        Args:
+            shared: whether tenants share answers.
+        """
+        self._shared = shared
+        self._settings = settings
+        self._bundles: dict[tuple[str, int], tuple[EngineManifest, str]] = {}
+
+    def key(self, call: Call, route: Route) -> Key:
+        """The key of a question that is routed."""
+        target, version = route.revision.target, route.revision.version
+        question: list[Any] = [
+            _SCHEMA,
+            call.ask.endpoint,
+            self._bundle(target.model, version, route.revision.manifest),
+            route.adapter,
+            None if self._shared else (tenant_of(call) or call.caller.tenant),
+            call.ask.identity,
+            call.messages,
+            call.texts,
+            call.tools,
+            self._settings(target.model),
+        ]
+        raw = orjson.dumps(question, option=_OPTIONS)
+        return Key(target.model, version, hashlib.blake2b(raw, digest_size=24).hexdigest())
+
+    def _bundle(self, model: str, version: int, manifest: EngineManifest) -> str:
+        """Digest of a version's files, the chat template among them.
+
+        A number alone would not do for a store that outlives the registry which gave it.
+        """
+        known = self._bundles.get((model, version))
+        if known is None or known[0] is not manifest:
+            raw = manifest.model_dump_json().encode()
+            known = manifest, hashlib.blake2b(raw, digest_size=16).hexdigest()
+            self._bundles[model, version] = known
+        return known[1]

@@ -1,0 +1,175 @@
+"""What is set for each model: other names for it, and defaults of the requests to it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from enginehouse.api.call import PRIORITIES, Call, Proceed, passed
+from enginehouse.api.generation import Piece
+from enginehouse.api.routing import ModelName
+from enginehouse.api.tools import FORMATS
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from enginehouse.errors import InvalidRequestError
+
+_T = TypeVar("_T")
+_Body = TypeVar("_Body", bound=BaseModel)
+#: The fields of a request that limit its answer, the newer name first.
+_LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+class SamplingDefaults(BaseModel):
+    """Fields of a request for callers who leave them out; None leaves them to the version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
+    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    top_k: Annotated[int, Field(ge=0)] | None = None
+    min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] | None = None
+    frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] | None = None
+
+
+class PerModel(BaseModel):
+    """What is set for one model; every field has a default that changes nothing.
+
+    Attributes:
+        sampling: for what callers leave out.
+        max_tokens: most tokens of one answer; who asks for more is refused, who does not say gets
+            so many at most.
+        tool_format: of tool calls, by its name; None takes it from the chat template.
+        system_prompt: ``prompts:/NAME/3`` or ``prompts:/NAME@ALIAS`` in MLflow's prompt registry,
+            put before every conversation.
+        priority: class of the requests to it that have no other.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sampling: SamplingDefaults = SamplingDefaults()
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    tool_format: str | None = None
+    system_prompt: Annotated[str, Field(pattern=r"^prompts:/[^/@]+(/[1-9]\d*|@[^/@]+)$")] | None = (
+        None
+    )
+    priority: Literal["low", "normal", "high"] = "normal"
+
+    @field_validator("tool_format")
+    @classmethod
+    def _known_format(cls, value: str | None) -> str | None:
+        if value is not None and value not in FORMATS:
+            raise ValueError(f"there is no such format; there are {', '.join(sorted(FORMATS))}")
+        return value
+
+
+class ModelsConfig(BaseModel):
+    """Section `models` of the endpoint's file.
+
+    Attributes:
+        aliases: other name → ``model[@version][:adapter]``.
+        settings: by model, whatever the version or the name that it was asked by.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = {}
+    settings: dict[str, PerModel] = {}
+
+    @model_validator(mode="after")
+    def _plain_aliases(self) -> Self:
+        for alias, target in self.aliases.items():
+            if target in self.aliases or ModelName.parse(target).model in self.aliases:
+                raise ValueError(f"aliases.{alias}: {target!r} is an alias itself: name a model")
+        for name in self.settings:
+            if name in self.aliases or ModelName.parse(name).model != name:
+                raise ValueError(
+                    f"settings.{name}: name a model, without alias, version and adapter"
+                )
+        return self
+
+
+class ModelSettings:
+    """Points aliases at their models, and says what is set for a model.
+
+    The answer's field `model` names the model, not the alias, so that who reads it knows what
+    answered.
+    """
+
+    name = "model_settings"
+
+    def __init__(self, config: ModelsConfig) -> None:
+        self._config = config
+
+    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+        """See `Stage`."""
+        call.model = self.resolved(call.model)
+        spoken = self.of(call.model).tool_format
+        if spoken is not None:
+            call.notes["tool_format"] = spoken
+        call.priority = call.priority or PRIORITIES[self.of(call.model).priority]
+        async with aclosing(passed(call, proceed)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """Other name → the model that it stands for."""
+        return self._config.aliases
+
+    def resolved(self, name: str) -> str:
+        """The model of ours that a name stands for; any other name as it is.
+
+        An alias may be followed by a version or an adapter, if it has none itself.
+        """
+        aliases = self._config.aliases
+        if name in aliases:
+            return aliases[name]
+        model = ModelName.parse(name).model
+        target = aliases.get(model)
+        if target is None or ModelName.parse(target).model != target:
+            return name
+        return target + name.removeprefix(model)
+
+    def of(self, name: str) -> PerModel:
+        """What is set for a model, by any of its names."""
+        model = ModelName.parse(self.resolved(name)).model
+        return self._config.settings.get(model) or PerModel()
+
+    def fingerprint(self, model: str) -> Any:
+        """What of this changes a model's answers, as JSON; for the keys of a cache."""
+        found = self.of(model)
+        return [found.sampling.model_dump(exclude_none=True), found.max_tokens, found.tool_format]
+
+
+def aliases_among(aliases: Mapping[str, str], served: Mapping[str, _T]) -> dict[str, _T]:
+    """The aliases of models that are served → what is known of these."""
+    found = {alias: served.get(ModelName.parse(name).model) for alias, name in aliases.items()}
+    return {alias: known for alias, known in found.items() if known is not None}
+
+
+def settled(body: _Body, settings: PerModel) -> _Body:
+    """The request with the model's defaults for every field that the caller left out.
+
+    Raises:
+        InvalidRequestError: if it asks for more tokens than the model may give.
+    """
+    update = {
+        name: value
+        for name, value in settings.sampling.model_dump(exclude_none=True).items()
+        if getattr(body, name, None) is None
+    }
+    if settings.max_tokens is not None:
+        given = {name: getattr(body, name, None) for name in _LIMITS}
+        for name, value in given.items():
+            if value is not None and value > settings.max_tokens:
+                raise InvalidRequestError(
+                    f"{name} is {value}; this model gives {settings.max_tokens} tokens at most: "
+                    "ask for fewer, or leave it out",
+                    field=name,
+                )
+        if not any(given.values()):
+            update["max_tokens"] = settings.max_tokens
+    return body.model_copy(update=update) if update else body
