@@ -14,7 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER, ensemble_input_for
+from enginehouse.contract import (
+    MIN_P_PARAMETER,
+    PRIORITY_PARAMETER,
+    TRACEPARENT_PARAMETER,
+    ensemble_input_for,
+)
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import (
     Chunk,
@@ -25,6 +30,7 @@ from enginehouse.generation import (
     Sampling,
     Timings,
 )
+from enginehouse.telemetry import TraceParent
 from enginehouse.word_lists import unpack_words
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -61,6 +67,7 @@ class Parameters:
 
     priority: int = 0
     min_p: float = 0.0
+    traceparent: str | None = None
 
 
 def read_parameters(parameters: str) -> Parameters:
@@ -81,7 +88,18 @@ def read_parameters(parameters: str) -> Parameters:
             f"{MIN_P_PARAMETER} is {min_p!r}: give a number from 0 to below 1",
             field=MIN_P_PARAMETER,
         )
-    return Parameters(priority, float(min_p))
+    return Parameters(priority, float(min_p), _traceparent(given))
+
+
+def _traceparent(given: Mapping[str, Any]) -> str | None:
+    value = given.get(TRACEPARENT_PARAMETER)
+    if value is None or (isinstance(value, str) and TraceParent.parse(value) is not None):
+        return value
+    raise InvalidRequestError(
+        f"{TRACEPARENT_PARAMETER} is {value!r}: give a traceparent of W3C's trace context, "
+        "00-<32 digits>-<16 digits>-<2 digits>, or leave it out",
+        field=TRACEPARENT_PARAMETER,
+    )
 
 
 class _Reader:
@@ -176,6 +194,7 @@ def decode_request(
         adapter=_adapter(read, limits.adapters),
         sequences=_sequences(read, limits.max_sequences),
         embedding_bias=_embedding_bias(read),
+        traceparent=parameters.traceparent,
     )
 
 

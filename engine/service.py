@@ -16,6 +16,7 @@ from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.runtime import load_runtime
 from enginehouse.engine.stats import LoopStats
+from enginehouse.engine.tracing import EngineSpans
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import InvalidRequestError, ServingError
@@ -36,8 +37,13 @@ class EngineService:
         bundle_dir: Path,
         settings: EngineSettings,
         publish: Callable[[LoopStats], None] = lambda _: None,
+        spans: EngineSpans | None = None,
     ) -> None:
         """Load and warm up.
+
+        Args:
+            publish: called with the loop's figures a few times a second.
+            spans: makes spans of requests that belong to a trace; closed with this.
 
         Raises:
             BundleError: if the bundle is damaged, or does not fit this host.
@@ -46,6 +52,7 @@ class EngineService:
         runtime = load_runtime(bundle, settings)
         manifest = bundle.manifest
         self._runtime = runtime
+        self._spans = spans
         self._tokenizer = tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
         self.limits = ModelLimits(
             context_length=manifest.context_length,
@@ -75,6 +82,8 @@ class EngineService:
             QueueFullError: if too many wait.
             EngineUnavailableError: if the loop has ended.
         """
+        if self._spans is not None:
+            sink = self._spans.followed(request, sink)
         guide = request.guide
         if request.bad_words and self._runtime.bad_words_need_a_guide:
             if guide is not None:
@@ -114,6 +123,8 @@ class EngineService:
         self._loop.close()
         self._guides.close()
         self._runtime.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 def _check_end(request: GenerationRequest) -> None:

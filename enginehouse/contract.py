@@ -46,6 +46,8 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
 #: Request parameter, since the contract has no such input: see `Sampling.min_p`.
 MIN_P_PARAMETER = "enginehouse_min_p"
 PRIORITY_PARAMETER = "enginehouse_priority"
+#: Request parameter: W3C's `traceparent` of the span below which the engine puts its own.
+TRACEPARENT_PARAMETER = "enginehouse_traceparent"
 #: Requests of this priority find a place in a full engine: one slot is kept for health probes,
 #: so that an engine with much to do is not taken for a dead one.
 PROBE_PRIORITY = 2**31 - 1

@@ -13,6 +13,7 @@ class FinishReason(StrEnum):
     STOP = "stop"
     LENGTH = "length"
     CANCELLED = "cancelled"
+    CONTENT_FILTER = "content_filter"
 
 
 class GuideKind(StrEnum):
@@ -95,6 +96,7 @@ class GenerationRequest:
         sequence_index: which of them this is, inside the engine.
         adapter: name of a LoRA adapter of the bundle, or None.
         embedding_bias: added to these ids' logits before the next token is drawn.
+        traceparent: W3C's, of the span that the engine's spans belong to; None makes none.
     """
 
     input_ids: Sequence[int]
@@ -114,6 +116,7 @@ class GenerationRequest:
     sequence_index: int = 0
     adapter: str | None = None
     embedding_bias: Mapping[int, float] | None = None
+    traceparent: str | None = None
 
 
 def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:

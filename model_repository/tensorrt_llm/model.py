@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from enginehouse.engine.codec import (
 from enginehouse.engine.job import Job
 from enginehouse.engine.service import EngineService
 from enginehouse.engine.stop_relay import StopRelay
+from enginehouse.engine.tracing import open_spans
 from enginehouse.engine.triton_metrics import TritonMetrics
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
@@ -75,7 +77,10 @@ class TritonPythonModel:
         metrics = TritonMetrics(pb_utils, args["model_name"], args["model_version"], instance)
         version_dir = Path(args["model_repository"]) / args["model_version"]
         self._service = EngineService(
-            bundle_dir(version_dir), engine_settings(version_dir), metrics.publish
+            bundle_dir(version_dir),
+            engine_settings(version_dir),
+            metrics.publish,
+            open_spans(os.environ, args["model_name"], args["model_version"]),
         )
         self._relay = StopRelay(str(version_dir), int(instance), self._service.cancel)
 

@@ -1,0 +1,75 @@
+"""What a call's span says, in the words of OpenTelemetry's semantic conventions for generative AI.
+
+Nothing of prompts and answers is in it, whatever the conventions offer for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from enginehouse.api.attempts import tenant_of
+from enginehouse.api.call import Call
+
+#: `gen_ai.provider.name`; the conventions take a name of one's own where none of theirs applies.
+PROVIDER = "enginehouse"
+_OPERATIONS: Mapping[str, str] = {
+    "chat.completions": "chat",
+    "responses": "chat",
+    "completions": "text_completion",
+    "embeddings": "embeddings",
+}
+Attributes = dict[str, str | int | float | bool | list[str]]
+
+
+def operation_of(endpoint: str) -> str:
+    """`gen_ai.operation.name` of an endpoint."""
+    return _OPERATIONS.get(endpoint, endpoint)
+
+
+def asked(call: Call) -> Attributes:
+    """What is known of a call when it comes."""
+    attributes: Attributes = {
+        "gen_ai.operation.name": operation_of(call.ask.endpoint),
+        "gen_ai.provider.name": PROVIDER,
+        "gen_ai.request.model": call.model,
+        "gen_ai.request.stream": call.ask.stream,
+        "gen_ai.response.id": call.id,
+        "enginehouse.request_id": call.request_id,
+        "enginehouse.tenant": tenant_of(call) or call.caller.tenant,
+    }
+    return attributes
+
+
+def answered(call: Call) -> Attributes:
+    """What is known when it ended, as far as it came."""
+    attributes: Attributes = {
+        "gen_ai.usage.input_tokens": call.usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": call.usage.completion_tokens,
+    }
+    served = call.served_by
+    if served is not None:
+        attributes["gen_ai.response.model"] = served.model
+        attributes["enginehouse.source"] = served.source
+        if served.fingerprint is not None:
+            attributes["openai.response.system_fingerprint"] = served.fingerprint
+        if served.version is not None:
+            attributes["enginehouse.version"] = served.version
+    attributes.update(_sampling(call))
+    return attributes
+
+
+def _sampling(call: Call) -> Attributes:
+    if call.choices is None or not call.choices.generations:
+        return {}
+    first = call.choices.generations[0].prompt
+    sampling = first.sampling
+    attributes: Attributes = {"gen_ai.request.temperature": float(sampling.temperature)}
+    if first.max_tokens is not None:
+        attributes["gen_ai.request.max_tokens"] = first.max_tokens
+    if sampling.top_p is not None:
+        attributes["gen_ai.request.top_p"] = float(sampling.top_p)
+    if sampling.seed is not None and sampling.seed < 2**63:
+        attributes["gen_ai.request.seed"] = sampling.seed
+    if len(call.choices.generations) > 1:
+        attributes["gen_ai.request.choice.count"] = len(call.choices.generations)
+    return attributes

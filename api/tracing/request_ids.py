@@ -1,0 +1,51 @@
+"""Every request has an id, every response says it, and everything in between knows it."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+from enginehouse.api.tracing.context import RequestContext, set_request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from enginehouse.telemetry import TraceParent
+
+_HEADER = b"x-request-id"
+_TRACEPARENT = b"traceparent"
+# An id that could break a log line or a header is replaced, not repeated.
+_SAFE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+
+
+class RequestIds:
+    """ASGI middleware, outermost: `scope["state"]["request_id"]`, logs' context, the header.
+
+    The caller's own `x-request-id` is kept where it is harmless.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See the ASGI specification."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        given = headers.get(_HEADER, b"")
+        request_id = given.decode("ascii") if _SAFE.fullmatch(given) else uuid.uuid4().hex
+        trace = TraceParent.parse(headers.get(_TRACEPARENT, b"").decode("latin-1"))
+        trace_id = None if trace is None else f"{trace.trace_id:032x}"
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                sent = list(message.get("headers", ()))
+                if not any(name.lower() == _HEADER for name, _ in sent):
+                    message = {**message, "headers": [*sent, (_HEADER, request_id.encode())]}
+            await send(message)
+
+        before = set_request(RequestContext(request_id, trace_id))
+        try:
+            await self._app(scope, receive, with_id)
+        finally:
+            set_request(before)

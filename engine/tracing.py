@@ -1,0 +1,219 @@
+"""Spans of requests in the engine: waiting, prefill, decode.
+
+A request that carries the context of a kept trace gets a sink that looks on; when it ends, its
+timings are handed to a thread, which makes the spans. Neither the loop nor other requests do
+anything for it, and without a collector nothing of this is set up.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from enginehouse.engine.job import Job, Sink
+
+from enginehouse.errors import ServingError
+from enginehouse.generation import Chunk, GenerationRequest, Timings
+from enginehouse.telemetry import SpanExport, TraceParent, open_export, read_telemetry
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Span, Tracer
+
+_log = logging.getLogger(__name__)
+_MOST_WAITING = 4096
+_SERVICE = "enginehouse-engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """One answer that ended.
+
+    Attributes:
+        submitted_ns: when it came, as `Timings` count; a guide is compiled behind that.
+        ended_ns: when its last response went.
+        generated_tokens: 0 if it failed before the first.
+        finish: a `FinishReason`; None if it failed.
+        error: code of a `ServingError`, or None.
+    """
+
+    parent: TraceParent
+    timings: Timings
+    submitted_ns: int
+    ended_ns: int
+    request_id: str
+    prompt_tokens: int
+    generated_tokens: int = 0
+    finish: str | None = None
+    error: str | None = None
+    guided: bool = False
+
+
+class EngineSpans:
+    """Turns endings into spans, in a thread of its own."""
+
+    def __init__(self, export: SpanExport, model: str, version: str) -> None:
+        """It closes the export at its own end."""
+        self._export = export
+        self._attributes: dict[str, str | int] = {
+            "gen_ai.response.model": model,
+            "enginehouse.version": int(version),
+        }
+        self._endings: queue.Queue[Ended | None] = queue.Queue(_MOST_WAITING)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._work, name="engine-spans", daemon=True)
+        self._thread.start()
+
+    def followed(self, request: GenerationRequest, sink: Sink) -> Sink:
+        """The sink to use for a request: the same unless its trace is kept."""
+        if request.traceparent is None:
+            return sink
+        parent = TraceParent.parse(request.traceparent)
+        if parent is None or not parent.sampled:
+            return sink
+        return _FollowedSink(self, parent, request, sink)
+
+    def add(self, ended: Ended) -> None:
+        """Never waits: with too many waiting, it is dropped and counted."""
+        try:
+            self._endings.put_nowait(ended)
+        except queue.Full:
+            self._dropped += 1
+
+    def close(self) -> None:
+        """Export what is there and end; waits some seconds for a collector at most."""
+        self._endings.put(None)
+        self._thread.join()
+        self._export.close()
+        if self._dropped:
+            _log.warning("%d traces of this engine were dropped: too many at once", self._dropped)
+
+    def _work(self) -> None:
+        tracer = self._export.tracer(__name__)
+        while (ended := self._endings.get()) is not None:
+            self._record(tracer, ended)
+
+    def _record(self, tracer: Tracer, ended: Ended) -> None:
+        from opentelemetry.trace import StatusCode, set_span_in_context
+
+        # Timings are of the monotonic clock, spans of the calendar.
+        shift_ns = time.time_ns() - time.monotonic_ns()
+        whole = tracer.start_span(
+            "generate",
+            context=ended.parent.context(),
+            start_time=ended.submitted_ns + shift_ns,
+            attributes={**self._attributes, **_facts(ended)},
+        )
+        inside = set_span_in_context(whole)
+        for name, begin_ns, end_ns in phases(ended):
+            span: Span = tracer.start_span(name, context=inside, start_time=begin_ns + shift_ns)
+            span.end(end_ns + shift_ns)
+        if ended.error is not None:
+            whole.set_status(StatusCode.ERROR, ended.error)
+        whole.end(ended.ended_ns + shift_ns)
+
+
+def phases(ended: Ended) -> list[tuple[str, int, int]]:
+    """Name, begin and end of each phase that was reached, in monotonic nanoseconds.
+
+    ``guide`` is the compilation of a guide, ``queue`` the wait for a place in the batch,
+    ``prefill`` from there to the first token, ``decode`` from there to the last. A request that
+    failed before its first token has none: how far it came is not known.
+    """
+    timings = ended.timings
+    if not timings.arrival_ns:
+        return []
+    marks = [
+        ("guide", ended.submitted_ns if ended.guided else 0),
+        ("queue", timings.arrival_ns),
+        ("prefill", timings.first_scheduled_ns),
+        ("decode", timings.first_token_ns),
+    ]
+    reached = [(name, begin_ns) for name, begin_ns in marks if begin_ns]
+    last_ns = timings.last_token_ns if timings.first_token_ns else ended.ended_ns
+    ends_ns = [begin_ns for _, begin_ns in reached[1:]] + [last_ns]
+    return [(name, begin, end) for (name, begin), end in zip(reached, ends_ns, strict=True)]
+
+
+def _facts(ended: Ended) -> dict[str, str | int]:
+    facts: dict[str, str | int] = {
+        "enginehouse.engine_request_id": ended.request_id,
+        "gen_ai.usage.input_tokens": ended.prompt_tokens,
+        "gen_ai.usage.output_tokens": ended.generated_tokens,
+    }
+    if ended.finish is not None:
+        facts["enginehouse.finish"] = ended.finish
+    if ended.error is not None:
+        facts["error.type"] = ended.error
+    return facts
+
+
+class _FollowedSink:
+    """Passes everything on, and tells of each answer's end."""
+
+    def __init__(
+        self, spans: EngineSpans, parent: TraceParent, request: GenerationRequest, sink: Sink
+    ) -> None:
+        self._spans = spans
+        self._sink = sink
+        self._timings = Timings()
+        self._base = Ended(
+            parent=parent,
+            timings=self._timings,
+            submitted_ns=time.monotonic_ns(),
+            ended_ns=0,
+            request_id=request.request_id,
+            prompt_tokens=len(request.input_ids),
+            guided=bool(request.guide or request.bad_words),
+        )
+
+    def send(self, job: Job, chunk: Chunk, /) -> None:
+        """See `Sink`."""
+        self._timings = job.timings
+        self._sink.send(job, chunk)
+        if chunk.finish is not None:
+            self._end(generated_tokens=len(job.generated), finish=chunk.finish.value)
+
+    def fail(self, error: ServingError) -> None:
+        """See `Sink`."""
+        self._sink.fail(error)
+        self._end(error=error.code)
+
+    def cancelled(self) -> bool:
+        """See `Sink`."""
+        return self._sink.cancelled()
+
+    def _end(
+        self, *, generated_tokens: int = 0, finish: str | None = None, error: str | None = None
+    ) -> None:
+        self._spans.add(
+            replace(
+                self._base,
+                # The loop goes on with its own.
+                timings=replace(self._timings),
+                ended_ns=time.monotonic_ns(),
+                generated_tokens=generated_tokens,
+                finish=finish,
+                error=error,
+            )
+        )
+
+
+def open_spans(environ: Mapping[str, str], model: str, version: str) -> EngineSpans | None:
+    """Spans of one loaded version; None where no collector is set.
+
+    Args:
+        model: the Triton model, ``<model>.tensorrt_llm``.
+        version: a number.
+
+    Raises:
+        SettingsError: if a variable cannot be used.
+    """
+    export = open_export(read_telemetry(environ), _SERVICE)
+    if export is None:
+        return None
+    return EngineSpans(export, model.rpartition(".")[0] or model, version)

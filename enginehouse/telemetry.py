@@ -1,0 +1,197 @@
+"""What a process tells of its own work, and where: settings, trace contexts, span export.
+
+The adapter and the engine read the same variables, since both are started with one environment:
+
+- ``ENGINEHOUSE_OTLP_ENDPOINT``: base URL of an OpenTelemetry collector (OTLP over HTTP), for
+  example ``http://127.0.0.1:4318``; without it no span is made.
+- ``ENGINEHOUSE_OTLP_SHARE``: share of the traces begun here that are kept, from 0 to 1.
+- ``ENGINEHOUSE_LOG_FORMAT``: ``text`` or ``json``.
+- ``ENGINEHOUSE_ACCESS_LOG``: ``true`` writes a line for each request.
+
+OpenTelemetry is imported only where spans are wanted, and its global provider is left alone: that
+one is MLflow's.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from enginehouse.errors import SettingsError
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Tracer
+
+_ENDPOINT = "ENGINEHOUSE_OTLP_ENDPOINT"
+_SHARE = "ENGINEHOUSE_OTLP_SHARE"
+_FORMAT = "ENGINEHOUSE_LOG_FORMAT"
+_ACCESS = "ENGINEHOUSE_ACCESS_LOG"
+_TRACES_PATH = "/v1/traces"
+_SAMPLED = 0x01
+# A later version than 00 may have more fields behind these four.
+_TRACEPARENT = re.compile(
+    r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})"
+    r"-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
+)
+# A collector that hangs must hold up neither the queue of spans nor the end of the process.
+_EXPORT_TIMEOUT_S = 3.0
+_CLOSING_PATIENCE_S = 2.0
+_MOST_ATTRIBUTE_CHARACTERS = 256
+
+
+class LogFormat(StrEnum):
+    """How the adapter's log lines are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """Settings of one process.
+
+    Attributes:
+        traces_url: where spans are posted; None makes none.
+        share: of the traces that begin here, from 0 to 1; a caller's own decision is followed.
+        access_log: whether each request has a line.
+    """
+
+    traces_url: str | None = None
+    share: float = 1.0
+    log_format: LogFormat = LogFormat.TEXT
+    access_log: bool = False
+
+
+def read_telemetry(environ: Mapping[str, str]) -> Telemetry:
+    """Read the settings from an environment.
+
+    Raises:
+        SettingsError: naming the variable, its value and what it takes.
+    """
+    log_format = environ.get(_FORMAT) or LogFormat.TEXT
+    if log_format not in list(LogFormat):
+        raise SettingsError(f"{_FORMAT}={log_format!r}: give {' or '.join(LogFormat)}")
+    access = environ.get(_ACCESS) or "false"
+    if access not in {"true", "false"}:
+        raise SettingsError(f"{_ACCESS}={access!r}: give true or false")
+    return Telemetry(
+        traces_url=_traces_url(environ.get(_ENDPOINT) or ""),
+        share=_share(environ.get(_SHARE) or "1"),
+        log_format=LogFormat(log_format),
+        access_log=access == "true",
+    )
+
+
+def _traces_url(endpoint: str) -> str | None:
+    if not endpoint:
+        return None
+    parts = urlsplit(endpoint)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise SettingsError(
+            f"{_ENDPOINT}={endpoint!r}: give the http(s) URL of a collector, for example "
+            "http://127.0.0.1:4318"
+        )
+    base = endpoint.rstrip("/")
+    return base if base.endswith(_TRACES_PATH) else base + _TRACES_PATH
+
+
+def _share(raw: str) -> float:
+    try:
+        share = float(raw)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise SettingsError(f"{_SHARE}={raw!r}: give a share from 0 to 1")
+    return share
+
+
+@dataclass(frozen=True, slots=True)
+class TraceParent:
+    """W3C's `traceparent`: to which trace something belongs, and below which span.
+
+    Attributes:
+        trace_id, span_id: above 0, of 128 and 64 bits.
+        sampled: whether the trace is kept.
+    """
+
+    trace_id: int
+    span_id: int
+    sampled: bool
+
+    @classmethod
+    def parse(cls, text: str) -> TraceParent | None:
+        """Read the header's value; None if it is none."""
+        found = _TRACEPARENT.fullmatch(text)
+        if found is None or (found["more"] and found["version"] == "00"):
+            return None
+        flags = int(found["flags"], 16)
+        return cls(int(found["trace"], 16), int(found["span"], 16), bool(flags & _SAMPLED))
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id:032x}-{self.span_id:016x}-{_SAMPLED if self.sampled else 0:02x}"
+
+    def context(self) -> Context:
+        """OpenTelemetry's form, as the parent of a span."""
+        from opentelemetry.trace import (
+            NonRecordingSpan,
+            SpanContext,
+            TraceFlags,
+            set_span_in_context,
+        )
+
+        flags = TraceFlags(TraceFlags.SAMPLED if self.sampled else TraceFlags.DEFAULT)
+        parent = SpanContext(self.trace_id, self.span_id, is_remote=True, trace_flags=flags)
+        return set_span_in_context(NonRecordingSpan(parent))
+
+
+class SpanExport:
+    """Where spans come from, and the thread that exports them in batches."""
+
+    def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
+        self._provider = provider
+        self._exporter = exporter
+
+    def tracer(self, name: str) -> Tracer:
+        """What makes spans, for one module."""
+        return self._provider.get_tracer(name)
+
+    def close(self) -> None:
+        """Export what is left. Blocks, some seconds at most if the collector does not answer."""
+        patience = threading.Timer(_CLOSING_PATIENCE_S, self._exporter.shutdown)
+        patience.daemon = True
+        patience.start()
+        self._provider.shutdown()
+        patience.cancel()
+
+
+def open_export(telemetry: Telemetry, service: str) -> SpanExport | None:
+    """Begin to export spans; None where none are wanted. Whoever opens it closes it.
+
+    Args:
+        service: OpenTelemetry's `service.name`.
+    """
+    if telemetry.traces_url is None:
+        return None
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+
+    provider = TracerProvider(
+        sampler=ParentBased(TraceIdRatioBased(telemetry.share)),
+        resource=Resource.create({"service.name": service}),
+        span_limits=SpanLimits(max_attribute_length=_MOST_ATTRIBUTE_CHARACTERS),
+        shutdown_on_exit=False,
+    )
+    exporter = OTLPSpanExporter(telemetry.traces_url, timeout=_EXPORT_TIMEOUT_S)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return SpanExport(provider, exporter)
