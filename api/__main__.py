@@ -7,8 +7,10 @@ from pathlib import Path
 
 import uvicorn
 from enginehouse.api.app import create_app
+from enginehouse.api.tracing.logs import configure_logs
 
 from enginehouse.settings import load_settings
+from enginehouse.telemetry import read_telemetry
 
 _GRACE_S = 3
 
@@ -16,12 +18,16 @@ _GRACE_S = 3
 def main() -> None:
     """Serve until SIGTERM; open streams get a few seconds to end."""
     settings = load_settings(os.environ, cwd=Path.cwd())
+    telemetry = read_telemetry(os.environ)
+    configure_logs(telemetry.log_format)
     uvicorn.run(
-        create_app(settings),
+        create_app(settings, access_log=telemetry.access_log),
         host=settings.addresses.host,
         port=settings.addresses.api_port,
         log_level="warning",
         access_log=False,
+        # uvicorn's own handlers would print exceptions with their words.
+        log_config=None,
         loop="uvloop",
         http="httptools",
         timeout_graceful_shutdown=_GRACE_S,

@@ -10,6 +10,7 @@ from typing import Any
 
 from enginehouse.api.call import Call, Shape
 from enginehouse.api.generation import Piece
+from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import EventStream, event, primed, until_disconnect
 from starlette.requests import Request
@@ -27,22 +28,26 @@ class Envelope:
     created: int
     model: str
     fingerprint: str | None
+    tier: str | None = None
 
     @classmethod
     def new(cls, kind: str, call: Call) -> Envelope:
         """The envelope of an answer whose source is known."""
         assert call.served_by is not None  # noqa: S101 - its first piece is there
         served = call.served_by
-        return cls(call.id, kind, int(time.time()), served.model, served.fingerprint)
+        tier = served_tier(call)
+        return cls(call.id, kind, int(time.time()), served.model, served.fingerprint, tier)
 
     def body(self, **rest: Any) -> dict[str, Any]:
         """A body in this envelope."""
+        tier = {} if self.tier is None else {"service_tier": self.tier}
         return {
             "id": self.id,
             "object": self.object,
             "created": self.created,
             "model": self.model,
             "system_fingerprint": self.fingerprint,
+            **tier,
             **rest,
         }
 

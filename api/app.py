@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 
-from enginehouse.api import chat, completions, embeddings, feedback, health, internal, models
-from enginehouse.api.aside_parts import open_aside
+from enginehouse.api import (
+    admin,
+    chat,
+    completions,
+    embeddings,
+    feedback,
+    health,
+    internal,
+    models,
+    tokenize,
+)
+from enginehouse.api.access.guard import Guard
+from enginehouse.api.assembly import Assembly
+from enginehouse.api.batches import routes as batches
 from enginehouse.api.body_limit import BodyLimit
-from enginehouse.api.directory import ModelDirectory
+from enginehouse.api.configuration import load_endpoint_file
 from enginehouse.api.errors import install_error_handlers
-from enginehouse.api.generation import Engine
-from enginehouse.api.journal import Journal
-from enginehouse.api.metrics import ApiMetrics
-from enginehouse.api.pipeline import text_pipeline, whole_pipeline
-from enginehouse.api.readiness import Readiness
-from enginehouse.api.revision import Served, open_served
-from enginehouse.api.route_files import RouteFiles
-from enginehouse.api.routing import Router
-from enginehouse.api.samples import SampleRing
-from enginehouse.api.shadow import pairs_kept
-from enginehouse.api.state import ApiState
-from enginehouse.client import AsyncFleetClient, Deadlines, discovery_of
+from enginehouse.api.ledger import routes as usage
+from enginehouse.api.responses import routes as responses
+from enginehouse.api.revision import Served
+from enginehouse.api.tracing.access_log import AccessLog
+from enginehouse.api.tracing.request_ids import RequestIds
 from enginehouse.client.members import ReplicaClient
-from enginehouse.registry import BundleCache, Registry
 from fastapi import FastAPI
 
 from enginehouse import __version__
-from enginehouse.admin_token import ensure_admin_token
 from enginehouse.settings import Settings
+
+#: What a form has around the file in it.
+_FORM_BYTES = 65_536
+_ROUTES = (
+    chat,
+    completions,
+    responses,
+    embeddings,
+    models,
+    tokenize,
+    batches,
+    feedback,
+    admin,
+    usage,
+    internal,
+    health,
+)
 
 
 def create_app(
@@ -38,57 +56,25 @@ def create_app(
     *,
     connect: Callable[[str], ReplicaClient] | None = None,
     open_version: Callable[[str, int], Served] | None = None,
+    access_log: bool = False,
 ) -> FastAPI:
     """The ASGI application; it connects to the fleet when it starts.
 
     Args:
         connect: makes the client of a replica's ``host:port``; None is Triton's.
         open_version: reads a version's bundle; None takes the registry's verified copies.
+        access_log: write a line for each request.
 
     Raises:
-        SettingsError: if ``ENGINEHOUSE_FLEET`` or ``ENGINEHOUSE_SHADOW_PAIRS`` cannot be used.
+        SettingsError: if a setting or the endpoint's file cannot be used.
     """
-    discovery = discovery_of(settings)
-    pairs = pairs_kept(os.environ)
+    configured = load_endpoint_file(settings)
+    assembly = Assembly(settings, configured, connect, open_version)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        limits = Deadlines(
-            total_s=settings.api.request_timeout_s,
-            first_token_s=settings.api.first_token_timeout_s,
-            between_tokens_s=settings.api.between_tokens_timeout_s,
-        )
-        # Whoever comes first makes the token; a home that refuses it fails here, not later.
-        ensure_admin_token(settings)
-        cache = BundleCache(settings.cache_dir, Registry(settings))
-        opened = open_version or partial(open_served, cache)
-        files = RouteFiles(settings.routes_dir)
-        async with (
-            AsyncFleetClient(discovery, deadlines=limits, connect=connect) as client,
-            ModelDirectory(client, files, opened) as directory,
-        ):
-            metrics, samples = ApiMetrics(), SampleRing(settings.api.samples_kept)
-            journal = Journal(settings.journal_dir)
-            beside = open_aside(
-                settings, directory, client, metrics.registry, samples, journal, pairs=pairs
-            )
-            async with beside as aside:
-                router = Router(directory, pins=settings.api.pins)
-                app.state.enginehouse = ApiState(
-                    client=client,
-                    directory=directory,
-                    router=router,
-                    readiness=Readiness(client, directory, settings.api.ready_cache_s),
-                    metrics=metrics,
-                    samples=samples,
-                    journal=journal,
-                    aside=aside,
-                    engine=Engine(client, metrics, limits),
-                    pipeline=whole_pipeline(),
-                    text=text_pipeline(router, metrics, samples, aside),
-                    admin_token=partial(ensure_admin_token, settings),
-                )
-                yield
+        async with assembly.open(app):
+            yield
 
     # The interactive pages would fetch their scripts from outside; /openapi.json stays.
     app = FastAPI(
@@ -98,8 +84,13 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes)
+    # The last one added is the outermost.
+    larger = {"/v1/files": configured.batches.max_file_bytes + _FORM_BYTES}
+    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
+    app.add_middleware(Guard)
+    app.add_middleware(AccessLog, lines=access_log)
+    app.add_middleware(RequestIds)
     install_error_handlers(app)
-    for module in (chat, completions, embeddings, models, feedback, internal, health):
+    for module in _ROUTES:
         app.include_router(module.router)
     return app

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 from enginehouse.api.exposure import ExposureLog, with_prompt
 from enginehouse.api.revision import Revision, Served
@@ -112,7 +113,7 @@ class Aside:
             self._exposures.ended(sample)
         if sample.outcome is not Outcome.OK or not follower.keeps_text:
             return
-        messages = with_prompt([dict(m) for m in asked.messages], route.treatment)
+        messages = with_prompt([_flat(m) for m in asked.messages], route.treatment)
         if not messages:
             prompt = route.revision.tokenizer.decode(asked.prompt_ids())
             messages = [{"role": "user", "content": prompt}]
@@ -164,6 +165,14 @@ class Follower:
     def end(self, sample: RequestSample) -> None:
         """The request has ended; raises nothing."""
         self.aside.ended(self, sample)
+
+
+def _flat(message: Mapping[str, Any]) -> dict[str, str]:
+    """With calls of tools as their JSON: what is kept and compared is text."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in message.items()
+    }
 
 
 def _record(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse
@@ -9,20 +10,23 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class BodyLimit:
-    """ASGI middleware: 413 past `max_bytes`, by the header or by counting."""
+    """ASGI middleware: 413 past a limit, by the header or by counting."""
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_bytes: int, larger: Mapping[str, int] = {}) -> None:
+        """`larger`: path → the limit of its bodies, where that is another."""
         self._app = app
         self._max_bytes = max_bytes
+        self._larger = larger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        most = self._larger.get(scope["path"], self._max_bytes)
         declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if declared.isdigit() and int(declared) > self._max_bytes:
-            await self._refuse(scope, receive, send)
+        if declared.isdigit() and int(declared) > most:
+            await self._refuse(most, scope, receive, send)
             return
         seen = 0
 
@@ -30,23 +34,23 @@ class BodyLimit:
             nonlocal seen
             message = await receive()
             seen += len(message.get("body", b""))
-            if seen > self._max_bytes:
+            if seen > most:
                 return {"type": "http.disconnect"}
             return message
 
         async def unless_too_large(message: Message) -> None:
             # What the application says of a body that was cut here is not the reason.
-            if seen <= self._max_bytes:
+            if seen <= most:
                 await send(message)
 
         await self._app(scope, counted, unless_too_large)
-        if seen > self._max_bytes:
-            await self._refuse(scope, receive, send)
+        if seen > most:
+            await self._refuse(most, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _refuse(self, most: int, scope: Scope, receive: Receive, send: Send) -> None:
         body = {
             "error": {
-                "message": f"the body is larger than {self._max_bytes} bytes",
+                "message": f"the body is larger than {most} bytes",
                 "type": "invalid_request_error",
                 "param": None,
                 "code": "body_too_large",

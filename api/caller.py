@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from collections.abc import Mapping
 
@@ -15,7 +14,12 @@ from enginehouse.errors import InvalidRequestError
 REQUEST_ID_HEADER = "x-request-id"
 #: The first that is there counts; the second is sent by OpenAI's SDKs.
 _TIMEOUT_HEADERS = ("x-request-timeout", "x-stainless-read-timeout")
-_SAFE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+
+def caller_of(request: Request) -> Caller:
+    """Who calls; their tenant owns what they store."""
+    caller: Caller = getattr(request.state, "caller", Caller())
+    return caller
 
 
 def new_call(request: Request, ask: Ask, model: str, *, user: str | None = None) -> Call:
@@ -24,18 +28,17 @@ def new_call(request: Request, ask: Ask, model: str, *, user: str | None = None)
     Raises:
         InvalidRequestError: if its timeout is no number of seconds above 0.
     """
-    caller: Caller = getattr(request.state, "caller", Caller())
-    given = request.headers.get(REQUEST_ID_HEADER, "")
     call = Call(
         ask,
         model,
-        caller=caller,
+        caller=caller_of(request),
         user=user,
         headers=request.headers,
-        # An id that could break a log line or a header is replaced, not repeated.
-        request_id=given if _SAFE_ID.fullmatch(given) else "",
+        request_id=getattr(request.state, "request_id", ""),
         deadline=_deadline(request.headers),
     )
+    # A batch's lines come from this process and say how urgent they are.
+    call.priority = getattr(request.state, "priority", 0)
     call.response_headers[REQUEST_ID_HEADER] = call.request_id
     return call
 

@@ -2,124 +2,154 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from enginehouse.api.answer import answer
 from enginehouse.api.call import Ask, Call, Shape
 from enginehouse.api.caller import new_call
+from enginehouse.api.chat_prompt import conversation_ids, effort_variables, spoken_format
+from enginehouse.api.chat_shape import Reading, chat_shape
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.exposure import treated, with_prompt
-from enginehouse.api.generation import Piece, Prompt, field_names
-from enginehouse.api.revision import Revision
+from enginehouse.api.generation import Prompt, field_names
+from enginehouse.api.guides import response_schema
+from enginehouse.api.model_settings import settled
+from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
+from enginehouse.api.reasoning import ReasoningSplitter, splitter_of
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import ChatRequest
-from enginehouse.api.state import State
+from enginehouse.api.service_tier import wish
+from enginehouse.api.state import ApiState, State
+from enginehouse.api.tools import ToolCallParser
+from enginehouse.api.tools.asked import ToolsAsked
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from enginehouse.text import Tokenizer
+from enginehouse.errors import InvalidRequestError
+from enginehouse.generation import Guide
+from enginehouse.text import ChatTemplate, Tokenizer
 
 router = APIRouter()
-_LONG_TEXT = 4096
 
 
-@router.post("/v1/chat/completions", response_model=None)
+@router.post(
+    "/v1/chat/completions",
+    response_model=None,
+    responses=answer_responses(ChatCompletion, ChatCompletionChunk),
+)
 async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    guide, guide_field = body.guide(body.response_format)
+    return await answer(request, state, await chat_call(body, request, state))
 
-    async def prepare(call: Call, route: Route) -> Choices:
-        revision, asked = route.revision, treated(body, route.treatment)
-        prompt = Prompt(
-            ids=await _prompt_ids(revision, with_prompt(call.messages, route.treatment)),
-            max_tokens=asked.most_tokens,
-            sampling=asked.sampling(revision.manifest.generation_defaults),
-            stop=body.stops,
-            log_probs=bool(body.logprobs),
-            ignore_eos=body.ignore_eos,
-            guide=guide,
-            adapter=route.adapter,
-            priority=route.priority,
-            logit_bias=body.logit_bias,
-            field_names=field_names(guide_field),
-        )
-        return choices(state.engine, revision, prompt, call.id, body.n or 1)
 
+async def chat_call(body: ChatRequest, request: Request, state: ApiState) -> Call:
+    """The call of a chat request; nothing has been asked of the engine yet.
+
+    Raises:
+        InvalidRequestError: if fields do not go together.
+    """
+    tools = ToolsAsked.of(
+        body.tools, body.tool_choice, parallel=body.parallel_tool_calls is not False
+    )
+    chat = _Chat(body, state, tools, *_constraint(body, tools))
     ask = Ask(
         endpoint="chat.completions",
         prefix="chatcmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
         run=state.text,
-        prepare=prepare,
-        shape=lambda _, tokenizer: _shape(tokenizer if body.logprobs else None),
+        prepare=chat.prepare,
+        shape=chat.shape,
+        identity=body.identity,
+        deterministic=body.deterministic,
     )
-    call = new_call(request, ask, body.model, user=body.user)
+    call = new_call(request, ask, body.model, user=body.end_user)
     call.messages = [message.for_template() for message in body.messages]
-    return await answer(request, state, call)
+    call.tools = list(tools.shown)
+    call.store = bool(body.store)
+    call.metadata = body.metadata or {}
+    wish(call, body.service_tier)
+    if body.prompt is not None:
+        call.notes["prompt"] = body.prompt.model_dump(exclude_none=True)
+    return call
 
 
-async def _prompt_ids(revision: Revision, messages: list[dict[str, str]]) -> list[int]:
-    # Short prompts take less time here than a thread switch would.
-    if sum(len(m["content"]) for m in messages) > _LONG_TEXT:
-        return await asyncio.to_thread(revision.template.encode, messages)
-    return revision.template.encode(messages)
+def _constraint(body: ChatRequest, tools: ToolsAsked) -> tuple[Guide | None, str | None]:
+    """The constraint on the answer's text, and the field that asks for it."""
+    guide, field = body.guide(body.response_format)
+    if field is not None and field != "response_format" and tools.shown:
+        raise InvalidRequestError(
+            f"{field} leaves no room for tool calls: leave out {field}, or set tool_choice to "
+            "'none'",
+            field=field,
+        )
+    return guide, field
 
 
-def _shape(tokenizer: Tokenizer | None) -> Shape:
-    """How chat is written; with a tokenizer, log-probabilities are."""
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """A chat request on its way: how it is asked, and how its answers are read.
 
-    def scores(pieces: list[Piece]) -> dict[str, Any] | None:
-        return None if tokenizer is None else _log_probs(tokenizer, pieces)
+    Attributes:
+        guide, guide_field: the constraint of an answer without tools.
+    """
 
-    return Shape(
-        stream_object="chat.completion.chunk",
-        whole_object="chat.completion",
-        opening={
-            "delta": {"role": "assistant", "content": "", "refusal": None},
-            "logprobs": None,
-            "finish_reason": None,
-        },
-        delta=lambda piece: [
-            {
-                "index": piece.index,
-                "delta": {"content": piece.text} if piece.text else {},
-                "logprobs": scores([piece]),
-                "finish_reason": piece.finish,
-            }
-        ],
-        whole=lambda pieces: _whole(pieces, scores),
-    )
+    body: ChatRequest
+    state: ApiState
+    tools: ToolsAsked
+    guide: Guide | None
+    guide_field: str | None
 
+    async def prepare(self, call: Call, route: Route) -> Choices:
+        """See `Ask`."""
+        revision = route.revision
+        own = self.state.models.of(call.model)
+        asked = settled(treated(self.body, route.treatment), own)
+        template = revision.template
+        spoken = spoken_format(call, template)
+        response = response_schema(self.body.response_format)
+        guide, field = self.tools.guide(spoken, response), "tools"
+        if guide is None:
+            guide, field = self.guide, self.guide_field or ""
+        prompt = Prompt(
+            ids=await conversation_ids(
+                revision,
+                with_prompt(call.messages, route.treatment),
+                call.tools,
+                spoken,
+                effort_variables(template, asked.reasoning_effort),
+            ),
+            max_tokens=asked.most_tokens,
+            sampling=asked.sampling(revision.manifest.generation_defaults),
+            stop=asked.stops,
+            log_probs=bool(asked.logprobs),
+            ignore_eos=asked.ignore_eos,
+            guide=guide,
+            adapter=route.adapter,
+            priority=route.priority or call.priority,
+            logit_bias=asked.logit_bias,
+            field_names=field_names(field or None),
+            reasoning=lambda: self._splitter(template),
+        )
+        return choices(self.state.engine, revision, [prompt], call.id, asked.n or 1)
 
-def _whole(
-    pieces: list[Piece], scores: Callable[[list[Piece]], dict[str, Any] | None]
-) -> dict[str, Any]:
-    text = "".join(piece.text for piece in pieces)
-    return {
-        "index": pieces[0].index,
-        "message": {"role": "assistant", "content": text, "refusal": None},
-        "logprobs": scores(pieces),
-        "finish_reason": pieces[-1].finish,
-    }
+    def shape(self, call: Call, tokenizer: Tokenizer | None) -> Shape:
+        """See `Ask`."""
+        scored = tokenizer if self.body.logprobs else None
+        if call.route is None:
+            # A provider's text has been read by itself.
+            return chat_shape(Reading(lambda: None, lambda: None, scored))
+        template = call.route.revision.template
+        return chat_shape(
+            Reading(lambda: self._splitter(template), lambda: self._parser(call, template), scored)
+        )
 
+    def _parser(self, call: Call, template: ChatTemplate) -> ToolCallParser | None:
+        constrained = response_schema(self.body.response_format) is not None
+        return self.tools.parser(spoken_format(call, template), response=constrained)
 
-def _log_probs(tokenizer: Tokenizer, pieces: list[Piece]) -> dict[str, Any]:
-    """The chosen tokens' log-probabilities; the engine gives no alternatives."""
-    content = []
-    for piece in pieces:
-        for token_id, log_prob in zip(piece.token_ids, piece.log_probs, strict=False):
-            text = tokenizer.token_text(token_id)
-            raw = tokenizer.token_bytes[token_id] if tokenizer.token_bytes else text.encode()
-            content.append(
-                {
-                    "token": text,
-                    "logprob": log_prob,
-                    "bytes": list(raw or text.encode()),
-                    "top_logprobs": [],
-                }
-            )
-    return {"content": content, "refusal": None}
+    def _splitter(self, template: ChatTemplate) -> ReasoningSplitter | None:
+        """None under a constraint: it holds from the first token, so there is no reasoning."""
+        constrained = self.guide is not None or self.tools.forced
+        return None if constrained else splitter_of(template)

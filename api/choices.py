@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 from enginehouse.api.generation import Engine, Generation, Piece, Prompt, Usage
 from enginehouse.api.revision import Revision
@@ -16,22 +17,26 @@ from enginehouse.errors import ServingError
 def choices(
     engine: Engine,
     revision: Revision,
-    prompt: Prompt,
+    prompts: Sequence[Prompt],
     request_id: str,
     count: int,
     *,
     kept: int | None = None,
 ) -> Choices:
-    """`count` generations of one prompt; `request_id` is that of the response."""
+    """`count` generations of each prompt; `request_id` is that of the response.
+
+    The answer `i` of the prompt `p` has the index ``p * count + i``.
+    """
+    several = count * len(prompts) > 1
+    asked = [prompt for prompt in prompts for _ in range(count)]
     return Choices(
         request_id,
         tuple(
-            Generation(
-                engine, revision, prompt, f"{request_id}-{i}" if count > 1 else request_id, i
-            )
-            for i in range(count)
+            Generation(engine, revision, prompt, f"{request_id}-{i}" if several else request_id, i)
+            for i, prompt in enumerate(asked)
         ),
         kept or count,
+        len(prompts),
     )
 
 
@@ -40,12 +45,15 @@ class Choices:
     """The generations of one request.
 
     Attributes:
-        kept: how many are answered; of more, those with the highest mean log-probability.
+        kept: how many are answered of each prompt; of more, those with the highest mean
+            log-probability.
+        prompts: how many prompts there are; each has as many generations as the others.
     """
 
     id: str
     generations: tuple[Generation, ...]
     kept: int
+    prompts: int = 1
 
     @property
     def revision(self) -> Revision:
@@ -54,11 +62,20 @@ class Choices:
 
     @property
     def usage(self) -> Usage:
-        """The prompt counts once, the answers all, whether they are kept or not."""
+        """Each prompt counts once, the answers all, whether they are kept or not."""
+        firsts = [g.usage for g in self.generations[:: self._each]]
+        answers = [g.usage for g in self.generations]
         return Usage(
-            self.generations[0].usage.prompt_tokens,
-            sum(g.usage.completion_tokens for g in self.generations),
+            sum(usage.prompt_tokens for usage in firsts),
+            sum(usage.completion_tokens for usage in answers),
+            sum(usage.cached_tokens for usage in firsts),
+            sum(usage.reasoning_tokens for usage in answers),
         )
+
+    @property
+    def _each(self) -> int:
+        """Generations of one prompt."""
+        return len(self.generations) // self.prompts
 
     async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Pieces of all answers as they come; closing it cancels them.
@@ -92,12 +109,15 @@ class Choices:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def best(self, answers: list[list[Piece]]) -> list[list[Piece]]:
-        """The answers that are kept, best first if some are dropped."""
-        if self.kept < len(answers):
-            answers = sorted(answers, key=_mean_log_prob, reverse=True)[: self.kept]
+        """The answers that are kept, by prompt; the best first where some are dropped."""
+        kept: list[list[Piece]] = []
+        for _, of_one in groupby(answers, lambda pieces: pieces[0].index // self._each):
+            found = list(of_one)
+            if self.kept < len(found):
+                found = sorted(found, key=_mean_log_prob, reverse=True)[: self.kept]
+            kept.extend(found)
         return [
-            [replace(piece, index=index) for piece in answer]
-            for index, answer in enumerate(answers)
+            [replace(piece, index=index) for piece in answer] for index, answer in enumerate(kept)
         ]
 
     def renamed(self, request_id: str) -> Choices:

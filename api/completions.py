@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
-from typing import Any
+import asyncio
+from dataclasses import dataclass, replace
 
 from enginehouse.api.answer import answer
 from enginehouse.api.call import Ask, Call, Shape
 from enginehouse.api.caller import new_call
 from enginehouse.api.choices import Choices, choices
+from enginehouse.api.completion_shape import Echo, completion_shape
 from enginehouse.api.exposure import treated
-from enginehouse.api.generation import Piece, Prompt, field_names
+from enginehouse.api.generation import Prompt, field_names
+from enginehouse.api.model_settings import settled
+from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import CompletionRequest
-from enginehouse.api.state import State
+from enginehouse.api.state import ApiState, State
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,44 +27,65 @@ from enginehouse.text import Tokenizer
 from enginehouse.text.healing import heal
 
 router = APIRouter()
+_LONG_TEXT = 4096
 
 
-@router.post("/v1/completions", response_model=None)
+@router.post(
+    "/v1/completions",
+    response_model=None,
+    responses=answer_responses(Completion, CompletionChunk),
+)
 async def create_completion(body: CompletionRequest, request: Request, state: State) -> Response:
-    """Continue a text."""
-    wanted = body.n or 1
-
-    async def prepare(call: Call, route: Route) -> Choices:
-        prompt = _prompt(treated(body, route.treatment), route)
-        most = body.best_of or wanted
-        return choices(state.engine, route.revision, prompt, call.id, most, kept=wanted)
-
+    """Continue texts."""
+    continued = _Continued(body, state)
     ask = Ask(
         endpoint="completions",
         prefix="cmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
         run=state.text,
-        prepare=prepare,
-        shape=lambda _, tokenizer: _shape(None if body.logprobs is None else tokenizer),
+        prepare=continued.prepare,
+        shape=continued.shape,
+        identity=body.identity,
+        deterministic=body.deterministic,
     )
-    return await answer(request, state, new_call(request, ask, body.model, user=body.user))
+    call = new_call(request, ask, body.model, user=body.user)
+    call.texts = body.prompts
+    return await answer(request, state, call)
 
 
-def _prompt(body: CompletionRequest, route: Route) -> Prompt:
+@dataclass(frozen=True, slots=True)
+class _Continued:
+    """A completion request on its way."""
+
+    body: CompletionRequest
+    state: ApiState
+
+    async def prepare(self, call: Call, route: Route) -> Choices:
+        """See `Ask`."""
+        own = self.state.models.of(call.model)
+        body = settled(treated(self.body, route.treatment), own)
+
+        def encode() -> list[Prompt]:
+            return [_prompt(body, call, text, route) for text in call.texts]
+
+        size = sum(len(text) for text in call.texts)
+        prompts = await asyncio.to_thread(encode) if size > _LONG_TEXT else encode()
+        wanted = body.n or 1
+        most = body.best_of or wanted
+        return choices(self.state.engine, route.revision, prompts, call.id, most, kept=wanted)
+
+    def shape(self, call: Call, tokenizer: Tokenizer | None) -> Shape:
+        """See `Ask`."""
+        echo = Echo(call.texts, self.body.n or 1, tokenizer) if self.body.echo else None
+        return completion_shape(None if self.body.logprobs is None else tokenizer, echo)
+
+
+def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: Route) -> Prompt:
     revision, wanted = route.revision, body.n or 1
     guide, guide_field = body.guide(None)
-    ids, healed = _prompt_ids(body, revision), ""
-    if body.token_healing:
-        if guide is not None:
-            raise InvalidRequestError(
-                f"token_healing is a constraint itself and cannot go with {guide_field}",
-                field="token_healing",
-            )
-        ids, healed, guide = heal(revision.tokenizer, ids)
-        guide_field = "token_healing"
-    return Prompt(
-        ids=ids,
+    prompt = Prompt(
+        ids=_prompt_ids(text, revision),
         max_tokens=body.max_tokens,
         sampling=body.sampling(revision.manifest.generation_defaults),
         stop=body.stops,
@@ -69,52 +93,45 @@ def _prompt(body: CompletionRequest, route: Route) -> Prompt:
         ignore_eos=body.ignore_eos,
         guide=guide,
         adapter=route.adapter,
-        priority=route.priority,
+        priority=route.priority or call.priority,
         logit_bias=body.logit_bias,
-        healed=healed,
         field_names=field_names(guide_field),
     )
+    if not body.token_healing:
+        return prompt
+    if guide is not None:
+        raise InvalidRequestError(
+            f"token_healing is a constraint itself and cannot go with {guide_field}",
+            field="token_healing",
+        )
+    ids, healed, guide = heal(revision.tokenizer, list(prompt.ids))
+    names = field_names("token_healing")
+    return replace(prompt, ids=ids, healed=healed, guide=guide, field_names=names)
 
 
-def _prompt_ids(body: CompletionRequest, revision: Revision) -> list[int]:
+def _prompt_ids(text: str | list[int], revision: Revision) -> list[int]:
     special = revision.manifest.special_tokens
-    if isinstance(body.prompt, str):
-        ids = revision.tokenizer.encode(body.prompt)
-        if special.add_bos and special.bos_id is not None:
-            ids = [special.bos_id, *ids]
-    else:
-        ids = [int(i) for i in body.prompt]
+    if not isinstance(text, str):
+        return check_ids(text, revision, "prompt")
+    ids = revision.tokenizer.encode(text)
+    if special.add_bos and special.bos_id is not None:
+        ids = [special.bos_id, *ids]
     if not ids:
         raise InvalidRequestError("the prompt is empty", field="prompt")
     return ids
 
 
-def _shape(tokenizer: Tokenizer | None) -> Shape:
-    """How completions are written; with a tokenizer, log-probabilities are."""
+def check_ids(ids: list[int], revision: Revision, field: str) -> list[int]:
+    """Token ids that the model's vocabulary has.
 
-    def choice(pieces: list[Piece]) -> dict[str, Any]:
-        return {
-            "index": pieces[0].index,
-            "text": "".join(piece.text for piece in pieces),
-            "logprobs": None if tokenizer is None else _log_probs(tokenizer, pieces),
-            "finish_reason": pieces[-1].finish,
-        }
-
-    return Shape(
-        stream_object="text_completion",
-        whole_object="text_completion",
-        opening=None,
-        delta=lambda piece: [choice([piece])],
-        whole=choice,
-    )
-
-
-def _log_probs(tokenizer: Tokenizer, pieces: list[Piece]) -> dict[str, Any]:
-    tokens = [tokenizer.token_text(i) for piece in pieces for i in piece.token_ids]
-    lengths = [0, *(len(token) for token in tokens)]
-    return {
-        "tokens": tokens,
-        "token_logprobs": [value for piece in pieces for value in piece.log_probs],
-        "top_logprobs": None,
-        "text_offset": list(itertools.accumulate(lengths))[: len(tokens)],
-    }
+    Raises:
+        InvalidRequestError: naming the first that it has not.
+    """
+    size = revision.tokenizer.vocabulary_size
+    for token_id in ids:
+        if not 0 <= token_id < size:
+            raise InvalidRequestError(
+                f"{field} holds the token id {token_id}; this model's ids are 0 to {size - 1}",
+                field=field,
+            )
+    return ids

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, MetaData, create_engine, event
+from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -23,6 +23,8 @@ from enginehouse.errors import StoreError
 metadata = MetaData()
 _T = TypeVar("_T")
 _SQLITE = "sqlite:///"
+#: Any number that nothing else locks in this database.
+_LOCK = 7_305_219
 
 
 class Database:
@@ -38,9 +40,16 @@ class Database:
             _private_file(Path(url.removeprefix(_SQLITE)))
         try:
             self._engine = _engine(url)
-            metadata.create_all(self._engine)
+            self._create_tables()
         except (SQLAlchemyError, OSError) as error:
             raise StoreError(f"the endpoint's database cannot be used: {_reason(error)}") from None
+
+    def _create_tables(self) -> None:
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # Two adapters that start at once would both make the same table.
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            metadata.create_all(connection)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -75,8 +84,8 @@ class Database:
 
 def _engine(url: str) -> Engine:
     if not url.startswith("sqlite:"):
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": 30.0})
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    engine = create_engine(url, connect_args={"timeout": 30.0}, hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _settle(connection: Any, _: ConnectionPoolEntry) -> None:

@@ -16,6 +16,7 @@ from enginehouse.api.call import Ask, Call, Expected, ServedBy
 from enginehouse.api.caller import new_call
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
@@ -74,7 +75,35 @@ class EmbeddingRequest(BaseModel):
         return texts
 
 
-@router.post("/v1/embeddings", response_model=None)
+class EmbeddingBody(BaseModel):
+    """One vector, as numbers or as base64 of its little-endian float32."""
+
+    object: Literal["embedding"]
+    index: int
+    embedding: list[float] | str
+
+
+class EmbeddingUsage(BaseModel):
+    """Tokens of the inputs."""
+
+    prompt_tokens: int
+    total_tokens: int
+
+
+class EmbeddingList(BaseModel):
+    """Vectors in the order of the inputs."""
+
+    object: Literal["list"]
+    data: list[EmbeddingBody]
+    model: str
+    usage: EmbeddingUsage
+
+
+@router.post(
+    "/v1/embeddings",
+    response_model=None,
+    responses={200: {"model": EmbeddingList}, **error_responses()},
+)
 async def create_embeddings(body: EmbeddingRequest, request: Request, state: State) -> Response:
     """Vectors of texts, in their order, all of one version."""
     texts = body.texts

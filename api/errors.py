@@ -72,7 +72,7 @@ def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[
 
 def _retry_after(error: errors.EnginehouseError) -> str:
     """Whole seconds, at least one, as HTTP has them."""
-    if isinstance(error, errors.RateLimitError):
+    if isinstance(error, errors.RateLimitError | errors.QueueFullError):
         return str(max(1, math.ceil(error.retry_after_s)))
     return _RETRY_AFTER_S
 
@@ -89,7 +89,11 @@ def error_response(error: errors.EnginehouseError) -> JSONResponse:
 
 def _response_headers(request: Request) -> dict[str, str]:
     """What the stages of its call have to say; see `Call.response_headers`."""
-    headers: dict[str, str] = getattr(request.state, "response_headers", {})
+    headers: dict[str, str] = dict(getattr(request.state, "response_headers", {}))
+    request_id: str | None = getattr(request.state, "request_id", None)
+    if request_id is not None:
+        # The last handler stands outside of the middleware that would add it.
+        headers.setdefault("x-request-id", request_id)
     return headers
 
 

@@ -6,6 +6,7 @@ import time
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import State
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -34,7 +35,19 @@ class FeedbackRequest(BaseModel):
         return self
 
 
-@router.post("/v1/feedback")
+class FeedbackGiven(BaseModel):
+    """What was kept, and of which version."""
+
+    object: Literal["feedback"]
+    response_id: str
+    version: int
+
+
+@router.post(
+    "/v1/feedback",
+    response_model=None,
+    responses={200: {"model": FeedbackGiven}, **error_responses()},
+)
 async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
     """Keep what a user thinks of a response, for the analysis of its version.
 

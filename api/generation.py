@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from enginehouse.api.metrics import ApiMetrics
+from enginehouse.api.reasoning import ReasoningSplitter
 from enginehouse.api.revision import Revision
+from enginehouse.api.tracing.context import current_traceparent
 from enginehouse.client import AsyncFleetClient, Deadlines, Target
 
 from enginehouse.errors import (
@@ -47,6 +50,7 @@ class Prompt:
         priority: in the engine's queue, higher goes first.
         healed: text that the answer begins with again and that is not shown.
         field_names: the engine's names of inputs → the fields that the caller knows.
+        reasoning: makes what tells reasoning from the answer, to count its tokens; None is none.
     """
 
     ids: Sequence[int]
@@ -61,6 +65,7 @@ class Prompt:
     logit_bias: Mapping[int, float] | None = None
     healed: str = ""
     field_names: Mapping[str, str] = field(default_factory=dict)
+    reasoning: Callable[[], ReasoningSplitter | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +81,26 @@ class Piece:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one request; complete when its last piece is out."""
+    """Tokens of one request; complete when its last piece is out.
+
+    Attributes:
+        cached_tokens: of the prompt, those that cost no work as they were kept.
+        reasoning_tokens: of the completion, those that came before the answer.
+    """
 
     prompt_tokens: int
     completion_tokens: int = 0
+    cached_tokens: int = 0
+    reasoning_tokens: int = 0
 
-    def as_json(self) -> dict[str, int]:
+    def as_json(self) -> dict[str, Any]:
         """OpenAI's `usage`."""
         return {
             "prompt_tokens": self.prompt_tokens,
             "completion_tokens": self.completion_tokens,
             "total_tokens": self.prompt_tokens + self.completion_tokens,
+            "prompt_tokens_details": {"cached_tokens": self.cached_tokens},
+            "completion_tokens_details": {"reasoning_tokens": self.reasoning_tokens},
         }
 
 
@@ -149,6 +163,7 @@ class Generation:
         request = self._request()
         text = IncrementalDetokenizer(self.revision.tokenizer)
         stops = StopStrings(self.prompt.stop)
+        reasoning = self.prompt.reasoning()
         clock = _Clock(self)
         chunks = self.engine.client.generate(
             self._target(), request, deadlines=self.engine.within(timeout_s)
@@ -159,6 +174,8 @@ class Generation:
                     async for chunk in chunks:
                         clock.tick(len(chunk.token_ids))
                         piece = self._shown(self._piece(chunk, text, stops))
+                        if reasoning is not None:
+                            self._count_reasoning(reasoning, piece)
                         if piece.text or piece.token_ids or piece.finish is not None:
                             yield piece
                         if piece.finish is not None:
@@ -171,6 +188,13 @@ class Generation:
             version = self.revision.fingerprint
             raise EngineUnavailableError(f"{version} is loaded nowhere right now") from error
         raise EngineUnavailableError("the engine's stream ended too early")
+
+    def _count_reasoning(self, splitter: ReasoningSplitter, piece: Piece) -> None:
+        """The tokens of the marks are reasoning too."""
+        before = splitter.thinking
+        splitter.push(piece.text)
+        if before or splitter.thinking:
+            self.usage.reasoning_tokens += len(piece.token_ids)
 
     def _shown(self, piece: Piece) -> Piece:
         """With this answer's index, and without the text that token healing asked for again."""
@@ -200,6 +224,8 @@ class Generation:
             end_ids=frozenset(ends),
             return_log_probs=self.prompt.log_probs,
             priority=self.prompt.priority,
+            # Read at the first piece: a stream goes on in another task.
+            traceparent=current_traceparent(),
         )
 
     def _target(self) -> Target:

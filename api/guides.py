@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.json_depth import Schema
 from pydantic import BaseModel, ConfigDict, Field
 
 from enginehouse.errors import InvalidRequestError
@@ -34,7 +35,7 @@ class NamedSchema(BaseModel):
 
     name: str
     description: str | None = None
-    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+    json_schema: Annotated[Schema, Field(alias="schema")]
     strict: bool | None = None
 
 
@@ -55,7 +56,7 @@ ResponseFormat = Annotated[
 class Guided(BaseModel):
     """`guided_json`, `guided_regex` and `guided_grammar`, under vLLM's names for them."""
 
-    guided_json: dict[str, Any] | str | None = None
+    guided_json: Schema | str | None = None
     guided_regex: str | None = None
     guided_grammar: str | None = None
 
@@ -88,6 +89,15 @@ class Guided(BaseModel):
         if self.guided_grammar is not None:
             found.append(("guided_grammar", Guide(GuideKind.EBNF_GRAMMAR, self.guided_grammar)))
         return found
+
+
+def response_schema(response_format: ResponseFormat | None) -> dict[str, Any] | None:
+    """The JSON Schema that an answer has to follow; None if it is free."""
+    if isinstance(response_format, JsonSchemaFormat):
+        return response_format.json_schema.json_schema
+    if isinstance(response_format, JsonObjectFormat):
+        return {"type": "object", "additionalProperties": True}
+    return None
 
 
 def _from_format(response_format: ResponseFormat) -> Guide:

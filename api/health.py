@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import State
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from pydantic import BaseModel
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 router = APIRouter()
 
 
-@router.get("/health/live")
-async def live() -> dict[str, str]:
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["live"]
+
+
+class Ready(BaseModel):
+    """Verdicts by model: ``ready``, or why not."""
+
+    status: Literal["ready", "not ready"]
+    models: dict[str, str]
+
+
+@router.get("/health/live", responses={200: {"model": Live}})
+async def live() -> Any:
     """The process answers."""
     return {"status": "live"}
 
 
-@router.get("/health/ready")
+@router.get("/health/ready", responses={200: {"model": Ready}, 503: {"model": Ready}})
 async def ready(state: State) -> JSONResponse:
     """Every served model has just made a token or a vector; the verdict is kept for a moment."""
     models = await state.readiness.verdicts()
@@ -26,7 +41,11 @@ async def ready(state: State) -> JSONResponse:
     return JSONResponse(body, status_code=200 if healthy else 503)
 
 
-@router.get("/metrics")
+@router.get(
+    "/metrics",
+    response_class=PlainTextResponse,
+    responses={name: error_responses()[name] for name in (401, 403)},
+)
 async def metrics(state: State) -> Response:
     """Prometheus exposition."""
     return Response(state.metrics.page(), media_type="text/plain; version=0.0.4")

@@ -2,30 +2,94 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+from enginehouse.api.access.model_access import allows, check_model
+from enginehouse.api.caller import caller_of
+from enginehouse.api.model_settings import aliases_among
+from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Served
 from enginehouse.api.state import State
 from fastapi import APIRouter
+from pydantic import BaseModel
+from starlette.requests import Request
 
 router = APIRouter()
 
 
-@router.get("/v1/models")
-async def list_models(state: State) -> dict[str, Any]:
-    """Models that are served now."""
+class ServedModel(BaseModel):
+    """What serves, under our name."""
+
+    version: int
+    kind: str
+    runtime: str
+    context_length: int
+    checkpoint_sha256: str
+    dimensions: int | None = None
+    alias_of: str | None = None
+
+
+class ModelBody(BaseModel):
+    """OpenAI's model object."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    enginehouse: ServedModel
+
+
+class ModelList(BaseModel):
+    """Models that the caller may ask."""
+
+    object: Literal["list"]
+    data: list[ModelBody]
+
+
+@router.get(
+    "/v1/models", response_model=None, responses={200: {"model": ModelList}, **error_responses()}
+)
+async def list_models(request: Request, state: State) -> dict[str, Any]:
+    """Models that are served now, their adapters and aliases, as far as the caller may ask them."""
+    served = {revision.target.model: revision for revision in state.directory.models()}
     data = []
-    for revision in state.directory.models():
+    for revision in served.values():
         data.append(_model(revision))
         data += [_model(revision, adapter) for adapter in revision.adapters]
-    return {"object": "list", "data": data}
+    for alias, revision in aliases_among(state.models.aliases, served).items():
+        target = state.models.resolved(alias)
+        data.append({**_model(revision), "id": alias, "alias_of": target})
+    models = caller_of(request).models
+    return {
+        "object": "list",
+        "data": [
+            _plain(entry)
+            for entry in data
+            if models is None or any(allows(m, entry.get("alias_of", entry["id"])) for m in models)
+        ],
+    }
 
 
-@router.get("/v1/models/{model}")
-async def get_model(model: str, state: State) -> dict[str, Any]:
-    """One model, a version or an adapter of it."""
-    revision, adapter = await state.router.described(model)
-    return _model(revision, adapter)
+@router.get(
+    "/v1/models/{model}",
+    response_model=None,
+    responses={200: {"model": ModelBody}, **error_responses()},
+)
+async def get_model(model: str, request: Request, state: State) -> dict[str, Any]:
+    """One model, a version or an adapter of it, by its name or an alias."""
+    resolved = state.models.resolved(model)
+    check_model(caller_of(request).models, resolved)
+    revision, adapter = await state.router.described(resolved)
+    found = _model(revision, adapter)
+    return found if resolved == model else _plain({**found, "id": model, "alias_of": resolved})
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """What an alias stands for is ours to tell, so it stands among our fields."""
+    alias_of = entry.pop("alias_of", None)
+    if alias_of is not None:
+        entry["enginehouse"] = {**entry["enginehouse"], "alias_of": alias_of}
+    return entry
 
 
 def _model(revision: Served, adapter: str | None = None) -> dict[str, Any]:

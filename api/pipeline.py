@@ -4,28 +4,84 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import dataclass
 
+from enginehouse.api.access.model_access import ModelAccess
 from enginehouse.api.aside import Aside
 from enginehouse.api.attempts import Attempts, Routing, run_engine
+from enginehouse.api.audit.stage import Audit
+from enginehouse.api.cache.stage import ResponseCache
 from enginehouse.api.call import Call, Proceed, Stage, compose
+from enginehouse.api.content.stage import Content
+from enginehouse.api.fallback.stage import Fallback
 from enginehouse.api.generation import Piece
+from enginehouse.api.ledger.ledger import Ledger
+from enginehouse.api.ledger.stage import UsageLedger
+from enginehouse.api.limits.opening import LimitStages
 from enginehouse.api.metrics import ApiMetrics
+from enginehouse.api.model_settings import ModelSettings
+from enginehouse.api.prompts.released import ReleasedPrompt
+from enginehouse.api.prompts.stage import PromptRegistry
 from enginehouse.api.routing import Router
 from enginehouse.api.samples import SampleRing
+from enginehouse.api.tracing.opening import Observability
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """What was opened; None is off, and costs nothing."""
+
+    observed: Observability
+    models: ModelSettings
+    limits: LimitStages
+    prompts: PromptRegistry
+    content: Content
+    fallback: Fallback
+    audit: Audit | None = None
+    ledger: Ledger | None = None
+    released: ReleasedPrompt | None = None
+    cache: ResponseCache | None = None
+
+
+def whole_pipeline(stages: Stages) -> Proceed:
+    """What every call goes through, whatever its endpoint.
+
+    Refusals are audited and counted, so both stand outside of what refuses. Aliases are resolved
+    before anything is looked up by model. Content filters see the registry's prompts too.
+    """
+    chain: list[Stage | None] = [
+        *stages.observed.outermost(),
+        stages.audit,
+        None if stages.ledger is None else UsageLedger(stages.ledger),
+        stages.models,
+        ModelAccess(),
+        stages.limits.requests,
+        stages.prompts,
+        stages.content,
+    ]
+    return compose([stage for stage in chain if stage is not None], _own)
 
 
 def text_pipeline(
-    router: Router, metrics: ApiMetrics, samples: SampleRing, aside: Aside
+    stages: Stages, router: Router, metrics: ApiMetrics, samples: SampleRing, aside: Aside
 ) -> Proceed:
-    """What text goes through, behind `whole_pipeline`."""
-    stages: list[Stage] = [Routing(router), Attempts(router, metrics, samples, aside)]
-    return compose(stages, run_engine)
+    """What text goes through, behind `whole_pipeline`.
 
-
-def whole_pipeline() -> Proceed:
-    """What every call goes through, whatever its endpoint."""
-    stages: list[Stage] = []
-    return compose(stages, _own)
+    Each target of a fallback chain is routed anew. The cache is asked when the version is known.
+    Tokens are counted, and the engine is queued for, once a prompt is tokenized.
+    """
+    chain: list[Stage | None] = [
+        stages.fallback,
+        Routing(router),
+        stages.released,
+        stages.cache,
+        Attempts(router, metrics, samples, aside),
+        *stages.observed.mark("prepared"),
+        stages.limits.tokens,
+        stages.limits.turns,
+        *stages.observed.step("engine"),
+    ]
+    return compose([stage for stage in chain if stage is not None], run_engine)
 
 
 async def _own(call: Call) -> AsyncGenerator[Piece, None]:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.guides import Guided, ResponseFormat
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from enginehouse.api.messages import Message
+from enginehouse.api.refused import refused, refused_unless
+from enginehouse.api.tools.schema import Choice, Tools
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
 
 from enginehouse.generation import Sampling
 from enginehouse.manifest import GenerationDefaults
@@ -14,16 +25,27 @@ _MAX_STOPS = 16
 _UINT64 = 2**64
 _MAX_CHOICES = 16
 _MAX_BIASES = 300
+_MAX_ANSWERS = 256
+#: Fields that say who asks, how the answer is sent and what becomes of it.
+_NO_IDENTITY = {
+    "model", "messages", "prompt", "stream", "stream_options", "user", "metadata", "store",
+    "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+}  # fmt: skip
 Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 
 
 class StreamOptions(BaseModel):
-    """`stream_options`."""
+    """`stream_options`.
+
+    Attributes:
+        include_obfuscation: accepted; events are not padded either way.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = False
+    include_obfuscation: bool = False
 
 
 class _Common(Guided):
@@ -70,6 +92,17 @@ class _Common(Guided):
         return self
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """Every field that can change the answer, less model and prompt; JSON values."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_NO_IDENTITY)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether the same question has the same answer."""
+        drawn = self.temperature != 0 and self.top_p != 0 and self.seed is None
+        return not drawn and (self.n or 1) == 1
+
+    @property
     def stops(self) -> list[str]:
         """Stop strings as a list."""
         return [self.stop] if isinstance(self.stop, str) else list(self.stop or [])
@@ -96,30 +129,21 @@ class _Common(Guided):
         )
 
 
-class TextPart(BaseModel):
-    """A content part; text is the only kind that this engine reads."""
+_NO_ALTERNATIVES = "the engine gives the chosen token's log-probability only: leave it at 0"
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
+    Field(max_length=16),
+]
+
+
+class PromptReference(BaseModel):
+    """A prompt of the registry, which is put before the messages."""
 
     model_config = ConfigDict(extra="forbid")
 
-    type: Literal["text"]
-    text: str
-
-
-class Message(BaseModel):
-    """One message of a conversation."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
-    name: str | None = None
-    refusal: str | None = None
-
-    def for_template(self) -> dict[str, str]:
-        """What chat templates take; `developer` is OpenAI's newer word for `system`."""
-        content = self.content or ""
-        text = content if isinstance(content, str) else "".join(part.text for part in content)
-        return {"role": "system" if self.role == "developer" else self.role, "content": text}
+    id: str
+    version: str | None = None
+    variables: dict[str, str] | None = None
 
 
 class ChatRequest(_Common):
@@ -128,25 +152,99 @@ class ChatRequest(_Common):
     messages: Annotated[list[Message], Field(min_length=1)]
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
     logprobs: bool | None = None
-    top_logprobs: Literal[0] | None = None
+    top_logprobs: Annotated[Literal[0] | None, refused_unless(0, _NO_ALTERNATIVES)] = None
     response_format: ResponseFormat | None = None
-    metadata: dict[str, str] | None = None
-    store: Literal[False] | None = None
+    tools: Tools | None = None
+    tool_choice: Choice | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    service_tier: Literal["auto", "default", "flex", "scale", "priority", "fast"] | None = None
+    metadata: Metadata | None = None
+    store: bool | None = None
+    safety_identifier: Annotated[str, Field(max_length=64)] | None = None
+    prompt_cache_key: str | None = None
+    prompt: PromptReference | None = None
+    modalities: Annotated[
+        list[Literal["text"]] | None,
+        refused_unless(["text"], "the model answers in text only: leave it at ['text']"),
+    ] = None
+    verbosity: Annotated[
+        Literal["medium"] | None,
+        refused_unless("medium", "the model has no such setting: ask for it in a message"),
+    ] = None
+    prompt_cache_retention: Annotated[
+        Literal["in_memory"] | None,
+        refused_unless("in_memory", "prefixes are kept in memory, as long as there is room"),
+    ] = None
+    prompt_cache_options: Annotated[
+        None, refused("the engine finds and keeps common prefixes by itself: leave it out")
+    ] = None
+    audio: Annotated[None, refused("the model hears and speaks no audio")] = None
+    prediction: Annotated[None, refused("an answer cannot be predicted: leave it out")] = None
+    moderation: Annotated[
+        None, refused("content rules are set by whoever runs this endpoint: leave it out")
+    ] = None
+    web_search_options: Annotated[None, refused("nothing is searched: give a tool")] = None
+    functions: Annotated[
+        None, refused("functions is the old form of tools, which is supported: use that")
+    ] = None
+    function_call: Annotated[
+        None, refused("function_call is the old form of tool_choice, which is supported: use that")
+    ] = None
 
     @property
     def most_tokens(self) -> int | None:
         """`max_completion_tokens`, or its older name; None is the rest of the context."""
         return self.max_completion_tokens or self.max_tokens
 
+    @property
+    def end_user(self) -> str | None:
+        """Who asks behind the caller: `user`, or its newer name."""
+        return self.user or self.safety_identifier
+
+
+Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(min_length=1)]
+
 
 class CompletionRequest(_Common):
-    """`POST /v1/completions`: one prompt, as text or as token ids."""
+    """`POST /v1/completions`: one prompt or several, as text or as token ids."""
 
-    prompt: str | list[str] | list[int]
-    logprobs: Literal[0] | None = None
-    echo: Literal[False] | None = None
+    prompt: StrictStr | list[StrictStr] | Ids | list[Ids]
+    logprobs: Annotated[Literal[0] | None, refused_unless(0, _NO_ALTERNATIVES)] = None
+    echo: bool | None = None
     best_of: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
     token_healing: bool = False
+    suffix: Annotated[
+        None, refused("the model writes what follows a text, not what stands between two")
+    ] = None
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """All prompts, in their order."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        ids: list[int] = []
+        several: list[str | list[int]] = []
+        for item in self.prompt:
+            if isinstance(item, int):
+                ids.append(item)
+            else:
+                several.append(item)
+        return [ids] if ids else several
+
+    @property
+    def deterministic(self) -> bool:
+        """See `_Common.deterministic`."""
+        return super().deterministic and (self.best_of or 1) == 1
+
+    @field_validator("prompt")
+    @classmethod
+    def _some_prompts(cls, value: Any) -> Any:
+        if value in ("", []) or (isinstance(value, list) and "" in value):
+            raise ValueError("the prompt is empty")
+        return value
 
     @model_validator(mode="after")
     def _best_of_takes_more_than_it_keeps(self) -> CompletionRequest:
@@ -154,16 +252,10 @@ class CompletionRequest(_Common):
             raise ValueError(f"best_of is {self.best_of}, less than n, which is {self.n}")
         if self.stream and (self.best_of or 1) > (self.n or 1):
             raise ValueError("best_of above n cannot be streamed: the best is known at the end")
+        answers = len(self.prompts) * (self.best_of or self.n or 1)
+        if answers > _MAX_ANSWERS:
+            raise ValueError(
+                f"{answers} answers are asked for, prompts times n; at most {_MAX_ANSWERS} fit "
+                "one request: split it"
+            )
         return self
-
-    @field_validator("prompt")
-    @classmethod
-    def _one_prompt(cls, value: str | list[str] | list[int]) -> Any:
-        if isinstance(value, list):
-            if not value:
-                raise ValueError("the prompt is empty")
-            if isinstance(value[0], str):
-                if len(value) > 1:
-                    raise ValueError("one prompt a request")
-                return value[0]
-        return value

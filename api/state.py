@@ -12,6 +12,7 @@ from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.generation import Engine
 from enginehouse.api.journal import Journal
 from enginehouse.api.metrics import ApiMetrics
+from enginehouse.api.model_settings import ModelSettings
 from enginehouse.api.readiness import Readiness
 from enginehouse.api.routing import Router
 from enginehouse.api.samples import SampleRing
@@ -27,6 +28,7 @@ class ApiState:
         engine: runs generations.
         pipeline: the stages that every call goes through, then its endpoint's own `run`.
         text: the stages of an endpoint that generates text, then the engine.
+        models: aliases, and what is set for each model.
         admin_token: reads the secret that internal routes ask for.
     """
 
@@ -41,6 +43,7 @@ class ApiState:
     engine: Engine
     pipeline: Proceed
     text: Proceed
+    models: ModelSettings
     admin_token: Callable[[], str]
 
 

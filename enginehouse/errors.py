@@ -19,6 +19,7 @@
     │   ├── SpecError            a rollout's or an experiment's file has a field that is wrong
     │   └── GateError            a gate refused a version
     ├── StoreError               the endpoint's database or shared store fails
+    │   └── AuditTrailError      a record of the audit trail was changed, moved or removed
     ├── RoutesError              a routes file that cannot be read
     ├── ControllerError          the release controller does not answer, or refuses
     ├── StackError               the local stack cannot start or keep running
@@ -117,6 +118,10 @@ class StoreError(EnginehouseError):
     """The endpoint's database or its shared store fails."""
 
 
+class AuditTrailError(StoreError):
+    """A record of the audit trail was changed, moved or removed; the sentence says where."""
+
+
 class RoutesError(EnginehouseError):
     """A routes file that cannot be read."""
 
@@ -213,9 +218,19 @@ class ModelNotFoundError(ServingError):
 
 
 class QueueFullError(ServingError):
-    """The engine's waiting queue is at its limit."""
+    """The engine's waiting queue is at its limit.
+
+    Attributes:
+        retry_after_s: when it is worth to try again, in seconds.
+    """
 
     code = "queue_full"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(message, field=field)
+        self.retry_after_s = retry_after_s
 
 
 class CancelledError(ServingError):
@@ -242,7 +257,12 @@ _BY_CODE: dict[str, type[ServingError]] = {
         ServingError,
         InvalidRequestError,
         ContextOverflowError,
+        UnauthenticatedError,
         ForbiddenError,
+        NotFoundError,
+        RateLimitError,
+        BudgetError,
+        ContentBlockedError,
         ModelNotFoundError,
         QueueFullError,
         CancelledError,

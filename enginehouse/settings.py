@@ -117,6 +117,8 @@ class EndpointSettings:
         redis_url: limits and cache of several adapters (``ENGINEHOUSE_REDIS_URL``); None keeps
             them in memory.
         keys: whether a key is asked for (``ENGINEHOUSE_KEYS``).
+        keys_pepper_file: the secret under which keys are hashed, the same for all adapters on one
+            database (``ENGINEHOUSE_KEYS_PEPPER_FILE``); None is a file of `home`.
         open_without_keys: whether to serve other hosts without keys
             (``ENGINEHOUSE_OPEN_WITHOUT_KEYS=i-accept-that-anybody-may-call``).
     """
@@ -125,6 +127,7 @@ class EndpointSettings:
     database_url: str | None = None
     redis_url: str | None = None
     keys: bool = False
+    keys_pepper_file: Path | None = None
     open_without_keys: bool = False
 
 
@@ -169,6 +172,11 @@ class Settings:
     def database_url(self) -> str:
         """Keys, usage ledger, stored responses, batches."""
         return self.endpoint.database_url or f"sqlite:///{self.home / 'endpoint.db'}"
+
+    @property
+    def keys_pepper_path(self) -> Path:
+        """The secret under which keys are hashed."""
+        return self.endpoint.keys_pepper_file or self.home / "keys.pepper"
 
     @property
     def audit_dir(self) -> Path:
@@ -329,6 +337,7 @@ def _share(environ: Mapping[str, str], key: str) -> float:
 
 def _endpoint(environ: Mapping[str, str]) -> EndpointSettings:
     file = environ.get(f"{_PREFIX}ENDPOINT_FILE")
+    pepper = environ.get(f"{_PREFIX}KEYS_PEPPER_FILE")
     spoken = environ.get(f"{_PREFIX}OPEN_WITHOUT_KEYS") or ""
     if spoken not in {"", _OPEN_WORDS}:
         raise SettingsError(
@@ -339,6 +348,7 @@ def _endpoint(environ: Mapping[str, str]) -> EndpointSettings:
         database_url=environ.get(f"{_PREFIX}DATABASE_URL") or None,
         redis_url=environ.get(f"{_PREFIX}REDIS_URL") or None,
         keys=_switch(environ, "KEYS", default=False),
+        keys_pepper_file=Path(pepper).expanduser() if pepper else None,
         open_without_keys=bool(spoken),
     )
 

@@ -1,1 +1,20 @@
 """Tool calls: a parser for each model family."""
+
+from __future__ import annotations
+
+from enginehouse.api.tools.base import ToolFormat
+from enginehouse.api.tools.deltas import Arguments, CallStart, Delta, Text, ToolCallParser
+from enginehouse.api.tools.formats import FORMATS, tool_format
+from enginehouse.api.tools.guided import guided_parser
+
+__all__ = [
+    "FORMATS",
+    "Arguments",
+    "CallStart",
+    "Delta",
+    "Text",
+    "ToolCallParser",
+    "ToolFormat",
+    "guided_parser",
+    "tool_format",
+]

@@ -8,14 +8,17 @@ import typer
 
 from enginehouse import __version__
 from enginehouse.cli import (
+    audit,
     build,
     controller,
     experiments,
+    keys,
     perf,
     quality,
     release,
     rollouts,
     serving,
+    usage,
     versions,
 )
 
@@ -63,6 +66,9 @@ app.command("status")(serving.status)
 app.command("chat")(serving.chat)
 app.command("bench")(perf.bench)
 app.add_typer(experiments.app, name="experiment")
+app.command("usage")(usage.usage)
+app.add_typer(audit.app, name="audit")
+app.add_typer(keys.app, name="keys")
 app.command("evaluate")(quality.evaluate_versions)
 app.command("drift")(quality.drift)
 app.command("shadow")(quality.shadow)

@@ -54,6 +54,10 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
     table.add_row("metrics", f"{at.api_url}/metrics and {at.triton_metrics_url}")
     table.add_row("logs", str(settings.logs_dir))
     console.print(table)
+    if settings.endpoint.keys:
+        console.print("Make a key: enginehouse keys create --tenant NAME")
+        console.print("Send it as Authorization: Bearer KEY. Ctrl-C stops everything.")
+        return
     with ChatClient(at.api_url) as client:
         models = client.generators()
     if not models:
@@ -106,11 +110,14 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
     """Models with their versions and the verdict of a real token."""
     url = settings.addresses.api_url
     try:
+        verdicts = httpx.get(f"{url}/health/ready", timeout=20.0, trust_env=False).json()["models"]
         with ChatClient(url) as client:
             served = client.models()
-        verdicts = httpx.get(f"{url}/health/ready", timeout=20.0, trust_env=False).json()["models"]
-    except (ServingError, httpx.HTTPError):
+    except httpx.HTTPError:
         return []
+    except ServingError:
+        # Without a key there is no more to learn than what is ready.
+        return [{"model": name, "status": verdict} for name, verdict in verdicts.items()]
     return [
         {"model": model["id"], **model["enginehouse"], "status": verdicts.get(model["id"])}
         for model in served
@@ -127,9 +134,7 @@ def _print_status(report: dict[str, Any]) -> None:
     for model in report["models"]:
         models.add_row(
             model["model"],
-            str(model["version"]),
-            model["runtime"],
-            str(model["context_length"]),
+            *(str(model.get(field, "?")) for field in ("version", "runtime", "context_length")),
             str(model["status"]),
         )
     console.print(models if report["models"] else "no model is served")

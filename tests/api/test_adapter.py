@@ -146,7 +146,7 @@ def test_internal_routes_need_the_token(settings: Settings, http: TestClient) ->
     for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": "Bearer"}):
         answer = http.get("/internal/samples", headers=headers)
         assert answer.status_code == 401
-        assert answer.json()["error"]["code"] == "unauthorized"
+        assert answer.json()["error"]["code"] == "invalid_api_key"
         assert answer.headers["www-authenticate"] == "Bearer"
     assert settings.admin_token_path.stat().st_mode & 0o777 == 0o600
     assert _internal(settings, http, "routes")["smollm2"]["arms"] == [{"version": 1, "weight": 100}]

@@ -29,12 +29,40 @@ def test_defaults_are_loopback_and_under_the_clone() -> None:
         ({"ENGINEHOUSE_REQUEST_TIMEOUT_S": "-1"}, "ENGINEHOUSE_REQUEST_TIMEOUT_S='-1'"),
         ({"ENGINEHOUSE_REQUEST_TIMEOUT_S": "nan"}, "ENGINEHOUSE_REQUEST_TIMEOUT_S='nan'"),
         ({"ENGINEHOUSE_HOST": "0.0.0.0"}, "ENGINEHOUSE_HOST='0.0.0.0'"),
+        ({"ENGINEHOUSE_KEYS": "yes"}, "ENGINEHOUSE_KEYS='yes'"),
+        ({"ENGINEHOUSE_OPEN_WITHOUT_KEYS": "true"}, "ENGINEHOUSE_OPEN_WITHOUT_KEYS='true'"),
     ],
 )
 def test_a_bad_value_is_refused_by_name(environ: dict[str, str], named: str) -> None:
     with pytest.raises(SettingsError) as caught:
         load_settings(environ, cwd=_CWD)
     assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "gpu-1.internal", "localhost.evil"])
+def test_other_hosts_are_served_with_keys_or_when_told_so_in_words(host: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load_settings({"ENGINEHOUSE_HOST": host, "ENGINEHOUSE_KEYS": "false"}, cwd=_CWD)
+    for way_out in (
+        "ENGINEHOUSE_KEYS=true",
+        "enginehouse keys create",
+        "ENGINEHOUSE_OPEN_WITHOUT_KEYS=i-accept-that-anybody-may-call",
+    ):
+        assert way_out in str(caught.value)
+    with_keys = {"ENGINEHOUSE_HOST": host, "ENGINEHOUSE_KEYS": "true"}
+    assert load_settings(with_keys, cwd=_CWD).addresses.host == host
+    open_to_all = {
+        "ENGINEHOUSE_HOST": host,
+        "ENGINEHOUSE_OPEN_WITHOUT_KEYS": "i-accept-that-anybody-may-call",
+    }
+    assert load_settings(open_to_all, cwd=_CWD).endpoint.open_without_keys
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.5", "::1", "localhost"])
+def test_on_loopback_no_key_is_asked_for(host: str) -> None:
+    settings = load_settings({"ENGINEHOUSE_HOST": host}, cwd=_CWD)
+    assert not settings.endpoint.keys
+    assert settings.keys_pepper_path == _CWD / ".enginehouse" / "keys.pepper"
 
 
 def test_engine_settings_are_overridden_by_the_environment() -> None:

@@ -1,0 +1,181 @@
+"""How chat is written: content, reasoning and tool calls, streamed and whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from enginehouse.api.call import Shape
+from enginehouse.api.generation import Piece
+from enginehouse.api.reasoning import ReasoningSplitter, Said, Thought
+from enginehouse.api.tools import Arguments, CallStart, Delta, Text, ToolCallParser
+
+from enginehouse.generation import FinishReason
+from enginehouse.text import Tokenizer
+
+_Pieces = list[Piece]
+_OPENING = {
+    "delta": {"role": "assistant", "content": "", "refusal": None},
+    "logprobs": None,
+    "finish_reason": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an answer's text may hold beside content; each makes a fresh one, or None.
+
+    Attributes:
+        log_probs: the tokenizer of the tokens whose log-probabilities are wanted, or None.
+    """
+
+    reasoning: Callable[[], ReasoningSplitter | None]
+    calls: Callable[[], ToolCallParser | None]
+    log_probs: Tokenizer | None = None
+
+
+def chat_shape(reading: Reading) -> Shape:
+    """The shape of one call's answers; it remembers how far each streamed answer has come."""
+    writer = _Writer(reading)
+    return Shape(
+        stream_object="chat.completion.chunk",
+        whole_object="chat.completion",
+        opening=_OPENING,
+        delta=writer.delta,
+        whole=writer.whole,
+    )
+
+
+class _Writer:
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._open: dict[int, _Answer] = {}
+
+    def delta(self, piece: Piece) -> list[dict[str, Any]]:
+        """See `Shape`."""
+        answer = self._open.get(piece.index)
+        if answer is None:
+            answer = self._open[piece.index] = _Answer(self._reading)
+        parts = answer.push(piece.text)
+        if piece.finish is not None:
+            parts += answer.finish()
+        scores = self._scores([piece])
+        deltas = [_as_delta(part) for part in parts]
+        if not deltas and (piece.finish is not None or scores is not None):
+            deltas = [{}]
+        choices: list[dict[str, Any]] = [
+            {"index": piece.index, "delta": delta, "logprobs": None, "finish_reason": None}
+            for delta in deltas
+        ]
+        if choices:
+            choices[-1] |= {"logprobs": scores, "finish_reason": answer.reason(piece)}
+        return choices
+
+    def whole(self, pieces: _Pieces) -> dict[str, Any]:
+        """See `Shape`."""
+        answer = _Answer(self._reading)
+        parts = answer.push("".join(piece.text for piece in pieces)) + answer.finish()
+        return {
+            "index": pieces[0].index,
+            "message": _message(parts),
+            "logprobs": self._scores(pieces),
+            "finish_reason": answer.reason(pieces[-1]),
+        }
+
+    def _scores(self, pieces: _Pieces) -> dict[str, Any] | None:
+        tokenizer = self._reading.log_probs
+        return None if tokenizer is None else _log_probs(tokenizer, pieces)
+
+
+class _Answer:
+    """One answer's text, taken apart: reasoning first, then calls."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reasoning = reading.reasoning()
+        self._calls = reading.calls()
+
+    def push(self, text: str) -> list[Thought | Delta]:
+        if self._reasoning is None:
+            return self._said(text)
+        return self._split(self._reasoning.push(text))
+
+    def finish(self) -> list[Thought | Delta]:
+        parts = [] if self._reasoning is None else self._split(self._reasoning.finish())
+        return parts if self._calls is None else [*parts, *self._calls.finish()]
+
+    def reason(self, piece: Piece) -> str | None:
+        """OpenAI's `finish_reason`."""
+        called = self._calls is not None and self._calls.called
+        return "tool_calls" if called and piece.finish == FinishReason.STOP else piece.finish
+
+    def _split(self, found: list[Thought | Said]) -> list[Thought | Delta]:
+        parts: list[Thought | Delta] = []
+        for part in found:
+            parts += [part] if isinstance(part, Thought) else self._said(part.text)
+        return parts
+
+    def _said(self, text: str) -> list[Thought | Delta]:
+        if self._calls is not None:
+            return [*self._calls.push(text)]
+        return [Text(text)] if text else []
+
+
+def _as_delta(part: Thought | Delta) -> dict[str, Any]:
+    match part:
+        case Thought(text):
+            return {"reasoning_content": text}
+        case Text(text):
+            return {"content": text}
+        case CallStart(index, call_id, name):
+            function = {"name": name, "arguments": ""}
+            call = {"index": index, "id": call_id, "type": "function", "function": function}
+            return {"tool_calls": [call]}
+        case Arguments(index, text):
+            return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
+
+
+def _message(parts: list[Thought | Delta]) -> dict[str, Any]:
+    thoughts: list[str] = []
+    said: list[str] = []
+    calls: list[dict[str, Any]] = []
+    for part in parts:
+        match part:
+            case Thought(text):
+                thoughts.append(text)
+            case Text(text):
+                said.append(text)
+            case CallStart(_, call_id, name):
+                function = {"name": name, "arguments": ""}
+                calls.append({"id": call_id, "type": "function", "function": function})
+            case Arguments(_, text):
+                calls[-1]["function"]["arguments"] += text
+    content = "".join(said)
+    message: dict[str, Any] = {
+        "role": "assistant",
+        "content": None if calls and not content else content,
+        "refusal": None,
+    }
+    if thoughts:
+        message["reasoning_content"] = "".join(thoughts)
+    if calls:
+        message["tool_calls"] = calls
+    return message
+
+
+def _log_probs(tokenizer: Tokenizer, pieces: _Pieces) -> dict[str, Any]:
+    """The chosen tokens' log-probabilities; the engine gives no alternatives."""
+    content = []
+    for piece in pieces:
+        for token_id, log_prob in zip(piece.token_ids, piece.log_probs, strict=False):
+            text = tokenizer.token_text(token_id)
+            raw = tokenizer.token_bytes[token_id] if tokenizer.token_bytes else text.encode()
+            content.append(
+                {
+                    "token": text,
+                    "logprob": log_prob,
+                    "bytes": list(raw or text.encode()),
+                    "top_logprobs": [],
+                }
+            )
+    return {"content": content, "refusal": None}

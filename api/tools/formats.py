@@ -1,0 +1,34 @@
+"""The formats by name, and which of them a model speaks."""
+
+from __future__ import annotations
+
+from enginehouse.api.tools.base import ToolFormat
+from enginehouse.api.tools.hermes import Hermes
+from enginehouse.api.tools.llama3_json import Llama3Json
+from enginehouse.api.tools.mistral import Mistral
+from enginehouse.api.tools.pythonic import Pythonic
+
+from enginehouse.errors import SettingsError
+
+#: In the order in which templates are tried: some mention a later format's marker too.
+FORMATS: dict[str, ToolFormat] = {
+    each.name: each for each in (Mistral(), Hermes(), Pythonic(), Llama3Json())
+}
+_DEFAULT = FORMATS["hermes"]
+
+
+def tool_format(template_source: str, named: str | None = None) -> ToolFormat:
+    """The format of a model: the one named in its settings, else the one its template teaches.
+
+    A template that teaches none gets `hermes`, which is explained to the model in words.
+
+    Raises:
+        SettingsError: if there is no format of that name.
+    """
+    if named is not None:
+        if named not in FORMATS:
+            raise SettingsError(
+                f"tool_format is {named!r}: choose one of {', '.join(sorted(FORMATS))}"
+            )
+        return FORMATS[named]
+    return next((f for f in FORMATS.values() if f.matches(template_source)), _DEFAULT)

@@ -1,0 +1,29 @@
+"""Calls that a guide has enforced: their JSON and nothing around it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from enginehouse.api.tools.deltas import Calls, Reading, ToolCallParser
+from enginehouse.api.tools.json_calls import call_list, call_object
+from enginehouse.api.tools.reader import CallReader
+
+
+@dataclass(frozen=True, slots=True)
+class _Guided:
+    bare: str
+    markers: tuple[str, ...] = ()
+
+    def read(self, calls: Calls) -> Reading[None]:
+        if (yield from calls.peek()) == "[":
+            yield from call_list(calls)
+        else:
+            yield from call_object(calls)
+
+
+def guided_parser(
+    names: Collection[str], *, parallel: bool, or_object: bool = False
+) -> ToolCallParser:
+    """A parser of an answer under `calls_guide`, or under `calls_or_guide` with `or_object`."""
+    return CallReader(_Guided("[" if or_object else "[{"), names, parallel=parallel)

@@ -1,0 +1,125 @@
+"""Fields of a request about tools."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from enginehouse.api.json_depth import Schema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+#: OpenAI's rule for names of functions.
+FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+class FunctionDefinition(BaseModel):
+    """A function that the model may call.
+
+    Attributes:
+        parameters: a JSON Schema of an object; none is a function without arguments.
+        strict: enforced wherever a call is: with `tool_choice` required or naming a function.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FunctionName
+    description: str | None = None
+    parameters: Schema | None = None
+    strict: bool | None = None
+
+
+class Tool(BaseModel):
+    """One entry of `tools`; functions are the only kind."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"]
+    function: FunctionDefinition
+
+    def for_template(self) -> dict[str, Any]:
+        """What chat templates take: without what was left out, and without `strict`."""
+        function = self.function.model_dump(exclude_none=True, exclude={"strict"})
+        # Templates read it without asking whether it is there.
+        function.setdefault("parameters", {"type": "object", "properties": {}})
+        return {"type": "function", "function": function}
+
+
+class NamedFunction(BaseModel):
+    """A function by its name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: FunctionName
+
+
+class NamedTool(BaseModel):
+    """A tool by its function's name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function"] = "function"
+    function: NamedFunction
+
+
+class AllowedTools(BaseModel):
+    """Some of the tools; the others are not shown to the model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Literal["auto", "required"]
+    tools: Annotated[list[NamedTool], Field(min_length=1)]
+
+
+class ToolChoice(BaseModel):
+    """`tool_choice` where it is an object: one function, or a set of allowed ones."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    type: Literal["function", "allowed_tools"]
+    function: NamedFunction | None = None
+    allowed_tools: AllowedTools | None = None
+
+    @model_validator(mode="after")
+    def _holds_what_its_type_says(self) -> ToolChoice:
+        if getattr(self, self.type) is None:
+            raise ValueError(f"type is {self.type!r}, so {self.type!r} has to be given")
+        if self.function is not None and self.allowed_tools is not None:
+            raise ValueError("give one of function and allowed_tools")
+        return self
+
+
+class CalledFunction(BaseModel):
+    """The function of a call; `arguments` is JSON as the model wrote it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    arguments: str
+
+
+class ToolCall(BaseModel):
+    """A call of an earlier answer, sent back with the conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    type: Literal["function"] = "function"
+    function: CalledFunction
+
+
+def _functions_only(value: Any) -> Any:
+    """Other kinds by their name, where pydantic would only say what it expected."""
+    for item in value if isinstance(value, list) else [value]:
+        kind = item.get("type") if isinstance(item, dict) else None
+        if kind == "custom":
+            raise PydanticCustomError(
+                "unsupported_tool",
+                "tools of type 'custom' are not supported: describe it as a function",
+            )
+    return value
+
+
+Tools = Annotated[list[Tool], Field(min_length=1, max_length=128), BeforeValidator(_functions_only)]
+Choice = Annotated[
+    Literal["none", "auto", "required"] | ToolChoice, BeforeValidator(_functions_only)
+]
