@@ -67,8 +67,9 @@ types: $(VENV)/.test ## mypy --strict
 		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part; done
 	@cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p enginehouse
 
-bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, side by side
+bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, and what each stage of the endpoint costs
 	@$(BIN)/enginehouse bench
+	@$(BIN)/enginehouse bench --stages
 
 lock: ## Renew the hashed lock files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml -o requirements.lock

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Coroutine, Mapping
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import orjson
 from enginehouse.api.errors import error_body
@@ -18,7 +18,6 @@ from starlette.types import Receive, Scope, Send
 
 from enginehouse.errors import CancelledError, EnginehouseError
 
-_DONE = b"data: [DONE]\n\n"
 _T = TypeVar("_T")
 
 
@@ -31,6 +30,8 @@ class EventStream(Response):
     """Server-sent events; an error after the start is an event, and then `[DONE]` is not sent."""
 
     media_type = "text/event-stream"
+    #: The last bytes of a stream that ended well.
+    done: ClassVar[bytes] = b"data: [DONE]\n\n"
 
     def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
         super().__init__(
@@ -52,7 +53,7 @@ class EventStream(Response):
         try:
             async for chunk in self._events:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
-            last = _DONE
+            last = self.done
         except EnginehouseError as error:
             last = event(error_body(error))
         await send({"type": "http.response.body", "body": last, "more_body": False})

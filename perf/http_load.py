@@ -50,11 +50,13 @@ class _Stream(asyncio.Protocol):
             self._transport.close()
 
 
-async def _burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
+async def _burst(
+    url: str, bodies: list[dict[str, Any]], api_key: str | None
+) -> tuple[float, list[Trace]]:
     address = urlsplit(url)
     host, port = address.hostname or "127.0.0.1", address.port or 80
     loop = asyncio.get_running_loop()
-    streams = [_Stream(_request(address.path, address.netloc, body)) for body in bodies]
+    streams = [_Stream(_request(address.path, address.netloc, body, api_key)) for body in bodies]
     began = time.perf_counter()
     await asyncio.gather(
         *(loop.create_connection(partial(_same, stream), host, port) for stream in streams)
@@ -67,7 +69,9 @@ def _same(stream: _Stream) -> _Stream:
     return stream
 
 
-def burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
+def burst(
+    url: str, bodies: list[dict[str, Any]], *, api_key: str | None = None
+) -> tuple[float, list[Trace]]:
     """Send all bodies at once to a streaming chat endpoint; seconds, and a trace each.
 
     Bodies must ask for `stream` and `include_usage`.
@@ -75,13 +79,14 @@ def burst(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Trace]]:
     Raises:
         ServingError: if a request is refused or its stream is cut.
     """
-    return asyncio.run(_burst(url, bodies))
+    return asyncio.run(_burst(url, bodies, api_key))
 
 
-def _request(path: str, host: str, body: dict[str, Any]) -> bytes:
+def _request(path: str, host: str, body: dict[str, Any], api_key: str | None) -> bytes:
     payload = json.dumps(body).encode()
+    key = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\n{key}Content-Type: application/json\r\n"
         f"Content-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
     )
     return head.encode() + payload

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from enginehouse.api.streaming import until_disconnect
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
-
-from enginehouse.errors import CancelledError
+from enginehouse.api.streaming import EventStream
 
 
 def sse(event: Mapping[str, Any]) -> bytes:
@@ -19,27 +14,7 @@ def sse(event: Mapping[str, Any]) -> bytes:
     return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
-class ResponseStream(Response):
+class ResponseStream(EventStream):
     """Server-sent events; what goes wrong in the middle is one of them."""
 
-    media_type = "text/event-stream"
-
-    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
-        super().__init__(
-            headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        )
-        del self.headers["content-length"]
-        self._events = events
-
-    async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until they end or the client goes."""
-        async with contextlib.aclosing(self._events):
-            with contextlib.suppress(CancelledError):
-                await until_disconnect(receive, self._send(send))
-
-    async def _send(self, send: Send) -> None:
-        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
-        await send(start)
-        async for chunk in self._events:
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+    done = b""

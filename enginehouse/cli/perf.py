@@ -19,6 +19,7 @@ from enginehouse.client.chat import ChatClient
 from enginehouse.errors import ServingError, StackError
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
+from enginehouse.perf.stage_costs import measure_stages
 from enginehouse.registry import BundleCache, Registry
 from enginehouse.settings import Settings
 from enginehouse.stack.overrides import override_settings
@@ -29,6 +30,9 @@ _START_TIMEOUT_S = 180.0
 
 def bench(
     rounds: Annotated[int, typer.Option(min=1, help="Runs of each side; medians count.")] = 5,
+    stages: Annotated[
+        bool, typer.Option("--stages", help="What each stage of the endpoint costs, instead.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the raw pipeline against the whole path, side by side in one run.
@@ -38,6 +42,10 @@ def bench(
     Example: `enginehouse bench --rounds 3`
     """
     settings = current_settings()
+    if stages:
+        with _stack(settings):
+            _stage_costs(settings, rounds)
+        return
     with _stack(settings):
         with ChatClient(settings.addresses.api_url) as client:
             served = client.generators()[0]
@@ -52,6 +60,15 @@ def bench(
         print_json(data)
     else:
         console.print(Markdown(text))
+    say(f"report: {path}")
+
+
+def _stage_costs(settings: Settings, rounds: int) -> None:
+    text = measure_stages(settings, requests=20 * rounds, rounds=rounds, report=say)
+    path = settings.reports_dir / "stages.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    console.print(Markdown(text))
     say(f"report: {path}")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from enginehouse.bundle import Bundle
 from enginehouse.stack.process import ManagedProcess
+from tests.api.tracing.collector import Collector
 from tests.conftest import (
     RunningStack,
     free_ports,
@@ -52,6 +53,7 @@ class Shared:
     postgres: PostgresServer
     second_url: str
     second: ManagedProcess
+    collector: Collector
 
     @property
     def urls(self) -> tuple[str, str]:
@@ -115,18 +117,23 @@ def shared(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator
     (home / "endpoint.yaml").write_text(_FILE)
     redis, postgres = RedisServer(), PostgresServer()
     redis.start()
+    collector = Collector().__enter__()
     try:
         env = stack_env(home) | {
             "ENGINEHOUSE_KEYS": "true",
             "ENGINEHOUSE_REDIS_URL": redis.url,
             "ENGINEHOUSE_DATABASE_URL": postgres.new_database(),
+            "ENGINEHOUSE_OTLP_ENDPOINT": collector.url,
+            # Only what the caller's own trace asks for.
+            "ENGINEHOUSE_OTLP_SHARE": "0",
         }
         with running_stack(env) as stack:
             url = f"http://127.0.0.1:{free_ports(1)[0]}"
-            found = Shared(stack, redis, postgres, url, stack.process)
+            found = Shared(stack, redis, postgres, url, stack.process, collector)
             found.start_second()
             yield found
             found.second.stop(5.0)
     finally:
+        collector.__exit__(None, None, None)
         redis.kill()
         postgres.stop()

@@ -206,3 +206,24 @@ def test_a_timeout_of_the_caller_reaches_the_engine(shared: Shared) -> None:
     assert answer.json()["error"]["code"] == "deadline_exceeded"
     assert time.monotonic() - began < 30
     wait_until(lambda: shared.stack.engine_metric("requests_in_flight") == 0, "an idle engine")
+
+
+def test_a_trace_goes_from_the_caller_to_the_engine_s_phases(shared: Shared) -> None:
+    key = shared.key("traced")
+    trace, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    answer = httpx.post(
+        f"{shared.stack.url}/v1/completions",
+        json={"model": "smollm2", "prompt": "One, two,", "max_tokens": 6, "ignore_eos": True},
+        headers={"Authorization": f"Bearer {key}", "traceparent": f"00-{trace}-{parent}-01"},
+        timeout=60.0,
+    )
+    assert answer.status_code == 200, answer.text
+    spans = shared.collector.wait_for("queue", "prefill", "decode", timeout_s=60.0)
+    assert {span.trace_id.hex() for span in spans.values()} == {trace}
+    wait_until(lambda: len(shared.collector.services()) == 2, "spans of both processes")
+    everything = [span for span in shared.collector.spans() if span.trace_id.hex() == trace]
+    assert parent in {span.parent_span_id.hex() for span in everything}
+    ids = {span.span_id for span in everything}
+    orphans = [span for span in everything if span.parent_span_id not in ids]
+    assert [span.parent_span_id.hex() for span in orphans] == [parent]
+    assert "One, two" not in str(everything)

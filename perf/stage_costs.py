@@ -1,0 +1,223 @@
+"""What the endpoint's stages cost: adapters with one stage each, with all, and with none, in turns.
+
+They stand in front of the running stack's Triton, so all differences are the adapter's. Each has
+a home of its own beside the stack's, with the same routes, bundles and registry.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+import httpx
+import yaml
+from enginehouse.perf.http_load import burst
+from enginehouse.perf.workload import Workload
+
+from enginehouse.errors import StackError
+from enginehouse.settings import Settings
+from enginehouse.stack.process import ManagedProcess
+
+_STREAMS = 16
+_START_TIMEOUT_S = 90.0
+_SHARED = ("admin.token", "routes", "cache", "registry")
+_ROUND = 50_000
+_WARM_UP = 3
+
+_LIMITS = {
+    "default": {"requests_per_minute": 10**8, "tokens_per_minute": 10**10, "concurrent": 999}
+}
+_LEDGER = {"enabled": True, "prices": [{"model": "*", "completion_per_million": 1}]}
+_CONTENT = {
+    "input": [{"type": "pii"}, {"type": "patterns", "words": ["xyzzy", "plugh"]}],
+    "output": [{"type": "pii"}, {"type": "patterns", "words": ["xyzzy", "plugh"]}],
+}
+_KEYS, _ALL = "keys", "all"
+#: Variant → sections of its endpoint file. Of the cache only misses are measured: prompts differ.
+_VARIANTS: dict[str, dict[str, object]] = {
+    "none": {},
+    _KEYS: {},
+    "limits": {"limits": _LIMITS},
+    "ledger": {"ledger": _LEDGER},
+    "audit": {"audit": {"enabled": True}},
+    "content": {"content": _CONTENT},
+    "cache": {"cache": {"enabled": True}},
+    _ALL: {
+        "limits": _LIMITS,
+        "ledger": _LEDGER,
+        "audit": {"enabled": True},
+        "content": _CONTENT,
+        "cache": {"enabled": True},
+    },
+}
+_WITH_KEYS = (_KEYS, _ALL)
+
+
+@dataclass
+class Variant:
+    """One adapter and what was measured on it."""
+
+    name: str
+    url: str
+    api_key: str | None
+    latencies_s: list[float] = field(default_factory=list)
+    rates: list[float] = field(default_factory=list)
+
+    def ask(self, http: httpx.Client, number: int, model: str) -> None:
+        """One whole answer of one token, on a connection that stays."""
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": f"{self.name} {number}: one word, please."}],
+            "max_tokens": 1,
+            "temperature": 0,
+        }
+        began = time.perf_counter()
+        http.post(f"{self.url}/chat/completions", json=body, headers=headers).raise_for_status()
+        self.latencies_s.append(time.perf_counter() - began)
+
+    def load(self, workload: Workload, model: str) -> None:
+        """A burst of streams."""
+        bodies = [
+            {
+                "model": model,
+                "messages": messages,
+                "max_tokens": workload.new_tokens,
+                "temperature": 0,
+                "ignore_eos": True,
+                "stream": True,
+                "stream_options": {"include_usage": True},
+            }
+            for messages in workload.conversations()
+        ]
+        seconds, traces = burst(f"{self.url}/chat/completions", bodies, api_key=self.api_key)
+        self.rates.append(sum(trace.tokens for trace in traces) / seconds)
+
+
+def measure_stages(
+    settings: Settings, *, requests: int, rounds: int, report: Callable[[str], None]
+) -> str:
+    """Measure in front of the running stack; a Markdown table.
+
+    Args:
+        requests: of one token, to each variant.
+        rounds: bursts of streams with no stage and with all.
+
+    Raises:
+        StackError: if an adapter does not start.
+        ServingError: if a stream is refused or cut.
+    """
+    report(f"starting {len(_VARIANTS)} adapters")
+    with _variants(settings) as variants, httpx.Client(timeout=60.0, trust_env=False) as http:
+        model = _model(http, variants[0])
+        report(f"{requests} requests to each")
+        for number in range(-_WARM_UP, requests):
+            for variant in _turned(variants, number):
+                variant.ask(http, number, model)
+        for variant in variants:
+            del variant.latencies_s[:_WARM_UP]
+        for number in range(rounds):
+            report(f"round {number + 1} of {rounds}: {_STREAMS} streams")
+            for variant in _turned([variants[0], variants[-1]], number):
+                # Each has prompts of its own: no prefix cache helps whoever comes second.
+                place = _ROUND + 2 * number + (variant.name == _ALL)
+                variant.load(Workload(_STREAMS, place), model)
+        return _table(variants, requests, rounds)
+
+
+def _turned(variants: list[Variant], number: int) -> list[Variant]:
+    """Another one begins each time, so that a drifting machine favours nobody."""
+    shift = number % len(variants)
+    return variants[shift:] + variants[:shift]
+
+
+def _table(variants: list[Variant], requests: int, rounds: int) -> str:
+    plain = variants[0]
+    how = (
+        f"{requests} requests of one token each, in turns; medians. Added: median of the "
+        f"differences within a turn. Throughput: {_STREAMS} streams, median of {rounds} pairs."
+    )
+    lines = [
+        how,
+        "",
+        "| stages | ms a request | added ms | tokens/s | of none |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for variant in variants:
+        pairs = zip(variant.latencies_s, plain.latencies_s, strict=True)
+        added = 1000 * median(own - other for own, other in pairs)
+        shares = [a / b for a, b in zip(variant.rates, plain.rates, strict=False)]
+        rate = f"{median(variant.rates):.0f} | {median(shares):.3f}" if shares else " | "
+        took = 1000 * median(variant.latencies_s)
+        lines.append(f"| {variant.name} | {took:.2f} | {added:+.2f} | {rate} |")
+    return "\n".join(lines)
+
+
+@contextmanager
+def _variants(settings: Settings) -> Iterator[list[Variant]]:
+    with ExitStack() as cleanup:
+        scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
+        yield [
+            _started(cleanup, settings, name, sections, scratch / name)
+            for name, sections in _VARIANTS.items()
+        ]
+
+
+def _started(
+    cleanup: ExitStack, settings: Settings, name: str, sections: dict[str, object], home: Path
+) -> Variant:
+    home.mkdir()
+    for shared in _SHARED:
+        (home / shared).symlink_to(settings.home / shared)
+    (home / "endpoint.yaml").write_text(yaml.safe_dump(sections))
+    port = _free_port()
+    environ = dict(os.environ) | {
+        "ENGINEHOUSE_HOME": str(home),
+        "ENGINEHOUSE_API_PORT": str(port),
+        "MLFLOW_TRACKING_URI": settings.registry_uri,
+    }
+    api_key = None
+    if name in _WITH_KEYS:
+        environ["ENGINEHOUSE_KEYS"] = "true"
+        made = [sys.executable, "-m", "enginehouse", "keys", "create", "--tenant", "bench"]
+        done = subprocess.run(made, env=environ, capture_output=True, text=True, check=True)
+        api_key = done.stdout.strip()
+    argv = [sys.executable, "-m", "enginehouse.api"]
+    child = ManagedProcess(f"api-{name}", argv, environ, home / "api.log")
+    cleanup.callback(child.stop, 5.0)
+    url = f"http://127.0.0.1:{port}"
+    _wait_ready(url, child)
+    return Variant(name, f"{url}/v1", api_key)
+
+
+def _wait_ready(url: str, child: ManagedProcess) -> None:
+    until = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < until and child.running():
+        try:
+            if httpx.get(f"{url}/health/ready", timeout=30.0, trust_env=False).is_success:
+                return
+        except httpx.HTTPError:
+            time.sleep(0.1)
+    raise StackError(
+        f"{child.name} is not ready; is a stack running (`make up`)? {child.log_tail()}"
+    )
+
+
+def _model(http: httpx.Client, variant: Variant) -> str:
+    served = http.get(f"{variant.url}/models").raise_for_status().json()["data"]
+    return str(next(m["id"] for m in served if m["enginehouse"]["kind"] != "embedding"))
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
