@@ -117,8 +117,8 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
         stack.process.stop(15.0)
 
 
-#: Folders whose tests want both cores: engines, builds, whole stacks.
-_HEAVY = ("build", "clients", "endpoint", "engine", "perf", "releases", "stack")
+#: Folders whose tests want both cores: engines and whole stacks.
+_HEAVY = ("clients", "endpoint", "engine", "perf", "releases", "stack")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
