@@ -30,6 +30,9 @@ def compat(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator
     registered_home(home, adapted)
     env = stack_env(home) | {"ENGINEHOUSE_COMPAT_NAMES": "smollm2"}
     with running_stack(env) as running:
+        # The adapter is ready with the model's own name; the bare ones are loaded after it.
+        ready = f"{running.settings.addresses.triton_http_url}/v2/models/ensemble/ready"
+        wait_until(lambda: httpx.get(ready, timeout=10.0).is_success, "the bare names")
         yield running
 
 
