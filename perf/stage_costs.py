@@ -7,6 +7,7 @@ a home of its own beside the stack's, with the same routes, bundles and registry
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import httpx
+import psutil
 import yaml
 from enginehouse.perf.http_load import burst
 from enginehouse.perf.workload import Workload
@@ -69,6 +71,8 @@ class Variant:
     name: str
     url: str
     api_key: str | None
+    process: psutil.Process
+    cpu_s: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
 
@@ -84,6 +88,11 @@ class Variant:
         began = time.perf_counter()
         http.post(f"{self.url}/chat/completions", json=body, headers=headers).raise_for_status()
         self.latencies_s.append(time.perf_counter() - began)
+
+    def cpu_now_s(self) -> float:
+        """CPU seconds that the adapter has used since it started."""
+        times = self.process.cpu_times()
+        return float(times.user + times.system)
 
     def load(self, workload: Workload, model: str) -> None:
         """A burst of streams."""
@@ -118,12 +127,17 @@ def measure_stages(
     """
     report(f"starting {len(_VARIANTS)} adapters")
     with _variants(settings) as variants, httpx.Client(timeout=60.0, trust_env=False) as http:
-        model = _model(http, variants[0])
+        model, order = _model(http, variants[0]), random.Random(0)  # noqa: S311 - no secret
         report(f"{requests} requests to each")
         for number in range(-_WARM_UP, requests):
-            for variant in _turned(variants, number):
+            if number == 0:
+                for variant in variants:
+                    variant.cpu_s = -variant.cpu_now_s()
+            # By chance: whoever always came after the same neighbour would carry its traces.
+            for variant in order.sample(variants, len(variants)):
                 variant.ask(http, number, model)
         for variant in variants:
+            variant.cpu_s += variant.cpu_now_s()
             del variant.latencies_s[:_WARM_UP]
         for number in range(rounds):
             report(f"round {number + 1} of {rounds}: {_STREAMS} streams")
@@ -144,13 +158,14 @@ def _table(variants: list[Variant], requests: int, rounds: int) -> str:
     plain = variants[0]
     how = (
         f"{requests} requests of one token each, in turns; medians. Added: median of the "
-        f"differences within a turn. Throughput: {_STREAMS} streams, median of {rounds} pairs."
+        f"differences within a turn; the CPU includes what an adapter does when nobody asks. "
+        f"Throughput: {_STREAMS} streams, median of {rounds} pairs."
     )
     lines = [
         how,
         "",
-        "| stages | ms a request | added ms | tokens/s | of none |",
-        "|---|---:|---:|---:|---:|",
+        "| stages | ms a request | added ms | adapter's CPU ms | tokens/s | of none |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for variant in variants:
         pairs = zip(variant.latencies_s, plain.latencies_s, strict=True)
@@ -158,7 +173,8 @@ def _table(variants: list[Variant], requests: int, rounds: int) -> str:
         shares = [a / b for a, b in zip(variant.rates, plain.rates, strict=False)]
         rate = f"{median(variant.rates):.0f} | {median(shares):.3f}" if shares else " | "
         took = 1000 * median(variant.latencies_s)
-        lines.append(f"| {variant.name} | {took:.2f} | {added:+.2f} | {rate} |")
+        cpu = 1000 * variant.cpu_s / requests
+        lines.append(f"| {variant.name} | {took:.2f} | {added:+.2f} | {cpu:.2f} | {rate} |")
     return "\n".join(lines)
 
 
@@ -196,7 +212,7 @@ def _started(
     cleanup.callback(child.stop, 5.0)
     url = f"http://127.0.0.1:{port}"
     _wait_ready(url, child)
-    return Variant(name, f"{url}/v1", api_key)
+    return Variant(name, f"{url}/v1", api_key, psutil.Process(child.pid))
 
 
 def _wait_ready(url: str, child: ManagedProcess) -> None:

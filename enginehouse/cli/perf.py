@@ -64,7 +64,7 @@ def bench(
 
 
 def _stage_costs(settings: Settings, rounds: int) -> None:
-    text = measure_stages(settings, requests=20 * rounds, rounds=rounds, report=say)
+    text = measure_stages(settings, requests=50 * rounds, rounds=rounds, report=say)
     path = settings.reports_dir / "stages.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
