@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.api.call import Call, Shape
@@ -118,10 +118,3 @@ async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGener
                 yield event(envelope.body(choices=[choice], **extra))
     if call.ask.include_usage:
         yield event(envelope.body(choices=[], usage=call.usage.as_json()))
-
-
-def reindexed(answers: list[list[Piece]]) -> list[list[Piece]]:
-    """Answers numbered by their place."""
-    return [
-        [replace(piece, index=index) for piece in answer] for index, answer in enumerate(answers)
-    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from enginehouse.api.account import OK, TENANT_HEADER, UNEXPECTED, Account, Origin, code_of
 from enginehouse.api.aside import Aside, Asked
-from enginehouse.api.call import Call, Expected, Proceed, ServedBy, passed
+from enginehouse.api.call import Call, Expected, Proceed, ServedBy
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Generation, Piece
 from enginehouse.api.metrics import ApiMetrics
@@ -28,7 +28,7 @@ class Routing:
     async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
         """See `Stage`."""
         take(call, await self.router.route(call.model, call.keys))
-        async with aclosing(passed(call, proceed)) as pieces:
+        async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
 
@@ -115,12 +115,10 @@ async def _prepare(call: Call, route: Route) -> None:
     call.expected = Expected(prompts, sum(wanted), bounded)
 
 
-async def run_engine(call: Call) -> AsyncGenerator[Piece, None]:
+def run_engine(call: Call) -> AsyncGenerator[Piece, None]:
     """The last of the chain: the engine."""
     assert call.choices is not None  # noqa: S101 - `Attempts` stands before
-    async with aclosing(call.choices.pieces(call.remaining_s())) as pieces:
-        async for piece in pieces:
-            yield piece
+    return call.choices.pieces(call.remaining_s())
 
 
 def _asked(call: Call) -> Asked:

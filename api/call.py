@@ -23,6 +23,8 @@ from enginehouse.api.routing import Keys, Route
 
 from enginehouse.text import Tokenizer
 
+#: Where a text is not tokenized here, its tokens are estimated so.
+CHARACTERS_A_TOKEN = 4
 #: Priority classes by name → the engine's priority; higher goes first.
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import orjson
 from enginehouse.api.account import OK, Account, Origin, code_of
 from enginehouse.api.attempts import tenant_of
-from enginehouse.api.call import Ask, Call, Expected, ServedBy
+from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, ServedBy
 from enginehouse.api.caller import new_call
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
@@ -31,7 +31,6 @@ from enginehouse.generation import FinishReason
 router = APIRouter()
 _MAX_INPUTS = 2048
 _ENDPOINT = "embeddings"
-_CHARACTERS_A_TOKEN = 4
 Encoding = Literal["float", "base64"]
 
 
@@ -111,7 +110,7 @@ async def create_embeddings(body: EmbeddingRequest, request: Request, state: Sta
     ask = Ask(_ENDPOINT, "embd", stream=False, include_usage=False, run=work.run)
     call = new_call(request, ask, body.model, user=body.user)
     call.texts = list(texts)
-    call.expected = Expected(sum(len(text) for text in texts) // _CHARACTERS_A_TOKEN)
+    call.expected = Expected(sum(len(text) for text in texts) // CHARACTERS_A_TOKEN)
     request.state.response_headers = call.response_headers
     await until_disconnect(request.receive, _ended(state.pipeline(call)))
     assert work.found is not None  # noqa: S101 - it has run

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from enginehouse.api.call import PRIORITIES, Call, Proceed, passed
+from enginehouse.api.call import PRIORITIES, Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import ModelName
 from enginehouse.api.tools import FORMATS
@@ -110,7 +110,7 @@ class ModelSettings:
         if spoken is not None:
             call.notes["tool_format"] = spoken
         call.priority = call.priority or PRIORITIES[self.of(call.model).priority]
-        async with aclosing(passed(call, proceed)) as pieces:
+        async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from dataclasses import dataclass
 
 from enginehouse.api.access.model_access import ModelAccess
@@ -84,7 +83,5 @@ def text_pipeline(
     return compose([stage for stage in chain if stage is not None], run_engine)
 
 
-async def _own(call: Call) -> AsyncGenerator[Piece, None]:
-    async with aclosing(call.ask.run(call)) as pieces:
-        async for piece in pieces:
-            yield piece
+def _own(call: Call) -> AsyncGenerator[Piece, None]:
+    return call.ask.run(call)

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Collection
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import ModelName
 
@@ -54,6 +54,6 @@ class ModelAccess:
     async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
         """See `Stage`."""
         check_model(call.caller.models, call.model)
-        async with aclosing(passed(call, proceed)) as pieces:
+        async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from enginehouse.api.call import Call
+from enginehouse.api.call import CHARACTERS_A_TOKEN, Call
 from enginehouse.api.generation import Piece, Usage
 
 from enginehouse.errors import EngineUnavailableError
@@ -22,7 +22,6 @@ _PORTABLE = {
 #: Fields that ask for nothing as long as there are no tools.
 _IDLE = {"modalities", "parallel_tool_calls", "tool_choice", "tools", "top_logprobs", "verbosity"}
 _MESSAGE_KEYS = {"role", "content", "name"}
-_CHARACTERS_A_TOKEN = 4
 
 
 def hindrance(call: Call) -> str | None:
@@ -62,7 +61,7 @@ def guessed_prompt_tokens(call: Call) -> int:
     """Tokens of a prompt, until the provider says how many they are."""
     texts = [str(message.get("content") or "") for message in call.messages]
     texts += [text for text in call.texts if isinstance(text, str)]
-    return sum(map(len, texts)) // _CHARACTERS_A_TOKEN + 1
+    return sum(map(len, texts)) // CHARACTERS_A_TOKEN + 1
 
 
 def answers_wanted(call: Call) -> int:

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from enginehouse.api.call import Call, Expected, Proceed
+from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.limits.answers import rate_limit_error, write_headers
 from enginehouse.api.limits.budgets import NOTHING, Amount, Budgets, Price
@@ -16,7 +16,6 @@ from enginehouse.api.limits.store import Hold, Kind, LimitStore, Refusal, Wanted
 
 from enginehouse.errors import ContextOverflowError
 
-_CHARACTERS_A_TOKEN = 4
 #: Tokens beyond the reservation after which a running answer is charged again.
 _CHARGE_TOKENS = 64
 _FIELDS = {"completions": "prompt", "embeddings": "input"}
@@ -189,7 +188,7 @@ def _counted_here(call: Call) -> bool:
 def _longest_text(call: Call) -> int:
     """Tokens, estimated where they are text."""
     sizes = [
-        len(text) // _CHARACTERS_A_TOKEN if isinstance(text, str) else len(text)
+        len(text) // CHARACTERS_A_TOKEN if isinstance(text, str) else len(text)
         for text in call.texts
     ]
     return max(sizes, default=0)

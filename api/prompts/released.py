@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.prompts.config import PromptsConfig
 from enginehouse.api.prompts.reference import Reference
@@ -54,7 +54,7 @@ class ReleasedPrompt:
             if tag is not None:
                 reference = Reference.parse(tag, None, self._default_alias)
                 put(call, await self._source.get(reference), {}, self.name)
-        async with aclosing(passed(call, proceed)) as pieces:
+        async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Any
 
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.prompts.config import PromptsConfig
 from enginehouse.api.prompts.reference import Reference
@@ -68,7 +68,7 @@ class PromptRegistry:
         if own is not None:
             template = await self._source.get(Reference.parse(own, None, ""))
             put(call, template, {}, "system_prompt")
-        async with aclosing(passed(call, proceed)) as pieces:
+        async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
 
