@@ -13,6 +13,9 @@ from enginehouse.settings import load_settings
 from enginehouse.telemetry import read_telemetry
 
 _GRACE_S = 3
+# Longer than clients and load balancers keep an idle connection (httpx 5 s, AWS ALB 60 s): the
+# side that closes first must be theirs, or a request meets a connection that is being reset.
+_KEEP_ALIVE_S = 75
 
 
 def main() -> None:
@@ -31,6 +34,7 @@ def main() -> None:
         loop="uvloop",
         http="httptools",
         timeout_graceful_shutdown=_GRACE_S,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         server_header=False,
     )
 

@@ -29,6 +29,8 @@ from tests.redis_server import RedisServer
 _FILE = """
 limits:
   adapters: 2
+  # An outage is a closed port here; a slow answer on a busy machine is none.
+  store_timeout_ms: 5000
   tenants:
     tight: {requests_per_minute: 10}
 ledger:
