@@ -1,0 +1,81 @@
+"""What would fit instead: more GPUs, smaller weights, another GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from enginehouse.perf.planner.deployment import Deployment, deploy, precisions_of
+from enginehouse.perf.planner.expected import Replica
+from enginehouse.perf.planner.gpu import Gpu, gpus
+
+from enginehouse.errors import SettingsError
+
+_MOST_NAMED = 4
+
+
+def what_would(replica: Replica, suits: Callable[[Replica], bool], verb: str) -> str:
+    """Name the nearest deployments that suit, as the end of a sentence of refusal.
+
+    Args:
+        verb: what they would do: ``fit``, or ``do``.
+    """
+    found = [_name(d, replica.deployment) for d in _nearest(replica, suits)]
+    if not found:
+        return (
+            "no GPU and weight format of the catalogue would: ask for shorter isl and osl or a "
+            "looser SLO, or take a smaller model"
+        )
+    return f"what would {verb}: {'; '.join(found[:_MOST_NAMED])}"
+
+
+def _nearest(replica: Replica, suits: Callable[[Replica], bool]) -> Iterator[Deployment]:
+    """The fewest GPUs of each kind: as asked, in smaller weights, then other GPUs."""
+    d = replica.deployment
+    asked = _fewest(replica, suits, d.gpu, [d.precision])
+    if asked is not None:
+        yield asked
+    smaller = _fewest(replica, suits, d.gpu, _smaller(d, d.gpu))
+    if smaller and (asked is None or smaller.tensor_parallel < asked.tensor_parallel):
+        yield smaller
+    for gpu in gpus().values():
+        if gpu.name != d.gpu.name:
+            other = _fewest(replica, suits, gpu, [d.precision, *_smaller(d, gpu)])
+            if other is not None:
+                yield other
+
+
+def _fewest(
+    replica: Replica, suits: Callable[[Replica], bool], gpu: Gpu, precisions: list[str]
+) -> Deployment | None:
+    """The first of these weight formats that suits, on the fewest GPUs."""
+    for precision in precisions:
+        for deployment in _ways(replica.deployment, gpu, precision):
+            if suits(replace(replica, deployment=deployment)):
+                return deployment
+    return None
+
+
+def _smaller(d: Deployment, gpu: Gpu) -> list[str]:
+    """Formats of a GPU whose weights take less memory than this deployment's."""
+    now = d.weight_bytes_per_gpu
+    return [
+        precision
+        for precision in precisions_of(gpu)
+        if replace(d, precision=precision).weight_bytes_per_gpu < now
+    ]
+
+
+def _ways(d: Deployment, gpu: Gpu, precision: str) -> Iterator[Deployment]:
+    usual = deploy(d.model, d.gpu, d.precision, "auto", d.tensor_parallel).kv_precision
+    kv_precision = "auto" if d.kv_precision == usual else d.kv_precision
+    for ways in range(1, gpu.link_gpus + 1):
+        try:
+            yield deploy(d.model, gpu, precision, kv_precision, ways)
+        except SettingsError:
+            continue
+
+
+def _name(d: Deployment, instead_of: Deployment) -> str:
+    text = f"{d.tensor_parallel} x {d.gpu.name}"
+    return text if d.precision == instead_of.precision else f"{text} in {d.precision}"
