@@ -118,14 +118,24 @@ class AsyncTritonClient:
         sampling: Sampling | None = None,
         stream: bool = True,
         request_id: str = "",
+        ignore_end: bool = False,
     ) -> AsyncGenerator[str, None]:
         """Text in, pieces of text out, through the ensemble `model`.
+
+        Args:
+            ignore_end: generate all tokens, past the model's own end.
 
         Raises:
             ServingError: one of its subclasses.
         """
         message = encode_text(
-            model, text, max_tokens, sampling or Sampling(), stream=stream, request_id=request_id
+            model,
+            text,
+            max_tokens,
+            sampling or Sampling(),
+            stream=stream,
+            request_id=request_id,
+            ignore_end=ignore_end,
         )
         async with aclosing(self._responses(message, self._deadlines, time.monotonic())) as stream_:
             async for response in stream_:

@@ -18,6 +18,11 @@ _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 5.0
 
 
+def key_from_environment() -> str | None:
+    """The adapter's key in ``ENGINEHOUSE_API_KEY``, if it is set."""
+    return os.environ.get(_KEY_VARIABLE) or None
+
+
 def open_http(
     base_url: str,
     *,
@@ -32,7 +37,7 @@ def open_http(
         transport: replaces the network, for tests.
         api_key: where the endpoint asks for one; None takes ``ENGINEHOUSE_API_KEY``, if it is set.
     """
-    key = api_key or os.environ.get(_KEY_VARIABLE)
+    key = api_key or key_from_environment()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
     # Loopback needs no proxy, whatever the environment says.

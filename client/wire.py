@@ -104,7 +104,14 @@ def encode_stop(target: Target, request_id: str) -> Any:
 
 
 def encode_text(
-    model: str, text: str, max_tokens: int, sampling: Sampling, *, stream: bool, request_id: str
+    model: str,
+    text: str,
+    max_tokens: int,
+    sampling: Sampling,
+    *,
+    stream: bool,
+    request_id: str,
+    ignore_end: bool = False,
 ) -> Any:
     """A request to the ensemble `<model>`."""
     message = _message(model, "", request_id)
@@ -112,6 +119,8 @@ def encode_text(
     _add_int(message, "max_tokens", max_tokens)
     _add_bool(message, "stream", value=stream)
     _add_bool(message, "exclude_input_in_output", value=True)
+    if ignore_end:
+        _add_int(message, "end_id", -1)
     _add_sampling(message, sampling, {})
     message.outputs.add(name="text_output")
     return message

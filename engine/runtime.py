@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from importlib.metadata import entry_points
 from typing import Protocol
 
 from enginehouse.bundle import Bundle
@@ -106,6 +107,8 @@ _RUNTIMES: dict[str, Callable[[Bundle, EngineSettings], Runtime]] = {
     "openvino": _openvino,
     "tensorrt_llm": _tensorrt_llm,
 }
+#: Where packages register others: entry points ``name = "module:load"``.
+_GROUP = "enginehouse.runtimes"
 
 
 def load_runtime(bundle: Bundle, settings: EngineSettings) -> Runtime:
@@ -116,9 +119,13 @@ def load_runtime(bundle: Bundle, settings: EngineSettings) -> Runtime:
         FingerprintError: if the bundle does not fit this host.
     """
     name = bundle.manifest.runtime
-    if name not in _RUNTIMES:
+    if name in _RUNTIMES:
+        return _RUNTIMES[name](bundle, settings)
+    registered = {entry.name: entry for entry in entry_points(group=_GROUP)}
+    if name not in registered:
         raise BundleError(
             f"{bundle.path}: runtime {name!r} is not available here; available: "
-            f"{', '.join(_RUNTIMES)}"
+            f"{', '.join((*_RUNTIMES, *sorted(registered)))}"
         )
-    return _RUNTIMES[name](bundle, settings)
+    load: Callable[[Bundle, EngineSettings], Runtime] = registered[name].load()
+    return load(bundle, settings)

@@ -42,9 +42,9 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
     return tuple(TensorSpec(n, dtype, dims, optional=True, ragged=True) for n in names.split())
 
 
-#: Request parameter (not a tensor) that raises a request above others in the engine's queue.
 #: Request parameter, since the contract has no such input: see `Sampling.min_p`.
 MIN_P_PARAMETER = "enginehouse_min_p"
+#: Request parameter (not a tensor) that raises a request above others in the engine's queue.
 PRIORITY_PARAMETER = "enginehouse_priority"
 #: Request parameter: W3C's `traceparent` of the span below which the engine puts its own.
 TRACEPARENT_PARAMETER = "enginehouse_traceparent"

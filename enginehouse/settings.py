@@ -239,6 +239,11 @@ class Settings:
         return self.home / "logs"
 
     @property
+    def tools_dir(self) -> Path:
+        """Tools that are not Python packages of ours, such as perf_analyzer."""
+        return self.home / "tools"
+
+    @property
     def reports_dir(self) -> Path:
         """Benchmark reports."""
         return self.home / "reports"

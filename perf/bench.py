@@ -13,7 +13,7 @@ from statistics import median
 from typing import Any
 
 from enginehouse.client import Target, TritonClient
-from enginehouse.perf.http_load import burst
+from enginehouse.perf.load.http import burst
 from enginehouse.perf.processes import StackProcesses
 from enginehouse.perf.workload import STREAMS, Trace, Workload
 

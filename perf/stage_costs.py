@@ -22,7 +22,7 @@ from statistics import median
 import httpx
 import psutil
 import yaml
-from enginehouse.perf.http_load import burst
+from enginehouse.perf.load.http import burst
 from enginehouse.perf.workload import Workload
 
 from enginehouse.errors import StackError

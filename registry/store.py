@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from enginehouse.registry import records
 from enginehouse.registry.connection import registry_errors
@@ -12,10 +13,11 @@ from enginehouse.registry.reader import RegistryReader
 from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import BundleError, ConflictError
+from enginehouse.errors import BundleError, ConflictError, RegistryError
 from enginehouse.names import check_model_name
 
 _ARTIFACT_PATH = "bundle"
+_PERFORMANCE_PATH = "performance"
 
 
 class Registry(RegistryReader):
@@ -158,6 +160,26 @@ class Registry(RegistryReader):
         """
         with self.session() as client:
             client.delete_registered_model_alias(self.registered_name(name), alias)
+
+    def log_performance(
+        self, name: str, version: int, folder: Path, metrics: Mapping[str, float]
+    ) -> None:
+        """Put a performance report beside the bundle, in the MLflow run that registered it.
+
+        Raises:
+            NotRegisteredError: if there is no such version.
+            RegistryError: if MLflow refuses or does not answer, or the version has no run.
+        """
+        run_id = self.version(name, version).run_id
+        if run_id is None:
+            raise RegistryError(
+                f"{name} version {version} was registered without an MLflow run, so there is "
+                "nowhere to log its performance"
+            )
+        with self.session() as client:
+            client.log_artifacts(run_id, str(folder), f"{_PERFORMANCE_PATH}/{folder.name}")
+            for key, value in metrics.items():
+                client.log_metric(run_id, key, value)
 
     def experiment(self, title: str) -> str:
         """Id of the experiment `title`, made if it is not there.

@@ -118,7 +118,7 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
 
 
 #: Folders whose tests want both cores: engines and whole stacks.
-_HEAVY = ("clients", "endpoint", "engine", "perf", "releases", "stack")
+_HEAVY = ("clients", "endpoint", "engine", "releases", "stack")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,6 +9,7 @@ import typer
 from enginehouse import __version__
 from enginehouse.cli import (
     audit,
+    bench,
     build,
     controller,
     experiments,
@@ -64,7 +65,8 @@ app.command("up")(serving.up)
 app.command("controller")(controller.controller)
 app.command("status")(serving.status)
 app.command("chat")(serving.chat)
-app.command("bench")(perf.bench)
+app.command("bench")(bench.bench)
+app.add_typer(perf.app, name="perf")
 app.add_typer(experiments.app, name="experiment")
 app.command("usage")(usage.usage)
 app.add_typer(audit.app, name="audit")

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import closing
-from statistics import fmean, stdev
 
 from enginehouse.registry.gates.context import GateContext
-from enginehouse.registry.gates.conversation import Speaker
+from enginehouse.registry.gates.conversation import Answer, Speaker
 from enginehouse.registry.rollouts.state import GateResult, Verdict
-from scipy.stats import t as student
+
+from enginehouse.paired import Change, Rule, estimate, measure_in_turn
 
 NAME = "performance"
-#: How much slower than the champion, as a ratio less 1.
-MARGIN = 0.25
 _TOKENS = 16
-_FIRST_LOOK = 8
-_MOST_PAIRS = 40
-_LEVEL = 0.05
+_MOST_PAIRS = 60
+#: The slowdowns that are found, as a ratio less 1. The rule is that of `enginehouse perf compare`,
+#: with wider margins, since the replica serves traffic meanwhile.
+RULES = {"total": Rule.finding(0.25), "ttft": Rule.finding(0.5)}
+_TITLES = {"total": f"an answer of {_TOKENS} tokens", "ttft": "the first token"}
+_VERDICTS = {
+    Change.SLOWER: Verdict.FAIL,
+    Change.UNCERTAIN: Verdict.INCONCLUSIVE,
+    Change.SAME: Verdict.PASS,
+    Change.FASTER: Verdict.PASS,
+}
 
 
 def performance(context: GateContext) -> GateResult:
     """Not slower than the champion by more than a margin.
 
     Both answer the same question in turn, the order alternating, so that a busy moment of the
-    machine meets both; pairs are added until the ratio of total times is certain enough.
+    machine meets both; pairs are added until the ratios are certain enough.
     """
     if context.champion is None or context.champion_bundle is None or not context.replicas:
         reason = "there is no champion to compare with"
@@ -39,53 +45,49 @@ def performance(context: GateContext) -> GateResult:
     ):
         # The first request after a load is several times slower.
         for speaker in (mine, theirs):
-            _time(speaker, 0)
-        ratios: list[float] = []
-        while len(ratios) < _MOST_PAIRS:
-            ratios.append(_pair(mine, theirs, len(ratios) + 1))
-            if len(ratios) >= _FIRST_LOOK and judge(ratios).verdict is not Verdict.INCONCLUSIVE:
-                break
+            _ask(speaker, 0)
+        ratios = measure_in_turn(lambda number: _pair(mine, theirs, number + 1), RULES, _MOST_PAIRS)
     return judge(ratios)
 
 
-def judge(log_ratios: Sequence[float]) -> GateResult:
-    """The verdict on paired log ratios of total times, challenger over champion.
-
-    Student's interval of their mean; looking several times costs some of its level, which the
-    margin, not a fine limit, can bear.
-    """
-    mean = fmean(log_ratios)
-    error = stdev(log_ratios) / math.sqrt(len(log_ratios))
-    reach = float(student.ppf(1 - _LEVEL, len(log_ratios) - 1)) * error
-    low, high = math.exp(mean - reach), math.exp(mean + reach)
-    numbers = {
-        "time_ratio": math.exp(mean),
-        "time_ratio_low": low,
-        "time_ratio_high": high,
-        "pairs": float(len(log_ratios)),
-    }
-    verdict = Verdict.INCONCLUSIVE
-    if high < 1 + MARGIN:
-        verdict = Verdict.PASS
-    elif low > 1 + MARGIN:
-        verdict = Verdict.FAIL
-    reason = (
-        f"{_TOKENS} tokens take {math.exp(mean):.2f} times the champion's time "
-        f"({low:.2f} to {high:.2f} with 95 %), allowed are {1 + MARGIN:.2f}"
-    )
-    return GateResult(name=NAME, verdict=verdict, reason=reason, numbers=numbers)
+def judge(log_ratios: Mapping[str, list[float]]) -> GateResult:
+    """The verdict on paired log ratios of times, challenger over champion, by metric."""
+    numbers: dict[str, float] = {}
+    found: dict[str, Change] = {}
+    reasons = []
+    for metric, ratios in log_ratios.items():
+        one = estimate(ratios)
+        found[metric] = RULES[metric].judge(one)
+        numbers |= {
+            f"{metric}_ratio": one.ratio,
+            f"{metric}_ratio_low": one.low,
+            f"{metric}_ratio_high": one.high,
+            "pairs": float(one.pairs),
+        }
+        line = math.sqrt(1 + RULES[metric].margin)
+        reasons.append(
+            f"{_TITLES[metric]} takes {one.ratio:.2f} times the champion's time "
+            f"({one.low:.2f} to {one.high:.2f} with 95 %, the line is at {line:.2f})"
+        )
+    verdicts = {_VERDICTS[change] for change in found.values()}
+    order = (Verdict.FAIL, Verdict.INCONCLUSIVE)
+    verdict = next((v for v in order if v in verdicts), Verdict.PASS)
+    return GateResult(name=NAME, verdict=verdict, reason="; ".join(reasons), numbers=numbers)
 
 
-def _pair(mine: Speaker, theirs: Speaker, number: int) -> float:
+def _pair(mine: Speaker, theirs: Speaker, number: int) -> dict[str, float]:
     if number % 2:
-        own, other = _time(mine, number), _time(theirs, number)
+        own, other = _ask(mine, number), _ask(theirs, number)
     else:
-        other, own = _time(theirs, number), _time(mine, number)
-    return math.log(own / other)
+        other, own = _ask(theirs, number), _ask(mine, number)
+    return {
+        "total": math.log(own.total_s / other.total_s),
+        "ttft": math.log(own.ttft_s / other.ttft_s),
+    }
 
 
-def _time(speaker: Speaker, number: int) -> float:
+def _ask(speaker: Speaker, number: int) -> Answer:
     # A number first keeps the prefix cache out of the figure.
     content = f"{number}: write a short note about the history of the steam engine."
     messages = [{"role": "user", "content": content}]
-    return speaker.ask(messages, _TOKENS, to_the_end=True).total_s
+    return speaker.ask(messages, _TOKENS, to_the_end=True)

@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import typer
 from enginehouse.perf.planner.bounds import Workload
-from enginehouse.perf.planner.command import latency_s, plan_command
 from enginehouse.perf.planner.deployment import deploy
 from enginehouse.perf.planner.expected import Replica
 from enginehouse.perf.planner.gpu import gpus
@@ -20,6 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from enginehouse.cli.durations import latency_s
+from enginehouse.cli.perf_plan import plan as plan_on_paper
 from enginehouse.errors import SettingsError
 
 _CHAT = Workload(1000, 200)
@@ -184,7 +185,7 @@ def test_a_latency_without_one_is_refused(text: str) -> None:
 
 def test_the_command_answers_in_json_and_in_text() -> None:
     app = typer.Typer()
-    app.command()(plan_command)
+    app.command()(plan_on_paper)
     asked = "--model llama-3.1-8b --gpu h100-sxm --precision fp8 --isl 1000 --osl 200"
     limits = "--ttft-p95 500ms --itl-p95 30ms --demand 40 --gpu-hour-price 3"
     done = CliRunner().invoke(app, [*asked.split(), *limits.split(), "--json"])

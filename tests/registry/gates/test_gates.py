@@ -45,10 +45,11 @@ def context(tmp_path: Path) -> Callable[[Quality | None, Quality | None], GateCo
 def test_performance_is_judged_by_the_interval_of_the_ratio(
     log_ratios: list[float], verdict: Verdict
 ) -> None:
-    result = judge(log_ratios)
-    assert result.verdict is verdict
-    assert result.numbers["pairs"] == len(log_ratios)
-    assert "times the champion's time" in result.reason
+    for metrics in ({"total": log_ratios}, {"total": [0.0, 0.01] * 8, "ttft": log_ratios}):
+        result = judge(metrics)
+        assert result.verdict is verdict
+        assert result.numbers["pairs"] == len(log_ratios)
+        assert "times the champion's time" in result.reason
 
 
 @pytest.mark.parametrize(

@@ -2,43 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 import typer
+from rich.markdown import Markdown
+
+from enginehouse.cli.common import JsonOption, console, print_json
+from enginehouse.cli.durations import latency_s
 from enginehouse.perf.planner.bounds import Workload
 from enginehouse.perf.planner.deployment import deploy
 from enginehouse.perf.planner.expected import Replica
 from enginehouse.perf.planner.gpu import find_gpu
 from enginehouse.perf.planner.model import read_model
-from enginehouse.perf.planner.plan import UTILISATION, Load, Slo, plan
+from enginehouse.perf.planner.plan import UTILISATION, Load, Slo
+from enginehouse.perf.planner.plan import plan as plan_replicas
 from enginehouse.perf.planner.text import as_dict, markdown
-from rich.markdown import Markdown
-
-from enginehouse.cli.common import JsonOption, console, print_json
-from enginehouse.cli.durations import duration_s
-
-_MILLISECONDS = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)ms")
 
 
-def latency_s(text: str) -> float:
-    """Seconds of ``20ms``, ``1.5s`` and what else `duration_s` takes; for an option's `parser`.
-
-    Raises:
-        typer.BadParameter: if it is something else.
-    """
-    found = _MILLISECONDS.fullmatch(text.strip())
-    if found is not None:
-        return float(found[1]) / 1000
-    try:
-        return duration_s(text)
-    except typer.BadParameter:
-        raise typer.BadParameter(
-            f"{text!r}: give a number and a unit, as in 500ms, 1.5s or 1m"
-        ) from None
-
-
-def plan_command(  # noqa: PLR0913 - a command has as many options as it has
+def plan(
     *,
     model: Annotated[
         str,
@@ -80,7 +61,9 @@ def plan_command(  # noqa: PLR0913 - a command has as many options as it has
     """
     deployment = deploy(read_model(model), find_gpu(gpu), precision, kv_precision, tp)
     replica = Replica(deployment, Workload(isl, osl))
-    answer = plan(replica, Slo(ttft_p95, itl_p95), Load(demand, utilisation, gpu_hour_price))
+    answer = plan_replicas(
+        replica, Slo(ttft_p95, itl_p95), Load(demand, utilisation, gpu_hour_price)
+    )
     if as_json:
         print_json(as_dict(answer))
     else:

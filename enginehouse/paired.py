@@ -1,0 +1,123 @@
+"""Is one of two slower? Paired ratios, measured in turn on one machine.
+
+Noise on a shared machine comes in bursts, so the mean of the log ratios is a trimmed one: a
+fifth of the pairs is left out at each end. Its standard error and interval are those of Tukey
+and McLaughlin (Sankhya 25, 1963; see Wilcox, Introduction to Robust Estimation, section 4.3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from scipy.stats import t as student
+
+_TRIM = 0.2
+_QUANTILE_99 = 2.326
+#: Pairs from which a trimmed mean has an interval worth the name.
+LEAST_PAIRS = 8
+
+
+class Change(StrEnum):
+    """What the pairs say of the second against the first."""
+
+    SLOWER = "slower"
+    FASTER = "faster"
+    SAME = "same"
+    UNCERTAIN = "uncertain"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A ratio of times, second over first: above 1 the second is slower.
+
+    Attributes:
+        low, high: ends of its 95 % confidence interval.
+        error: standard error of its logarithm.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    error: float
+    pairs: int
+
+
+def estimate(log_ratios: Sequence[float]) -> Estimate:
+    """The ratio that paired log ratios give.
+
+    Raises:
+        ValueError: if there are fewer than `LEAST_PAIRS`.
+    """
+    count = len(log_ratios)
+    if count < LEAST_PAIRS:
+        raise ValueError(f"{count} pairs are too few: {LEAST_PAIRS} are the least")
+    ordered = np.sort(np.asarray(log_ratios, dtype=np.float64))
+    cut = int(_TRIM * count)
+    kept = ordered[cut : count - cut]
+    winsorized = np.clip(ordered, kept[0], kept[-1])
+    mean = float(kept.mean())
+    error = float(winsorized.std(ddof=1)) / ((1 - 2 * _TRIM) * math.sqrt(count))
+    reach = float(student.ppf(0.975, len(kept) - 1)) * error
+    return Estimate(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """When a difference counts.
+
+    The line is drawn half way to `margin`: with a standard error of `error_wanted` a difference
+    of the whole margin and one of nothing are then told apart with few mistakes either way.
+
+    Attributes:
+        margin: the difference that has to be found, as a ratio less 1.
+        error_wanted: standard error of the log ratio at which to stop measuring.
+    """
+
+    margin: float
+    error_wanted: float
+
+    @classmethod
+    def finding(cls, margin: float) -> Rule:
+        """Mistakes of one in a hundred either way: 2.33 errors lie on each side of the line."""
+        return cls(margin, math.log1p(margin) / 2 / _QUANTILE_99)
+
+    def is_precise(self, found: Estimate) -> bool:
+        """Whether more pairs would change little."""
+        return found.error <= self.error_wanted
+
+    def judge(self, found: Estimate) -> Change:
+        """What an estimate says; one that is not precise only says what its interval does."""
+        line = math.sqrt(1 + self.margin)
+        if self.is_precise(found):
+            if found.ratio > line:
+                return Change.SLOWER
+            return Change.FASTER if found.ratio < 1 / line else Change.SAME
+        if found.low > line:
+            return Change.SLOWER
+        if found.high < 1 / line:
+            return Change.FASTER
+        return Change.SAME if found.low > 1 / line and found.high < line else Change.UNCERTAIN
+
+
+def measure_in_turn(
+    pair: Callable[[int], Mapping[str, float]], rules: Mapping[str, Rule], most_pairs: int
+) -> dict[str, list[float]]:
+    """Measure pairs until every metric's estimate is precise, or there are `most_pairs`.
+
+    Args:
+        pair: measures both sides once, given the pair's number from 0: log ratios by metric.
+        rules: one for each metric.
+    """
+    found: dict[str, list[float]] = {}
+    for number in range(max(LEAST_PAIRS, most_pairs)):
+        for metric, log_ratio in pair(number).items():
+            found.setdefault(metric, []).append(log_ratio)
+        if number + 1 >= LEAST_PAIRS and all(
+            rules[metric].is_precise(estimate(ratios)) for metric, ratios in found.items()
+        ):
+            break
+    return found

@@ -1,0 +1,224 @@
+"""A profile's runs: every level, several times, in turn; and the report's data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from enginehouse.perf.drivers import Driver
+from enginehouse.perf.loads import load_of, warm_up_of
+from enginehouse.perf.measurement import Figures, RequestRecord, figures_of
+from enginehouse.perf.profile import Door, Profile
+from enginehouse.perf.prompts import PromptMaker
+from pydantic import BaseModel
+
+from enginehouse.host import HostFingerprint, host_fingerprint, package_version
+
+_PACKAGES = ("enginehouse", "openvino-genai", "nvidia-pytriton", "fastapi", "grpcio")
+
+Report = Callable[[str], None]
+
+
+class Spread(BaseModel):
+    """One figure over the repeats.
+
+    Attributes:
+        noise: (largest - least) / median; what a difference has to exceed to mean anything.
+    """
+
+    median: float
+    least: float
+    largest: float
+    noise: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Spread:
+        """Of one value a repeat."""
+        middle = median(values)
+        noise = (max(values) - min(values)) / middle if middle else 0.0
+        return cls(
+            median=round(middle, 3),
+            least=min(values),
+            largest=max(values),
+            noise=round(noise, 4),
+        )
+
+
+class Sample(BaseModel):
+    """One request, for plots: seconds after its run began, and milliseconds."""
+
+    sent_s: float
+    ttft_ms: float | None
+    inter_token_ms: float | None
+    total_ms: float | None
+    tokens: int
+    error: str | None
+
+
+class Run(BaseModel):
+    """One run at one load.
+
+    Attributes:
+        began_s: seconds after the campaign began.
+        token_times_s: when responses came, in seconds after the run began.
+        details: what the driver printed itself.
+    """
+
+    repeat: int
+    began_s: float
+    figures: Figures
+    samples: list[Sample]
+    token_times_s: list[float]
+    details: dict[str, Any]
+
+
+class Level(BaseModel):
+    """All runs at one load."""
+
+    level: float
+    runs: list[Run]
+    spread: dict[str, Spread]
+
+
+class CampaignReport(BaseModel):
+    """Everything of a campaign; what `report` shows and MLflow keeps.
+
+    Attributes:
+        settings: of the engine, as they were served.
+    """
+
+    measured_at: datetime
+    host: HostFingerprint
+    versions: dict[str, str]
+    profile: Profile
+    door: Door
+    driver: str
+    driver_version: str
+    model: str
+    version: int
+    settings: dict[str, Any]
+    levels: list[Level]
+
+
+def figures_by_name(figures: Figures) -> dict[str, float]:
+    """The figures of which a spread is told, in the units that the names say."""
+    found = {
+        "tokens_per_s": figures.tokens_per_s,
+        "requests_per_s": figures.requests_per_s,
+        "ttft_p50_ms": figures.ttft.p50,
+        "ttft_p95_ms": figures.ttft.p95,
+        "inter_token_p50_ms": figures.inter_token.p50,
+        "inter_token_p95_ms": figures.inter_token.p95,
+        "total_p50_ms": figures.total.p50,
+        "total_p95_ms": figures.total.p95,
+    }
+    if figures.goodput_per_s is not None:
+        found["goodput_per_s"] = figures.goodput_per_s
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is measured.
+
+    Attributes:
+        version: that answers.
+        settings: of its engine, as they are served.
+    """
+
+    door: Door
+    model: str
+    version: int
+    settings: dict[str, Any]
+
+
+def run_campaign(
+    profile: Profile,
+    driver: Driver,
+    maker: PromptMaker,
+    subject: Subject,
+    *,
+    repeats: int,
+    report: Report,
+) -> CampaignReport:
+    """Run all levels `repeats` times: levels in turn, so that a drifting machine meets all.
+
+    Raises:
+        ServingError: if a run measured nothing.
+    """
+    runs: dict[float, list[Run]] = {level: [] for level in profile.levels}
+    if profile.warm_up:
+        report(f"warming up: {profile.warm_up} requests")
+        driver.run(warm_up_of(profile, maker))
+    began = datetime.now(UTC)
+    for repeat in range(repeats):
+        for level in profile.levels:
+            report(f"repeat {repeat + 1} of {repeats}: {_named(profile, level)}")
+            load = load_of(profile, maker, level, f"{began.timestamp()} {repeat} {level}")
+            at = (datetime.now(UTC) - began).total_seconds()
+            ran = driver.run(load)
+            figures = figures_of(ran.records, profile.slo)
+            runs[level].append(_run(repeat, at, figures, ran.records, dict(ran.details)))
+    return CampaignReport(
+        measured_at=began,
+        host=host_fingerprint(with_gpus=True),
+        versions={package: package_version(package) for package in _PACKAGES},
+        profile=profile,
+        door=subject.door,
+        driver=driver.name,
+        driver_version=driver.version,
+        model=subject.model,
+        version=subject.version,
+        settings=subject.settings,
+        levels=[
+            Level(level=level, runs=found, spread=_spread(found)) for level, found in runs.items()
+        ],
+    )
+
+
+def _named(profile: Profile, level: float) -> str:
+    unit = {"concurrency": "streams", "request_rate": "requests/s", "bursts": "at once"}
+    return f"{level:g} {unit[profile.load.kind]}"
+
+
+def _run(
+    repeat: int,
+    began_s: float,
+    figures: Figures,
+    records: Sequence[RequestRecord],
+    details: dict[str, Any],
+) -> Run:
+    times = [
+        round(record.sent_s + moment, 4)
+        for record in records
+        if record.trace is not None
+        for moment in record.trace.arrivals_s
+    ]
+    return Run(
+        repeat=repeat,
+        began_s=round(began_s, 3),
+        figures=figures,
+        samples=[_sample(record) for record in records],
+        token_times_s=sorted(times),
+        details=details,
+    )
+
+
+def _sample(record: RequestRecord) -> Sample:
+    trace = record.trace
+    return Sample(
+        sent_s=round(record.sent_s, 4),
+        ttft_ms=round(1000 * trace.first_s, 3) if trace else None,
+        inter_token_ms=round(1000 * trace.inter_token_s, 3) if trace else None,
+        total_ms=round(1000 * trace.arrivals_s[-1], 3) if trace else None,
+        tokens=trace.tokens if trace else 0,
+        error=record.error,
+    )
+
+
+def _spread(runs: Sequence[Run]) -> dict[str, Spread]:
+    named = [figures_by_name(run.figures) for run in runs]
+    return {key: Spread.of([one[key] for one in named]) for key in named[0]}

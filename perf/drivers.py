@@ -1,0 +1,197 @@
+"""Who generates the load: the same prompts and arrival times, whoever does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from enginehouse.client import Target
+from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
+from enginehouse.perf.aiperf.tool import PythonTool
+from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
+from enginehouse.perf.load.doors import open_door
+from enginehouse.perf.load.generator import closed_loop, open_loop
+from enginehouse.perf.loads import Load
+from enginehouse.perf.measurement import RequestRecord
+from enginehouse.perf.perf_analyzer.install import PerfAnalyzer, install, required
+from enginehouse.perf.perf_analyzer.run import run_perf_analyzer
+from enginehouse.perf.profile import Door
+
+from enginehouse.errors import SettingsError
+from enginehouse.settings import Addresses
+
+DRIVERS = ("perf_analyzer", "enginehouse", "aiperf", "guidellm")
+#: Drivers that are not part of this package.
+INSTALLED = ("perf_analyzer", "aiperf", "guidellm")
+
+_PYTHON_TOOLS: dict[str, PythonTool] = {"aiperf": AIPERF, "guidellm": GUIDELLM}
+_RUN = {"aiperf": run_aiperf, "guidellm": run_guidellm}
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What one run gave.
+
+    Attributes:
+        details: what a driver printed itself, for the report.
+    """
+
+    records: Sequence[RequestRecord]
+    details: Mapping[str, object] = field(default_factory=dict)
+
+
+class Driver(Protocol):
+    """Sends a load through a door and tells what came of each request."""
+
+    @property
+    def name(self) -> str:
+        """As in `--driver`."""
+
+    @property
+    def version(self) -> str:
+        """For the report."""
+
+    def run(self, load: Load) -> Ran:
+        """Send it all.
+
+        Raises:
+            ServingError: if nothing can be measured.
+        """
+
+
+class OwnDriver:
+    """Enginehouse's own generator, see `enginehouse.perf.load`."""
+
+    name = "enginehouse"
+    version = "of this package"
+
+    def __init__(
+        self, door: Door, addresses: Addresses, target: Target, api_key: str | None
+    ) -> None:
+        self._open = partial(open_door, door, addresses, target, api_key=api_key)
+
+    def run(self, load: Load) -> Ran:
+        """See `Driver`; a failed request is a record with an error."""
+        return Ran(asyncio.run(self._run(load)))
+
+    async def _run(self, load: Load) -> list[RequestRecord]:
+        async with self._open() as send:
+            if isinstance(load.schedule, int):
+                return await closed_loop(send, load.prompts, int(load.level))
+            return await open_loop(send, load.prompts, load.schedule)
+
+
+class PerfAnalyzerDriver:
+    """NVIDIA's perf_analyzer."""
+
+    name = "perf_analyzer"
+
+    def __init__(
+        self, tool: PerfAnalyzer, door: Door, addresses: Addresses, target: Target
+    ) -> None:
+        self.version = f"{tool.version()} ({tool.origin})"
+        self._tool, self._door, self._addresses, self._target = tool, door, addresses, target
+
+    def run(self, load: Load) -> Ran:
+        """See `Driver`; a failed request fails the run."""
+        outcome = run_perf_analyzer(
+            self._tool,
+            self._door,
+            self._addresses,
+            self._target,
+            load,
+        )
+        details = {
+            "command": outcome.command,
+            "printed_requests_per_s": outcome.printed_requests_per_s,
+            "printed_latency_ms": outcome.printed_latency_ms,
+        }
+        return Ran(outcome.records, details)
+
+
+class PythonToolDriver:
+    """aiperf or guidellm, which ask an OpenAI endpoint; see their `export` for what they record."""
+
+    def __init__(
+        self, name: str, tools: Path, addresses: Addresses, target: Target, api_key: str | None
+    ) -> None:
+        tool = _PYTHON_TOOLS[name]
+        tool.argv(tools)  # installed?
+        self.name, self.version = name, tool.version
+        self._run = partial(_RUN[name], tools, addresses, target, api_key=api_key)
+
+    def run(self, load: Load) -> Ran:
+        """See `Driver`; a failed request is a record with an error."""
+        outcome = self._run(load)
+        return Ran(outcome.records, outcome.details)
+
+
+def check_driver(name: str, door: Door, api_key: str | None) -> None:
+    """Do nothing if there is a driver of that name, and it can ask at that door with that key.
+
+    Raises:
+        SettingsError: saying what to use instead.
+    """
+    if name not in DRIVERS:
+        raise SettingsError(f"no driver {name!r}; there are: {', '.join(DRIVERS)}")
+    if name in _PYTHON_TOOLS and door != "adapter":
+        raise SettingsError(
+            f"{name} asks OpenAI endpoints only: use `--door adapter`, or `--driver enginehouse` "
+            f"for the door {door}"
+        )
+    if name == "perf_analyzer" and api_key is not None and door == "adapter":
+        raise SettingsError(
+            "perf_analyzer takes a key only among its arguments, where every user of this "
+            "host could read it: use `--driver aiperf`, `guidellm` or `enginehouse`, or another "
+            "door"
+        )
+
+
+def install_driver(name: str, tools: Path, environ: Mapping[str, str], report: Report) -> str:
+    """Install what a driver needs, if it is not there; what is there now.
+
+    Raises:
+        SettingsError: if there is none of that name, or it is part of this package.
+        StackError: if it cannot be installed here.
+    """
+    if name in _PYTHON_TOOLS:
+        tool = _PYTHON_TOOLS[name]
+        tool.install(tools, report)
+        return f"{name} {tool.version} ({tool.home(tools)})"
+    if name == "perf_analyzer":
+        found = install(tools, environ, report)
+        return f"{found.version()} ({found.origin})"
+    raise SettingsError(f"no {name!r} to install; there are: {', '.join(INSTALLED)}")
+
+
+def make_driver(
+    name: str,
+    door: Door,
+    addresses: Addresses,
+    target: Target,
+    *,
+    tools: Path,
+    api_key: str | None,
+) -> Driver:
+    """The driver of that name.
+
+    Args:
+        tools: where tools are installed.
+        api_key: for the adapter, if it asks for one.
+
+    Raises:
+        SettingsError: if there is none of that name, or it cannot do what is asked.
+        StackError: if it is not installed.
+    """
+    check_driver(name, door, api_key)
+    if name == "perf_analyzer":
+        return PerfAnalyzerDriver(required(tools), door, addresses, target)
+    if name in _PYTHON_TOOLS:
+        return PythonToolDriver(name, tools, addresses, target, api_key)
+    return OwnDriver(door, addresses, target, api_key)

@@ -1,0 +1,73 @@
+"""Closed and open loops over one door."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from enginehouse.perf.load.doors import Outcome, Send
+from enginehouse.perf.measurement import RequestRecord
+from enginehouse.perf.prompts import Prompt
+
+from enginehouse.errors import ServingError
+
+
+@dataclass(slots=True)
+class _Sent:
+    due_s: float
+    sent_at: float
+    outcome: Outcome | None = None
+    error: str | None = None
+
+    def record(self, began: float) -> RequestRecord:
+        sent_s = self.sent_at - began
+        if self.outcome is None:
+            return RequestRecord(self.due_s, sent_s, None, error=self.error)
+        try:
+            trace, prompt_tokens = self.outcome()
+        except ServingError as error:
+            return RequestRecord(self.due_s, sent_s, None, error=str(error))
+        if not trace.arrivals_s:
+            return RequestRecord(self.due_s, sent_s, None, error="an answer without a token")
+        return RequestRecord(self.due_s, sent_s, trace, prompt_tokens)
+
+
+async def closed_loop(
+    send: Send, prompts: Sequence[Prompt], concurrency: int
+) -> list[RequestRecord]:
+    """Keep `concurrency` requests running until every prompt was sent; a failed one is counted."""
+    began = time.perf_counter()
+    waiting = iter(prompts)
+    sent: list[_Sent] = []
+
+    async def stream() -> None:
+        for prompt in waiting:
+            one = await _one(send, prompt, time.perf_counter() - began, began)
+            sent.append(one)
+
+    await asyncio.gather(*(stream() for _ in range(concurrency)))
+    return [one.record(began) for one in sent]
+
+
+async def open_loop(
+    send: Send, prompts: Sequence[Prompt], due_s: Sequence[float]
+) -> list[RequestRecord]:
+    """Send each prompt when it is due, whether others have ended or not."""
+    began = time.perf_counter()
+
+    async def one(prompt: Prompt, due: float) -> _Sent:
+        await asyncio.sleep(max(0.0, due - (time.perf_counter() - began)))
+        return await _one(send, prompt, due, began)
+
+    sent = await asyncio.gather(*(one(p, due) for p, due in zip(prompts, due_s, strict=True)))
+    return [each.record(began) for each in sent]
+
+
+async def _one(send: Send, prompt: Prompt, due_s: float, began: float) -> _Sent:
+    try:
+        sent_at, outcome = await send(prompt)
+    except (ServingError, OSError) as error:
+        return _Sent(due_s, began + due_s, error=f"{type(error).__name__}: {error}")
+    return _Sent(due_s, sent_at, outcome)

@@ -1,0 +1,1 @@
+"""NVIDIA's perf_analyzer: found or installed, driven by profiles, its export read."""

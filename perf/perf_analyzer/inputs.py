@@ -1,0 +1,78 @@
+"""A profile's prompts and loads as perf_analyzer's files and arguments."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from enginehouse.perf.load.doors import chat_body
+from enginehouse.perf.loads import Load
+from enginehouse.perf.profile import Door
+from enginehouse.perf.prompts import Prompt
+
+from enginehouse.names import TENSORRT_LLM, part
+from enginehouse.settings import Addresses
+
+_INPUTS, _INTERVALS = "inputs.json", "intervals.txt"
+#: An interval of 0 µs is refused.
+_LEAST_US = 1
+
+
+def door_arguments(door: Door, model: str, version: int | None, at: Addresses) -> list[str]:
+    """Whom to ask and how; a version can only be named to the engine itself."""
+    if door == "adapter":
+        # It calls SSE "streaming" by the body alone; its flag is for gRPC.
+        return ["-m", model, "--service-kind", "openai", "--endpoint", "v1/chat/completions",
+                "-u", at.api_url, "--async"]  # fmt: skip
+    name = part(model, TENSORRT_LLM) if door == "tensorrt_llm" else model
+    chosen = ["-x", str(version)] if door == "tensorrt_llm" and version is not None else []
+    return ["-m", name, *chosen, "-i", "grpc", "-u", at.triton_grpc_url, "--async", "--streaming"]
+
+
+def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[Prompt]) -> list[str]:
+    """Write the prompts, which are sent in this order; the argument that names them."""
+    data = [_entry(door, model, prompt) for prompt in prompts]
+    path = folder / _INPUTS
+    path.write_text(json.dumps({"data": data}), encoding="utf-8")
+    return ["--input-data", str(path)]
+
+
+def _entry(door: Door, model: str, prompt: Prompt) -> dict[str, Any]:
+    match door:
+        case "adapter":
+            return {"payload": [chat_body(model, prompt)]}
+        case "ensemble":
+            return {
+                "text_input": [prompt.rendered],
+                "max_tokens": [prompt.max_tokens],
+                "end_id": [-1],
+                "stream": [True],
+                "exclude_input_in_output": [True],
+            }
+        case "tensorrt_llm":
+            ids = list(prompt.input_ids)
+            return {
+                "input_ids": {"content": ids, "shape": [len(ids)]},
+                "input_lengths": [len(ids)],
+                "request_output_len": [prompt.max_tokens],
+                "end_id": [-1],
+                "streaming": [True],
+            }
+
+
+def load_arguments(folder: Path, load: Load) -> list[str]:
+    """A closed loop, or requests at the load's times.
+
+    Poisson arrivals are given as times too, so that every driver has the same ones.
+    """
+    counted = ["--request-count", str(len(load.prompts))]
+    if isinstance(load.schedule, int):
+        return ["--concurrency-range", str(int(load.level)), *counted]
+    gaps = [0.0, *(after - before for before, after in pairwise(load.schedule))]
+    lines = [str(max(_LEAST_US, round(1_000_000 * gap))) for gap in gaps]
+    path = folder / _INTERVALS
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return ["--request-intervals", str(path), *counted]

@@ -1,0 +1,104 @@
+"""A whole stack of a measurement's own: registry, Triton, controller and one adapter."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from enginehouse.perf.private_triton import free_ports
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import StackError
+from enginehouse.manifest import MANIFEST_NAME
+from enginehouse.settings import Settings, load_settings
+from enginehouse.stack.process import ManagedProcess
+
+MODEL = "measured"
+_PORTS = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
+_START_TIMEOUT_S = 180.0
+_LOOK_EVERY_S = 0.02
+_CLI = (sys.executable, "-m", "enginehouse")
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateStack:
+    """One that is ready.
+
+    Attributes:
+        started_s: from the start of `enginehouse up` to the adapter's first readiness.
+    """
+
+    settings: Settings
+    process: ManagedProcess
+    started_s: float
+
+
+def with_runtime(bundle: Bundle, runtime: str, target: Path) -> Bundle:
+    """The bundle once more, for another runtime; see `enginehouse.perf.runtimes`."""
+    shutil.copytree(bundle.path, target)
+    manifest = target / MANIFEST_NAME
+    changed = json.loads(manifest.read_text(encoding="utf-8")) | {"runtime": runtime}
+    manifest.write_text(json.dumps(changed), encoding="utf-8")
+    return Bundle.open(target)
+
+
+@contextmanager
+def private_home(bundle: Bundle) -> Iterator[dict[str, str]]:
+    """An environment whose registry has the bundle as champion of `MODEL`.
+
+    Raises:
+        StackError: with what a command said that failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="enginehouse-perf-") as home:
+        ports = free_ports(len(_PORTS))
+        env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINEHOUSE_ENDPOINT")}
+        env |= {f"ENGINEHOUSE_{name}_PORT": str(p) for name, p in zip(_PORTS, ports, strict=True)}
+        env |= {"ENGINEHOUSE_HOME": home}
+        for command in (
+            ("register", str(bundle.path), "--name", MODEL),
+            ("promote", MODEL, "1"),
+        ):
+            done = subprocess.run(
+                [*_CLI, *command], env=env, capture_output=True, text=True, check=False
+            )
+            if done.returncode:
+                raise StackError(f"enginehouse {command[0]}: {done.stderr.strip()}")
+        yield env
+
+
+@contextmanager
+def running(env: Mapping[str, str]) -> Iterator[PrivateStack]:
+    """`enginehouse up` in that environment, until the block ends.
+
+    Raises:
+        StackError: if it does not start.
+    """
+    settings = load_settings(env, cwd=Path.cwd())
+    began = time.perf_counter()
+    process = ManagedProcess("up", [*_CLI, "up"], env, settings.logs_dir / "up.log")
+    try:
+        url = f"{settings.addresses.api_url}/health/ready"
+        while not _answers(url):
+            if not process.running() or time.perf_counter() - began > _START_TIMEOUT_S:
+                raise StackError(f"the stack did not start: {process.log_tail(20)}")
+            time.sleep(_LOOK_EVERY_S)
+        yield PrivateStack(settings, process, time.perf_counter() - began)
+    finally:
+        process.stop(15.0)
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=10.0, trust_env=False).is_success
+    except httpx.HTTPError:
+        return False

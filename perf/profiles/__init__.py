@@ -1,0 +1,1 @@
+"""Load profiles as files; see `enginehouse.perf.profile`."""

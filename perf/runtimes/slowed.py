@@ -1,0 +1,42 @@
+"""Runtime `slowed_openvino`: the real engine, each step made longer by a known share.
+
+It is how comparisons are tried: a regression of a size that is known. The share is in
+``ENGINEHOUSE_PERF_SLOWDOWN``: 0.1 makes every step take a tenth longer.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from enginehouse.engine.openvino import OpenVinoRuntime
+
+from enginehouse.bundle import Bundle
+from enginehouse.manifest import EngineSettings
+
+NAME = "slowed_openvino"
+SHARE_VARIABLE = "ENGINEHOUSE_PERF_SLOWDOWN"
+_REAL = "openvino"
+
+
+class SlowedRuntime(OpenVinoRuntime):
+    """See `OpenVinoRuntime`."""
+
+    def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
+        manifest = bundle.manifest.model_copy(update={"runtime": _REAL})
+        super().__init__(Bundle(bundle.path, manifest), settings)
+        self._share = float(os.environ.get(SHARE_VARIABLE) or 0.0)
+
+    def step(self) -> None:
+        """See `Runtime.step`; the time that is added grows with the step's own."""
+        began = time.perf_counter()
+        super().step()
+        until = began + (1 + self._share) * (time.perf_counter() - began)
+        # Like a slower engine it keeps its core busy.
+        while time.perf_counter() < until:
+            pass
+
+
+def load(bundle: Bundle, settings: EngineSettings) -> SlowedRuntime:
+    """For the registration in `pyproject.toml`."""
+    return SlowedRuntime(bundle, settings)

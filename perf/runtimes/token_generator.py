@@ -1,0 +1,97 @@
+"""Runtime `token_generator`: tokens without an engine, to measure the path around it.
+
+Each step gives every sequence one token and takes a set time, like an engine that is never the
+bottleneck. ``ENGINEHOUSE_PERF_STEP_MS`` sets the step, in milliseconds.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from itertools import count
+
+from enginehouse.engine.runtime import Drained, Slot, SlotState
+
+from enginehouse.bundle import Bundle
+from enginehouse.generation import GenerationRequest
+from enginehouse.manifest import EngineSettings
+from enginehouse.text import Tokenizer
+
+NAME = "token_generator"
+STEP_VARIABLE = "ENGINEHOUSE_PERF_STEP_MS"
+_STEP_MS = 2.5
+_WORDS = " the river ran under an old bridge and into the sea"
+
+
+class TokenGenerator:
+    """See `Runtime`."""
+
+    unsupported_inputs: frozenset[str] = frozenset()
+    bad_words_need_a_guide = False
+
+    def __init__(self, bundle: Bundle, _settings: EngineSettings) -> None:
+        self._ids = Tokenizer.from_file(bundle.tokenizer_path).encode(_WORDS)
+        self._step_s = float(os.environ.get(STEP_VARIABLE) or _STEP_MS) / 1000
+        self._slots: dict[int, _Slot] = {}
+        self._keys = count()
+        self._next = 0.0
+
+    def check(self, request: GenerationRequest) -> None:
+        """See `Runtime.check`: everything is accepted."""
+
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+        """See `Runtime.admit`."""
+        key = next(self._keys)
+        slot = _Slot(self._ids, request.max_tokens - len(generated), len(generated))
+        self._slots[key] = slot
+        return slot
+
+    def step(self) -> None:
+        """See `Runtime.step`: one token each, at the set pace."""
+        now = time.perf_counter()
+        if now < self._next:
+            time.sleep(self._next - now)
+        # A loop that is late catches nothing up: an engine would not either.
+        self._next = max(now, self._next) + self._step_s
+        for key, slot in list(self._slots.items()):
+            slot.advance()
+            if slot.left <= 0:
+                del self._slots[key]
+
+    def kv_cache_usage(self) -> float:
+        """See `Runtime.kv_cache_usage`."""
+        return 0.0
+
+    def close(self) -> None:
+        """See `Runtime.close`."""
+        self._slots.clear()
+
+
+class _Slot:
+    def __init__(self, ids: Sequence[int], left: int, place: int) -> None:
+        self._ids = ids
+        self.left = left
+        self._place = place
+        self._ready: list[int] = []
+
+    def advance(self) -> None:
+        """One token more."""
+        self._ready.append(self._ids[self._place % len(self._ids)])
+        self._place += 1
+        self.left -= 1
+
+    def drain(self) -> Drained:
+        """See `Slot.drain`."""
+        ready, self._ready = self._ready, []
+        state = SlotState.RUNNING if self.left > 0 else SlotState.FINISHED_LENGTH
+        return Drained(ready, [], state)
+
+    def cancel(self) -> None:
+        """See `Slot.cancel`."""
+        self.left = 0
+
+
+def load(bundle: Bundle, settings: EngineSettings) -> TokenGenerator:
+    """For the registration in `pyproject.toml`."""
+    return TokenGenerator(bundle, settings)

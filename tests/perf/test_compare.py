@@ -1,0 +1,56 @@
+"""`enginehouse perf compare` on two real engines; `trials` shows how often it errs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from enginehouse.perf.compare.measure import Comparison
+from enginehouse.perf.private_stack import with_runtime
+from enginehouse.perf.runtimes.slowed import NAME, SHARE_VARIABLE
+
+from enginehouse.bundle import Bundle
+from tests.conftest import run_cli, stack_env
+
+pytestmark = pytest.mark.whole_machine
+_PROFILE = """
+name: small
+description: Short bursts.
+mix: [{name: chat, input: {mean: 20}, output: {mean: 8}}]
+load: {kind: concurrency, levels: [4]}
+"""
+
+
+def test_a_version_that_takes_twice_as_long_is_found(bundle: Bundle, tmp_path: Path) -> None:
+    env = stack_env(tmp_path) | {SHARE_VARIABLE: "1.0"}
+    slow = with_runtime(bundle, NAME, tmp_path / "slow")
+    for path in (bundle.path, slow.path):
+        done = run_cli(env, "register", path, "--name", "smollm2")
+        assert done.returncode == 0, done.stderr
+    profile = tmp_path / "small.yaml"
+    profile.write_text(_PROFILE)
+    done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 12,
+                   "--margin", 0.5, "--json")  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = json.loads(done.stdout)
+    assert found["change"] == "slower"
+    assert 1.5 < found["metrics"]["tokens_per_s"]["ratio"] < 3.0
+    comparison = Comparison.model_validate(found)
+    assert len(comparison.figures["version 1"]) == len(comparison.figures["version 2"])
+    (folder,) = (tmp_path / "reports").iterdir()
+    assert {file.name for file in folder.iterdir()} == {
+        "comparison.json", "comparison.md", "pairs.png"}  # fmt: skip
+    assert "**version 2 is slower than version 1.**" in (folder / "comparison.md").read_text()
+
+
+def test_what_cannot_be_compared_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    env = stack_env(tmp_path)
+    done = run_cli(env, "register", bundle.path, "--name", "smollm2")
+    assert done.returncode == 0, done.stderr
+    gone = run_cli(env, "perf", "compare", "smollm2", 1, 7)
+    assert gone.returncode == 1
+    assert "version 7" in gone.stderr
+    rate = run_cli(env, "perf", "compare", "smollm2", 1, 1, "--profile", "poisson")
+    assert rate.returncode == 1
+    assert "at a concurrency" in rate.stderr
