@@ -54,6 +54,8 @@ def open_served(cache: BundleCache, name: str, version: int) -> Served:
     if bundle.manifest.embedding is not None:
         return Served(Target(name, version), bundle.manifest)
     tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+    # Now, so that no request waits for what is only made when it is needed.
+    tokenizer.encode("")
     special = bundle.manifest.special_tokens
     template = ChatTemplate(
         bundle.chat_template,

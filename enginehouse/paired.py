@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 _TRIM = 0.2
 _QUANTILE_99 = 2.326
@@ -61,7 +61,7 @@ def estimate(log_ratios: Sequence[float]) -> Estimate:
     winsorized = np.clip(ordered, kept[0], kept[-1])
     mean = float(kept.mean())
     error = float(winsorized.std(ddof=1)) / ((1 - 2 * _TRIM) * math.sqrt(count))
-    reach = float(student.ppf(0.975, len(kept) - 1)) * error
+    reach = float(stdtrit(len(kept) - 1, 0.975)) * error
     return Estimate(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error, count)
 
 

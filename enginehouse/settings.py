@@ -251,7 +251,16 @@ class Settings:
     @property
     def registry_uri(self) -> str:
         """MLflow tracking and registry URI; SQLite under `home` by default."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.home / 'registry' / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or f"sqlite:///{self._registry_file}"
+
+    @property
+    def registry_exists(self) -> bool:
+        """Whether there is a registry already; a server is taken to be one."""
+        return self.mlflow_tracking_uri is not None or self._registry_file.exists()
+
+    @property
+    def _registry_file(self) -> Path:
+        return self.home / "registry" / "mlflow.db"
 
 
 def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:

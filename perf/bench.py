@@ -50,6 +50,7 @@ class Side:
         gaps = [gap for trace in self.traces for gap in trace.gaps_s]
         return {
             "tokens_per_s": round(median(self.tokens_per_s), 1),
+            "tokens": round(sum(trace.tokens for trace in self.traces) / len(self.tokens_per_s)),
             "tokens_per_s_runs": [round(value, 1) for value in self.tokens_per_s],
             "ttft_ms": _percentiles([trace.first_s for trace in self.traces]),
             "inter_token_ms": _percentiles([trace.inter_token_s for trace in self.traces]),

@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from enginehouse.host import host_fingerprint, package_version
+from enginehouse.perf.campaign import measured_versions
 
-_PACKAGES = ("enginehouse", "openvino-genai", "nvidia-pytriton", "fastapi", "grpcio")
+from enginehouse.host import host_fingerprint
+
 _HEADER = (
     "| streams | side | tokens/s | ratio | TTFT p50 / p95 ms | inter-token p50 / p95 ms "
     "| CPU s engine | Triton | adapter | text |\n"
@@ -22,7 +23,7 @@ def with_circumstances(data: dict[str, Any]) -> dict[str, Any]:
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": host_fingerprint(with_gpus=True).model_dump(),
-        "versions": {package: package_version(package) for package in _PACKAGES},
+        "versions": measured_versions(),
         **data,
     }
 

@@ -103,6 +103,11 @@ class CampaignReport(BaseModel):
     levels: list[Level]
 
 
+def measured_versions() -> dict[str, str]:
+    """Versions of the packages that a figure depends on."""
+    return {package: package_version(package) for package in _PACKAGES}
+
+
 def figures_by_name(figures: Figures) -> dict[str, float]:
     """The figures of which a spread is told, in the units that the names say."""
     found = {
@@ -165,7 +170,7 @@ def run_campaign(
     return CampaignReport(
         measured_at=began,
         host=host_fingerprint(with_gpus=True),
-        versions={package: package_version(package) for package in _PACKAGES},
+        versions=measured_versions(),
         profile=profile,
         door=subject.door,
         driver=driver.name,

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from statistics import median
 
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import DEFAULT_MODEL, default_checkpoint
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.openvino import OpenVinoBuilder
+from enginehouse.build.plan import BuildPlan
 from enginehouse.perf.bench import RawSide
 from enginehouse.perf.workload import Workload
 

@@ -1,29 +1,72 @@
-"""All commands in one application."""
+"""All commands in one application; each is imported when it is asked for.
+
+The libraries behind one command (MLflow, OpenVINO, scipy, plots) cost seconds and a hundred MiB
+that the others need not pay.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from enginehouse import __version__
-from enginehouse.cli import (
-    audit,
-    bench,
-    build,
-    controller,
-    experiments,
-    keys,
-    perf,
-    quality,
-    release,
-    rollouts,
-    serving,
-    usage,
-    versions,
-)
+
+#: Command → the function or application behind it, below `enginehouse.cli`.
+_COMMANDS = {
+    "build": "build:build",
+    "prove": "build:prove_bundle",
+    "register": "release:register",
+    "promote": "rollouts:promote",
+    "rollback": "rollouts:rollback",
+    "rollout": "rollouts:rollout",
+    "versions": "versions:versions",
+    "diff": "versions:diff",
+    "label": "versions:label",
+    "transfer": "versions:transfer",
+    "retire": "versions:retire",
+    "delete": "versions:delete",
+    "gc": "versions:gc",
+    "up": "serving:up",
+    "controller": "controller:controller",
+    "status": "serving:status",
+    "chat": "serving:chat",
+    "bench": "bench:bench",
+    "perf": "perf:app",
+    "experiment": "experiments:app",
+    "usage": "usage:usage",
+    "audit": "audit:app",
+    "keys": "keys:app",
+    "evaluate": "quality:evaluate_versions",
+    "drift": "quality:drift",
+    "shadow": "quality:shadow",
+}
+
+
+class _Commands(TyperGroup):
+    """Finds commands by name, see click's "Lazily Loading Subcommands"."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
+        place = _COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        found = getattr(import_module(f"enginehouse.cli.{module}"), name)
+        if not isinstance(found, typer.Typer):
+            function, found = found, typer.Typer(rich_markup_mode="markdown", add_completion=False)
+            found.command(cmd_name)(function)
+        command = typer.main.get_command(found)
+        command.name = cmd_name
+        return command
+
 
 app = typer.Typer(
+    cls=_Commands,
     name="enginehouse",
     help="From a model checkpoint to a versioned, observable, safely released chat endpoint.",
     no_args_is_help=True,
@@ -46,31 +89,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("build")(build.build)
-app.command("prove")(build.prove_bundle)
-app.command("register")(release.register)
-app.command("promote")(rollouts.promote)
-app.command("rollback")(rollouts.rollback)
-app.add_typer(rollouts.rollout, name="rollout")
-app.command("versions")(versions.versions)
-app.command("diff")(versions.diff)
-app.command("label")(versions.label)
-app.command("transfer")(versions.transfer)
-app.command("retire")(versions.retire)
-app.command("delete")(versions.delete)
-app.command("gc")(versions.gc)
-app.command("up")(serving.up)
-app.command("controller")(controller.controller)
-app.command("status")(serving.status)
-app.command("chat")(serving.chat)
-app.command("bench")(bench.bench)
-app.add_typer(perf.app, name="perf")
-app.add_typer(experiments.app, name="experiment")
-app.command("usage")(usage.usage)
-app.add_typer(audit.app, name="audit")
-app.add_typer(keys.app, name="keys")
-app.command("evaluate")(quality.evaluate_versions)
-app.command("drift")(quality.drift)
-app.command("shadow")(quality.shadow)

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
     from enginehouse.api.audit.verify import Head
 
 app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
     help="The audit trail: whether it is whole, and what it says.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 DirectoryArgument = Annotated[

@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import resolve_checkpoint
 from enginehouse.build.estimate import estimate_build
 from enginehouse.build.formats import WeightFormat
+from enginehouse.build.plan import BuildPlan
 from enginehouse.build.reproof import prove_again
 from enginehouse.build.runtimes import runtime_names
 from enginehouse.build.tensorrt_llm_options import tensorrt_llm_settings

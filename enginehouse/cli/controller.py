@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -21,6 +22,10 @@ def controller() -> None:
 
     Example: `ENGINEHOUSE_FLEET=dns:triton.internal:8001 enginehouse controller`
     """
+    # MLflow does without pandas where there is none, and nothing here needs its data frames:
+    # they would take 36 MiB in a process that runs for ever.
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+
     import uvicorn
 
     from enginehouse.registry import Registry

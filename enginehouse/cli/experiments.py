@@ -26,9 +26,10 @@ from enginehouse.traffic.exposures import (
 )
 
 app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
     help="A/B experiments: arms, stable assignment, analysis.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 NameArgument = Annotated[str, typer.Argument(help="Experiment, as its file names it.")]

@@ -14,9 +14,10 @@ from enginehouse.triton_control import closing_flags, triton_control_secret
 # The adapter's modules cost a second to import: only commands that need them pay for it.
 
 app = typer.Typer(
+    add_completion=False,
+    rich_markup_mode="markdown",
     help="API keys: who may call, what and until when.",
     no_args_is_help=True,
-    rich_markup_mode="markdown",
 )
 
 IdArgument = Annotated[str, typer.Argument(help="The key's id, the 12 characters after `eh_`.")]

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 from rich.markdown import Markdown
 
-from enginehouse.cli import perf_capacity, perf_compare, perf_plan
+from enginehouse.cli import perf_capacity, perf_compare, perf_plan, perf_targets
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.cli.measured_stack import Served, measured_stack, served_model
 from enginehouse.client.http import key_from_environment
@@ -27,7 +27,10 @@ from enginehouse.registry import Registry
 from enginehouse.settings import Settings
 
 app = typer.Typer(
-    help="Measure: load profiles, comparisons of versions, capacity.", no_args_is_help=True
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Measure: load profiles, comparisons of versions, capacity.",
+    no_args_is_help=True,
 )
 
 
@@ -46,9 +49,7 @@ def profiles() -> None:
 
 @app.command("install")
 def install_tools(
-    tool: Annotated[
-        str, typer.Argument(help=f"Which: {', '.join(INSTALLED)}.")
-    ] = "perf_analyzer",
+    tool: Annotated[str, typer.Argument(help=f"Which: {', '.join(INSTALLED)}.")] = "perf_analyzer",
 ) -> None:
     """Install a load tool: perf_analyzer where it is not on PATH, others apart from this package.
 
@@ -135,3 +136,4 @@ def _log(settings: Settings, report: CampaignReport, folder: Any) -> None:
 app.command("compare")(perf_compare.compare)
 app.command("plan")(perf_plan.plan)
 app.command("capacity")(perf_capacity.capacity)
+app.command("targets")(perf_targets.targets)

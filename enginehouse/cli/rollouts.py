@@ -26,7 +26,10 @@ OverrideOption = Annotated[
 ]
 
 rollout = typer.Typer(
-    help="Move traffic to a new version step by step, and watch it.", no_args_is_help=True
+    add_completion=False,
+    rich_markup_mode="markdown",
+    help="Move traffic to a new version step by step, and watch it.",
+    no_args_is_help=True,
 )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import DEFAULT_MODEL, default_checkpoint
+from enginehouse.build.plan import BuildPlan
 from enginehouse.bundle import Bundle
 from enginehouse.registry import Registry
 from enginehouse.settings import Settings

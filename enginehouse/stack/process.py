@@ -31,6 +31,7 @@ class ManagedProcess:
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
+            self._log_began_at = output.tell()
             self._process = subprocess.Popen(
                 argv,
                 env=dict(env),
@@ -46,6 +47,10 @@ class ManagedProcess:
     def pid(self) -> int:
         """Process id, also of its group."""
         return self._process.pid
+
+    def tail(self) -> LogTail:
+        """The lines of its log since it was started."""
+        return LogTail(self.log, self._log_began_at)
 
     def running(self) -> bool:
         """Whether it has not ended."""
@@ -81,11 +86,11 @@ class ManagedProcess:
 
 
 class LogTail:
-    """Lines that are appended to a log from now on."""
+    """Lines that are appended to a log from a place on, in bytes from its beginning."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, place: int) -> None:
         self._file = path.open("rb")
-        self._file.seek(0, os.SEEK_END)
+        self._file.seek(place)
         self._rest = b""
 
     def lines(self) -> list[str]:

@@ -17,9 +17,8 @@ import httpx
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.client.controller import ControllerClient
 from enginehouse.errors import ControllerError, StackError
-from enginehouse.registry import CHAMPION, Registry
 from enginehouse.settings import Settings
-from enginehouse.stack.default_model import ensure_model
+from enginehouse.stack.marks import FAILURE, PROGRESS
 from enginehouse.stack.ports import check_ports, check_replica_ports
 from enginehouse.stack.process import LogTail, ManagedProcess
 from enginehouse.stack.stuck_loads import StuckLoads, repository_index, serves_alone
@@ -31,6 +30,7 @@ _TICK_S = 0.5
 _LOOK_EVERY_S = 2.0
 _TRITON_PATIENCE_S = 6.0
 _PATIENCE_S = 3.0
+_PREPARE_TICK_S = 0.05
 
 Report = Callable[[str], None]
 
@@ -50,7 +50,7 @@ class Stack:
         self._api: ManagedProcess | None = None
         self._controller: ManagedProcess | None = None
         self._controller_log: LogTail | None = None
-        self._registry = Registry(settings)
+        self._preparation: ManagedProcess | None = None
         self._stuck = StuckLoads(settings.model_repository_dir)
         self._looked_at = 0.0
         self._token = ""
@@ -83,17 +83,42 @@ class Stack:
 
     def _start(self) -> None:
         self._token = ensure_admin_token(self._settings)
-        # Both start while MLflow is imported, so that the engine then loads undisturbed.
+        # A registry that is being made is not yet for a second reader.
+        exists = self._settings.registry_exists
+        if exists:
+            self._start_controller()
+        # All start while MLflow is imported, so that the engine then loads undisturbed.
         for index in range(self._settings.replicas):
             self._start_triton(index)
         self._start_api()
-        ensure_model(self._settings, self._registry, self._report)
-        if not any(CHAMPION in found.aliases for found in self._registry.snapshot().values()):
-            raise StackError(
-                "no model has a champion: promote one with `enginehouse promote NAME VERSION`"
-            )
-        self._start_controller()
+        self._prepare()
+        if not exists and not self._stopping.is_set():
+            self._start_controller()
         self._wait(self._ready, "the stack")
+
+    def _prepare(self) -> None:
+        """See that there is a champion, see `enginehouse.stack.prepare`.
+
+        Raises:
+            StackError: with its reason.
+        """
+        child = self._preparation = self._start_python("prepare", "enginehouse.stack.prepare")
+        log = child.tail()
+        failure = []
+        while child.running() and not self._stopping.wait(_PREPARE_TICK_S):
+            failure += self._relay_preparation(log)
+        failure += self._relay_preparation(log)
+        if child.running() or child.exit_code == 0:
+            return
+        raise StackError("\n".join(failure) or f"the preparation failed: {child.log_tail()}")
+
+    def _relay_preparation(self, log: LogTail) -> list[str]:
+        """Report its progress; its reasons to fail."""
+        lines = log.lines()
+        for line in lines:
+            if line.startswith(PROGRESS):
+                self._report(line.removeprefix(PROGRESS))
+        return [line.removeprefix(FAILURE) for line in lines if line.startswith(FAILURE)]
 
     def _start_triton(self, index: int) -> None:
         name = _triton_name(index)
@@ -106,7 +131,7 @@ class Stack:
 
     def _start_controller(self) -> None:
         self._controller = self._start_python("controller", "enginehouse", "controller")
-        self._controller_log = LogTail(self._controller.log)
+        self._controller_log = self._controller.tail()
 
     def _start_python(self, name: str, *module: str) -> ManagedProcess:
         argv = [sys.executable, "-m", *module]
@@ -220,7 +245,7 @@ class Stack:
 
     def _end_processes(self) -> None:
         """The adapter first, so that nobody asks a Triton that is going; all Tritons at once."""
-        for child in (self._api, self._controller):
+        for child in (self._preparation, self._api, self._controller):
             if child is not None:
                 child.stop(_PATIENCE_S)
         for triton in self._tritons.values():

@@ -18,6 +18,7 @@ from pathlib import Path
 import tokenizers
 
 from enginehouse.errors import BundleError
+from enginehouse.memory import give_back_free_memory
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -39,8 +40,6 @@ class Tokenizer:
     def __init__(self, definition: str) -> None:
         """Build from the text of a ``tokenizer.json``."""
         self._control = tokenizers.Tokenizer.from_str(definition)
-        self._plain = tokenizers.Tokenizer.from_str(definition)
-        self._plain.encode_special_tokens = True
         self._decoder_type = (json.loads(definition).get("decoder") or {}).get("type")
         specials = {
             token.content: index
@@ -60,12 +59,22 @@ class Tokenizer:
             BundleError: if the file is missing or no tokenizer.
         """
         try:
-            return cls(path.read_text(encoding="utf-8"))
+            found = cls(path.read_text(encoding="utf-8"))
+            give_back_free_memory()
+            return found
         except OSError as error:
             raise BundleError(f"{path}: cannot read the tokenizer: {error}") from error
         except Exception as error:
             # The library raises bare Exception for every malformed definition.
             raise BundleError(f"{path}: not a tokenizer definition: {error}") from error
+
+    @cached_property
+    def _plain(self) -> tokenizers.Tokenizer:
+        """The same with control tokens as text; made when it is needed: it takes 15 MiB."""
+        made = tokenizers.Tokenizer.from_str(self._control.to_str())
+        made.encode_special_tokens = True
+        give_back_free_memory()
+        return made
 
     @property
     def vocabulary_size(self) -> int:

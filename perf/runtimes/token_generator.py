@@ -1,12 +1,15 @@
 """Runtime `token_generator`: tokens without an engine, to measure the path around it.
 
 Each step gives every sequence one token and takes a set time, like an engine that is never the
-bottleneck. ``ENGINEHOUSE_PERF_STEP_MS`` sets the step, in milliseconds.
+bottleneck. ``ENGINEHOUSE_PERF_STEP_MS`` sets the step, in milliseconds. Requests for at least
+``ENGINEHOUSE_PERF_HELD_TOKENS`` get one token and then wait, like streams of an engine that has
+others to serve.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 from collections.abc import Sequence
 from itertools import count
@@ -20,7 +23,10 @@ from enginehouse.text import Tokenizer
 
 NAME = "token_generator"
 STEP_VARIABLE = "ENGINEHOUSE_PERF_STEP_MS"
+HELD_VARIABLE = "ENGINEHOUSE_PERF_HELD_TOKENS"
 _STEP_MS = 2.5
+#: A step in which nobody gets anything, in seconds.
+_EMPTY_STEP_S = 0.5
 _WORDS = " the river ran under an old bridge and into the sea"
 
 
@@ -33,6 +39,7 @@ class TokenGenerator:
     def __init__(self, bundle: Bundle, _settings: EngineSettings) -> None:
         self._ids = Tokenizer.from_file(bundle.tokenizer_path).encode(_WORDS)
         self._step_s = float(os.environ.get(STEP_VARIABLE) or _STEP_MS) / 1000
+        self._held = int(os.environ.get(HELD_VARIABLE) or sys.maxsize)
         self._slots: dict[int, _Slot] = {}
         self._keys = count()
         self._next = 0.0
@@ -43,7 +50,8 @@ class TokenGenerator:
     def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
         """See `Runtime.admit`."""
         key = next(self._keys)
-        slot = _Slot(self._ids, request.max_tokens - len(generated), len(generated))
+        held = request.max_tokens >= self._held
+        slot = _Slot(self._ids, request.max_tokens - len(generated), len(generated), held=held)
         self._slots[key] = slot
         return slot
 
@@ -53,11 +61,13 @@ class TokenGenerator:
         if now < self._next:
             time.sleep(self._next - now)
         # A loop that is late catches nothing up: an engine would not either.
-        self._next = max(now, self._next) + self._step_s
+        advanced = False
         for key, slot in list(self._slots.items()):
-            slot.advance()
+            advanced = slot.advance() or advanced
             if slot.left <= 0:
                 del self._slots[key]
+        idle = bool(self._slots) and not advanced
+        self._next = max(now, self._next) + (_EMPTY_STEP_S if idle else self._step_s)
 
     def kv_cache_usage(self) -> float:
         """See `Runtime.kv_cache_usage`."""
@@ -69,17 +79,21 @@ class TokenGenerator:
 
 
 class _Slot:
-    def __init__(self, ids: Sequence[int], left: int, place: int) -> None:
+    def __init__(self, ids: Sequence[int], left: int, place: int, *, held: bool) -> None:
         self._ids = ids
+        self._held = held
         self.left = left
         self._place = place
         self._ready: list[int] = []
 
-    def advance(self) -> None:
-        """One token more."""
+    def advance(self) -> bool:
+        """One token more, if it is not held after its first."""
+        if self._held and self._place:
+            return False
         self._ready.append(self._ids[self._place % len(self._ids)])
         self._place += 1
         self.left -= 1
+        return True
 
     def drain(self) -> Drained:
         """See `Slot.drain`."""

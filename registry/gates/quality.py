@@ -8,7 +8,7 @@ from enginehouse.build.parity_report import PARITY_FILE, ParityReport
 from enginehouse.registry.gates.context import GateContext
 from enginehouse.registry.rollouts.state import GateResult, Verdict
 from pydantic import ValidationError
-from scipy.stats import binomtest
+from scipy.special import bdtrc
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BundleError
@@ -55,7 +55,7 @@ def _against(challenger: Bundle, champion: Bundle) -> GateResult:
     lost, gained = _tasks(challenger.path, champion.path)
     if lost + gained:
         numbers |= {"tasks_lost": lost, "tasks_gained": gained}
-        p = float(binomtest(lost, lost + gained, alternative="greater").pvalue)
+        p = float(bdtrc(lost - 1, lost + gained, 0.5))
         numbers["mcnemar_p"] = p
         if p < _LEVEL:
             failures.append(

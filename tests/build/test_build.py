@@ -8,8 +8,9 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.build.plan import BuildPlan
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, BundleError, CheckpointError, NameRefusedError

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import EMBEDDING_MODEL, resolve_checkpoint
 from enginehouse.build.embedding_parity import prove_embeddings
 from enginehouse.build.formats import WeightFormat
+from enginehouse.build.plan import BuildPlan
 
 from enginehouse.bundle import Bundle
 from enginehouse.digests import sha256_tree

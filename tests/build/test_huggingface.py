@@ -8,9 +8,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.build.formats import WeightFormat
+from enginehouse.build.plan import BuildPlan
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ReferenceStore
 from enginehouse.engine.openvino import pipeline

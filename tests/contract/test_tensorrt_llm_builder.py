@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.build import BuildPlan, build_bundle
+from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
+from enginehouse.build.plan import BuildPlan
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, CheckpointError

@@ -1,0 +1,67 @@
+"""A target and its figure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel
+
+from enginehouse.host import HostFingerprint
+
+
+class Outcome(BaseModel):
+    """One figure.
+
+    Attributes:
+        name: what was measured, with its unit.
+        bound: what it is held against.
+        at_least: whether larger is better.
+        values: one a repeat, or one.
+        note: how it was measured.
+    """
+
+    name: str
+    value: float
+    bound: float
+    at_least: bool
+    unit: str
+    values: list[float] = []
+    note: str = ""
+
+    @property
+    def reached(self) -> bool:
+        """Whether the bound is kept."""
+        return self.value >= self.bound if self.at_least else self.value <= self.bound
+
+
+class TargetsReport(BaseModel):
+    """All figures of one run."""
+
+    kind: Literal["targets"] = "targets"
+    measured_at: datetime
+    host: HostFingerprint
+    versions: dict[str, str]
+    outcomes: list[Outcome]
+
+
+def markdown(report: TargetsReport) -> str:
+    """The table, with its circumstances."""
+    lines = [
+        (
+            f"{report.host.cpu_model}, {report.host.cpu_count} cores; "
+            f"{', '.join(f'{k} {v}' for k, v in report.versions.items())}; "
+            f"{report.measured_at.isoformat(timespec='seconds')}"
+        ),
+        "",
+        "| figure | measured | target | reached | spread | how |",
+        "|---|---:|---:|---|---|---|",
+    ]
+    for one in report.outcomes:
+        sign = "≥" if one.at_least else "≤"
+        spread = f"{min(one.values):g} to {max(one.values):g}" if len(one.values) > 1 else ""
+        lines.append(
+            f"| {one.name} | {one.value:g} {one.unit} | {sign} {one.bound:g} {one.unit} "
+            f"| {'yes' if one.reached else '**no**'} | {spread} | {one.note} |"
+        )
+    return "\n".join(lines) + "\n"
