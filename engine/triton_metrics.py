@@ -49,7 +49,7 @@ class TritonMetrics:
         self._families: list[Any] = []
         self._gauges = self._register(pb_utils, pb_utils.MetricFamily.GAUGE, _GAUGES, labels)
         self._counters = self._register(pb_utils, pb_utils.MetricFamily.COUNTER, _COUNTERS, labels)
-        self._shown = dict.fromkeys(self._counters, 0.0)
+        self._shown = dict.fromkeys((*self._gauges, *self._counters), 0.0)
 
     def _register(
         self, pb_utils: Any, kind: Any, table: dict[str, tuple[str, str]], labels: dict[str, str]
@@ -64,7 +64,11 @@ class TritonMetrics:
     def publish(self, stats: LoopStats) -> None:
         """Bring the page up to date."""
         for attribute, gauge in self._gauges.items():
-            gauge.set(float(getattr(stats, attribute)))
+            value = float(getattr(stats, attribute))
+            # Each one is a call into Triton, in which the engine stands still.
+            if value != self._shown[attribute]:
+                gauge.set(value)
+                self._shown[attribute] = value
         for attribute, counter in self._counters.items():
             value = float(getattr(stats, attribute))
             if value > self._shown[attribute]:
