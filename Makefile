@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings simulate-rollouts lock clean
+.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,19 @@ bench-instances: $(VENV)/.base ## Measure one engine against two on the same CPU
 
 bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline
 	@$(BIN)/python -m enginehouse.perf.settings_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2
+
+bench-targets: $(VENV)/.base ## Measure what the path is to reach, each figure beside its target (ten minutes)
+	@$(BIN)/enginehouse perf targets
+
+bench-trials: $(VENV)/.base ## Try on purpose how often perf compare errs (half an hour)
+	@$(BIN)/python -m enginehouse.perf.compare.trials $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/trials.md
+
+perf: $(VENV)/.base ## Run perf_analyzer's concurrency sweep through every door, and write reports
+	@$(BIN)/enginehouse perf install
+	@for door in adapter ensemble tensorrt_llm; do $(BIN)/enginehouse perf run concurrency --door $$door || exit 1; done
+
+bench-peers: $(VENV)/.base ## Measure other servers on the same work; each is installed apart, on first use
+	@$(BIN)/python -m enginehouse.perf.peers $(PEERS)
 
 simulate-rollouts: $(VENV)/.base ## 10,000 simulated rollouts a scenario: what is promoted, what aborted
 	@$(BIN)/python -m enginehouse.perf.rollout_simulation --rollouts 10000 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/rollouts.md

@@ -1,0 +1,1 @@
+"""NVIDIA's aiperf: in an environment of its own, driven by profiles, its export read."""

@@ -1,0 +1,81 @@
+"""One run of aiperf at one load."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from enginehouse.client import Target
+from enginehouse.perf.aiperf.export import records_of
+from enginehouse.perf.aiperf.inputs import ARTIFACTS, configuration
+from enginehouse.perf.aiperf.tool import (
+    KEY_VARIABLE,
+    Outcome,
+    PythonTool,
+    complete,
+    environment,
+    run_tool,
+)
+from enginehouse.perf.loads import Load
+
+from enginehouse.settings import Addresses
+
+AIPERF = PythonTool("aiperf", "0.13.0", "1.2 GB on disk")
+
+_ARGUMENTS = ("profile", "--config", "config.json")
+_PRINTED = {
+    "printed_requests_per_s": ("request_throughput", "avg"),
+    "printed_tokens_per_s": ("output_token_throughput", "avg"),
+    "printed_ttft_p50_ms": ("time_to_first_token", "p50"),
+    "printed_inter_token_p50_ms": ("inter_token_latency", "p50"),
+}
+
+
+def run_aiperf(
+    tools: Path,
+    addresses: Addresses,
+    target: Target,
+    load: Load,
+    *,
+    api_key: str | None = None,
+) -> Outcome:
+    """Send the prompts through the adapter and read the export.
+
+    Raises:
+        StackError: if it is not installed.
+        ServingError: in aiperf's own words, if it has not a record of every request.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        config = configuration(
+            folder, addresses.api_url, target.model, load, with_key=api_key is not None
+        )
+        (folder / "config.json").write_text(json.dumps(config), "utf-8")
+        # Its tokenizer is a folder here; with HF_HUB_OFFLINE set it would not look there.
+        env = environment(folder, "AIPERF_")
+        if api_key is not None:
+            env[KEY_VARIABLE] = api_key
+        said = run_tool([*AIPERF.argv(tools), *_ARGUMENTS], folder, env)
+        records = records_of(_lines(folder / ARTIFACTS / "profile_export.jsonl"), load)
+        complete(AIPERF.name, records, load, said)
+        summary = _summary(folder / ARTIFACTS / "profile_export_aiperf.json")
+    command = [AIPERF.name, *_ARGUMENTS]
+    return Outcome(records, {"command": command, "phase": config["benchmark"]["phases"], **summary})
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text("utf-8").splitlines() if path.is_file() else []
+
+
+def _summary(path: Path) -> dict[str, float]:
+    """What it printed itself; it writes no summary if every request failed."""
+    if not path.is_file():
+        return {}
+    found: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    return {
+        name: found[metric][figure]
+        for name, (metric, figure) in _PRINTED.items()
+        if metric in found and figure in found[metric]
+    }

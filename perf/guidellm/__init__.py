@@ -1,0 +1,1 @@
+"""guidellm: in an environment of its own, driven by profiles, its report read."""

@@ -1,0 +1,79 @@
+"""A load as guidellm's configuration and data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from enginehouse.perf.aiperf.tool import (
+    REQUEST_TIMEOUT_S,
+    due_times,
+    write_lines,
+    write_tokenizer,
+)
+from enginehouse.perf.loads import Load
+
+REPORT = "report.json"
+#: guidellm takes about a second over its first request, while others that are due wait. So in an
+#: open loop a request of one token goes first, and what is measured begins that much later.
+LEAD_S = 5.0
+_FIRST = {
+    "messages": [{"role": "user", "content": "Hello"}],
+    "output_tokens_count": 1,
+    "relative_timestamp": 0.0,
+}
+
+
+def configuration(
+    folder: Path, url: str, model: str, load: Load, *, api_key: str | None
+) -> dict[str, Any]:
+    """The `--config` of guidellm; its data set and its tokenizer are written into `folder`."""
+    rows = _rows(load)
+    return {
+        "spec": {
+            "backend": _backend(url, model, api_key),
+            "profile": _profile(load),
+            "data": [{"kind": "json_file", "path": write_lines(folder / "prompts.jsonl", rows)}],
+            # All are read before the first is sent.
+            "data_loader": {"kind": "pytorch", "samples": len(rows)},
+            "tokenizer": {"kind": "huggingface_auto", "model": write_tokenizer(folder)},
+            "constraints": [{"kind": "max_requests", "count": len(rows)}],
+            # Prompts and answers are left out of the report.
+            "metrics": {"kind": "generative", "sample_size": 0},
+            "outputs": [{"kind": "json", "path": str(folder / REPORT)}],
+        }
+    }
+
+
+def _rows(load: Load) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = [] if isinstance(load.schedule, int) else [_FIRST]
+    for prompt, due in due_times(load):
+        row: dict[str, object] = {
+            "messages": [{"role": "user", "content": prompt.user}],
+            "output_tokens_count": prompt.max_tokens,
+        }
+        rows.append(row if due is None else {**row, "relative_timestamp": LEAD_S + due})
+    return rows
+
+
+def _backend(url: str, model: str, api_key: str | None) -> dict[str, Any]:
+    # With a count of tokens in a row it asks with `ignore_eos`. The statistics of every chunk
+    # that it asks for are an extension of another server, and not part of the protocol.
+    body = {"temperature": 0, "stream_options": {"continuous_usage_stats": None}}
+    backend = {
+        "kind": "openai_http",
+        "target": url,
+        "model": model,
+        "http2": False,
+        "timeout": REQUEST_TIMEOUT_S,
+        "api_routes": {"/health": "health/ready"},
+        "extras": {"body": body},
+    }
+    return backend if api_key is None else {**backend, "api_key": api_key}
+
+
+def _profile(load: Load) -> dict[str, Any]:
+    """A closed loop, or requests at the load's own times, bursts too."""
+    if isinstance(load.schedule, int):
+        return {"kind": "concurrent", "streams": [int(load.level)]}
+    return {"kind": "replay", "schedule_turn": "timestamp"}

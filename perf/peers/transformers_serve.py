@@ -1,0 +1,44 @@
+"""`transformers serve` with continuous batching, with the best settings of docs/peers.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+
+_PAGE_TOKENS = 256
+#: 64 pages of 256 tokens: room for 64 streams of the benchmark's lengths.
+_PAGES = 64
+
+
+class TransformersServe:
+    """See `Peer`."""
+
+    name = "transformers"
+    title = "transformers serve"
+    kind = Kind.PEER
+    package = "transformers"
+    own_environment = True
+    install_env: Mapping[str, str] = {}
+    unwanted: tuple[str, ...] = ()
+
+    def launch(self, place: Place) -> Launch:
+        """The server, with the model loaded before it is ready."""
+        argv = (
+            str(place.scripts / "transformers"),
+            "serve",
+            str(place.checkpoint.huggingface),
+            "--continuous-batching",
+            *("--attn-implementation", "sdpa"),
+            *("--device", "cpu", "--dtype", "bfloat16"),
+            # Its own choice takes nine tenths of the free memory.
+            *("--cb-block-size", str(_PAGE_TOKENS), "--cb-num-blocks", str(_PAGES)),
+            *("--host", "127.0.0.1", "--port", str(place.port)),
+        )
+        return Launch(argv, "/health", {"HF_HUB_OFFLINE": "1"})
+
+    def dialect(self, place: Place) -> Dialect:
+        """It has no ``ignore_eos``, but takes a generation config: -1 is no token's id."""
+        config = {"eos_token_id": -1, "do_sample": False}
+        return Dialect(str(place.checkpoint.huggingface), {"generation_config": json.dumps(config)})
