@@ -11,7 +11,6 @@ from typing import Protocol
 
 from enginehouse.client import Target
 from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
-from enginehouse.perf.aiperf.tool import PythonTool
 from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
 from enginehouse.perf.load.doors import open_door
 from enginehouse.perf.load.generator import closed_loop, open_loop
@@ -20,6 +19,7 @@ from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.perf_analyzer.install import PerfAnalyzer, install, required
 from enginehouse.perf.perf_analyzer.run import run_perf_analyzer
 from enginehouse.perf.profile import Door
+from enginehouse.perf.python_tool import PythonTool
 
 from enginehouse.errors import SettingsError
 from enginehouse.settings import Addresses

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from enginehouse.perf.aiperf.tool import (
+from enginehouse.perf.loads import Load
+from enginehouse.perf.python_tool import (
     KEY_VARIABLE,
     REQUEST_TIMEOUT_S,
     due_times,
     write_lines,
     write_tokenizer,
 )
-from enginehouse.perf.loads import Load
 
 ARTIFACTS = "artifacts"
 _GREEDY = {"temperature": 0, "ignore_eos": True}

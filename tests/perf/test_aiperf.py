@@ -8,17 +8,17 @@ from typing import Any
 import pytest
 from enginehouse.client import Target
 from enginehouse.perf import drivers
+from enginehouse.perf import python_tool as tools_module
 from enginehouse.perf.aiperf import run as running
-from enginehouse.perf.aiperf import tool as tools_module
 from enginehouse.perf.aiperf.export import records_of
 from enginehouse.perf.aiperf.inputs import configuration
 from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
-from enginehouse.perf.aiperf.tool import KEY_VARIABLE, PythonTool, environment
 from enginehouse.perf.drivers import check_driver, install_driver, make_driver
 from enginehouse.perf.loads import Load
 from enginehouse.perf.measurement import figures_of
 from enginehouse.perf.profile import Door
 from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.python_tool import KEY_VARIABLE, PythonTool, environment
 
 from enginehouse.errors import ServingError, SettingsError, StackError
 from enginehouse.settings import Addresses

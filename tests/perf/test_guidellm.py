@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 from enginehouse.client import Target
-from enginehouse.perf.aiperf import tool as tools_module
-from enginehouse.perf.aiperf.tool import PythonTool
+from enginehouse.perf import python_tool as tools_module
 from enginehouse.perf.guidellm import run as running
 from enginehouse.perf.guidellm.export import records_of
 from enginehouse.perf.guidellm.inputs import LEAD_S, configuration
@@ -19,6 +18,7 @@ from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
 from enginehouse.perf.loads import Load
 from enginehouse.perf.measurement import figures_of
 from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.python_tool import PythonTool
 
 from enginehouse.errors import ServingError
 from enginehouse.settings import Addresses
