@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy.special import stdtrit
 
 _TRIM = 0.2
 _QUANTILE_99 = 2.326
@@ -52,6 +51,9 @@ def estimate(log_ratios: Sequence[float]) -> Estimate:
     Raises:
         ValueError: if there are fewer than `LEAST_PAIRS`.
     """
+    # 30 MiB that a controller without a release need not hold.
+    from scipy.special import stdtrit
+
     count = len(log_ratios)
     if count < LEAST_PAIRS:
         raise ValueError(f"{count} pairs are too few: {LEAST_PAIRS} are the least")
