@@ -22,20 +22,20 @@ load: {kind: concurrency, levels: [4]}
 """
 
 
-def test_a_version_that_takes_twice_as_long_is_found(bundle: Bundle, tmp_path: Path) -> None:
-    env = stack_env(tmp_path) | {SHARE_VARIABLE: "1.0"}
+def test_a_version_that_takes_four_times_as_long_is_found(bundle: Bundle, tmp_path: Path) -> None:
+    env = stack_env(tmp_path) | {SHARE_VARIABLE: "3.0"}
     slow = with_runtime(bundle, NAME, tmp_path / "slow")
     for path in (bundle.path, slow.path):
         done = run_cli(env, "register", path, "--name", "smollm2")
         assert done.returncode == 0, done.stderr
     profile = tmp_path / "small.yaml"
     profile.write_text(_PROFILE)
-    done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 12,
+    done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 24,
                    "--margin", 0.5, "--json")  # fmt: skip
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     assert found["change"] == "slower"
-    assert 1.5 < found["metrics"]["tokens_per_s"]["ratio"] < 3.0
+    assert 2.0 < found["metrics"]["tokens_per_s"]["ratio"] < 8.0
     comparison = Comparison.model_validate(found)
     assert len(comparison.figures["version 1"]) == len(comparison.figures["version 2"])
     (folder,) = (tmp_path / "reports").iterdir()
