@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +20,13 @@ from enginehouse.settings import load_settings
 
 _MODEL = "SmolLM2-135M-Instruct, 16-bit weights"
 _ROUNDS = 5
+_TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> None:
     """Measure and write `peers.json` and `peers.md`."""
+    # As Ctrl-C does: what was started is ended, also what stands still.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         _run(_arguments())
     except EnginehouseError as error:

@@ -58,7 +58,10 @@ class PeerServer:
             ServingError: if one fails or has another number of tokens than was asked for.
         """
         bodies = [self._dialect.body(messages, new_tokens) for messages in conversations]
-        seconds, answers = ask(self._url + _CHAT, bodies)
+        try:
+            seconds, answers = ask(self._url + _CHAT, bodies)
+        except OSError as error:
+            raise ServingError(f"{self._child.name} does not answer: {error}") from error
         for answer in answers:
             if answer.trace.tokens != new_tokens:
                 raise ServingError(

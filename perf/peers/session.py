@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any, TypeVar
 
-from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.build.default_checkpoint import DEFAULT_MODEL, default_checkpoint
 from enginehouse.perf.bench import Side
 from enginehouse.perf.peers.checkpoints import prepare_checkpoint
 from enginehouse.perf.peers.environment import ensure_environment
@@ -84,7 +84,7 @@ def _our_bundle(home: Path, report: Report) -> Bundle:
     """Our engine, in a home of its own, so that nobody's settings or versions reach it."""
     settings = Settings(home)
     ensure_model(settings, Registry(settings), report)
-    return Bundle.open(next(settings.bundles_dir.iterdir()))
+    return Bundle.open(settings.bundles_dir / DEFAULT_MODEL)
 
 
 def _entered(

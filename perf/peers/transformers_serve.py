@@ -10,6 +10,7 @@ from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
 _PAGE_TOKENS = 256
 #: 64 pages of 256 tokens: room for 64 streams of the benchmark's lengths.
 _PAGES = 64
+_BATCH_TOKENS = 256
 
 
 class TransformersServe:
@@ -34,6 +35,8 @@ class TransformersServe:
             *("--device", "cpu", "--dtype", "bfloat16"),
             # Its own choice takes nine tenths of the free memory.
             *("--cb-block-size", str(_PAGE_TOKENS), "--cb-num-blocks", str(_PAGES)),
+            # Its own choice is 8192: masks of that size are made at every step.
+            *("--cb-max-batch-tokens", str(_BATCH_TOKENS)),
             *("--host", "127.0.0.1", "--port", str(place.port)),
         )
         return Launch(argv, "/health", {"HF_HUB_OFFLINE": "1"})

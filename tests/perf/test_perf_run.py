@@ -122,4 +122,4 @@ def test_a_key_never_stands_among_a_tool_s_arguments(stack: RunningStack) -> Non
     env = stack.env | {"ENGINEHOUSE_API_KEY": "eh_secret"}
     done = run_cli(env, "perf", "run", "standard")
     assert done.returncode == 1
-    assert "--driver enginehouse" in done.stderr
+    assert "or `enginehouse`" in done.stderr

@@ -4,8 +4,10 @@ from collections import Counter
 
 import pytest
 from enginehouse.perf.peers.__main__ import stream_counts
+from enginehouse.perf.peers.peer import Launch
 from enginehouse.perf.peers.roster import PEERS, chosen
 from enginehouse.perf.peers.session import in_turn, same_start
+from enginehouse.perf.peers.settings_sweep import Variant, changed, wanted
 
 from enginehouse.errors import SettingsError
 
@@ -35,3 +37,17 @@ def test_stream_counts_are_numbers_above_nought() -> None:
     for wrong in ("", "1,,2", "0", "-1", "many"):
         with pytest.raises(SettingsError, match="--streams"):
             stream_counts(wrong)
+
+
+def test_a_variant_replaces_adds_and_takes_away_options() -> None:
+    launch = Launch(("serve", "--dtype", "bfloat16", "--port", "1"), "/health", {"A": "1"})
+    variant = Variant({"--dtype": "float16", "--eager": "", "--port": None}, {"B": "2"})
+    result = changed(launch, variant)
+    assert result.argv == ("serve", "--dtype", "float16", "--eager")
+    assert result.env == {"A": "1", "B": "2"}
+
+
+def test_variants_are_chosen_by_name_and_begin_with_the_chosen_settings() -> None:
+    assert list(wanted("vllm", ["float16"])) == ["chosen", "float16"]
+    with pytest.raises(SettingsError, match="no such variant; there are"):
+        wanted("vllm", ["faster"])
