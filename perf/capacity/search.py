@@ -16,7 +16,8 @@ from enginehouse.perf.measurement import Figures
 #: Rates closer than this are the same: noise of short runs is larger.
 _PRECISION = 0.1
 _MOST_DOUBLINGS = 12
-_LATE_MS = 50.0
+#: How late a generator may be: that much, or that share of the limit on TTFT.
+_LATE_MS, _LATE_SHARE = 50.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Limits:
         """
         if figures.failed:
             return f"{figures.failed} of {figures.requests} requests failed"
-        if figures.late.p95 > _LATE_MS:
+        if figures.late.p95 > max(_LATE_MS, _LATE_SHARE * (self.ttft_p95_ms or 0.0)):
             return f"the generator was {figures.late.p95:.0f} ms late"
         for limit, found, name in (
             (self.ttft_p95_ms, figures.ttft.p95, "TTFT p95"),

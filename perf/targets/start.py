@@ -89,11 +89,13 @@ def _memory(stack: PrivateStack) -> list[Outcome]:
 
 
 def _name(process: psutil.Process) -> str:
+    """What it is; never an argument of Triton's, which holds the secret of its control APIs."""
     argv = process.cmdline()
-    script = next((a for a in argv if a.endswith("model.py")), None)
-    if script is not None:
-        return script.split("/")[-3].rpartition(".")[2]
-    return argv[-1].rpartition("/")[2] if "python" in argv[0] else argv[0].rpartition("/")[2]
+    model_file = next((a for a in argv if a.endswith("/model.py")), None)
+    if model_file is not None:
+        return model_file.split("/")[-3].rpartition(".")[2]
+    program = argv[0].rpartition("/")[2]
+    return argv[-1] if program.startswith("python") else program
 
 
 async def _prefix(stack: PrivateStack, bundle: Bundle) -> Outcome:

