@@ -11,7 +11,7 @@ import pytest
 from enginehouse.perf.perf_analyzer.install import install
 from enginehouse.registry import Registry
 
-from enginehouse.errors import StackError
+from enginehouse.errors import EnginehouseError
 from tests.conftest import RunningStack, run_cli
 
 _PROFILE = """
@@ -59,7 +59,7 @@ def test_our_generator_measures_every_door(stack: RunningStack, door: str, tmp_p
 def perf_analyzer(stack: RunningStack) -> None:
     try:
         install(stack.settings.tools_dir, os.environ, print)
-    except StackError as error:
+    except EnginehouseError as error:
         pytest.skip(f"perf_analyzer cannot be had here: {error}")
 
 
