@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from enginehouse.perf.private_triton import free_ports
+from enginehouse.perf.ports import free_ports
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
@@ -27,6 +27,7 @@ MODEL = "measured"
 _PORTS = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
 _START_TIMEOUT_S = 180.0
 _LOOK_EVERY_S = 0.02
+_LEFT_OUT = ("ENGINEHOUSE_ENDPOINT", "ENGINEHOUSE_KEYS", "ENGINEHOUSE_REPLICAS", "MLFLOW_")
 _CLI = (sys.executable, "-m", "enginehouse")
 
 
@@ -61,7 +62,8 @@ def private_home(bundle: Bundle) -> Iterator[dict[str, str]]:
     """
     with tempfile.TemporaryDirectory(prefix="enginehouse-perf-") as home:
         ports = free_ports(len(_PORTS))
-        env = {k: v for k, v in os.environ.items() if not k.startswith("ENGINEHOUSE_ENDPOINT")}
+        # What a user has set for their own stack is not for this one, but for what is measured.
+        env = {k: v for k, v in os.environ.items() if not k.startswith(_LEFT_OUT)}
         env |= {f"ENGINEHOUSE_{name}_PORT": str(p) for name, p in zip(_PORTS, ports, strict=True)}
         env |= {"ENGINEHOUSE_HOME": home}
         for command in (

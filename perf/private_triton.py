@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from enginehouse.client import TritonClient
 from enginehouse.model_repository.repository import ModelRepository
+from enginehouse.perf.ports import free_ports
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import Bundle
@@ -81,15 +81,3 @@ def _load(settings: Settings, server: ManagedProcess, name: str) -> None:
             client.load(name)
         except ServingError as error:
             raise ServingError(f"{name} does not load: {error}\n{server.log_tail()}") from error
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()

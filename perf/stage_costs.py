@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import httpx
 import psutil
 import yaml
 from enginehouse.perf.load.http import burst
+from enginehouse.perf.ports import free_ports
 from enginehouse.perf.workload import Workload
 
 from enginehouse.errors import StackError
@@ -195,7 +195,7 @@ def _started(
     for shared in _SHARED:
         (home / shared).symlink_to(settings.home / shared)
     (home / "endpoint.yaml").write_text(yaml.safe_dump(sections))
-    port = _free_port()
+    port = free_ports(1)[0]
     environ = dict(os.environ) | {
         "ENGINEHOUSE_HOME": str(home),
         "ENGINEHOUSE_API_PORT": str(port),
@@ -231,9 +231,3 @@ def _wait_ready(url: str, child: ManagedProcess) -> None:
 def _model(http: httpx.Client, variant: Variant) -> str:
     served = http.get(f"{variant.url}/models").raise_for_status().json()["data"]
     return str(next(m["id"] for m in served if m["enginehouse"]["kind"] != "embedding"))
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -19,7 +19,7 @@ from threading import Event
 
 from enginehouse.client import TritonClient
 from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
-from enginehouse.perf.peers.ports import free_ports
+from enginehouse.perf.ports import free_ports
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import CHAT_TEMPLATE_FILE

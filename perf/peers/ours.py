@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from enginehouse.build.default_checkpoint import DEFAULT_MODEL
 from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
-from enginehouse.perf.peers.ports import free_ports
+from enginehouse.perf.ports import free_ports
 
 _OTHER_PORTS = ("TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
 

@@ -14,9 +14,9 @@ from enginehouse.perf.bench import Side
 from enginehouse.perf.peers.checkpoints import prepare_checkpoint
 from enginehouse.perf.peers.environment import ensure_environment
 from enginehouse.perf.peers.peer import Checkpoint, Peer, Place
-from enginehouse.perf.peers.ports import free_ports
 from enginehouse.perf.peers.roster import OURS
 from enginehouse.perf.peers.sides import Burst, ServedSide, raw_pipeline, served
+from enginehouse.perf.ports import free_ports
 from enginehouse.perf.workload import Workload
 from enginehouse.registry import Registry
 

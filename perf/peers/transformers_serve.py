@@ -31,7 +31,7 @@ class TransformersServe:
             "serve",
             str(place.checkpoint.huggingface),
             "--continuous-batching",
-            *("--attn-implementation", "sdpa"),
+            *("--attn-implementation", "eager"),
             *("--device", "cpu", "--dtype", "bfloat16"),
             # Its own choice takes nine tenths of the free memory.
             *("--cb-block-size", str(_PAGE_TOKENS), "--cb-num-blocks", str(_PAGES)),
