@@ -58,8 +58,7 @@ def run_session(plan: Plan, report: Report) -> dict[str, Any]:
     Raises:
         EnginehouseError: if a side fails while it is measured: then no figure can be trusted.
     """
-    bundle = _our_bundle(plan.home / OURS.name, report)
-    checkpoint = prepare_checkpoint(default_checkpoint(), bundle, plan.home / "checkpoint")
+    bundle, checkpoint = prepared(plan.home, report)
     left_out: dict[str, str] = {}
     with ExitStack() as opened:
         raw = opened.enter_context(raw_pipeline(bundle))
@@ -80,11 +79,16 @@ def run_session(plan: Plan, report: Report) -> dict[str, Any]:
         return _collect(sides, results, agreement, left_out)
 
 
-def _our_bundle(home: Path, report: Report) -> Bundle:
-    """Our engine, in a home of its own, so that nobody's settings or versions reach it."""
-    settings = Settings(home)
+def prepared(home: Path, report: Report) -> tuple[Bundle, Checkpoint]:
+    """Our engine, in a home of its own so that nobody's settings reach it, and peers' forms of it.
+
+    Raises:
+        EnginehouseError: if one cannot be made.
+    """
+    settings = Settings(home / OURS.name)
     ensure_model(settings, Registry(settings), report)
-    return Bundle.open(settings.bundles_dir / DEFAULT_MODEL)
+    bundle = Bundle.open(settings.bundles_dir / DEFAULT_MODEL)
+    return bundle, prepare_checkpoint(default_checkpoint(), bundle, home / "checkpoint")
 
 
 def _entered(

@@ -1,7 +1,7 @@
 """One peer's settings side by side: how the settings of docs/peers.md were chosen.
 
-Run as ``python -m enginehouse.perf.peers.settings_sweep PEER [VARIANT,VARIANT] [ROUNDS]`` after
-`make bench-peers` has installed the peer. What the peer runs with is always the first variant;
+Run as ``python -m enginehouse.perf.peers.settings_sweep PEER [VARIANT,VARIANT] [ROUNDS]``.
+What the peer runs with is always the first variant;
 all servers are up, one computes at a time, in turns.
 """
 
@@ -16,16 +16,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
 
-from enginehouse.build.default_checkpoint import DEFAULT_MODEL
 from enginehouse.perf.peers.environment import ensure_environment
-from enginehouse.perf.peers.peer import Checkpoint, Launch, Peer, Place
-from enginehouse.perf.peers.roster import OURS, chosen
+from enginehouse.perf.peers.peer import Launch, Peer, Place
+from enginehouse.perf.peers.roster import chosen
 from enginehouse.perf.peers.server import PeerServer
-from enginehouse.perf.peers.session import in_turn
+from enginehouse.perf.peers.session import in_turn, prepared
 from enginehouse.perf.ports import free_ports
 from enginehouse.perf.workload import Workload
 
-from enginehouse.bundle import Bundle
 from enginehouse.errors import EnginehouseError, SettingsError
 from enginehouse.settings import load_settings
 
@@ -142,9 +140,7 @@ def changed(launch: Launch, variant: Variant) -> Launch:
 def _sweep(peer: Peer, variants: Mapping[str, Variant], rounds: int) -> str:
     home = load_settings(os.environ, cwd=Path.cwd()).home / "peers"
     python = ensure_environment(peer, home / peer.name)
-    bundle = Bundle.open(home / OURS.name / "bundles" / DEFAULT_MODEL)
-    made = home / "checkpoint"
-    checkpoint = Checkpoint(bundle.path, made / "model-f16.gguf", made / "huggingface")
+    _, checkpoint = prepared(home, _say)
     running: dict[str, _Running] = {}
     with ExitStack() as opened:
         for number, (name, variant) in enumerate(variants.items()):
@@ -154,17 +150,17 @@ def _sweep(peer: Peer, variants: Mapping[str, Variant], rounds: int) -> str:
             try:
                 server = PeerServer(name, launch, peer.dialect(place), place.port, log)
             except EnginehouseError as error:
-                sys.stderr.write(f"· without {name!r}: {error}\n")
+                _say(f"without {name!r}: {error}")
                 continue
             opened.callback(server.close)
             running[name] = _started(server)
-            sys.stderr.write(f"· {name} is up\n")
+            _say(f"{name} is up")
         for number in range(rounds):
             for step, streams in enumerate(_STREAMS):
                 place_of_burst = number * len(_STREAMS) + step
                 for one in in_turn(list(running.values()), place_of_burst):
                     one.burst(streams, place_of_burst)
-            sys.stderr.write(f"· round {number + 1} of {rounds}\n")
+            _say(f"round {number + 1} of {rounds}")
     return _table(running)
 
 
@@ -173,6 +169,10 @@ def _started(server: PeerServer) -> _Running:
         server.ask(Workload(streams, _WARM_UP_ROUND).conversations(), _WAKE_TOKENS)
     server.hold()
     return _Running(server, {n: [] for n in _STREAMS}, {n: [] for n in _STREAMS})
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"· {text}\n")
 
 
 def _table(running: Mapping[str, _Running]) -> str:
