@@ -64,13 +64,18 @@ class ControllerClient:
         """Close the connections."""
         self._http.close()
 
+    def overview(self) -> dict[str, Any]:
+        """`models`, each with its release state; `read`, whether the controller has read the
+        registry since it acts; and `problem`, what keeps it from acting, or None.
+        """
+        answer = self._object("GET", "/v1/models")
+        if not isinstance(answer.get("models"), list):
+            raise ControllerError(f"the controller at {self._url} answered without its models")
+        return answer
+
     def models(self) -> list[dict[str, Any]]:
         """Every model with its release state."""
-        answer = self._ask("GET", "/v1/models")
-        found = answer.get("models", answer.get("data")) if isinstance(answer, dict) else answer
-        if not isinstance(found, list):
-            raise ControllerError(f"the controller at {self._url} answered without its models")
-        return list(found)
+        return list(self.overview()["models"])
 
     def model(self, name: str) -> dict[str, Any]:
         """One model's release state."""

@@ -145,7 +145,7 @@ def environment(folder: Path, own_prefix: str) -> dict[str, str]:
     """The environment for a tool: ours, without what would change its run or leave traces.
 
     Args:
-        folder: for its caches; prompts would stay in the user's own.
+        folder: for its caches and scratch; prompts would stay in the user's own.
         own_prefix: of variables that the tool reads; they could change what is measured.
     """
     dropped = {*_PROXIES, *(name.upper() for name in _PROXIES), "HF_HUB_OFFLINE", KEY_VARIABLE}
@@ -154,7 +154,7 @@ def environment(folder: Path, own_prefix: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in dropped and not name.startswith(own_prefix)
     }
-    return {**kept, "HF_HOME": str(folder / "huggingface")}
+    return {**kept, "HF_HOME": str(folder / "huggingface"), "TMPDIR": str(folder)}
 
 
 def write_tokenizer(folder: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -36,3 +37,9 @@ def print_json(value: Any) -> None:
 def say(text: str) -> None:
     """One line of progress."""
     progress.print(f"[dim]·[/] {text}", highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """`say` of what serves: a full disk behind the terminal or the log must not end it."""
+    with suppress(OSError):
+        say(text)

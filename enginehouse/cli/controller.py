@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 
 import typer
@@ -62,4 +63,6 @@ def _webhooks(settings: Settings) -> Callable[[Mapping[str, str], bytes], object
 
 
 def _log(text: str) -> None:
-    typer.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")
+    """A line of the log; the releases go on though its disk is full."""
+    with suppress(OSError):
+        typer.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -10,7 +11,7 @@ import httpx
 import typer
 from rich.table import Table
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.common import JsonOption, console, current_settings, print_json, tell
 from enginehouse.client.chat import ChatClient
 from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.settings import Settings
@@ -37,8 +38,13 @@ def up(
     settings = current_settings()
     if compat_names is not None:
         settings = replace(settings, compat_model=compat_names)
-    run_stack(settings, os.environ, say, lambda serving: _announce(settings, serving))
-    say("stopped")
+
+    def ready(serving: dict[str, int]) -> None:
+        with suppress(OSError):
+            _announce(settings, serving)
+
+    run_stack(settings, os.environ, tell, ready)
+    tell("stopped")
 
 
 def _announce(settings: Settings, serving: dict[str, int]) -> None:

@@ -72,7 +72,7 @@ class Stack:
             self._check_ports()
             self._start()
             if not self._stopping.is_set():
-                ready({m["model"]: m["champion"] for m in self._releases()})
+                ready({m["model"]: m["champion"] for m in _with_champion(self._overview())})
             while not self._stopping.wait(_TICK_S):
                 self._keep_processes()
 
@@ -83,21 +83,21 @@ class Stack:
 
     def _start(self) -> None:
         self._token = ensure_admin_token(self._settings)
-        # A registry that is being made is not yet for a second reader.
-        exists = self._settings.registry_exists
-        if exists:
+        if self._settings.registry_exists:
             self._start_controller()
         # All start while MLflow is imported, so that the engine then loads undisturbed.
         for index in range(self._settings.replicas):
             self._start_triton(index)
         self._start_api()
-        self._prepare()
-        if not exists and not self._stopping.is_set():
-            self._start_controller()
+        if self._controller is None:
+            # A registry that is being made is not yet for a second reader.
+            self._prepare()
+            if not self._stopping.is_set():
+                self._start_controller()
         self._wait(self._ready, "the stack")
 
     def _prepare(self) -> None:
-        """See that there is a champion, see `enginehouse.stack.prepare`.
+        """See to a champion, or say why there is none: `enginehouse.stack.prepare`.
 
         Raises:
             StackError: with its reason.
@@ -141,23 +141,29 @@ class Stack:
         env["ENGINEHOUSE_REPLICAS"] = str(self._settings.replicas)
         return ManagedProcess(name, argv, env, self._settings.logs_dir / f"{name}.log")
 
-    def _releases(self) -> list[dict[str, Any]]:
-        """What the controller says of every model with a champion; none while it starts."""
+    def _overview(self) -> dict[str, Any]:
+        """What the controller knows; nothing while it starts."""
         url = self._settings.addresses.controller_url
         with ControllerClient(url, self._token) as client:
             try:
-                return [m for m in client.models() if m["champion"] is not None]
+                return client.overview()
             except ControllerError:
-                return []
+                return {"models": [], "read": False, "problem": None}
 
     def _ready(self) -> bool:
         """Whether every champion is loaded and the adapter finds it ready.
 
         Raises:
-            StackError: if a champion cannot be loaded and nothing of its model serves.
+            StackError: if there is no registry or no champion, or one cannot be loaded and
+                nothing of its model serves.
         """
         self._relay()
-        models = self._releases()
+        seen = self._overview()
+        if seen["problem"] is not None:
+            raise StackError(seen["problem"])
+        models = _with_champion(seen)
+        if not models and seen["read"] and self._preparation is None:
+            self._prepare()
         for model in models:
             if model["problem"]:
                 raise StackError(f"{model['model']}: {model['problem']}")
@@ -252,6 +258,10 @@ class Stack:
             triton.terminate()
         for triton in self._tritons.values():
             triton.stop(_TRITON_PATIENCE_S)
+
+
+def _with_champion(overview: dict[str, Any]) -> list[dict[str, Any]]:
+    return [model for model in overview["models"] if model["champion"] is not None]
 
 
 def _triton_name(index: int) -> str:

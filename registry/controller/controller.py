@@ -74,6 +74,8 @@ class Controller:
         self._wake = threading.Event()
         self._stopping = False
         self._said = ""
+        self._read = False
+        self._problem: str | None = None
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
 
     def start(self) -> None:
@@ -106,10 +108,15 @@ class Controller:
         """Whether this controller holds the lease."""
         return self._lease.held
 
-    def describe(self) -> list[dict[str, Any]]:
-        """Every model's releases, as plain data."""
+    def describe(self) -> dict[str, Any]:
+        """Every model's releases, as plain data.
+
+        `read` is whether the registry was read since this controller acts, so that no model means
+        that there is none; `problem` is what keeps it from acting now, or None.
+        """
         with self._lock:
-            return [self._describe(releases) for releases in self._models.values()]
+            models = [self._describe(releases) for releases in self._models.values()]
+            return {"models": models, "read": self._read, "problem": self._problem}
 
     def describe_model(self, name: str) -> dict[str, Any]:
         """One model's releases.
@@ -178,9 +185,12 @@ class Controller:
             try:
                 with self._lock:
                     self._tick()
-            except EnginehouseError as error:
+            # A full disk may be the ledger's, the routes' or the log's own.
+            except (EnginehouseError, OSError) as error:
+                self._problem = str(error)
                 self._say_once(f"{error}; serving goes on")
             else:
+                self._problem = None
                 self._said = ""
             self._wake.wait(self._settings.release.tick_s)
             self._wake.clear()
@@ -205,6 +215,7 @@ class Controller:
                 raise
             except EnginehouseError as error:
                 self._say_once(f"{name}: {error}")
+        self._read = True
         fleet.want({name: r.wanted() for name, r in self._models.items()})
         active = {r.state.active.id for r in self._models.values() if r.state.active}
         self._collector.keep_only(active)
@@ -228,6 +239,7 @@ class Controller:
             self._fleet = None
             self._models.clear()
             self._published.clear()
+            self._read = False
 
     def _releases(self, name: str) -> ModelReleases:
         if name not in self._models:

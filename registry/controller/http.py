@@ -111,8 +111,8 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
-        """Every model's releases."""
-        return {"models": controller.describe()}
+        """Every model's releases, and whether the registry can be read."""
+        return controller.describe()
 
     @router.get("/v1/replicas")
     def replicas() -> dict[str, Any]:
