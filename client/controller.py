@@ -65,8 +65,10 @@ class ControllerClient:
         self._http.close()
 
     def overview(self) -> dict[str, Any]:
-        """`models`, each with its release state; `read`, whether the controller has read the
-        registry since it acts; and `problem`, what keeps it from acting, or None.
+        """All that the controller says of its registry.
+
+        `models`: each with its release state; `read`: whether the registry was read since the
+        controller acts; `problem`: what keeps it from acting, or None.
         """
         answer = self._object("GET", "/v1/models")
         if not isinstance(answer.get("models"), list):

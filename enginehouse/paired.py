@@ -108,18 +108,18 @@ class Rule:
 def measure_in_turn(
     pair: Callable[[int], Mapping[str, float]], rules: Mapping[str, Rule], most_pairs: int
 ) -> dict[str, list[float]]:
-    """Measure pairs until every metric's estimate is precise, or there are `most_pairs`.
+    """Measure pairs until every rule's metric is precise, or there are `most_pairs`.
 
     Args:
         pair: measures both sides once, given the pair's number from 0: log ratios by metric.
-        rules: one for each metric.
+        rules: by metric; for those without one no more is measured.
     """
     found: dict[str, list[float]] = {}
     for number in range(max(LEAST_PAIRS, most_pairs)):
         for metric, log_ratio in pair(number).items():
             found.setdefault(metric, []).append(log_ratio)
         if number + 1 >= LEAST_PAIRS and all(
-            rules[metric].is_precise(estimate(ratios)) for metric, ratios in found.items()
+            rule.is_precise(estimate(found[metric])) for metric, rule in rules.items()
         ):
             break
     return found

@@ -6,8 +6,9 @@ import asyncio
 import math
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from statistics import median
 
 from enginehouse.client import Target
 from enginehouse.perf.load.doors import Send, open_door
@@ -15,7 +16,7 @@ from enginehouse.perf.load.generator import closed_loop
 from enginehouse.perf.measurement import Figures, figures_of
 from enginehouse.perf.private_triton import private_triton
 from enginehouse.perf.profile import Concurrency, Profile
-from enginehouse.perf.prompts import PromptMaker
+from enginehouse.perf.prompts import Prompt, PromptMaker
 from pydantic import BaseModel
 
 from enginehouse.bundle import Bundle
@@ -25,8 +26,13 @@ from enginehouse.manifest import EngineSettings
 from enginehouse.paired import Change, Rule, estimate, measure_in_turn
 from enginehouse.settings import Addresses
 
-#: Metrics that are judged; a change in either counts.
-METRICS = ("tokens_per_s", "ttft")
+#: What is measured until it is precise: throughput at the profile's streams, TTFT at one.
+DECISIVE = ("tokens_per_s", "ttft")
+#: TTFT in a burst jumps with who shares the first steps: a fifth of its changes would take hundreds
+#: of pairs to see. It counts if it is certainly worse, and nobody waits for it.
+WATCHED = "ttft_loaded"
+#: Requests at one stream, a side and pair.
+_ALONE = 8
 
 Report = Callable[[str], None]
 Side = tuple[Bundle, EngineSettings]
@@ -51,9 +57,12 @@ class Judged(BaseModel):
     Attributes:
         low, high: ends of the 95 % interval.
         log_ratios: one a pair.
+        decisive: whether it was measured until it was precise; if not, only a certain change of it
+            counts.
     """
 
     change: Change
+    decisive: bool
     ratio: float
     low: float
     high: float
@@ -69,6 +78,7 @@ class Comparison(BaseModel):
         first, second: what each side is, for people.
         margin: the change that is looked for, as a ratio less 1.
         figures: of all bursts, by side and in the order measured.
+        alone_ms: medians of the TTFT at one stream, likewise.
     """
 
     measured_at: datetime
@@ -80,11 +90,16 @@ class Comparison(BaseModel):
     margin: float
     metrics: dict[str, Judged]
     figures: dict[str, list[Figures]]
+    alone_ms: dict[str, list[float]]
 
     @property
     def change(self) -> Change:
         """The worst that any metric says."""
-        found = {judged.change for judged in self.metrics.values()}
+        found = {
+            judged.change
+            for judged in self.metrics.values()
+            if judged.decisive or judged.change is not Change.UNCERTAIN
+        }
         order = (Change.SLOWER, Change.UNCERTAIN, Change.FASTER)
         return next((change for change in order if change in found), Change.SAME)
 
@@ -150,7 +165,7 @@ def compare_loaded(
         try:
             found = measure_in_turn(
                 lambda number: runner.run(bursts.pair(number)),
-                dict.fromkeys(METRICS, rule),
+                dict.fromkeys(DECISIVE, rule),
                 effort.most_pairs,
             )
         finally:
@@ -159,7 +174,10 @@ def compare_loaded(
     for metric, ratios in found.items():
         estimated = estimate(ratios)
         metrics[metric] = Judged(
-            change=rule.judge(estimated), log_ratios=ratios, **asdict(estimated)
+            change=rule.judge(estimated),
+            decisive=metric in DECISIVE,
+            log_ratios=ratios,
+            **asdict(estimated),
         )
     first, second = versions
     return Comparison(
@@ -172,11 +190,12 @@ def compare_loaded(
         margin=effort.margin,
         metrics=metrics,
         figures={name: bursts.figures[version] for name, version in versions.items()},
+        alone_ms={name: bursts.alone_ms[version] for name, version in versions.items()},
     )
 
 
 class _Bursts:
-    """One burst after another, to both sides over channels that stay open."""
+    """Bursts and single requests to both sides in turn, over channels that stay open."""
 
     def __init__(
         self, profile: Profile, maker: PromptMaker, versions: Sequence[int], place: str
@@ -188,6 +207,7 @@ class _Bursts:
         self._sends: dict[int, Send] = {}
         self._doors = AsyncExitStack()
         self.figures: dict[int, list[Figures]] = {version: [] for version in versions}
+        self.alone_ms: dict[int, list[float]] = {version: [] for version in versions}
 
     async def open(self, addresses: Addresses, model: str) -> None:
         """Connect, and warm both up: the first requests after a load are slow."""
@@ -204,17 +224,35 @@ class _Bursts:
     async def pair(self, number: int) -> dict[str, float]:
         """Both sides with the same prompts; who goes first alternates."""
         order = (self._first, self._second)
-        for version in order if number % 2 == 0 else order[::-1]:
+        turn = order if number % 2 == 0 else order[::-1]
+        for version in turn:
             self.figures[version].append(await self._burst(version, str(number)))
+        await self._singly(turn, str(number))
         first, second = (self.figures[version][-1] for version in order)
+        alone, other = (self.alone_ms[version][-1] for version in order)
         return {
             "tokens_per_s": math.log(first.tokens_per_s / second.tokens_per_s),
-            "ttft": math.log(second.ttft.p50 / first.ttft.p50),
+            "ttft": math.log(other / alone),
+            WATCHED: math.log(second.ttft.p50 / first.ttft.p50),
         }
+
+    async def _singly(self, turn: Sequence[int], place: str) -> None:
+        """One request at a time, with the sides taking turns: TTFT with nobody else there."""
+        prompts = self._maker.prompts(self._profile, _ALONE, place=f"{self._place} {place} alone")
+        took: dict[int, list[float]] = {version: [] for version in turn}
+        for prompt in prompts:
+            for version in turn:
+                figures = await self._measured(version, [replace(prompt, max_tokens=1)], 1)
+                took[version].append(figures.ttft.p50)
+        for version in turn:
+            self.alone_ms[version].append(median(took[version]))
 
     async def _burst(self, version: int, place: str) -> Figures:
         level = int(self._profile.levels[0])
         prompts = self._maker.prompts(self._profile, level, place=f"{self._place} {place}")
+        return await self._measured(version, prompts, level)
+
+    async def _measured(self, version: int, prompts: Sequence[Prompt], level: int) -> Figures:
         records = await closed_loop(self._sends[version], prompts, level)
         failed = next((record.error for record in records if record.error), None)
         if failed is not None:

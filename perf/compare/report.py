@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from enginehouse.perf.compare.measure import Comparison, Judged
+from enginehouse.perf.compare.measure import WATCHED, Comparison, Judged
 from matplotlib.figure import Figure
 
 from enginehouse.paired import Change
 
-_TITLES = {"tokens_per_s": "time a token", "ttft": "time to first token"}
+_TITLES = {
+    "tokens_per_s": "time a token",
+    "ttft": "TTFT, one stream",
+    WATCHED: "TTFT in the bursts",
+}
 _SENTENCES = {
     Change.SLOWER: "**{second} is slower than {first}.**",
     Change.FASTER: "{second} is faster than {first}.",
@@ -48,8 +52,9 @@ def markdown(found: Comparison) -> str:
         "",
         (
             f"Profile {found.profile.name}, {found.profile.levels[0]:g} streams; bursts of the "
-            "same prompts to both versions in turn, on one Triton with no other traffic. A ratio "
-            f"above 1 means slower; the line is drawn at half of {found.margin:.0%}. "
+            "same prompts to both versions in turn, and single requests between them, on one "
+            "Triton with no other traffic. A ratio above 1 means slower; the line is drawn at half "
+            f"of {found.margin:.0%}. What is watched counts if it is certainly slower. "
             f"{found.host.cpu_model}, {found.host.cpu_count} cores; "
             f"{found.measured_at.isoformat(timespec='seconds')}."
         ),
@@ -65,7 +70,7 @@ def _row(found: Comparison, name: str, judged: Judged) -> str:
         f"{judged.ratio:.3f}",
         f"{judged.low:.3f} to {judged.high:.3f}",
         str(judged.pairs),
-        judged.change.value,
+        judged.change.value if judged.decisive else f"{judged.change.value} (watched)",
     ]
     return f"| {' | '.join(cells)} |"
 
@@ -73,6 +78,8 @@ def _row(found: Comparison, name: str, judged: Judged) -> str:
 def _median(found: Comparison, side: str, name: str) -> str:
     figures = found.figures[side]
     if name == "ttft":
+        return f"{np.median(found.alone_ms[side]):.1f} ms"
+    if name == WATCHED:
         return f"{np.median([one.ttft.p50 for one in figures]):.1f} ms"
     return f"{np.median([one.tokens_per_s for one in figures]):.1f} tokens/s"
 

@@ -68,3 +68,10 @@ def test_a_change_too_large_to_miss_is_found_though_it_is_not_precise() -> None:
 def test_too_few_pairs_have_no_estimate() -> None:
     with pytest.raises(ValueError, match="too few"):
         estimate([0.0] * (LEAST_PAIRS - 1))
+
+
+def test_a_metric_without_a_rule_is_kept_and_not_waited_for() -> None:
+    found = measure_in_turn(
+        lambda n: {"m": 0.0, "watched": (-1.0) ** n}, {"m": Rule.finding(0.1)}, 60
+    )
+    assert len(found["m"]) == len(found["watched"]) == LEAST_PAIRS

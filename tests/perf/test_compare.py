@@ -30,13 +30,15 @@ def test_a_version_that_takes_four_times_as_long_is_found(bundle: Bundle, tmp_pa
         assert done.returncode == 0, done.stderr
     profile = tmp_path / "small.yaml"
     profile.write_text(_PROFILE)
-    done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 24,
-                   "--margin", 0.5, "--json")  # fmt: skip
+    done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 12,
+                   "--margin", 1.0, "--json")  # fmt: skip
     assert done.returncode == 1, done.stderr
     found = json.loads(done.stdout)
     assert found["change"] == "slower"
     assert 2.0 < found["metrics"]["tokens_per_s"]["ratio"] < 8.0
+    assert 2.0 < found["metrics"]["ttft"]["ratio"] < 8.0
     comparison = Comparison.model_validate(found)
+    assert len(comparison.alone_ms["version 1"]) == found["metrics"]["ttft"]["pairs"]
     assert len(comparison.figures["version 1"]) == len(comparison.figures["version 2"])
     (folder,) = (tmp_path / "reports").iterdir()
     assert {file.name for file in folder.iterdir()} == {

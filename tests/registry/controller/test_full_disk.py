@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from enginehouse.registry import Registry
@@ -57,6 +58,8 @@ def test_the_controller_says_what_is_wrong_and_goes_on_when_it_is_mended(
 )
 def test_a_report_that_cannot_be_written_is_no_reason_to_end(call: str) -> None:
     program = f"{call}; import os; os._exit(7)"
-    with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=full, check=False)
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=full, check=False
+        )
     assert done.returncode == 7
