@@ -15,7 +15,8 @@ from enginehouse.perf.bench import run_bench
 from enginehouse.perf.campaign import measured_versions
 from enginehouse.perf.targets.carriage import carried, idle
 from enginehouse.perf.targets.outcome import TargetsReport, markdown
-from enginehouse.perf.targets.path import adapter_share, from_bench
+from enginehouse.perf.targets.path import from_bench
+from enginehouse.perf.targets.share import adapter_share
 from enginehouse.perf.targets.start import start_and_rest
 
 
@@ -36,8 +37,8 @@ def targets(
             settings, served.target, served.bundle, served.engine, rounds=rounds, report=say
         )
         outcomes = from_bench(bench)
-        say("the adapter's share of TTFT")
-        outcomes += adapter_share(settings, served.target, served.bundle)
+    say("the adapter's share of TTFT")
+    outcomes += adapter_share(served.bundle)
     say("the path with a generator of tokens for an engine")
     outcomes.append(carried(served.bundle))
     say("idle streams")

@@ -30,7 +30,12 @@ _MIB = 2**20
 
 
 @contextmanager
-def _generator(bundle: Bundle, **environ: str) -> Iterator[PrivateStack]:
+def generator_stack(bundle: Bundle, **environ: str) -> Iterator[PrivateStack]:
+    """A stack of its own with the runtime `token_generator`.
+
+    Raises:
+        StackError: if it does not start.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         made = with_runtime(bundle, token_generator.NAME, Path(scratch) / "generator")
         with private_home(made) as env, running(env | environ) as stack:
@@ -43,7 +48,7 @@ def carried(bundle: Bundle) -> Outcome:
     Raises:
         StackError, ServingError: if the stack does not start or a stream is cut.
     """
-    with _generator(bundle, **{token_generator.STEP_VARIABLE: _STEP_MS}) as stack:
+    with generator_stack(bundle, **{token_generator.STEP_VARIABLE: _STEP_MS}) as stack:
         url = f"{stack.settings.addresses.api_url}/v1/chat/completions"
         processes = StackProcesses.find(stack.settings.addresses)
         rates = []
@@ -81,7 +86,7 @@ def idle(bundle: Bundle) -> list[Outcome]:
         "ENGINEHOUSE_BETWEEN_TOKENS_TIMEOUT_S": "600",
         token_generator.HELD_VARIABLE: str(_HELD_TOKENS),
     }
-    with _generator(bundle, **patience) as stack:
+    with generator_stack(bundle, **patience) as stack:
         return asyncio.run(_idle(stack))
 
 

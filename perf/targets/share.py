@@ -1,0 +1,116 @@
+"""What the adapter adds to TTFT, with an engine that takes the same time for everybody.
+
+A real engine hides it: which requests share its first steps moves TTFT by half a second. Here it
+is `token_generator`; short requests go through the adapter and straight to the engine, by chance,
+at moments that have nothing to do with its steps, alone and beside running streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from statistics import median
+
+from enginehouse.client import Target
+from enginehouse.perf.load.doors import Send, open_door
+from enginehouse.perf.load.generator import closed_loop
+from enginehouse.perf.measurement import figures_of
+from enginehouse.perf.private_stack import MODEL, PrivateStack
+from enginehouse.perf.profile import Concurrency, Door, Kind, Lengths, Profile
+from enginehouse.perf.prompts import Prompt, PromptMaker
+from enginehouse.perf.runtimes import token_generator
+from enginehouse.perf.targets.carriage import generator_stack
+from enginehouse.perf.targets.outcome import Outcome
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import ServingError
+
+#: Streams in all → (most that may be added, milliseconds of a step).
+_LOADS = {1: (1.0, 1), 32: (5.0, 20)}
+_BLOCKS = 10
+_PROBES = 40
+_PAUSE_S = 0.02
+#: Longer than the probes take.
+_BACKGROUND_TOKENS = 6000
+_SHORT = Profile(
+    name="first-token",
+    description="One token, to measure what comes before it.",
+    mix=[Kind(name="chat", input=Lengths(mean=64), output=Lengths(mean=1))],
+    load=Concurrency(kind="concurrency", levels=[1]),
+)
+_DOORS: tuple[Door, Door] = ("adapter", "tensorrt_llm")
+
+
+def adapter_share(bundle: Bundle) -> list[Outcome]:
+    """TTFT p50 through the adapter less that of the engine's own door, alone and at 32 streams.
+
+    Raises:
+        StackError, ServingError: if a stack does not start or a request fails.
+    """
+    return [_at(bundle, streams) for streams in _LOADS]
+
+
+def _at(bundle: Bundle, streams: int) -> Outcome:
+    bound_ms, step_ms = _LOADS[streams]
+    step = {token_generator.STEP_VARIABLE: str(step_ms)}
+    with generator_stack(bundle, **step) as stack:
+        blocks = asyncio.run(_measure(stack, PromptMaker(bundle), streams))
+    through, direct = (median(ttft for block in blocks for ttft in block[door]) for door in _DOORS)
+    differences = [median(block["adapter"]) - median(block["tensorrt_llm"]) for block in blocks]
+    return Outcome(
+        name=f"adapter's share of TTFT p50 at {streams}",
+        value=round(through - direct, 2),
+        bound=bound_ms,
+        at_least=False,
+        unit="ms",
+        values=[round(value, 2) for value in differences],
+        note=f"generator for an engine, {step_ms} ms a step; {_BLOCKS * _PROBES} requests each "
+        f"way, {direct:.1f} ms without the adapter",
+    )
+
+
+async def _measure(
+    stack: PrivateStack, maker: PromptMaker, streams: int
+) -> list[dict[Door, list[float]]]:
+    """TTFT in ms by block and door."""
+    async with AsyncExitStack() as doors:
+        sends: dict[Door, Send] = {}
+        for door in _DOORS:
+            opened = open_door(door, stack.settings.addresses, Target(MODEL, 1))
+            sends[door] = await doors.enter_async_context(opened)
+        background = [
+            asyncio.create_task(sends["adapter"](replace(prompt, max_tokens=_BACKGROUND_TOKENS)))
+            for prompt in maker.prompts(_SHORT, streams - 1, place="background")
+        ]
+        await _block(sends, maker, "warm-up")
+        blocks = [await _block(sends, maker, str(number)) for number in range(_BLOCKS)]
+        if any(task.done() for task in background):
+            raise ServingError("a stream of the background ended before the probes did")
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+    return blocks
+
+
+async def _block(
+    sends: dict[Door, Send], maker: PromptMaker, place: str
+) -> dict[Door, list[float]]:
+    """As many probes through each door, in an order and after pauses of chance."""
+    chance = random.Random(place)  # noqa: S311 - no secret
+    order: list[Door] = [*_DOORS] * _PROBES
+    chance.shuffle(order)
+    found: dict[Door, list[float]] = {door: [] for door in _DOORS}
+    prompts = maker.prompts(_SHORT, len(order), place=place)
+    for door, prompt in zip(order, prompts, strict=True):
+        await asyncio.sleep(chance.expovariate(1 / _PAUSE_S))
+        found[door].append(await _ttft_ms(sends[door], prompt))
+    return found
+
+
+async def _ttft_ms(send: Send, prompt: Prompt) -> float:
+    (record,) = await closed_loop(send, [prompt], 1)
+    if record.error is not None:
+        raise ServingError(f"a probe failed: {record.error}")
+    return figures_of([record]).ttft.p50
