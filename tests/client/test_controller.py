@@ -63,10 +63,11 @@ def test_versions_of_acts_are_passed_on() -> None:
     assert client.rollback("m", actor="a", reason="r", to=2)["body"]["to"] == 2
 
 
-@pytest.mark.parametrize("wrap", [lambda rows: {"models": rows}, lambda rows: rows])
-def test_models_are_a_list(wrap: Callable[[Any], Any]) -> None:
-    client = client_of(lambda _: httpx.Response(200, json=wrap([{"name": "smollm2"}])))
+def test_models_are_a_list_beside_what_the_controller_says_of_its_registry() -> None:
+    answer = {"models": [{"name": "smollm2"}], "read": True, "problem": None}
+    client = client_of(lambda _: httpx.Response(200, json=answer))
     assert client.models() == [{"name": "smollm2"}]
+    assert client.overview() == answer
 
 
 def test_history_is_a_list_and_a_deletion_may_answer_nothing() -> None:
