@@ -47,12 +47,12 @@ class RotateRequest(BaseModel):
     grace_s: Annotated[float, Field(ge=0.0, le=_MOST_GRACE_S, allow_inf_nan=False)] | None = None
 
 
-def _access(request: Request) -> Access:
+async def _access(request: Request) -> Access:
     access: Access = request.app.state.access
     return access
 
 
-def _administrator(request: Request) -> Caller:
+async def _administrator(request: Request) -> Caller:
     """Whom the guard has let in; without a guard these routes stay closed."""
     caller = getattr(request.state, "caller", None)
     if not isinstance(caller, Caller) or Role.ADMIN not in caller.roles:

@@ -47,7 +47,7 @@ class ApiState:
     admin_token: Callable[[], str]
 
 
-def _state(request: Request) -> ApiState:
+async def _state(request: Request) -> ApiState:
     state: ApiState = request.app.state.enginehouse
     return state
 

@@ -28,7 +28,7 @@ _CONFLICT: dict[str, Any] = {"model": ErrorBody, "description": "It has ended al
 _ERRORS = {**error_responses(), 409: _CONFLICT}
 
 
-def _batches(request: Request) -> Batches:
+async def _batches(request: Request) -> Batches:
     batches: Batches = request.app.state.batches
     return batches
 

@@ -53,7 +53,7 @@ class UsageList(BaseModel):
     data: list[UsageLine]
 
 
-def _ledger(request: Request) -> Ledger:
+async def _ledger(request: Request) -> Ledger:
     ledger: Ledger | None = getattr(request.app.state, "ledger", None)
     if ledger is None:
         raise NotFoundError("no usage is written down here: set `ledger.enabled` to true")

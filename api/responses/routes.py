@@ -39,7 +39,7 @@ _ANSWERED: dict[str, Any] = {
 _Keep = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-def _store(request: Request) -> ResponseStore:
+async def _store(request: Request) -> ResponseStore:
     store: ResponseStore = request.app.state.responses
     return store
 

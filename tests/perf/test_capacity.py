@@ -93,9 +93,9 @@ def test_the_command_finds_a_capacity_of_the_real_stack(
     profile = tmp_path / "short.yaml"
     profile.write_text(
         "name: short\ndescription: d\nmix: [{name: c, input: {mean: 10}, output: {mean: 2}}]\n"
-        "load: {kind: request_rate, levels: [64], arrivals: constant, duration_s: 1}\nwarm_up: 1\n"
+        "load: {kind: request_rate, levels: [32], arrivals: constant, duration_s: 1}\nwarm_up: 1\n"
     )
-    done = run_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "30s",
+    done = run_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "3s",
                    "--demand", 100, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

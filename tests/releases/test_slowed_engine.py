@@ -68,7 +68,7 @@ def test_the_performance_gate_refuses_a_slowed_engine(stack: RunningStack) -> No
 
 
 def test_a_slowed_engine_that_is_let_through_is_aborted_on_its_times(stack: RunningStack) -> None:
-    with traffic(stack.url, rate=4.0, tokens=24) as tally:
+    with traffic(stack.url, rate=8.0, tokens=8) as tally:
         found = _rollout(stack, {"performance": "to see what traffic says"})
     print(found["rollout"], tally)
     assert found["rollout"]["phase"] == "aborted"
