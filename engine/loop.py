@@ -27,6 +27,9 @@ from enginehouse.text.detokenizer import CharacterBoundary
 
 _log = logging.getLogger(__name__)
 _PUBLISH_EVERY_S = 0.25
+#: Of the newest step in the mean that coalescing goes by: a prompt's long step moves it little.
+_STEP_WEIGHT = 0.1
+_FIRST_STEP_S = 0.05
 _CLOSED = "the engine is shutting down"
 _GUIDE_LOST = "the engine was repaired, and a guided answer cannot go on in its middle"
 _BROKEN = "the engine broke and is being repaired"
@@ -59,6 +62,7 @@ class EngineLoop:
         self._token_bytes = token_bytes
         self._publish = publish
         self._published_at = 0.0
+        self._step_s = _FIRST_STEP_S
         self._active: list[Job] = []
         self._fresh: list[Job] = []
         self._quarantine: deque[Job] = deque()
@@ -151,6 +155,7 @@ class EngineLoop:
         self.stats.steps += 1
         self.stats.step_seconds += took
         self.stats.step_seconds_max = max(self.stats.step_seconds_max, took)
+        self._step_s += _STEP_WEIGHT * (took - self._step_s)
         self._fresh.clear()
         self._deliver()
         self._refresh()
@@ -202,7 +207,7 @@ class EngineLoop:
 
     def _deliver(self) -> None:
         """Read every slot and send what is due."""
-        gather = tokens_per_response(len(self._active)) if self._coalescing else 1
+        gather = tokens_per_response(len(self._active), self._step_s) if self._coalescing else 1
         kept = []
         for job in self._active:
             if job.slot is None:

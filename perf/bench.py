@@ -15,7 +15,7 @@ from typing import Any
 from enginehouse.client import Target, TritonClient
 from enginehouse.perf.load.http import burst
 from enginehouse.perf.processes import StackProcesses
-from enginehouse.perf.workload import STREAMS, Trace, Workload
+from enginehouse.perf.workload import NEW_TOKENS, STREAMS, Trace, Workload
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
@@ -161,6 +161,7 @@ def run_bench(
     engine: EngineSettings,
     *,
     rounds: int,
+    tokens: int = NEW_TOKENS,
     report: Report,
 ) -> dict[str, Any]:
     """Measure both sides in turn, `rounds` times, and return the report's data.
@@ -169,6 +170,7 @@ def run_bench(
         target: a model that the running stack serves, and its version.
         bundle: that version's bundle.
         engine: the settings with which the stack runs it; the raw side gets the same.
+        tokens: of each answer.
 
     Raises:
         EnginehouseError: if either side fails; a failed request spoils a run.
@@ -181,7 +183,8 @@ def run_bench(
             side.run(Workload(STREAMS[-1], _WARM_UP_ROUND, new_tokens=32))
         for number in range(rounds):
             for streams in STREAMS:
-                workload = Workload(streams, number * len(STREAMS) + STREAMS.index(streams))
+                place = number * len(STREAMS) + STREAMS.index(streams)
+                workload = Workload(streams, place, tokens)
                 report(f"round {number + 1} of {rounds}: {streams} streams")
                 for name, side in _in_turn(number, raw, path):
                     results[name][streams].add(*side.run(workload))

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 #: Stream counts of the standard run.
 STREAMS = (1, 8, 16, 32)
+#: Tokens of an answer of the standard run.
+NEW_TOKENS = 128
 _SUBJECTS = (
     "rivers", "bridges", "clocks", "bread", "maps", "lighthouses", "paper", "glass", "salt",
     "trains", "gardens", "bees", "volcanoes", "ships", "music", "winter", "tea", "deserts",
@@ -24,7 +26,7 @@ class Workload:
 
     streams: int
     round: int
-    new_tokens: int = 128
+    new_tokens: int = NEW_TOKENS
 
     def questions(self) -> list[str]:
         """One user message a stream, different in each round, so that no prefix cache helps."""

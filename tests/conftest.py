@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from enginehouse.stack.process import ManagedProcess
 
 CLI = [sys.executable, "-m", "enginehouse"]
 START_TIMEOUT_S = 120.0
+#: Verdicts of the stack `both`.
+BOTH_READY = {"minilm": "ready", "smollm2": "ready"}
 _VARIABLES = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
 
 
@@ -86,6 +89,11 @@ class RunningStack:
             return httpx.get(f"{self.url}/health/ready", timeout=30.0).is_success
         except httpx.HTTPError:
             return False
+
+    def verdicts(self) -> dict[str, str]:
+        """What the adapter's readiness says of each model."""
+        found = httpx.get(f"{self.url}/health/ready", timeout=30.0).json()["models"]
+        return {name: str(verdict) for name, verdict in found.items()}
 
     def engine_metric(self, name: str) -> float:
         """A figure of the engine, from Triton's metrics page, summed over versions."""
@@ -153,6 +161,24 @@ def embedding_bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return _built_once(tmp_path_factory, "all-minilm-l6-v2", "minilm")
 
 
+def copied_home(home: Path, bundle: Bundle) -> None:
+    """`registered_home`, from a copy of one that all runs of one `make test` share.
+
+    MLflow's migrations and imports take ten seconds a home. The artefacts stay with the one that
+    was copied: not for tests that delete versions.
+    """
+    made = bundle.path.parent.parent / "registered" / bundle.path.name
+    made.parent.mkdir(exist_ok=True)
+    with made.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made / "complete").exists():
+            shutil.rmtree(made, ignore_errors=True)
+            registered_home(made, bundle)
+            (made / "complete").touch()
+    left_out = shutil.ignore_patterns("artifacts")
+    shutil.copytree(made / "registry", home / "registry", ignore=left_out)
+
+
 def registered_home(home: Path, bundle: Bundle) -> None:
     """A home whose registry has the bundle as champion of smollm2."""
     env = stack_env(home)
@@ -165,6 +191,24 @@ def registered_home(home: Path, bundle: Bundle) -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
     """The stack that most tests ask; they leave it as they found it."""
     home = tmp_path_factory.mktemp("stack")
-    registered_home(home, bundle)
+    copied_home(home, bundle)
     with running_stack(stack_env(home)) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def both(
+    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, embedding_bundle: Bundle
+) -> Iterator[RunningStack]:
+    """A text generator and an embedding model of two versions, the first of which serves."""
+    home = tmp_path_factory.mktemp("both")
+    copied_home(home, bundle)
+    env = stack_env(home)
+    register = ("register", embedding_bundle.path, "--name", "minilm")
+    for command in (register, register, ("promote", "minilm", 1)):
+        done = run_cli(env, *command)
+        assert done.returncode == 0, done.stderr
+    with running_stack(env) as running:
+        # The adapter is ready with what there is; the second model comes a moment later.
+        wait_until(lambda: running.verdicts() == BOTH_READY, "both models")
         yield running

@@ -12,6 +12,7 @@ from enginehouse.cli.measured_stack import measured_stack, served_model
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
 from enginehouse.perf.stage_costs import measure_stages
+from enginehouse.perf.workload import NEW_TOKENS
 from enginehouse.settings import Settings
 
 
@@ -20,6 +21,7 @@ def bench(
     stages: Annotated[
         bool, typer.Option("--stages", help="What each stage of the endpoint costs, instead.")
     ] = False,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens of each answer.")] = NEW_TOKENS,
     as_json: JsonOption = False,
 ) -> None:
     """Measure the raw pipeline against the whole path, side by side in one run.
@@ -36,7 +38,13 @@ def bench(
     with measured_stack(settings):
         served = served_model(settings)
         measured = run_bench(
-            settings, served.target, served.bundle, served.engine, rounds=rounds, report=say
+            settings,
+            served.target,
+            served.bundle,
+            served.engine,
+            rounds=rounds,
+            tokens=tokens,
+            report=say,
         )
     data = with_circumstances(measured)
     path, text = write_report(data, settings.reports_dir)

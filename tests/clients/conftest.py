@@ -8,18 +8,11 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any
 
-import httpx
 import openai
 import pytest
 
-from enginehouse.bundle import Bundle
 from tests.conftest import (
     RunningStack,
-    registered_home,
-    run_cli,
-    running_stack,
-    stack_env,
-    wait_until,
 )
 
 # Before any of the libraries is imported: they would fetch price tables and report usage.
@@ -77,25 +70,9 @@ def nothing_leaves_the_loopback(fence: Fence) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def served(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, embedding_bundle: Bundle
-) -> Iterator[RunningStack]:
+def served(both: RunningStack) -> RunningStack:
     """smollm2 and minilm behind one adapter."""
-    home = tmp_path_factory.mktemp("clients")
-    registered_home(home, bundle)
-    env = stack_env(home)
-    register = ("register", embedding_bundle.path, "--name", "minilm")
-    for command in (register, ("promote", "minilm", 1)):
-        done = run_cli(env, *command)
-        assert done.returncode == 0, done.stderr
-    with running_stack(env) as running:
-
-        def both() -> bool:
-            answer = httpx.get(f"{running.url}/health/ready", timeout=30.0)
-            return bool(answer.json()["models"] == _BOTH_READY)
-
-        wait_until(both, "both models")
-        yield running
+    return both
 
 
 @pytest.fixture(scope="session")

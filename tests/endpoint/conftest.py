@@ -16,8 +16,8 @@ from enginehouse.stack.process import ManagedProcess
 from tests.api.tracing.collector import Collector
 from tests.conftest import (
     RunningStack,
+    copied_home,
     free_ports,
-    registered_home,
     run_cli,
     running_stack,
     stack_env,
@@ -115,7 +115,7 @@ def ask(url: str, key: str, text: str, **fields: Any) -> httpx.Response:
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Shared]:
     home = tmp_path_factory.mktemp("shared")
-    registered_home(home, bundle)
+    copied_home(home, bundle)
     (home / "endpoint.yaml").write_text(_FILE)
     redis, postgres = RedisServer(), PostgresServer()
     redis.start()

@@ -168,8 +168,8 @@ def test_closing_fails_what_is_left(bench: Bench) -> None:
 
 
 def test_coalescing_grows_with_load_and_never_delays_the_first_token() -> None:
-    assert tokens_per_response(1) == 1
-    sizes = [tokens_per_response(streams) for streams in range(1, 200)]
+    assert tokens_per_response(1, step_s=0.03) == 1
+    sizes = [tokens_per_response(streams, step_s=0.03) for streams in range(1, 200)]
     assert sizes == sorted(sizes)
     bench = Bench(max_batch=40)
     sinks = [bench.submit(tokens=64) for _ in range(40)]
@@ -180,6 +180,16 @@ def test_coalescing_grows_with_load_and_never_delays_the_first_token() -> None:
         assert len(sink.chunks) < 64 / 2
         assert sink.ids == list(range(64))
     bench.loop.close()
+
+
+@pytest.mark.parametrize(
+    ("step_s", "tokens"), [(0.0, 8), (0.001, 8), (0.005, 4), (0.01, 2), (0.017, 1), (1.0, 1)]
+)
+def test_an_engine_that_is_faster_than_a_screen_gathers_a_picture_s_tokens(
+    step_s: float, tokens: int
+) -> None:
+    assert tokens_per_response(1, step_s) == tokens
+    assert tokens_per_response(1000, step_s) == 8
 
 
 def test_without_coalescing_every_token_is_a_response() -> None:

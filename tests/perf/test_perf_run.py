@@ -64,8 +64,15 @@ def perf_analyzer(stack: RunningStack) -> None:
 
 
 @pytest.mark.usefixtures("perf_analyzer")
-@pytest.mark.parametrize("door", ["adapter", "ensemble", "tensorrt_llm"])
-@pytest.mark.parametrize(("load", "requests"), [(_CLOSED, [2, 6]), (_OPEN, [6])])
+@pytest.mark.parametrize(
+    ("door", "load", "requests"),
+    [
+        ("adapter", _CLOSED, [2, 6]),
+        ("ensemble", _CLOSED, [2, 6]),
+        ("tensorrt_llm", _CLOSED, [2, 6]),
+        ("adapter", _OPEN, [6]),
+    ],
+)
 def test_perf_analyzer_measures_every_door_and_its_own_figures_agree(
     stack: RunningStack, door: str, load: str, requests: list[int], tmp_path: Path
 ) -> None:

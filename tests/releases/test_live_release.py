@@ -1,7 +1,9 @@
 """Two real Tritons, a real MLflow server, live traffic: nothing may be lost, whatever happens.
 
 One stack for all; the tests run in the order in which they stand, under the same traffic, and the
-last one reads the counts.
+last one reads the counts. The versions' runtime is `token_generator`: two replicas with two real
+engines each would leave two cores nothing for the traffic. Releases of real engines are in
+`test_slowed_engine.py`.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import httpx
 import psutil
 import pytest
 from enginehouse.client.controller import ControllerClient
+from enginehouse.perf.private_stack import with_runtime
+from enginehouse.perf.runtimes import token_generator
 from enginehouse.registry import Registry
 
 from enginehouse.admin_token import ensure_admin_token
@@ -43,11 +47,11 @@ _SPEC = {
     ],
 }
 _PATIENCE_S = 150.0
-#: Requests a second. Two replicas of two versions, their clients and MLflow share two cores here;
-#: at 20 every load takes half a minute, so that is for a run of its own.
-_RATE = float(os.environ.get("ENGINEHOUSE_TEST_RATE", "8"))
+_RATE = 20.0
+#: So that a stream of 40 tokens lasts a second, and something happens to it.
+_STEP_MS = "25"
 _STUBS_KILLED = 4
-#: Two engines of two versions share two cores here: their speed says nothing.
+#: Two replicas share two cores with everything else: their speed says nothing.
 _OVERRIDES = {"performance": "two cores for two replicas"}
 
 
@@ -168,15 +172,17 @@ def live(
     tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, mlflow_server: MlflowServer
 ) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("live")
+    made = with_runtime(bundle, token_generator.NAME, home / "generator")
     env = stack_env(home) | {
+        token_generator.STEP_VARIABLE: _STEP_MS,
         "MLFLOW_TRACKING_URI": mlflow_server.url,
         "ENGINEHOUSE_REPLICAS": "2",
         "ENGINEHOUSE_TICK_S": "0.3",
         "ENGINEHOUSE_DRAIN_S": "30",
     }
     for command in (
-        ("register", bundle.path, "--name", "smollm2"),
-        ("register", bundle.path, "--name", "smollm2"),
+        ("register", made.path, "--name", "smollm2"),
+        ("register", made.path, "--name", "smollm2"),
         ("promote", "smollm2", 1),
     ):
         done = run_cli(env, *command)

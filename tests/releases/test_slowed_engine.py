@@ -15,7 +15,7 @@ from enginehouse.client.controller import ControllerClient
 from enginehouse.registry import Registry
 
 from enginehouse.bundle import Bundle
-from tests.conftest import RunningStack, run_cli, running_stack, stack_env, wait_until
+from tests.conftest import RunningStack, copied_home, run_cli, running_stack, stack_env, wait_until
 from tests.releases.traffic import traffic
 
 _SPEC = {
@@ -32,14 +32,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[
     manifest = json.loads((slowed / "engine.json").read_text())
     manifest["engine_settings"]["precision_hint"] = "f32"
     (slowed / "engine.json").write_text(json.dumps(manifest))
+    copied_home(home, bundle)
     env = stack_env(home) | {"ENGINEHOUSE_TICK_S": "0.3"}
-    for command in (
-        ("register", bundle.path, "--name", "smollm2"),
-        ("register", slowed, "--name", "smollm2"),
-        ("promote", "smollm2", 1),
-    ):
-        done = run_cli(env, *command)
-        assert done.returncode == 0, done.stderr
+    done = run_cli(env, "register", slowed, "--name", "smollm2")
+    assert done.returncode == 0, done.stderr
     with running_stack(env) as running:
         yield running
 

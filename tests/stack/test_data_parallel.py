@@ -11,13 +11,13 @@ from enginehouse.client import Target, TritonClient
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
-from tests.conftest import RunningStack, registered_home, running_stack, stack_env
+from tests.conftest import RunningStack, copied_home, running_stack, stack_env
 
 
 @pytest.fixture(scope="module")
 def twins(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("twins")
-    registered_home(home, bundle)
+    copied_home(home, bundle)
     with running_stack(stack_env(home, instances=2)) as running:
         yield running
 

@@ -22,11 +22,9 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import ContextOverflowError, ServingError
 from enginehouse.stack.triton_server import stub_pids
 from tests.conftest import (
+    BOTH_READY,
     RunningStack,
-    registered_home,
     run_cli,
-    running_stack,
-    stack_env,
     wait_until,
 )
 
@@ -45,36 +43,12 @@ _QUERIES = {
     "Who turns heat into mechanical work?": 4,
 }
 _TOO_LONG = "word " * 300
-_BOTH_READY = {"minilm": "ready", "smollm2": "ready"}
-
-
-@pytest.fixture(scope="module")
-def both(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, embedding_bundle: Bundle
-) -> Iterator[RunningStack]:
-    """A text generator and an embedding model of two versions, the first of which serves."""
-    home = tmp_path_factory.mktemp("embeddings")
-    registered_home(home, bundle)
-    env = stack_env(home)
-    register = ("register", embedding_bundle.path, "--name", "minilm")
-    for command in (register, register, ("promote", "minilm", 1)):
-        done = run_cli(env, *command)
-        assert done.returncode == 0, done.stderr
-    with running_stack(env) as running:
-        # The adapter is ready with what there is; the second model comes a moment later.
-        wait_until(lambda: _verdicts(running) == _BOTH_READY, "both models")
-        yield running
 
 
 @pytest.fixture(scope="module")
 def sdk(both: RunningStack) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{both.url}/v1", api_key="unused", max_retries=0) as client:
         yield client
-
-
-def _verdicts(stack: RunningStack) -> dict[str, str]:
-    verdicts: dict[str, str] = httpx.get(f"{stack.url}/health/ready", timeout=30.0).json()["models"]
-    return verdicts
 
 
 def _vectors(sdk: openai.OpenAI, texts: list[str]) -> np.ndarray:
@@ -147,7 +121,7 @@ def test_both_kinds_are_listed_ready_and_counted(both: RunningStack, sdk: openai
     listed = {m["id"]: m["enginehouse"] for m in httpx.get(f"{both.url}/v1/models").json()["data"]}
     assert listed["smollm2"]["kind"] == "generator"
     assert (listed["minilm"]["kind"], listed["minilm"]["dimensions"]) == ("embedding", 384)
-    assert _verdicts(both) == _BOTH_READY
+    assert both.verdicts() == BOTH_READY
     _vectors(sdk, ["count me"])
     labels = 'requests_total{code="200",endpoint="embeddings",model="minilm",version="1"}'
     assert labels in httpx.get(f"{both.url}/metrics").text

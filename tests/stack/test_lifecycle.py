@@ -20,6 +20,7 @@ from enginehouse.stack.triton_server import stub_pids
 from tests.conftest import (
     CLI,
     RunningStack,
+    copied_home,
     registered_home,
     run_cli,
     running_stack,
@@ -33,7 +34,7 @@ _BODY = {"model": "smollm2", "prompt": "1 2 3", "ignore_eos": True, "temperature
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
     path = tmp_path_factory.mktemp("lifecycle")
-    registered_home(path, bundle)
+    copied_home(path, bundle)
     return path
 
 
@@ -113,7 +114,7 @@ def test_a_second_stack_on_the_same_home_is_refused(small: RunningStack) -> None
 def test_ctrl_c_ends_everything_and_a_second_up_rebuilds_nothing(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    registered_home(tmp_path, bundle)
+    copied_home(tmp_path, bundle)
     cached = tmp_path / "cache" / "smollm2" / "1" / "engine.json"
     stamps = []
     for _ in range(2):

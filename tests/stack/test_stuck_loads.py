@@ -15,7 +15,7 @@ import pytest
 from enginehouse.bundle import Bundle
 from enginehouse.stack.stuck_loads import StuckLoads, serves_alone
 from enginehouse.stack.triton_server import stub_pids
-from tests.conftest import registered_home, running_stack, stack_env
+from tests.conftest import copied_home, running_stack, stack_env
 
 _ENGINE = "m.tensorrt_llm"
 
@@ -63,7 +63,7 @@ def test_a_replica_serves_alone_what_no_other_has_ready() -> None:
 def test_a_stub_killed_as_it_starts_does_not_keep_the_stack_from_serving(
     tmp_path: Path, bundle: Bundle
 ) -> None:
-    registered_home(tmp_path, bundle)
+    copied_home(tmp_path, bundle)
     env = stack_env(tmp_path)
     log = tmp_path / "up.log"
     killer = threading.Thread(target=_kill_engine_stubs_until_one_hangs, args=(env, log))
