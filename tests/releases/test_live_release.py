@@ -154,10 +154,14 @@ class Live:
             return False
 
     def served_from_now(self, count: int) -> set[str]:
-        """Versions of the next `count` answers."""
-        begin = len(self.tally.newest) + 20
-        wait_until(lambda: len(self.tally.newest) >= begin + count, "answers")
-        return {version for _, version in self.tally.newest[begin : begin + count]}
+        """Versions that answer `count` requests, all sent later than a second from now."""
+        since = time.monotonic() + 1.0
+
+        def sent_later() -> list[str]:
+            return [version for sent_at, version in list(self.tally.newest) if sent_at > since]
+
+        wait_until(lambda: len(sent_later()) >= count, "answers")
+        return set(sent_later())
 
 
 def _is_running(process: psutil.Process) -> bool:

@@ -18,7 +18,11 @@ _EVERY = 4
 
 @dataclass
 class Tally:
-    """Counts of one run of traffic."""
+    """Counts of one run of traffic.
+
+    Attributes:
+        newest: when each request was sent (`time.monotonic`), and the version that answered it.
+    """
 
     requests: int = 0
     failed: list[str] = field(default_factory=list)
@@ -34,11 +38,13 @@ class Tally:
             f"truncated ({served})"
         )
 
-    def count(self, version: str, problem: str | None, *, truncated: bool = False) -> None:
+    def count(
+        self, sent_at: float, version: str, problem: str | None, *, truncated: bool = False
+    ) -> None:
         with self.lock:
             self.requests += 1
             self.versions[version] += 1
-            self.newest.append((time.monotonic(), version))
+            self.newest.append((sent_at, version))
             if problem is not None:
                 (self.truncated if truncated else self.failed).append(problem)
 
@@ -79,6 +85,7 @@ class Traffic:
         self._stop.set()
 
     def _whole(self) -> None:
+        sent_at = time.monotonic()
         try:
             answer = self._client.post(self._url, json=self._body)
             version = answer.headers.get("x-enginehouse-version", "?")
@@ -88,11 +95,12 @@ class Traffic:
                 problem = None if got == self._tokens else f"{got} of {self._tokens} tokens"
         except httpx.HTTPError as error:
             version, problem = "?", repr(error)
-        self.tally.count(version, problem)
+        self.tally.count(sent_at, version, problem)
 
     def _stream(self) -> None:
         body = self._body | {"stream": True, "stream_options": {"include_usage": True}}
         version, problem, began = "?", None, False
+        sent_at = time.monotonic()
         try:
             with self._client.stream("POST", self._url, json=body) as answer:
                 version = answer.headers.get("x-enginehouse-version", "?")
@@ -107,7 +115,7 @@ class Traffic:
                     problem = self._wrong([line for line in lines if line])
         except httpx.HTTPError as error:
             problem = repr(error)
-        self.tally.count(version, problem, truncated=began)
+        self.tally.count(sent_at, version, problem, truncated=began)
 
     def _wrong(self, lines: list[str]) -> str | None:
         if not lines or lines[-1] != "data: [DONE]":
