@@ -31,13 +31,16 @@ $(VENV)/.test: requirements-test.lock $(VENV)/.base
 up: $(VENV)/.base ## Set up, build the default engine if there is none, start everything
 	@exec $(BIN)/enginehouse up
 
-# What starts no engine runs two at a time; engines and stacks have both cores for themselves. An
+# Engines and stacks come first in line; what starts none fills the time in which they wait. An
 # engine inside the test process has a process of its own: what it breaks must not end the others.
 test: $(VENV)/.test lint types ## Set up and run all tests
-	@bundles=$$(mktemp -d) && trap 'rm -rf "$$bundles"' EXIT && export ENGINEHOUSE_TEST_BUNDLES=$$bundles && \
-	$(BIN)/python -m pytest -m "not whole_machine" --numprocesses 2 --dist loadfile && \
-	$(BIN)/python -m pytest -m whole_machine tests/engine && \
-	$(BIN)/python -m pytest -m whole_machine --ignore=tests/engine
+	@scratch=$$(mktemp -d) && beside= && trap 'kill $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
+	trap 'exit 130' INT TERM && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
+	{ nice -n 10 $(BIN)/python -m pytest -m "not whole_machine" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
+	beside=$$! && failed=0 && \
+	{ $(BIN)/python -m pytest -m whole_machine tests/engine || failed=1; } && \
+	{ $(BIN)/python -m pytest -m whole_machine --ignore=tests/engine || failed=1; } && \
+	{ wait $$beside || failed=1; } && beside= && cat $$scratch/beside.log && exit $$failed
 
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@$(PYTHON) -m venv .venv-build

@@ -6,7 +6,7 @@ from tests.conftest import RunningStack, run_cli
 
 
 def test_bench_measures_both_sides_and_writes_its_reports(stack: RunningStack) -> None:
-    done = run_cli(stack.env, "bench", "--rounds", 1, "--tokens", 12, "--json")
+    done = run_cli(stack.env, "bench", "--rounds", 1, "--tokens", 6, "--json")
     assert done.returncode == 0, done.stderr
     data = json.loads(done.stdout)
     streams = {"1", "8", "16", "32"}

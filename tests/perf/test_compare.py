@@ -11,23 +11,23 @@ from enginehouse.perf.private_stack import with_runtime
 from enginehouse.perf.runtimes.slowed import NAME, SHARE_VARIABLE
 
 from enginehouse.bundle import Bundle
-from tests.conftest import run_cli, stack_env
+from tests.conftest import copied_home, run_cli, stack_env
 
 pytestmark = pytest.mark.whole_machine
 _PROFILE = """
 name: small
 description: Short bursts.
-mix: [{name: chat, input: {mean: 20}, output: {mean: 8}}]
-load: {kind: concurrency, levels: [4]}
+mix: [{name: chat, input: {mean: 20}, output: {mean: 4}}]
+load: {kind: concurrency, levels: [2]}
 """
 
 
 def test_a_version_that_takes_four_times_as_long_is_found(bundle: Bundle, tmp_path: Path) -> None:
     env = stack_env(tmp_path) | {SHARE_VARIABLE: "3.0"}
     slow = with_runtime(bundle, NAME, tmp_path / "slow")
-    for path in (bundle.path, slow.path):
-        done = run_cli(env, "register", path, "--name", "smollm2")
-        assert done.returncode == 0, done.stderr
+    copied_home(tmp_path, bundle)
+    done = run_cli(env, "register", slow.path, "--name", "smollm2")
+    assert done.returncode == 0, done.stderr
     profile = tmp_path / "small.yaml"
     profile.write_text(_PROFILE)
     done = run_cli(env, "perf", "compare", "smollm2", 1, 2, "--profile", profile, "--pairs", 12,
@@ -48,8 +48,7 @@ def test_a_version_that_takes_four_times_as_long_is_found(bundle: Bundle, tmp_pa
 
 def test_what_cannot_be_compared_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     env = stack_env(tmp_path)
-    done = run_cli(env, "register", bundle.path, "--name", "smollm2")
-    assert done.returncode == 0, done.stderr
+    copied_home(tmp_path, bundle)
     gone = run_cli(env, "perf", "compare", "smollm2", 1, 7)
     assert gone.returncode == 1
     assert "version 7" in gone.stderr
