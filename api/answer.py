@@ -110,11 +110,12 @@ async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGener
     opened: set[int] = set()
     async with aclosing(pieces):
         async for piece in pieces:
+            said = list(shape.delta(piece))
             if shape.opening is not None and piece.index not in opened:
                 opened.add(piece.index)
-                opening = {"index": piece.index, **shape.opening}
-                yield event(envelope.body(choices=[opening], **extra))
-            for choice in shape.delta(piece):
-                yield event(envelope.body(choices=[choice], **extra))
+                said.insert(0, {"index": piece.index, **shape.opening})
+            if said:
+                # One write to the socket for all that a piece says.
+                yield b"".join(event(envelope.body(choices=[one], **extra)) for one in said)
     if call.ask.include_usage:
         yield event(envelope.body(choices=[], usage=call.usage.as_json()))
