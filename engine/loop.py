@@ -16,6 +16,7 @@ from collections.abc import Callable
 from enginehouse.engine.admission import WaitingRoom
 from enginehouse.engine.coalescing import tokens_per_response
 from enginehouse.engine.job import Job, Sink
+from enginehouse.engine.priority import give_way
 from enginehouse.engine.runtime import Runtime, SlotState
 from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.watchdog import Watchdog
@@ -112,6 +113,8 @@ class EngineLoop:
         return len(found)
 
     def _run(self) -> None:
+        if self._runtime.computes_here:
+            give_way()
         try:
             self._work()
         except Exception:  # noqa: BLE001 - a mistake of ours must not leave requests waiting

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import openvino
 from enginehouse.engine.fingerprint import check_fingerprint
+from enginehouse.engine.priority import giving_way
 from enginehouse.engine.runtime import Drained, Slot, SlotState
 from openvino_genai import py_openvino_genai as genai
 
@@ -107,10 +108,19 @@ def _structured_output(guide: Guide) -> Any:
     return config
 
 
+def _pipelines(bundle: Bundle, settings: EngineSettings) -> dict[str | None, Any]:
+    """One without an adapter, and one for each, by its name."""
+    made: dict[str | None, Any] = {None: pipeline(bundle.engine_dir, settings)}
+    for adapter in bundle.manifest.adapters:
+        made[adapter.name] = pipeline(bundle.engine_dir, settings, adapter)
+    return made
+
+
 class OpenVinoRuntime:
     """See `Runtime`."""
 
     bad_words_need_a_guide = True
+    computes_here = True
     unsupported_inputs = frozenset(
         {
             "encoder_input_features",
@@ -160,9 +170,7 @@ class OpenVinoRuntime:
         check_fingerprint(bundle.manifest, settings)
         self._vocabulary_size = bundle.manifest.architecture.vocabulary_size
         self._settings = settings
-        self._pipelines: dict[str | None, Any] = {None: pipeline(bundle.engine_dir, settings)}
-        for adapter in bundle.manifest.adapters:
-            self._pipelines[adapter.name] = pipeline(bundle.engine_dir, settings, adapter)
+        self._pipelines = giving_way(lambda: _pipelines(bundle, settings))
         self._next_key = 0
 
     def check(self, request: GenerationRequest) -> None:

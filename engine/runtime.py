@@ -57,6 +57,8 @@ class Runtime(Protocol):
     unsupported_inputs: frozenset[str]
     #: Whether bad words reach the runtime as a guide, since it has no such input.
     bad_words_need_a_guide: bool
+    #: Whether a step computes on this host's cores, which Triton and the adapter need too.
+    computes_here: bool
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse what this runtime cannot do or would choke on; called from any thread.

@@ -60,6 +60,7 @@ class TensorRtLlmRuntime:
 
     unsupported_inputs = _UNSUPPORTED
     bad_words_need_a_guide = False
+    computes_here = False
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
         """Load.

@@ -39,6 +39,7 @@ class CountingRuntime:
 
     unsupported_inputs: frozenset[str] = frozenset()
     bad_words_need_a_guide = False
+    computes_here = False
 
     def __init__(self) -> None:
         self.slots: list[CountingSlot] = []
