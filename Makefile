@@ -60,7 +60,7 @@ bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw
 bench-targets: $(VENV)/.base ## Measure what the path is to reach, each figure beside its target (ten minutes)
 	@$(BIN)/enginehouse perf targets
 
-bench-trials: $(VENV)/.base ## Try on purpose how often perf compare errs (half an hour)
+bench-trials: $(VENV)/.base ## Try on purpose how often perf compare errs (hours)
 	@$(BIN)/python -m enginehouse.perf.compare.trials $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/trials.md
 
 perf: $(VENV)/.base ## Run perf_analyzer's concurrency sweep through every door, and write reports
