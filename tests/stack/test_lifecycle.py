@@ -14,13 +14,16 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from enginehouse.registry import Registry
 
 from enginehouse.bundle import Bundle
+from enginehouse.settings import load_settings
 from enginehouse.stack.triton_server import stub_pids
 from tests.conftest import (
     CLI,
     RunningStack,
     copied_home,
+    free_ports,
     registered_home,
     run_cli,
     running_stack,
@@ -135,6 +138,23 @@ def test_a_killed_supervisor_takes_its_children_with_it(home: Path, small: Runni
     family = small.family()
     os.kill(small.process.pid, signal.SIGKILL)
     wait_until(lambda: _gone(family), "an empty process tree", 30.0)
+
+
+def test_a_start_without_a_champion_says_how_to_get_one(tmp_path: Path, bundle: Bundle) -> None:
+    copied_home(tmp_path, bundle)
+    env = stack_env(tmp_path)
+    with Registry(load_settings(env, cwd=tmp_path)).session() as client:
+        client.delete_registered_model_alias("smollm2", "champion")
+    done = run_cli(env, "up")
+    assert done.returncode == 1
+    assert "enginehouse promote NAME VERSION" in done.stderr
+
+
+def test_a_start_without_its_registry_says_so_at_once(tmp_path: Path) -> None:
+    address = f"http://127.0.0.1:{free_ports(1)[0]}"
+    done = run_cli(stack_env(tmp_path) | {"MLFLOW_TRACKING_URI": address}, "up")
+    assert done.returncode == 1
+    assert f"the registry at {address}" in done.stderr
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
