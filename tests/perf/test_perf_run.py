@@ -85,11 +85,16 @@ def test_perf_analyzer_measures_every_door_and_its_own_figures_agree(
         )
 
 
+def _reports(stack: RunningStack) -> set[Path]:
+    return set(stack.settings.reports_dir.glob("tiny-adapter-smollm2-1-*"))
+
+
 def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
     stack: RunningStack, tmp_path: Path
 ) -> None:
+    before = _reports(stack)
     found = _run(stack, tmp_path, _OPEN, "--driver", "enginehouse", "--repeats", 2)
-    folder = next(stack.settings.reports_dir.glob("tiny-adapter-smollm2-1-*"))
+    (folder,) = _reports(stack) - before
     names = {"report.json", "report.md", "report.html", "latency-throughput.png",
              "distributions.png", "timeline.png"}  # fmt: skip
     assert {file.name for file in folder.iterdir()} == names
