@@ -101,7 +101,8 @@ def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "smollm2 version 1" in page
-    assert "http" not in page.split("</style>")[1].replace("http-equiv", "")
+    # Nothing is fetched; base64 has no colon, and now and then the letters of "http".
+    assert "://" not in page.split("</style>")[1]
     registry = Registry(stack.settings)
     run_id = registry.version("smollm2", 1).run_id
     assert run_id is not None
