@@ -130,7 +130,7 @@ _HEAVY = ("clients", "endpoint", "engine", "releases", "stack")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a stack or an engine has the machine for itself; the rest runs side by side."""
+    """What starts a stack or an engine runs alone of its kind, the rest beside it."""
     for item in items:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
         if folder in _HEAVY or "stack" in getattr(item, "fixturenames", ()):

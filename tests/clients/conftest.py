@@ -11,9 +11,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.conftest import (
-    RunningStack,
-)
+from tests.conftest import RunningStack
 
 # Before any of the libraries is imported: they would fetch price tables and report usage.
 os.environ |= {
@@ -26,7 +24,6 @@ os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "SCHEMATHESIS_TELEMETRY": "false",
 }
-_BOTH_READY = {"minilm": "ready", "smollm2": "ready"}
 
 
 class Fence:
