@@ -160,7 +160,7 @@ class Assembly:
         settings, file, open_ = self._settings, self._file, stack.enter_async_context
         page, redis_url = metrics.registry, settings.endpoint.redis_url
         observed = await open_(open_observability(self._telemetry, file.observability, page))
-        ledger = await open_(open_ledger(database, file.ledger, settings.home / "ledger", page))
+        ledger = await open_(open_ledger(database, file.ledger, settings.ledger_dir, page))
         priced = ledger.price if file.ledger.enabled else None
         limits = await open_(
             open_limits(file.limits, page, ledger.spending, redis_url=redis_url, price=priced)

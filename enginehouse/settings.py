@@ -184,6 +184,11 @@ class Settings:
         return self.home / "audit"
 
     @property
+    def ledger_dir(self) -> Path:
+        """Usage on its way to the database."""
+        return self.home / "ledger"
+
+    @property
     def files_dir(self) -> Path:
         """Files of `/v1/files`."""
         return self.home / "files"

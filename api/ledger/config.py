@@ -13,6 +13,18 @@ _PerMillion = Annotated[Decimal, Field(ge=0, decimal_places=6, max_digits=15)]
 _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
+class Confirm(StrEnum):
+    """What must have a record before the end of its answer is given on.
+
+    Attributes:
+        SPOOL: a file; what is in it survives this process.
+        DATABASE: a commit; what it has survives what the database survives.
+    """
+
+    SPOOL = "spool"
+    DATABASE = "database"
+
+
 class OnFailure(StrEnum):
     """What happens to calls while the database fails."""
 
@@ -54,10 +66,10 @@ class LedgerConfig(BaseModel):
 
     Attributes:
         enabled: whether usage is written down.
-        on_failure: ``spool`` answers on and writes to a file, ``refuse`` answers 503, while the
-            database fails.
-        patience_s: longest that the end of an answer waits for the database, in seconds; then
-            the record goes to the spool.
+        confirm: what the end of an answer waits for: ``spool`` or ``database``.
+        on_failure: ``spool`` answers on, ``refuse`` answers 503, while the database fails.
+        patience_s: a transaction that takes longer counts as failed until it ends, in seconds;
+            nobody waits for it any longer.
         retry_s: between two tries to reach a database that has failed, in seconds.
         batch: most records of one transaction.
         currency: three letters, for example EUR.
@@ -68,6 +80,7 @@ class LedgerConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = False
+    confirm: Confirm = Confirm.SPOOL
     on_failure: OnFailure = OnFailure.SPOOL
     patience_s: Annotated[float, Field(gt=0, le=60)] = 2.0
     retry_s: Annotated[float, Field(gt=0, le=3600)] = 1.0

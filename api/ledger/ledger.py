@@ -9,7 +9,7 @@ from pathlib import Path
 
 from enginehouse.api.call import Call, ServedBy
 from enginehouse.api.database import Database
-from enginehouse.api.ledger.config import LedgerConfig, OnFailure
+from enginehouse.api.ledger.config import Confirm, LedgerConfig, OnFailure
 from enginehouse.api.ledger.metrics import LedgerMetrics
 from enginehouse.api.ledger.prices import PriceTable, units
 from enginehouse.api.ledger.records import Outcome, UsageRecord, record_of
@@ -55,7 +55,12 @@ class Ledger:
         except OSError as error:
             raise StoreError(f"the usage ledger's spool {directory}: {error.strerror}") from None
         self._writer = GroupWriter(
-            database, spool, LedgerMetrics(registry), retry_s=config.retry_s, batch=config.batch
+            database,
+            spool,
+            LedgerMetrics(registry),
+            retry_s=config.retry_s,
+            patience_s=config.patience_s,
+            batch=config.batch,
         )
         self.spending = LedgerSpending(database, config.currency)
 
@@ -77,8 +82,12 @@ class Ledger:
         Raises:
             StoreError: if it could be written nowhere and the configuration refuses calls then.
         """
+        record = self._record(call, Outcome.COMPLETED)
+        kept = self._writer.keep(record)
+        if kept and self._config.confirm is Confirm.SPOOL:
+            return
         try:
-            await self._writer.write(self._record(call, Outcome.COMPLETED), self._config.patience_s)
+            await self._writer.written(None if kept else record)
         except StoreError:
             # With `spool` the numbers are in the log and counted as lost: the answer goes out.
             if self._config.on_failure is OnFailure.REFUSE:
@@ -86,7 +95,9 @@ class Ledger:
 
     def record_cut(self, call: Call, outcome: Outcome) -> None:
         """Have a call written down that ended early; nobody waits for it."""
-        self._writer.submit(self._record(call, outcome))
+        record = self._record(call, outcome)
+        if not self._writer.keep(record):
+            self._writer.hand_over(record)
 
     def _record(self, call: Call, outcome: Outcome) -> UsageRecord:
         record = record_of(call, outcome, self._prices)
@@ -100,16 +111,17 @@ class Ledger:
         return float(units(micros))
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
-        """Sums of usage.
+        """Sums of usage, with all that was answered here before.
 
         Raises:
             StoreError: if the database fails.
         """
+        await self._writer.written()
         return await self._database.run(lambda connection: usage_report(connection, query))
 
     def close(self) -> None:
         """Write what is left. Blocks."""
-        self._writer.close(self._config.patience_s)
+        self._writer.close()
 
 
 @asynccontextmanager

@@ -15,7 +15,7 @@ class LedgerMetrics:
             return Counter(f"{_PREFIX}_{name}", meaning, registry=registry)
 
         self.written = counter("written", "Records that the database took; repeated ones count not")
-        self.spooled = counter("spooled", "Records that went to the spool file")
+        self.spooled = counter("spooled", "Records that went to the spool, on their way there")
         self.lost = counter("lost", "Records that neither took: their numbers are in the log")
         self.damaged = counter("damaged", "Lines of the spool that are no records")
         self.failures = counter("failures", "Transactions that failed")

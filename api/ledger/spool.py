@@ -1,29 +1,69 @@
-"""Records that wait on disk for the database."""
+"""Records on disk on their way to the database."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from enginehouse.api.ledger.records import UsageRecord
 
-_FILE = "usage-spool.jsonl"
-_LOCK = ".usage-spool.lock"
-_CLAIMED = "usage-spool.*.claimed"
+_FILES = "usage-spool.*.jsonl"
 _DAMAGED = "usage-spool.damaged"
 _PRIVATE = 0o600
 
 
-class Spool:
-    """A file that the adapters of one home share; written without fsync.
+@dataclass(frozen=True, slots=True)
+class SpoolFile:
+    """A file that nobody appends to any more; its lock is held until it is closed."""
 
-    What is in it survives the process' death. To replay, it is renamed first, so that others can
-    go on writing; a renamed file that a crash left is replayed again, which the ledger's primary
-    key makes harmless.
+    path: Path
+    descriptor: int
+
+    def records(self, on_damage: Callable[[bytes], None]) -> list[UsageRecord]:
+        """What it holds.
+
+        Args:
+            on_damage: gets each line that is no record.
+
+        Raises:
+            OSError: if it cannot be read.
+        """
+        found = []
+        os.lseek(self.descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(self.descriptor), "rb") as file:
+            lines = file.read().splitlines()
+        for line in lines:
+            try:
+                found.append(UsageRecord.of_line(line))
+            except ValueError:
+                on_damage(line)
+        return found
+
+    def remove(self) -> None:
+        """Remove it: its records are in the database.
+
+        Raises:
+            OSError: if that is not possible; it is replayed then, which changes nothing.
+        """
+        self.path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Give up its lock; whoever finds it replays it."""
+        os.close(self.descriptor)
+
+
+class Spool:
+    """Files of records, written without fsync: what is in them survives the process' death.
+
+    Each adapter appends to a file of its own, which it holds locked, and begins another when that
+    one is taken to be written to the database. A file that nobody holds was left by an adapter
+    that has died. One that is replayed twice does no harm: the ledger's primary key sees to that.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -33,12 +73,9 @@ class Spool:
             OSError: if that is not possible.
         """
         self._directory = directory
+        self._lock = threading.Lock()
+        self._current: SpoolFile | None = None
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether there is anything to replay."""
-        return self._file.exists() or any(self._directory.glob(_CLAIMED))
 
     def append(self, records: Sequence[UsageRecord]) -> None:
         """Write them all, or none.
@@ -47,51 +84,35 @@ class Spool:
             OSError: if they cannot be written.
         """
         data = b"".join(record.line() for record in records)
-        with self._alone():
-            descriptor = os.open(self._file, os.O_APPEND | os.O_CREAT | os.O_WRONLY, _PRIVATE)
-            try:
-                _append_whole(descriptor, data)
-            finally:
-                os.close(descriptor)
+        with self._lock:
+            if self._current is None:
+                self._current = self._begun()
+            _append_whole(self._current.descriptor, data)
 
-    def claim(self) -> list[Path]:
-        """Files to replay now, oldest first.
+    def take(self) -> SpoolFile | None:
+        """What was appended since this was called last; None if that is nothing."""
+        with self._lock:
+            taken, self._current = self._current, None
+        return taken
+
+    def left_by_others(self) -> list[SpoolFile]:
+        """Files of adapters that have died, oldest first; each is given out once.
 
         Raises:
             OSError: if the directory cannot be used.
         """
-        with self._alone():
-            if self._file.exists():
-                self._file.rename(self._directory / f"usage-spool.{uuid.uuid4().hex}.claimed")
         found = []
-        for path in self._directory.glob(_CLAIMED):
+        for path in self._directory.glob(_FILES):
             try:
-                found.append((path.stat().st_mtime_ns, path))
+                file = SpoolFile(path, os.open(path, os.O_RDONLY))
             except FileNotFoundError:
                 # Another adapter has replayed it meanwhile.
                 continue
-        return [path for _, path in sorted(found)]
-
-    def read(self, path: Path, on_damage: Callable[[bytes], None]) -> list[UsageRecord]:
-        """The records of a claimed file; none if another adapter has replayed it meanwhile.
-
-        Args:
-            on_damage: gets each line that is no record.
-
-        Raises:
-            OSError: if it cannot be read.
-        """
-        try:
-            lines = path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return []
-        records = []
-        for line in lines:
-            try:
-                records.append(UsageRecord.of_line(line))
-            except ValueError:
-                on_damage(line)
-        return records
+            if _locked(file.descriptor):
+                found.append((os.fstat(file.descriptor).st_mtime_ns, file))
+            else:
+                file.close()
+        return [file for _, file in sorted(found, key=lambda item: item[0])]
 
     def keep_damaged(self, line: bytes) -> None:
         """Put a line aside for a person to look at.
@@ -104,19 +125,39 @@ class Spool:
         with os.fdopen(descriptor, "ab") as file:
             file.write(line + b"\n")
 
-    @property
-    def _file(self) -> Path:
-        return self._directory / _FILE
+    def _begun(self) -> SpoolFile:
+        while True:
+            path = self._directory / f"usage-spool.{uuid.uuid4().hex}.jsonl"
+            flags = os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_RDWR
+            file = SpoolFile(path, os.open(path, flags, _PRIVATE))
+            # Before it was locked somebody may have taken it for one that was left.
+            if _locked(file.descriptor) and os.fstat(file.descriptor).st_nlink:
+                return file
+            file.close()
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """No other process, and no other thread, appends or renames meanwhile."""
-        descriptor = os.open(self._directory / _LOCK, os.O_CREAT | os.O_RDWR, _PRIVATE)
+
+def waiting(directory: Path) -> int:
+    """Records in all spool files of a directory, those of adapters at work included.
+
+    Raises:
+        OSError: if one cannot be read.
+    """
+    lines = 0
+    for path in directory.glob(_FILES):
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+            lines += path.read_bytes().count(b"\n")
+        except FileNotFoundError:
+            # It was written to the database meanwhile.
+            continue
+    return lines
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _append_whole(descriptor: int, data: bytes) -> None:

@@ -5,46 +5,42 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import queue
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from enum import Enum
 
 from enginehouse.api.database import Database
 from enginehouse.api.ledger.metrics import LedgerMetrics
 from enginehouse.api.ledger.records import UsageRecord
-from enginehouse.api.ledger.spool import Spool
+from enginehouse.api.ledger.spool import Spool, SpoolFile
 from enginehouse.api.ledger.tables import insert_once
 
 from enginehouse.errors import StoreError
 
 _log = logging.getLogger(__name__)
-_REPLAYED_AT_ONCE = 500
+#: How long records gather for one transaction where nobody waits for it.
+_GATHER_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    record: UsageRecord
+@dataclass(frozen=True, slots=True, eq=False)
+class _Errand:
+    """Something for the thread to do at once.
+
+    Attributes:
+        done: set when the database has it, and all that was in the spool before.
+        record: stands nowhere but here; None if the spool is all that is meant.
+    """
+
     done: asyncio.Future[None] | None = None
-
-
-class _Sign(Enum):
-    """What else may stand in the queue."""
-
-    LOOK = "look whether the database works again"
-    END = "write what is left and end"
+    record: UsageRecord | None = None
 
 
 class GroupWriter:
-    """A thread that writes what has gathered while the last transaction ran.
+    """Puts records into the spool, and has a thread that moves them to the database.
 
-    A record that the database does not take goes to the spool, and one that the spool does not
-    take either goes to the log, number by number.
-
-    Attributes:
-        failing: whether the last transaction failed, or lasts too long.
+    A record in the spool outlives this process. One that the spool does not take goes straight to
+    the database; one that neither takes goes to the log, number by number.
     """
 
     def __init__(
@@ -54,190 +50,217 @@ class GroupWriter:
         metrics: LedgerMetrics,
         *,
         retry_s: float,
+        patience_s: float,
         batch: int,
     ) -> None:
-        """Start it; it begins with what the spool holds from earlier."""
-        self.failing = False
+        """Start it; it begins with what dead adapters have left in the spool.
+
+        Args:
+            patience_s: a transaction that takes longer counts as failed until it ends.
+        """
         self._database = database
         self._spool = spool
         self._metrics = metrics
         self._retry_s = retry_s
+        self._patience_s = patience_s
         self._batch = batch
-        self._next_try = 0.0
-        self._stuck = False
-        self._closed = False
-        self._spooled = spool.waiting
-        self._in_hand: list[_Waiting] = []
-        self._queue: queue.SimpleQueue[_Waiting | _Sign] = queue.SimpleQueue()
+        self._failed_at: float | None = None
+        self._began: float | None = None
+        self._files: list[SpoolFile] = []
+        self._changed = threading.Condition()
+        self._kept = self._ending = False
+        self._errands: list[_Errand] = []
+        metrics.failing.set_function(lambda: self.failing)
         self._thread = threading.Thread(target=self._run, name="usage-ledger", daemon=True)
         self._thread.start()
 
-    def submit(self, record: UsageRecord) -> None:
-        """Have a record written; nobody waits for it."""
-        if self._closed:
-            self._keep([record])
-        else:
-            self._queue.put(_Waiting(record))
+    @property
+    def failing(self) -> bool:
+        """Whether the last transaction failed, or this one lasts too long."""
+        began = self._began
+        too_long = began is not None and time.monotonic() - began > self._patience_s
+        return too_long or self._failed_at is not None
 
-    async def write(self, record: UsageRecord, patience_s: float) -> None:
-        """Write a record; when this returns, it outlives this process.
+    def keep(self, record: UsageRecord) -> bool:
+        """Put a record into the spool: when this returns, it outlives this process.
+
+        Returns:
+            Whether the spool took it.
+        """
+        try:
+            # A few microseconds into the page cache; a thread would cost more than it saves.
+            self._spool.append([record])
+        except OSError as error:
+            _log.error("the usage ledger's spool cannot be written: %s", error.strerror)
+            return False
+        self._metrics.spooled.inc()
+        with self._changed:
+            self._kept = True
+            self._changed.notify()
+        return True
+
+    def hand_over(self, record: UsageRecord) -> None:
+        """Have a record written that the spool has not taken; nobody waits for it."""
+        self._ask(_Errand(record=record))
+
+    async def written(self, record: UsageRecord | None = None) -> None:
+        """Wait until the database has all that was kept so far, if it takes it in time.
 
         Args:
-            patience_s: then the record goes to the spool, and later ones do so at once, until the
-                database answers.
+            record: to be written as well: one that the spool has not taken.
 
         Raises:
-            StoreError: if neither the database nor the spool takes it.
+            StoreError: if `record` could not be written either.
         """
-        if not (self._stuck or self._closed):
-            done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._queue.put(_Waiting(record, done))
-            if (await asyncio.wait({done}, timeout=patience_s))[0]:
-                done.result()
+        errand = _Errand(asyncio.get_running_loop().create_future(), record)
+        assert errand.done is not None  # noqa: S101 - see the line before
+        if not self.failing:
+            self._ask(errand)
+            if (await asyncio.wait({errand.done}, timeout=self._patience_s))[0]:
+                errand.done.result()
                 return
-            done.cancel()
-            self._stuck = True
-            self._set_failing(failing=True)
-            self._queue.put(_Sign.LOOK)
-            _log.error("the usage ledger: the database has not answered for %.1f s", patience_s)
-        # It may stand in the queue too: its id makes sure that it counts once.
-        error = await asyncio.to_thread(self._keep, [record])
-        if error is not None:
-            raise error
+        errand.done.cancel()
+        with self._changed, contextlib.suppress(ValueError):
+            self._errands.remove(errand)
+        if record is not None:
+            # The thread may write it yet: that somebody enters it by hand changes nothing then.
+            raise self._lost([record])
 
-    def close(self, patience_s: float) -> None:
-        """Write what is left. Blocks; what the database does not take in time is spooled."""
-        self._closed = True
-        self._queue.put(_Sign.END)
-        self._thread.join(patience_s)
-        if self._thread.is_alive():
-            left = list(self._in_hand)
-            with contextlib.suppress(queue.Empty):
-                while True:
-                    item = self._queue.get_nowait()
-                    if isinstance(item, _Waiting):
-                        left.append(item)
-            self._queue.put(_Sign.END)
-            self._finish(left, self._keep([item.record for item in left]))
+    def close(self) -> None:
+        """Write what is left. Blocks; what the database does not take in time stays spooled."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join(self._patience_s)
+
+    def _ask(self, errand: _Errand) -> None:
+        with self._changed:
+            self._errands.append(errand)
+            self._changed.notify()
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            ended = self._gather()
-            if self._due():
-                self._recover()
-            if self._in_hand:
-                self._write(self._in_hand)
-                self._in_hand = []
+        self._adopt()
+        while self._wait():
+            self._turn()
+        self._turn()
+        left = self._spool.take()
+        for file in [*self._files, *([] if left is None else [left])]:
+            file.close()
 
-    def _gather(self) -> bool:
-        """Take what waits; whether it is the end."""
-        retrying = self.failing or self._spooled
-        timeout_s = max(0.0, self._next_try - time.monotonic()) if retrying else None
+    def _wait(self) -> bool:
+        """Until there is something to write; false at the end."""
+        with self._changed:
+            if self._failed_at is None:
+                self._changed.wait_for(lambda: self._cannot_wait() or self._kept)
+                self._changed.wait_for(self._cannot_wait, _GATHER_S)
+            else:
+                left = self._failed_at + self._retry_s - time.monotonic()
+                self._changed.wait_for(self._cannot_wait, max(0.0, left))
+            return not self._ending
+
+    def _cannot_wait(self) -> bool:
+        return self._ending or bool(self._errands)
+
+    def _turn(self) -> None:
+        """Move everything that there is to the database."""
+        with self._changed:
+            errands, self._errands = self._errands, []
+            self._kept = False
+        records = [errand.record for errand in errands if errand.record is not None]
+        failed_at = self._failed_at
+        if failed_at is not None and time.monotonic() < failed_at + self._retry_s:
+            self._give_up(errands)
+            return
         try:
-            item = self._queue.get(timeout=timeout_s)
-            while isinstance(item, _Waiting):
-                self._in_hand.append(item)
-                if len(self._in_hand) >= self._batch:
-                    return False
-                item = self._queue.get_nowait()
-        except queue.Empty:
-            return False
-        return item is _Sign.END
-
-    def _due(self) -> bool:
-        return (self.failing or self._spooled) and time.monotonic() >= self._next_try
-
-    def _write(self, items: list[_Waiting]) -> None:
-        records = [item.record for item in items]
-        error: StoreError | None = None
-        if self.failing:
-            error = self._keep(records)
-        else:
-            try:
-                self._insert(records)
-            except Exception as failure:  # noqa: BLE001 - the thread serves every later call
-                self._failed(failure)
-                error = self._keep(records)
-        self._finish(items, error)
-
-    def _recover(self) -> None:
-        """Replay the spool; the database works again when that has succeeded."""
-        # What is spooled from now on is seen by the next look.
-        self._spooled = False
-        try:
-            for path in self._spool.claim():
-                records = self._spool.read(path, self._damaged)
-                for start in range(0, len(records), _REPLAYED_AT_ONCE):
-                    self._insert(records[start : start + _REPLAYED_AT_ONCE])
-                path.unlink(missing_ok=True)
-            if not self.failing:
-                return
-            with self._database.begin():
-                pass
+            self._move(records, recovering=failed_at is not None)
         except Exception as failure:  # noqa: BLE001 - the thread serves every later call
-            self._spooled = True
             self._failed(failure)
-        else:
-            self._stuck = False
-            self._set_failing(failing=False)
+            self._give_up(errands)
+            return
+        if failed_at is not None:
+            self._failed_at = None
             _log.warning("the usage ledger: the database takes records again")
+        _settle(errands)
+
+    def _give_up(self, errands: Sequence[_Errand]) -> None:
+        """Let those go on who wait; what is in the spool is safe there."""
+        _settle(errand for errand in errands if errand.record is None)
+        # Who lost patience has counted the loss already.
+        left = [errand for errand in errands if errand.done is None or not errand.done.cancelled()]
+        if records := [errand.record for errand in left if errand.record is not None]:
+            _settle(left, self._lost(records))
+
+    def _move(self, records: Sequence[UsageRecord], *, recovering: bool) -> None:
+        """Insert records and the spool, and remove what of it is inserted."""
+        self._began = time.monotonic()
+        try:
+            if recovering:
+                with self._database.begin():
+                    pass
+                self._adopt()
+            self._insert(records)
+            self._drain()
+            # After those who wait were noted: their records are in it.
+            taken = self._spool.take()
+            if taken is not None:
+                self._files.append(taken)
+                self._drain()
+        finally:
+            self._began = None
+
+    def _drain(self) -> None:
+        while self._files:
+            self._insert(self._files[0].records(self._damaged))
+            self._files.pop(0).remove()
 
     def _insert(self, records: Sequence[UsageRecord]) -> None:
-        with self._database.begin() as connection:
-            added = insert_once(connection, records)
-        self._metrics.written.inc(added)
-        if self._stuck:
-            self._stuck = False
-            self._next_try = 0.0
+        for start in range(0, len(records), self._batch):
+            with self._database.begin() as connection:
+                added = insert_once(connection, records[start : start + self._batch])
+            self._metrics.written.inc(added)
+
+    def _adopt(self) -> None:
+        """Take over what dead adapters have left."""
+        try:
+            self._files += self._spool.left_by_others()
+        except OSError as error:
+            _log.error("the usage ledger's spool cannot be read: %s", error.strerror)
+        self._kept = self._kept or bool(self._files)
 
     def _failed(self, failure: Exception) -> None:
         self._metrics.failures.inc()
-        self._next_try = time.monotonic() + self._retry_s
-        self._stuck = False
-        if not self.failing:
+        if self._failed_at is None:
             # What other exceptions say might repeat a record's values.
             known = isinstance(failure, (StoreError, OSError))
             reason = str(failure) if known else type(failure).__name__
-            _log.error("the usage ledger goes to its spool: %s", reason)
-        self._set_failing(failing=True)
+            _log.error("the usage ledger stays in its spool: %s", reason)
+        self._failed_at = time.monotonic()
 
-    def _set_failing(self, *, failing: bool) -> None:
-        self.failing = failing
-        self._metrics.failing.set(failing)
-
-    def _keep(self, records: Sequence[UsageRecord]) -> StoreError | None:
-        """Spool records; what is to be told to those who wait if that fails too."""
-        if not records:
-            return None
-        try:
-            self._spool.append(records)
-        except OSError as error:
-            self._metrics.lost.inc(len(records))
-            for record in records:
-                # Numbers and ids only: enough to enter it by hand.
-                _log.critical("the usage ledger lost a record: %s", record.line().decode().rstrip())
-            return StoreError(f"the usage ledger can write nowhere: {error.strerror}")
-        self._spooled = True
-        self._metrics.spooled.inc(len(records))
-        return None
+    def _lost(self, records: Sequence[UsageRecord]) -> StoreError:
+        """Count them, and put their numbers where a person finds them."""
+        self._metrics.lost.inc(len(records))
+        for record in records:
+            # Numbers and ids only: enough to enter it by hand.
+            _log.critical("the usage ledger lost a record: %s", record.line().decode().rstrip())
+        return StoreError("the usage ledger can write nowhere: neither its spool nor its database")
 
     def _damaged(self, line: bytes) -> None:
         self._metrics.damaged.inc()
         _log.error("the usage ledger's spool has a line of %d bytes that is no record", len(line))
         self._spool.keep_damaged(line)
 
-    def _finish(self, items: Iterable[_Waiting], error: StoreError | None) -> None:
-        """Tell those who wait, with one call for each of their loops."""
-        waiting = [item.done for item in items if item.done is not None]
-        for loop in {done.get_loop() for done in waiting}:
-            mine = [done for done in waiting if done.get_loop() is loop]
-            # A loop that is closed has nobody who waits.
-            with contextlib.suppress(RuntimeError):
-                loop.call_soon_threadsafe(_settle, mine, error)
+
+def _settle(errands: Iterable[_Errand], error: StoreError | None = None) -> None:
+    """Tell those who wait, with one call for each of their loops."""
+    waiting = [errand.done for errand in errands if errand.done is not None]
+    for loop in {done.get_loop() for done in waiting}:
+        mine = [done for done in waiting if done.get_loop() is loop]
+        # A loop that is closed has nobody who waits.
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(_set, mine, error)
 
 
-def _settle(waiting: list[asyncio.Future[None]], error: StoreError | None) -> None:
+def _set(waiting: Sequence[asyncio.Future[None]], error: StoreError | None) -> None:
     for done in waiting:
         if done.done():
             continue

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json
+from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -43,18 +43,21 @@ def usage(
     """
     # SQLAlchemy's import would cost every command a quarter of a second.
     from enginehouse.api.database import Database
-    from enginehouse.api.ledger import report
+    from enginehouse.api.ledger import report, spool
 
     if as_json and as_csv:
         raise SettingsError("--json and --csv: give one of them")
     groups = report.parse_by(by)
     query = report.UsageQuery(tenant, key, model, _date(since), _date(until), groups)
-    database = Database(current_settings().database_url)
+    settings = current_settings()
+    database = Database(settings.database_url)
     try:
         with database.begin() as connection:
             rows = report.usage_report(connection, query)
     finally:
         database.close()
+    if left := spool.waiting(settings.ledger_dir):
+        say(f"the database has not got {left} calls yet that are in {settings.ledger_dir}")
     if as_json:
         print_json([row.as_json() for row in rows])
     elif as_csv:

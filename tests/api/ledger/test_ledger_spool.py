@@ -7,7 +7,11 @@ from pathlib import Path
 
 import pytest
 from enginehouse.api.database import Database
-from enginehouse.api.ledger.spool import Spool
+from enginehouse.api.ledger.config import LedgerConfig
+from enginehouse.api.ledger.prices import PriceTable
+from enginehouse.api.ledger.records import Outcome, UsageRecord, record_of
+from enginehouse.api.ledger.report import UsageQuery
+from enginehouse.api.ledger.spool import Spool, waiting
 from enginehouse.api.ledger.stage import UsageLedger
 from prometheus_client import CollectorRegistry
 
@@ -17,7 +21,6 @@ from tests.conftest import wait_until
 from tests.postgres_server import PostgresServer
 
 _NEVER_S = 3600.0
-_SPOOL = "usage-spool.jsonl"
 
 
 def _break(path: Path) -> None:
@@ -26,34 +29,81 @@ def _break(path: Path) -> None:
         connection.execute("DROP TABLE usage")
 
 
+def _record(call_id: str) -> UsageRecord:
+    return record_of(new_call(call_id), Outcome.COMPLETED, PriceTable.of(LedgerConfig()))
+
+
+def _spooled(directory: Path) -> list[Path]:
+    return sorted(directory.glob("usage-spool.*.jsonl"))
+
+
 def _count(registry: CollectorRegistry, name: str) -> float:
     value = registry.get_sample_value(f"enginehouse_ledger_{name}")
     assert value is not None
     return value
 
 
-def test_what_the_database_did_not_take_is_replayed_once(tmp_path: Path) -> None:
+def test_a_record_is_on_disk_when_the_answer_is_out_and_then_in_the_database(
+    database_url: str, tmp_path: Path
+) -> None:
+    async def scenario() -> float:
+        async with opened(database_url, tmp_path) as (ledger, registry):
+            await drain(ledger, new_call("one"), engine(["a"]))
+            kept = [path.read_bytes() for path in _spooled(tmp_path)]
+            assert rows(database_url) or b'"id":"one"' in b"".join(kept)
+            await asyncio.to_thread(wait_until, lambda: not waiting(tmp_path), "the database")
+            assert [row["id"] for row in rows(database_url)] == ["one"]
+            return _count(registry, "spooled_total")
+
+    assert asyncio.run(scenario()) == 1
+    assert _spooled(tmp_path) == []
+
+
+def test_a_report_has_what_was_answered_before_it(database_url: str, tmp_path: Path) -> None:
+    async def scenario() -> list[int]:
+        counts = []
+        async with opened(database_url, tmp_path) as (ledger, _):
+            for _ in range(3):
+                await drain(ledger, new_call(), engine(["a"]))
+                (row,) = await ledger.report(UsageQuery())
+                counts.append(row.requests)
+        return counts
+
+    assert asyncio.run(scenario()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("confirm", ["spool", "database"])
+def test_what_the_database_did_not_take_is_replayed_once(tmp_path: Path, confirm: str) -> None:
     path = tmp_path / "e.db"
     url = f"sqlite:///{path}"
 
     async def scenario() -> None:
-        async with opened(url, tmp_path, retry_s=0.01) as (ledger, registry):
+        async with opened(url, tmp_path, retry_s=0.01, confirm=confirm) as (ledger, registry):
             await drain(ledger, new_call("before"), engine(["a"]))
             _break(path)
             assert await drain(ledger, new_call("while"), engine(["a", "b"])) == ["a", "b"]
-            assert (tmp_path / _SPOOL).stat().st_mode & 0o777 == 0o600
-            assert _count(registry, "failing") == 1
+            await asyncio.to_thread(wait_until, lambda: _count(registry, "failing"), "the failure")
+            (spooled,) = _spooled(tmp_path)
+            assert spooled.stat().st_mode & 0o777 == 0o600
+            # However often it was tried, there is one file: each holds a descriptor.
+            await drain(ledger, new_call("later"), engine(["a"]))
+            failures = _count(registry, "failures_total")
+            await asyncio.to_thread(
+                wait_until, lambda: _count(registry, "failures_total") > failures + 5, "more tries"
+            )
+            assert len(_spooled(tmp_path)) <= 2
             Database(url).close()
             await asyncio.to_thread(
                 wait_until, lambda: not _count(registry, "failing"), "the database"
             )
-            assert _count(registry, "spooled_total") == 1
             await drain(ledger, new_call("after"), engine(["a"]))
             assert _count(registry, "lost_total") == 0
 
     asyncio.run(scenario())
-    assert [row["id"] for row in rows(url)] == ["after", "while"]
-    assert list(tmp_path.glob("usage-spool*")) == []
+    # The table was dropped; if `before` was not in it yet, it came with the others.
+    found = [row["id"] for row in rows(url)]
+    assert [name for name in found if name != "before"] == ["after", "later", "while"]
+    assert _spooled(tmp_path) == []
 
 
 def test_a_spool_that_a_killed_adapter_left_is_replayed_at_the_next_start(tmp_path: Path) -> None:
@@ -70,56 +120,71 @@ def test_a_spool_that_a_killed_adapter_left_is_replayed_at_the_next_start(tmp_pa
         async with opened(url, tmp_path):
             pass
 
+    Database(url).close()
     asyncio.run(spooled())
-    content = (tmp_path / _SPOOL).read_bytes()
+    left = {path: path.read_bytes() for path in _spooled(tmp_path)}
+    assert left
     Database(url).close()
     asyncio.run(restarted())
-    # A crash between the transaction and the removal leaves the file, renamed, with old records.
-    (tmp_path / "usage-spool.left.claimed").write_bytes(content)
+    # A crash between the transaction and the removal leaves the file with old records.
+    for spool, content in left.items():
+        spool.write_bytes(content)
     asyncio.run(restarted())
     assert [row["id"] for row in rows(url)] == ["one", "three", "two"]
     assert day_sums(url) == row_sums(url)
-    assert list(tmp_path.glob("usage-spool*")) == []
+    assert _spooled(tmp_path) == []
+
+
+def test_nobody_replays_what_another_adapter_is_writing(tmp_path: Path) -> None:
+    mine, other = Spool(tmp_path), Spool(tmp_path)
+    mine.append([_record("one")])
+    assert other.left_by_others() == []
+    taken = mine.take()
+    assert taken is not None
+    assert other.left_by_others() == []
+    mine.append([_record("two")])
+    taken.close()
+    (left,) = other.left_by_others()
+    assert [record.id for record in left.records(lambda _: None)] == ["one"]
+    assert mine.left_by_others() == []
+    left.remove()
+    assert waiting(tmp_path) == 1
 
 
 def test_a_torn_line_of_the_spool_is_put_aside_and_the_others_count(tmp_path: Path) -> None:
-    path = tmp_path / "e.db"
-    url = f"sqlite:///{path}"
-
-    async def spooled() -> None:
-        async with opened(url, tmp_path, retry_s=_NEVER_S) as (ledger, _):
-            _break(path)
-            await drain(ledger, new_call("whole"), engine(["a"]))
-
-    asyncio.run(spooled())
-    with (tmp_path / _SPOOL).open("ab") as file:
-        file.write(b'{"id":"torn","requ')
-    Database(url).close()
+    url = f"sqlite:///{tmp_path / 'e.db'}"
+    torn = b'{"id":"torn","requ'
+    (tmp_path / "usage-spool.left.jsonl").write_bytes(_record("whole").line() + torn)
 
     async def restarted() -> float:
         async with opened(url, tmp_path) as (_, registry):
-            await asyncio.to_thread(wait_until, lambda: not Spool(tmp_path).waiting, "the replay")
+            await asyncio.to_thread(wait_until, lambda: not _spooled(tmp_path), "the replay")
             return _count(registry, "damaged_total")
 
     assert asyncio.run(restarted()) == 1
     assert [row["id"] for row in rows(url)] == ["whole"]
-    assert (tmp_path / "usage-spool.damaged").read_bytes() == b'{"id":"torn","requ\n'
+    assert (tmp_path / "usage-spool.damaged").read_bytes() == torn + b"\n"
 
 
-def test_a_database_that_hangs_holds_no_answer_longer_than_its_patience(tmp_path: Path) -> None:
+@pytest.mark.parametrize("confirm", ["spool", "database"])
+def test_a_database_that_hangs_holds_no_answer_longer_than_its_patience(
+    tmp_path: Path, confirm: str
+) -> None:
     path = tmp_path / "e.db"
     url = f"sqlite:///{path}"
 
     async def scenario() -> None:
-        async with opened(url, tmp_path, patience_s=0.05, retry_s=0.01) as (ledger, registry):
+        config = {"patience_s": 0.05, "retry_s": 0.01, "confirm": confirm}
+        async with opened(url, tmp_path, **config) as (ledger, registry):
             await drain(ledger, new_call("before"), engine(["a"]))
+            await asyncio.to_thread(wait_until, lambda: not waiting(tmp_path), "the database")
             other = sqlite3.connect(path, isolation_level=None)
             other.execute("BEGIN EXCLUSIVE")
             # Nothing gives the lock back before both are answered.
             assert await drain(ledger, new_call("first"), engine(["a"])) == ["a"]
             assert await drain(ledger, new_call("second"), engine(["a"])) == ["a"]
-            assert _count(registry, "failing") == 1
-            assert len((tmp_path / _SPOOL).read_bytes().splitlines()) == 2
+            await asyncio.to_thread(wait_until, lambda: _count(registry, "failing"), "the failure")
+            assert waiting(tmp_path) == 2
             other.execute("ROLLBACK")
             other.close()
             await asyncio.to_thread(
@@ -140,10 +205,14 @@ def test_refuse_asks_no_engine_while_postgresql_is_away(
     async def scenario() -> None:
         async with opened(url, tmp_path, on_failure="refuse", retry_s=0.05) as (ledger, registry):
             await drain(ledger, new_call("before"), engine(["a"]))
+            await asyncio.to_thread(wait_until, lambda: not waiting(tmp_path), "the database")
             postgres.kill()
             try:
-                # The first learns of it when the engine has answered: it is spooled.
+                # It is spooled, and tells the ledger of the failure.
                 assert await drain(ledger, new_call("during"), engine(["a"])) == ["a"]
+                await asyncio.to_thread(
+                    wait_until, lambda: _count(registry, "failing"), "the failure"
+                )
                 asked = engine([], error=AssertionError("the engine was asked"))
                 with pytest.raises(StoreError, match="on_failure"):
                     await drain(ledger, new_call("refused"), asked)
@@ -158,30 +227,52 @@ def test_refuse_asks_no_engine_while_postgresql_is_away(
     assert [row["id"] for row in rows(url)] == ["before", "during", "since"]
 
 
+def test_without_a_spool_the_database_is_waited_for(tmp_path: Path) -> None:
+    url, home = f"sqlite:///{tmp_path / 'e.db'}", tmp_path / "ledger"
+
+    async def scenario() -> None:
+        async with opened(url, home) as (ledger, registry):
+            home.rmdir()
+            await drain(ledger, new_call("one"), engine(["a"]))
+            assert [row["id"] for row in await asyncio.to_thread(rows, url)] == ["one"]
+            ledger.record_cut(new_call("cut"), Outcome.CANCELLED)
+            await asyncio.to_thread(wait_until, lambda: len(rows(url)) > 1, "the database")
+            assert _count(registry, "lost_total") == 0
+
+    asyncio.run(scenario())
+    assert [row["id"] for row in rows(url)] == ["cut", "one"]
+
+
 @pytest.mark.parametrize("on_failure", ["spool", "refuse"])
 def test_a_record_that_nothing_takes_is_in_the_log_and_counted(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, on_failure: str
 ) -> None:
-    path = tmp_path / "e.db"
+    path, home = tmp_path / "e.db", tmp_path / "ledger"
     url = f"sqlite:///{path}"
 
     async def scenario() -> float:
         config = {"on_failure": on_failure, "retry_s": _NEVER_S}
-        async with opened(url, tmp_path, **config) as (ledger, registry):
+        async with opened(url, home, **config) as (ledger, registry):
             await drain(ledger, new_call("before"), engine(["a"]))
+            await asyncio.to_thread(wait_until, lambda: not _spooled(home), "the database")
             _break(path)
-            (tmp_path / _SPOOL).symlink_to("/dev/full")
+            home.rmdir()
             stage = UsageLedger(ledger)(new_call("lost"), engine(["hidden word", "end"]))
             if on_failure == "refuse":
                 with pytest.raises(StoreError, match="nowhere"):
                     _ = [piece async for piece in stage]
             else:
                 assert [piece.text async for piece in stage] == ["hidden word", "end"]
-            (tmp_path / _SPOOL).unlink()
+            # Now that it is known to fail, nobody is made to wait.
+            ledger.record_cut(new_call("lost too"), Outcome.CANCELLED)
+            await asyncio.to_thread(
+                wait_until, lambda: _count(registry, "lost_total") > 1, "the other"
+            )
             return _count(registry, "lost_total")
 
     with caplog.at_level(logging.DEBUG):
-        assert asyncio.run(scenario()) == 1
+        assert asyncio.run(scenario()) == 2
     assert '"id":"lost"' in caplog.text
+    assert '"id":"lost too"' in caplog.text
     assert '"completion_tokens":2' in caplog.text
     assert "hidden word" not in caplog.text

@@ -29,7 +29,7 @@ from tests.api.ledger.ledger_calls import (
 )
 
 
-def test_a_call_is_in_the_ledger_when_its_last_piece_is_out(
+def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_for(
     database_url: str, tmp_path: Path
 ) -> None:
     call = new_call("chatcmpl-1", request_id="theirs")
@@ -37,7 +37,7 @@ def test_a_call_is_in_the_ledger_when_its_last_piece_is_out(
     async def scenario() -> tuple[list[int], list[int]]:
         before, at_end = [], []
         async with (
-            opened(database_url, tmp_path) as (ledger, _),
+            opened(database_url, tmp_path, confirm="database") as (ledger, _),
             aclosing(UsageLedger(ledger)(call, engine(["a", "b"]))) as pieces,
         ):
             async for piece in pieces:
@@ -179,7 +179,7 @@ def test_calls_side_by_side_are_all_there_when_they_end(database_url: str, tmp_p
 
     async def scenario() -> None:
         nonlocal ledger
-        async with opened(database_url, tmp_path, batch=7) as (ledger, _):
+        async with opened(database_url, tmp_path, batch=7, confirm="database") as (ledger, _):
             await asyncio.gather(*(one(place) for place in range(100)))
             # Before the writer is closed: what has ended is written.
             found = await asyncio.to_thread(rows, database_url)

@@ -145,6 +145,11 @@ def test_the_command_prints_json_csv_and_a_table(tmp_path: Path) -> None:
     ]  # fmt: skip
     table = run_cli(env, *arguments)
     assert "2026-11-20" in table.stdout
+    assert "has not got" not in table.stderr
+    left = Path(env["ENGINEHOUSE_HOME"]) / "ledger" / "usage-spool.left.jsonl"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"{}\n{}\n")
+    assert "has not got 2 calls" in run_cli(env, *arguments).stderr
     refused = run_cli(env, "usage", "--by", "colour")
     assert refused.returncode == 1
     assert "'colour' is none of" in refused.stderr
