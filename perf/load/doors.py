@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Protocol
 
 from enginehouse.client import Target
@@ -43,7 +43,9 @@ async def open_door(
         target: the ensemble and the adapter take its model and choose the version themselves.
     """
     if door == "adapter":
-        yield _adapter(addresses, target, api_key)
+        sender = HttpSender(f"{addresses.api_url}/v1/chat/completions", api_key, reuse=True)
+        with closing(sender):
+            yield _adapter(sender, target)
         return
     async with AsyncTritonClient(addresses.triton_grpc_url) as client:
         yield _ensemble(client, target) if door == "ensemble" else _engine(client, target)
@@ -62,9 +64,7 @@ def chat_body(model: str, prompt: Prompt) -> dict[str, object]:
     }
 
 
-def _adapter(addresses: Addresses, target: Target, api_key: str | None) -> Send:
-    sender = HttpSender(f"{addresses.api_url}/v1/chat/completions", api_key)
-
+def _adapter(sender: HttpSender, target: Target) -> Send:
     async def send(prompt: Prompt) -> tuple[float, Outcome]:
         answer = await sender.send(sender.encode(chat_body(target.model, prompt)))
         return answer.sent_at, answer.read

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,37 +18,56 @@ from enginehouse.perf.workload import Trace
 from enginehouse.errors import ServingError
 
 _END = b"0\r\n\r\n"
+_STREAMED = b"HTTP/1.1 200"
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 _CONTENT = b'"delta":{"content"'
 _SHOWN = 400
 
 
-class _Stream(asyncio.Protocol):
-    """One request; keeps what arrived and when."""
+class _Connection(asyncio.Protocol):
+    """One connection, for one request after the other; keeps what arrived and when."""
 
-    def __init__(self, request: bytes) -> None:
-        self._request = request
+    def __init__(self) -> None:
         self.arrived: list[tuple[float, bytes]] = []
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.sent_at = 0.0
+        self.is_open = False
+        self._done: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-        self.sent_at = time.perf_counter()
         assert isinstance(transport, asyncio.WriteTransport)  # noqa: S101 - TCP
-        transport.write(self._request)
+        self._transport = transport
+        self.is_open = True
+
+    def ask(self, request: bytes) -> tuple[float, asyncio.Future[None]]:
+        """Send a request; when that was, and what is set at the end of its answer."""
+        self.arrived = []
+        self._done = asyncio.get_running_loop().create_future()
+        sent_at = time.perf_counter()
+        self._transport.write(request)
+        return sent_at, self._done
 
     def data_received(self, data: bytes) -> None:
         self.arrived.append((time.perf_counter(), data))
-        if data.endswith(_END):
+        if data.endswith(_END) or self._is_refused():
             self._finish()
 
     def connection_lost(self, _exc: Exception | None, /) -> None:
+        self.is_open = False
         self._finish()
 
+    def close(self) -> None:
+        self._transport.close()
+
+    def _is_refused(self) -> bool:
+        """Whether a whole answer is there that is no stream."""
+        if self.arrived[0][1].startswith(_STREAMED):
+            return False
+        head, _, body = b"".join(data for _, data in self.arrived).partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        return length is not None and len(body) >= int(length[1])
+
     def _finish(self) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
-            self._transport.close()
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
 
 class Answer:
@@ -57,9 +77,9 @@ class Answer:
         sent_at: `time.perf_counter` when the request was written.
     """
 
-    def __init__(self, stream: _Stream) -> None:
-        self.sent_at = stream.sent_at
-        self._arrived = stream.arrived
+    def __init__(self, sent_at: float, arrived: list[tuple[float, bytes]]) -> None:
+        self.sent_at = sent_at
+        self._arrived = arrived
 
     def trace(self) -> Trace:
         """When its tokens came.
@@ -72,7 +92,7 @@ class Answer:
     def read(self) -> tuple[Trace, int]:
         """Its trace, and the tokens of its prompt; raises as `trace`."""
         whole = b"".join(data for _, data in self._arrived)
-        if not whole.startswith(b"HTTP/1.1 200"):
+        if not whole.startswith(_STREAMED):
             raise ServingError(f"the endpoint answered {whole[:_SHOWN]!r}")
         if b"data: [DONE]" not in whole:
             raise ServingError(f"a stream was cut: it ends in {whole[-_SHOWN:]!r}")
@@ -91,19 +111,27 @@ def _usage(whole: bytes, of: str) -> int:
 
 
 class HttpSender:
-    """Sends bodies to one streaming chat endpoint, each on a connection of its own.
+    """Sends bodies to one streaming chat endpoint.
 
     Bodies must ask for `stream` and `include_usage`.
     """
 
-    def __init__(self, url: str, api_key: str | None = None) -> None:
+    def __init__(self, url: str, api_key: str | None = None, *, reuse: bool = False) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            reuse: whether a connection is kept for later requests, as SDKs do; for servers whose
+                every answer is chunked. Others get a connection for each request.
+        """
         address = urlsplit(url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
+        self._reuse = reuse
+        self._idle: list[_Connection] = []
         key = f"Authorization: Bearer {api_key}\r\n" if api_key else ""
         self._head = (
             f"POST {address.path} HTTP/1.1\r\nHost: {address.netloc}\r\n{key}"
-            "Content-Type: application/json\r\nConnection: close\r\n"
-        )
+            "Content-Type: application/json\r\n"
+        ) + ("" if reuse else "Connection: close\r\n")
 
     def encode(self, body: dict[str, Any]) -> bytes:
         """A request's bytes, made before the run."""
@@ -116,11 +144,32 @@ class HttpSender:
         Raises:
             OSError: if there is no connection.
         """
+        connection = await self._connection()
+        kept = False
+        try:
+            sent_at, done = connection.ask(request)
+            await done
+            kept = self._reuse and connection.is_open
+        finally:
+            if not kept:
+                connection.close()
+        if kept:
+            self._idle.append(connection)
+        return Answer(sent_at, connection.arrived)
+
+    async def _connection(self) -> _Connection:
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_open:
+                return connection
         loop = asyncio.get_running_loop()
-        stream = _Stream(request)
-        await loop.create_connection(lambda: stream, self._host, self._port)
-        await stream.done
-        return Answer(stream)
+        return (await loop.create_connection(_Connection, self._host, self._port))[1]
+
+    def close(self) -> None:
+        """Close the connections that are kept."""
+        for connection in self._idle:
+            connection.close()
+        self._idle.clear()
 
 
 async def _burst(sender: HttpSender, requests: list[bytes]) -> tuple[float, list[Trace]]:
