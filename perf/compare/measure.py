@@ -12,15 +12,15 @@ from statistics import median
 
 from enginehouse.client import Target
 from enginehouse.perf.load.doors import Send, open_door
-from enginehouse.perf.load.generator import closed_loop
-from enginehouse.perf.measurement import Figures, figures_of
+from enginehouse.perf.load.generator import flawless
+from enginehouse.perf.measurement import Figures
 from enginehouse.perf.private_triton import private_triton
 from enginehouse.perf.profile import Concurrency, Profile
-from enginehouse.perf.prompts import Prompt, PromptMaker
+from enginehouse.perf.prompts import PromptMaker
 from pydantic import BaseModel
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import ServingError, SettingsError
+from enginehouse.errors import SettingsError
 from enginehouse.host import HostFingerprint, host_fingerprint
 from enginehouse.manifest import EngineSettings
 from enginehouse.paired import Change, Rule, estimate, measure_in_turn
@@ -242,7 +242,7 @@ class _Bursts:
         took: dict[int, list[float]] = {version: [] for version in turn}
         for prompt in prompts:
             for version in turn:
-                figures = await self._measured(version, [replace(prompt, max_tokens=1)], 1)
+                figures = await flawless(self._sends[version], [replace(prompt, max_tokens=1)], 1)
                 took[version].append(figures.ttft.p50)
         for version in turn:
             self.alone_ms[version].append(median(took[version]))
@@ -250,11 +250,4 @@ class _Bursts:
     async def _burst(self, version: int, place: str) -> Figures:
         level = int(self._profile.levels[0])
         prompts = self._maker.prompts(self._profile, level, place=f"{self._place} {place}")
-        return await self._measured(version, prompts, level)
-
-    async def _measured(self, version: int, prompts: Sequence[Prompt], level: int) -> Figures:
-        records = await closed_loop(self._sends[version], prompts, level)
-        failed = next((record.error for record in records if record.error), None)
-        if failed is not None:
-            raise ServingError(f"a request of the comparison failed: {failed}")
-        return figures_of(records)
+        return await flawless(self._sends[version], prompts, level)

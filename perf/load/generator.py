@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enginehouse.perf.load.doors import Outcome, Send
-from enginehouse.perf.measurement import RequestRecord
+from enginehouse.perf.measurement import Figures, RequestRecord, figures_of
 from enginehouse.perf.prompts import Prompt
 
 from enginehouse.errors import ServingError
@@ -49,6 +49,19 @@ async def closed_loop(
 
     await asyncio.gather(*(stream() for _ in range(concurrency)))
     return [one.record(began) for one in sent]
+
+
+async def flawless(send: Send, prompts: Sequence[Prompt], concurrency: int) -> Figures:
+    """Figures of a closed loop in which nothing may fail.
+
+    Raises:
+        ServingError: if a request failed.
+    """
+    records = await closed_loop(send, prompts, concurrency)
+    failed = next((record.error for record in records if record.error is not None), None)
+    if failed is not None:
+        raise ServingError(f"a request of the measurement failed: {failed}")
+    return figures_of(records)
 
 
 async def open_loop(

@@ -15,11 +15,10 @@ from statistics import median
 
 from enginehouse.client import Target
 from enginehouse.perf.load.doors import Send, open_door
-from enginehouse.perf.load.generator import closed_loop
-from enginehouse.perf.measurement import figures_of
+from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack
 from enginehouse.perf.profile import Concurrency, Door, Kind, Lengths, Profile
-from enginehouse.perf.prompts import Prompt, PromptMaker
+from enginehouse.perf.prompts import PromptMaker
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.carriage import generator_stack
 from enginehouse.perf.targets.outcome import Outcome
@@ -105,12 +104,6 @@ async def _block(
     prompts = maker.prompts(_SHORT, len(order), place=place)
     for door, prompt in zip(order, prompts, strict=True):
         await asyncio.sleep(chance.expovariate(1 / _PAUSE_S))
-        found[door].append(await _ttft_ms(sends[door], prompt))
+        figures = await flawless(sends[door], [prompt], 1)
+        found[door].append(figures.ttft.p50)
     return found
-
-
-async def _ttft_ms(send: Send, prompt: Prompt) -> float:
-    (record,) = await closed_loop(send, [prompt], 1)
-    if record.error is not None:
-        raise ServingError(f"a probe failed: {record.error}")
-    return figures_of([record]).ttft.p50

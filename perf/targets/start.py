@@ -10,8 +10,7 @@ import httpx
 import psutil
 from enginehouse.client.wire import Target
 from enginehouse.perf.load.doors import open_door
-from enginehouse.perf.load.generator import closed_loop
-from enginehouse.perf.measurement import figures_of
+from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack, private_home, running
 from enginehouse.perf.processes import StackProcesses
 from enginehouse.perf.profile import Concurrency, Kind, Lengths, Profile
@@ -104,9 +103,7 @@ async def _prefix(stack: PrivateStack, bundle: Bundle) -> Outcome:
     async with open_door("adapter", stack.settings.addresses, Target(MODEL)) as send:
         for number in range(-1, _PREFIXES):
             prompts = maker.prompts(_SHARED, 2, place=f"prefix {number}")
-            cold, warm = [
-                figures_of(await closed_loop(send, [prompt], 1)).ttft.p50 for prompt in prompts
-            ]
+            cold, warm = [(await flawless(send, [prompt], 1)).ttft.p50 for prompt in prompts]
             if number >= 0:
                 ratios.append(round(warm / cold, 3))
     return Outcome(
