@@ -198,6 +198,8 @@ class Generation:
 
     def _shown(self, piece: Piece) -> Piece:
         """With this answer's index, and without the text that token healing asked for again."""
+        if not self._hidden and not self.index:
+            return piece
         text = piece.text[self._hidden :]
         self._hidden = max(0, self._hidden - len(piece.text))
         return replace(piece, text=text, index=self.index)

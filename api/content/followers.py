@@ -53,6 +53,8 @@ class _Source:
 
     def written(self) -> Piece:
         if self.details:
+            if self.text == self.piece.text:
+                return self.piece
             return replace(self.piece, text=self.text)
         return Piece(self.text, finish=self.piece.finish, index=self.piece.index)
 
