@@ -99,7 +99,7 @@ class EngineSettings(_Frozen):
     kv_cache_gib: int = Field(default=1, ge=1)
     max_batch: int = Field(default=64, ge=1, le=1024)
     max_queue: int = Field(default=128, ge=0)
-    max_batched_tokens: int = Field(default=1024, ge=16)
+    max_batched_tokens: int = Field(default=256, ge=16)
     threads: int = Field(default=0, ge=0)
     prefix_caching: bool = True
     coalescing: bool = True

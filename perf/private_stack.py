@@ -36,9 +36,11 @@ class PrivateStack:
     """One that is ready.
 
     Attributes:
+        env: of its commands.
         started_s: from the start of `enginehouse up` to the adapter's first readiness.
     """
 
+    env: Mapping[str, str]
     settings: Settings
     process: ManagedProcess
     started_s: float
@@ -94,7 +96,7 @@ def running(env: Mapping[str, str]) -> Iterator[PrivateStack]:
             if not process.running() or time.perf_counter() - began > _START_TIMEOUT_S:
                 raise StackError(f"the stack did not start: {process.log_tail(20)}")
             time.sleep(_LOOK_EVERY_S)
-        yield PrivateStack(settings, process, time.perf_counter() - began)
+        yield PrivateStack(env, settings, process, time.perf_counter() - began)
     finally:
         process.stop(15.0)
 

@@ -24,8 +24,8 @@ _CANDIDATES: dict[str, EngineSettings] = {
     "precision bf16": _BASE.model_copy(update={"precision_hint": "bf16"}),
     "KV cache u8": _BASE.model_copy(update={"kv_cache_precision": "u8"}),
     "KV cache bf16": _BASE.model_copy(update={"kv_cache_precision": "bf16"}),
-    "batched tokens 256": _BASE.model_copy(update={"max_batched_tokens": 256}),
-    "batched tokens 4096": _BASE.model_copy(update={"max_batched_tokens": 4096}),
+    "batched tokens 128": _BASE.model_copy(update={"max_batched_tokens": 128}),
+    "batched tokens 1024": _BASE.model_copy(update={"max_batched_tokens": 1024}),
     "no prefix caching": _BASE.model_copy(update={"prefix_caching": False}),
     "threads 2": _BASE.model_copy(update={"threads": 2}),
 }

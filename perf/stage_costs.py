@@ -1,7 +1,8 @@
 """What the endpoint's stages cost: adapters with one stage each, with all, and with none, in turns.
 
-They stand in front of the running stack's Triton, so all differences are the adapter's. Each has
-a home of its own beside the stack's, with the same routes, bundles and registry.
+They stand in front of one Triton, so all differences are the adapter's. Each has a home of its own
+beside the stack's, with the same routes, bundles and registry. A single request is asked of a
+`token_generator`: an engine's own times differ by more than what is measured.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +24,11 @@ import psutil
 import yaml
 from enginehouse.perf.load.http import burst
 from enginehouse.perf.ports import free_ports
+from enginehouse.perf.runtimes import token_generator
+from enginehouse.perf.targets.carriage import generator_stack
 from enginehouse.perf.workload import Workload
 
+from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
 from enginehouse.settings import Settings
 from enginehouse.stack.process import ManagedProcess
@@ -34,6 +38,7 @@ _START_TIMEOUT_S = 90.0
 _SHARED = ("admin.token", "routes", "cache", "registry")
 _ROUND = 50_000
 _WARM_UP = 3
+_STEP_MS = "1"
 
 _LIMITS = {
     "default": {"requests_per_minute": 10**8, "tokens_per_minute": 10**10, "concurrent": 999}
@@ -43,10 +48,10 @@ _CONTENT = {
     "input": [{"type": "pii"}, {"type": "patterns", "words": ["xyzzy", "plugh"]}],
     "output": [{"type": "pii"}, {"type": "patterns", "words": ["xyzzy", "plugh"]}],
 }
-_KEYS, _ALL = "keys", "all"
+_NONE, _KEYS, _ALL = "none", "keys", "all"
 #: Variant → sections of its endpoint file. Of the cache only misses are measured: prompts differ.
 _VARIANTS: dict[str, dict[str, object]] = {
-    "none": {},
+    _NONE: {},
     _KEYS: {},
     "limits": {"limits": _LIMITS},
     "ledger": {"ledger": _LEDGER},
@@ -113,22 +118,38 @@ class Variant:
 
 
 def measure_stages(
-    settings: Settings, *, requests: int, rounds: int, report: Callable[[str], None]
+    settings: Settings, bundle: Bundle, *, requests: int, rounds: int, report: Callable[[str], None]
 ) -> str:
-    """Measure in front of the running stack; a Markdown table.
+    """Measure in front of a generator and of the running stack; a Markdown table.
 
     Args:
+        bundle: what the running stack serves.
         requests: of one token, to each variant.
         rounds: bursts of streams with no stage and with all.
 
     Raises:
-        StackError: if an adapter does not start.
+        StackError: if a stack or an adapter does not start.
         ServingError: if a stream is refused or cut.
     """
-    report(f"starting {len(_VARIANTS)} adapters")
-    with _variants(settings) as variants, httpx.Client(timeout=60.0, trust_env=False) as http:
-        model, order = _model(http, variants[0]), random.Random(0)  # noqa: S311 - no secret
+    report(f"starting a token generator, and {len(_VARIANTS)} adapters")
+    with (
+        generator_stack(bundle, **{token_generator.STEP_VARIABLE: _STEP_MS}) as stack,
+        _variants(stack.settings, stack.env, _VARIANTS) as variants,
+    ):
         report(f"{requests} requests to each")
+        _ask_each(variants, requests)
+    report(f"{_STREAMS} streams of the running engine, without a stage and with all")
+    with _variants(settings, os.environ, (_NONE, _ALL)) as (none, every):
+        _load_both(none, every, rounds)
+    for loaded, asked in ((none, variants[0]), (every, variants[-1])):
+        asked.rates = loaded.rates
+    return _table(variants, requests, rounds)
+
+
+def _ask_each(variants: list[Variant], requests: int) -> None:
+    order = random.Random(0)  # noqa: S311 - no secret
+    with httpx.Client(timeout=60.0, trust_env=False) as http:
+        model = _model(http, variants[0])
         for number in range(-_WARM_UP, requests):
             if number == 0:
                 for variant in variants:
@@ -136,16 +157,19 @@ def measure_stages(
             # By chance: whoever always came after the same neighbour would carry its traces.
             for variant in order.sample(variants, len(variants)):
                 variant.ask(http, number, model)
-        for variant in variants:
-            variant.cpu_s += variant.cpu_now_s()
-            del variant.latencies_s[:_WARM_UP]
-        for number in range(rounds):
-            report(f"round {number + 1} of {rounds}: {_STREAMS} streams")
-            for variant in _turned([variants[0], variants[-1]], number):
-                # Each has prompts of its own: no prefix cache helps whoever comes second.
-                place = _ROUND + 2 * number + (variant.name == _ALL)
-                variant.load(Workload(_STREAMS, place), model)
-        return _table(variants, requests, rounds)
+    for variant in variants:
+        variant.cpu_s += variant.cpu_now_s()
+        del variant.latencies_s[:_WARM_UP]
+
+
+def _load_both(none: Variant, every: Variant, rounds: int) -> None:
+    with httpx.Client(timeout=60.0, trust_env=False) as http:
+        model = _model(http, none)
+    for number in range(rounds):
+        for variant in _turned([none, every], number):
+            # Each has prompts of its own: no prefix cache helps whoever comes second.
+            place = _ROUND + 2 * number + (variant is every)
+            variant.load(Workload(_STREAMS, place), model)
 
 
 def _turned(variants: list[Variant], number: int) -> list[Variant]:
@@ -157,9 +181,10 @@ def _turned(variants: list[Variant], number: int) -> list[Variant]:
 def _table(variants: list[Variant], requests: int, rounds: int) -> str:
     plain = variants[0]
     how = (
-        f"{requests} requests of one token each, in turns; medians. Added: median of the "
-        f"differences within a turn; the CPU includes what an adapter does when nobody asks. "
-        f"Throughput: {_STREAMS} streams, median of {rounds} pairs."
+        f"{requests} requests of one token each, in turns, of an engine that takes {_STEP_MS} ms; "
+        f"medians. Added: median of the differences within a turn; the CPU includes what an "
+        f"adapter does when nobody asks. Throughput: {_STREAMS} streams of the real engine, median "
+        f"of {rounds} pairs."
     )
     lines = [
         how,
@@ -179,24 +204,23 @@ def _table(variants: list[Variant], requests: int, rounds: int) -> str:
 
 
 @contextmanager
-def _variants(settings: Settings) -> Iterator[list[Variant]]:
+def _variants(
+    settings: Settings, env: Mapping[str, str], names: Iterable[str]
+) -> Iterator[list[Variant]]:
     with ExitStack() as cleanup:
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
-        yield [
-            _started(cleanup, settings, name, sections, scratch / name)
-            for name, sections in _VARIANTS.items()
-        ]
+        yield [_started(cleanup, settings, env, name, scratch / name) for name in names]
 
 
 def _started(
-    cleanup: ExitStack, settings: Settings, name: str, sections: dict[str, object], home: Path
+    cleanup: ExitStack, settings: Settings, env: Mapping[str, str], name: str, home: Path
 ) -> Variant:
     home.mkdir()
     for shared in _SHARED:
         (home / shared).symlink_to(settings.home / shared)
-    (home / "endpoint.yaml").write_text(yaml.safe_dump(sections))
+    (home / "endpoint.yaml").write_text(yaml.safe_dump(_VARIANTS[name]))
     port = free_ports(1)[0]
-    environ = dict(os.environ) | {
+    environ = dict(env) | {
         "ENGINEHOUSE_HOME": str(home),
         "ENGINEHOUSE_API_PORT": str(port),
         "MLFLOW_TRACKING_URI": settings.registry_uri,

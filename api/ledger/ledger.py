@@ -11,7 +11,7 @@ from enginehouse.api.call import Call, ServedBy
 from enginehouse.api.database import Database
 from enginehouse.api.ledger.config import Confirm, LedgerConfig, OnFailure
 from enginehouse.api.ledger.metrics import LedgerMetrics
-from enginehouse.api.ledger.prices import PriceTable, units
+from enginehouse.api.ledger.prices import MICROS_A_UNIT, PriceTable
 from enginehouse.api.ledger.records import Outcome, UsageRecord, record_of
 from enginehouse.api.ledger.report import UsageQuery, UsageRow, usage_report
 from enginehouse.api.ledger.spending import LedgerSpending
@@ -108,7 +108,7 @@ class Ledger:
         """What a call would cost, in units of the currency; 0 where no price is known."""
         rates = self._prices.rates(served)
         micros = 0 if rates is None else rates.cost_micros(prompt_tokens, 0, completion_tokens)
-        return float(units(micros))
+        return micros / MICROS_A_UNIT
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
         """Sums of usage, with all that was answered here before.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from enginehouse.api.call import ServedBy
 from enginehouse.api.ledger.config import ANY_MODEL, CachedAnswers, LedgerConfig, Price
 
+MICROS_A_UNIT = 1_000_000
 _MILLION = 1_000_000
+#: Kept in `PriceTable`; there are as many as versions and providers that answer.
+_MOST_FOUND = 1000
 _CACHE = "cache"
 _PROVIDER = "provider:"
 
@@ -33,6 +36,7 @@ class Rates:
             + cached_tokens * self.cached_micros
             + completion_tokens * self.completion_micros
         )
+        # Prices are for a million tokens.
         return (2 * total + _MILLION) // (2 * _MILLION)
 
 
@@ -46,6 +50,7 @@ class PriceTable:
     prices: Sequence[Price] = ()
     currency: str = "USD"
     cached_answers: CachedAnswers = CachedAnswers.FREE
+    _found: dict[ServedBy, Rates | None] = field(default_factory=dict, compare=False)
 
     @classmethod
     def of(cls, config: LedgerConfig) -> PriceTable:
@@ -54,6 +59,13 @@ class PriceTable:
 
     def rates(self, served: ServedBy) -> Rates | None:
         """What the one who answered costs; None if no entry fits."""
+        if served not in self._found:
+            if len(self._found) >= _MOST_FOUND:
+                self._found.clear()
+            self._found[served] = self._looked_up(served)
+        return self._found[served]
+
+    def _looked_up(self, served: ServedBy) -> Rates | None:
         if served.source == _CACHE and self.cached_answers is CachedAnswers.FREE:
             return FREE
         fitting = [price for price in self.prices if _fits(price, served)]
@@ -85,7 +97,7 @@ def _rates(price: Price) -> Rates:
 
 
 def _micros(units: Decimal) -> int:
-    return int(units * _MILLION)
+    return int(units * MICROS_A_UNIT)
 
 
 def units(micros: int) -> Decimal:

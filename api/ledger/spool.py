@@ -161,12 +161,11 @@ def _locked(descriptor: int) -> bool:
 
 
 def _append_whole(descriptor: int, data: bytes) -> None:
-    size = os.fstat(descriptor).st_size
+    written = 0
     try:
-        written = 0
         while written < len(data):
             written += os.write(descriptor, data[written:])
     except OSError:
         # Half a line would spoil the next one.
-        os.ftruncate(descriptor, size)
+        os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
         raise

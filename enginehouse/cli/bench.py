@@ -56,7 +56,8 @@ def bench(
 
 
 def _stage_costs(settings: Settings, rounds: int) -> None:
-    text = measure_stages(settings, requests=50 * rounds, rounds=rounds, report=say)
+    served = served_model(settings)
+    text = measure_stages(settings, served.bundle, requests=50 * rounds, rounds=rounds, report=say)
     path = settings.reports_dir / "stages.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)

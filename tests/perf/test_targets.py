@@ -2,16 +2,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
 from enginehouse.perf.campaign import measured_versions
-from enginehouse.perf.load.http import burst
-from enginehouse.perf.private_stack import MODEL, private_home, running, with_runtime
-from enginehouse.perf.processes import StackProcesses
-from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.outcome import Outcome, TargetsReport, markdown
 from enginehouse.perf.targets.path import from_bench
 
-from enginehouse.bundle import Bundle
 from enginehouse.host import host_fingerprint
 
 
@@ -60,28 +54,3 @@ def test_ratios_and_cpu_come_from_the_bench() -> None:
     assert (at_16.reached, at_16.values) == (False, [0.9, 0.9])
     # A token at 32 streams costs 1/32 of one at 1.
     assert found["CPU of adapter and Triton a token, at 32 / at 1"].value == round(1 / 32, 3)
-
-
-@pytest.mark.whole_machine
-def test_the_path_carries_every_token_of_a_generator(
-    bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    made = with_runtime(bundle, token_generator.NAME, tmp_path_factory.mktemp("g") / "bundle")
-    with private_home(made) as env, running(env) as stack:
-        assert stack.started_s > 0
-        processes = StackProcesses.find(stack.settings.addresses)
-        assert processes.roles.keys() == {"adapter", "triton", "engine", "text"}
-        bodies = [
-            {
-                "model": MODEL,
-                "messages": [{"role": "user", "content": str(number)}],
-                "max_tokens": 300,
-                "ignore_eos": True,
-                "stream": True,
-                "stream_options": {"include_usage": True},
-            }
-            for number in range(48)
-        ]
-        _, traces = burst(f"{stack.settings.addresses.api_url}/v1/chat/completions", bodies)
-        assert [trace.tokens for trace in traces] == [300] * 48
-        assert all(len(trace.arrivals_s) > 10 for trace in traces)
