@@ -68,7 +68,7 @@ class GroupWriter:
         self._began: float | None = None
         self._files: list[SpoolFile] = []
         self._changed = threading.Condition()
-        self._kept = self._ending = False
+        self._kept = self._ending = self._gathering = False
         self._errands: list[_Errand] = []
         metrics.failing.set_function(lambda: self.failing)
         self._thread = threading.Thread(target=self._run, name="usage-ledger", daemon=True)
@@ -84,6 +84,8 @@ class GroupWriter:
     def keep(self, record: UsageRecord) -> bool:
         """Put a record into the spool: when this returns, it outlives this process.
 
+        To be called in an event loop, always the same.
+
         Returns:
             Whether the spool took it.
         """
@@ -94,10 +96,17 @@ class GroupWriter:
             _log.error("the usage ledger's spool cannot be written: %s", error.strerror)
             return False
         self._metrics.spooled.inc()
+        if not self._gathering:
+            # Later, and by the loop: a thread that wakes now would take its time from the answer.
+            self._gathering = True
+            asyncio.get_running_loop().call_later(_GATHER_S, self._gathered)
+        return True
+
+    def _gathered(self) -> None:
+        self._gathering = False
         with self._changed:
             self._kept = True
             self._changed.notify()
-        return True
 
     def hand_over(self, record: UsageRecord) -> None:
         """Have a record written that the spool has not taken; nobody waits for it."""
@@ -152,7 +161,6 @@ class GroupWriter:
         with self._changed:
             if self._failed_at is None:
                 self._changed.wait_for(lambda: self._cannot_wait() or self._kept)
-                self._changed.wait_for(self._cannot_wait, _GATHER_S)
             else:
                 left = self._failed_at + self._retry_s - time.monotonic()
                 self._changed.wait_for(self._cannot_wait, max(0.0, left))

@@ -10,6 +10,9 @@ from enginehouse.api.call import Caller
 from enginehouse.api.limits.config import KeyLimits, LimitsConfig, TenantLimits
 from enginehouse.api.limits.store import Kind, Places, Rate, Wanted
 
+#: Callers whose rules are kept ready.
+_MOST_KNOWN = 10_000
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
@@ -56,6 +59,7 @@ class Policy:
             for name, limits in config.tenants.items()
         }
         self._keys = config.keys
+        self._rules: dict[tuple[str, str | None], tuple[Rule, ...]] = {}
 
     def tenant(self, name: str) -> TenantLimits:
         """Limits of a tenant."""
@@ -63,7 +67,15 @@ class Policy:
 
     def rules(self, caller: Caller) -> tuple[Rule, ...]:
         """All that hold for a caller: the tenant's, then the key's; each of them is kept."""
-        tenant, key_id = caller.tenant, caller.key_id
+        who = (caller.tenant, caller.key_id)
+        found = self._rules.get(who)
+        if found is None:
+            if len(self._rules) >= _MOST_KNOWN:
+                self._rules.clear()
+            found = self._rules[who] = self._made(*who)
+        return found
+
+    def _made(self, tenant: str, key_id: str | None) -> tuple[Rule, ...]:
         prefix = f"enginehouse:limits:{{{quote(tenant, safe='')}}}"
         own = Rule(f"tenant {tenant!r}", prefix, tenant, None, self.tenant(tenant))
         limits = self._keys.get(key_id) if key_id else None
