@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-beside test-build lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock clean
+.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,24 +31,16 @@ $(VENV)/.test: requirements-test.lock $(VENV)/.base
 up: $(VENV)/.base ## Set up, build the default engine if there is none, start everything
 	@exec $(BIN)/enginehouse up
 
-# Two lines side by side, for two cores. Engines, releases and what measures are first in line; beside
-# them run the tests that start no engine, and then stacks that nobody times. An engine inside the
-# test process has a process of its own: what it breaks must not end the others.
-PYTEST := $(BIN)/python -m pytest
-UNTIMED := tests/stack tests/client tests/clients
-
+# Engines and stacks come first in line; what starts none fills the time in which they wait. An
+# engine inside the test process has a process of its own: what it breaks must not end the others.
 test: $(VENV)/.test lint types ## Set up and run all tests
-	@scratch=$$(mktemp -d) && beside= && trap 'kill -- -$$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
+	@scratch=$$(mktemp -d) && beside= && trap 'kill $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
 	trap 'exit 130' INT TERM && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
-	{ setsid $(MAKE) --no-print-directory test-beside > $$scratch/beside.log 2>&1 & } && \
+	{ nice -n 10 $(BIN)/python -m pytest -m "not whole_machine" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
 	beside=$$! && failed=0 && \
-	{ $(PYTEST) -m whole_machine tests/engine || failed=1; } && \
-	{ $(PYTEST) -m whole_machine $(addprefix --ignore=,tests/engine $(UNTIMED)) || failed=1; } && \
+	{ $(BIN)/python -m pytest -m whole_machine tests/engine || failed=1; } && \
+	{ $(BIN)/python -m pytest -m whole_machine --ignore=tests/engine || failed=1; } && \
 	{ wait $$beside || failed=1; } && beside= && cat $$scratch/beside.log && exit $$failed
-
-test-beside:
-	@nice -n 10 $(PYTEST) -m "not whole_machine" --numprocesses 2 --dist loadfile; light=$$?; \
-	nice -n 5 $(PYTEST) -m whole_machine $(UNTIMED) && exit $$light
 
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@$(PYTHON) -m venv .venv-build
