@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ _WARM_UP_TOKENS = 32
 #: Before each burst, so that no side is measured on cold caches after others had the cores.
 _WAKE_ROUND = 40_000
 _WAKE_TOKENS = 8
+#: Before that, in seconds: what was due while a side was stopped is done when it is asked.
+_REST_S = 1.0
 
 Report = Callable[[str], None]
 _T = TypeVar("_T")
@@ -143,6 +146,7 @@ def _measure(sides: list[Burst], plan: Plan, report: Report) -> dict[str, dict[i
             report(f"round {number + 1} of {plan.rounds}: {streams} streams")
             for side in in_turn(sides, place):
                 with _awake(side):
+                    time.sleep(_REST_S)
                     side.run(Workload(1, _WAKE_ROUND + place, new_tokens=_WAKE_TOKENS))
                     results[side.about.name][streams].add(*side.run(Workload(streams, place)))
     return results
