@@ -7,7 +7,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from enginehouse.api.database import Database
@@ -15,6 +16,7 @@ from enginehouse.api.ledger.metrics import LedgerMetrics
 from enginehouse.api.ledger.records import UsageRecord
 from enginehouse.api.ledger.spool import Spool, SpoolFile
 from enginehouse.api.ledger.tables import insert_once
+from sqlalchemy import Connection
 
 from enginehouse.errors import StoreError
 
@@ -90,7 +92,7 @@ class GroupWriter:
             Whether the spool took it.
         """
         try:
-            # A few microseconds into the page cache; a thread would cost more than it saves.
+            # Into the page cache: a thread would cost more than it saves.
             self._spool.append([record])
         except OSError as error:
             _log.error("the usage ledger's spool cannot be written: %s", error.strerror)
@@ -121,14 +123,14 @@ class GroupWriter:
         Raises:
             StoreError: if `record` could not be written either.
         """
-        errand = _Errand(asyncio.get_running_loop().create_future(), record)
-        assert errand.done is not None  # noqa: S101 - see the line before
+        done = asyncio.get_running_loop().create_future()
+        errand = _Errand(done, record)
         if not self.failing:
             self._ask(errand)
-            if (await asyncio.wait({errand.done}, timeout=self._patience_s))[0]:
-                errand.done.result()
+            if (await asyncio.wait({done}, timeout=self._patience_s))[0]:
+                done.result()
                 return
-        errand.done.cancel()
+        done.cancel()
         with self._changed, contextlib.suppress(ValueError):
             self._errands.remove(errand)
         if record is not None:
@@ -200,19 +202,25 @@ class GroupWriter:
 
     def _move(self, records: Sequence[UsageRecord], *, recovering: bool) -> None:
         """Insert records and the spool, and remove what of it is inserted."""
+        if recovering:
+            with self._transaction():
+                pass
+            self._adopt()
+        self._insert(records)
+        self._drain()
+        # After those who wait were noted: their records are in it.
+        taken = self._spool.take()
+        if taken is not None:
+            self._files.append(taken)
+            self._drain()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        """One of the database, whose time counts."""
         self._began = time.monotonic()
         try:
-            if recovering:
-                with self._database.begin():
-                    pass
-                self._adopt()
-            self._insert(records)
-            self._drain()
-            # After those who wait were noted: their records are in it.
-            taken = self._spool.take()
-            if taken is not None:
-                self._files.append(taken)
-                self._drain()
+            with self._database.begin() as connection:
+                yield connection
         finally:
             self._began = None
 
@@ -223,7 +231,7 @@ class GroupWriter:
 
     def _insert(self, records: Sequence[UsageRecord]) -> None:
         for start in range(0, len(records), self._batch):
-            with self._database.begin() as connection:
+            with self._transaction() as connection:
                 added = insert_once(connection, records[start : start + self._batch])
             self._metrics.written.inc(added)
 
