@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from enginehouse.api.call import ServedBy
 from enginehouse.api.ledger.config import ANY_MODEL, CachedAnswers, LedgerConfig, Price
 
 MICROS_A_UNIT = 1_000_000
 _MILLION = 1_000_000
-#: Kept in `PriceTable`; there are as many as versions and providers that answer.
-_MOST_FOUND = 1000
+#: Who answers and whose rates are kept ready: versions and providers.
+_MOST_KNOWN = 1000
 _CACHE = "cache"
 _PROVIDER = "provider:"
 
@@ -50,7 +51,10 @@ class PriceTable:
     prices: Sequence[Price] = ()
     currency: str = "USD"
     cached_answers: CachedAnswers = CachedAnswers.FREE
-    _found: dict[ServedBy, Rates | None] = field(default_factory=dict, compare=False)
+    _ready: Callable[[ServedBy], Rates | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ready", lru_cache(_MOST_KNOWN)(self._looked_up))
 
     @classmethod
     def of(cls, config: LedgerConfig) -> PriceTable:
@@ -59,11 +63,7 @@ class PriceTable:
 
     def rates(self, served: ServedBy) -> Rates | None:
         """What the one who answered costs; None if no entry fits."""
-        if served not in self._found:
-            if len(self._found) >= _MOST_FOUND:
-                self._found.clear()
-            self._found[served] = self._looked_up(served)
-        return self._found[served]
+        return self._ready(served)
 
     def _looked_up(self, served: ServedBy) -> Rates | None:
         if served.source == _CACHE and self.cached_answers is CachedAnswers.FREE:

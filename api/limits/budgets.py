@@ -144,8 +144,6 @@ class Budgets:
             StoreError: if the ledger cannot be read and calls are to be refused then.
         """
         budgeted = [rule for rule in rules if _has_budget(rule)]
-        if not budgeted:
-            return Reservation((), self._clock)
         accounts = [self._account(rule) for rule in budgeted]
         for rule, account in zip(budgeted, accounts, strict=True):
             await self._refresh(rule, account)

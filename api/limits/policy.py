@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import quote
 
 from enginehouse.api.call import Caller
@@ -59,7 +60,7 @@ class Policy:
             for name, limits in config.tenants.items()
         }
         self._keys = config.keys
-        self._rules: dict[tuple[str, str | None], tuple[Rule, ...]] = {}
+        self._ready = lru_cache(_MOST_KNOWN)(self._made)
 
     def tenant(self, name: str) -> TenantLimits:
         """Limits of a tenant."""
@@ -67,13 +68,7 @@ class Policy:
 
     def rules(self, caller: Caller) -> tuple[Rule, ...]:
         """All that hold for a caller: the tenant's, then the key's; each of them is kept."""
-        who = (caller.tenant, caller.key_id)
-        found = self._rules.get(who)
-        if found is None:
-            if len(self._rules) >= _MOST_KNOWN:
-                self._rules.clear()
-            found = self._rules[who] = self._made(*who)
-        return found
+        return self._ready(caller.tenant, caller.key_id)
 
     def _made(self, tenant: str, key_id: str | None) -> tuple[Rule, ...]:
         prefix = f"enginehouse:limits:{{{quote(tenant, safe='')}}}"
