@@ -197,6 +197,32 @@ class Call:
         )  # fmt: skip
 
 
+class Ends:
+    """Knows the last piece of an answer before the stages behind have closed their books.
+
+    Whoever waits for the end of the stream instead has the caller wait for those books too.
+    """
+
+    def __init__(self, call: Call) -> None:
+        """Nothing has been seen yet."""
+        self._call = call
+        self._ended = 0
+
+    def after(self, piece: Piece) -> bool:
+        """Whether this piece is the last one; `Call.usage` is complete then.
+
+        How many answers another source than our engine gives is not known: always false there.
+        """
+        if piece.finish is None:
+            return False
+        self._ended += 1
+        choices = self._call.choices
+        if choices is None or self._ended < len(choices.generations):
+            return False
+        self._call.usage = choices.usage
+        return True
+
+
 Proceed = Callable[[Call], AsyncGenerator[Piece, None]]
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import orjson
@@ -26,6 +26,10 @@ def event(payload: Mapping[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(payload) + b"\n\n"
 
 
+class LastEvents(bytes):
+    """The events before a stream's `done`: what their generator does after them, nobody awaits."""
+
+
 class EventStream(Response):
     """Server-sent events; an error after the start is an event, and then `[DONE]` is not sent."""
 
@@ -39,12 +43,13 @@ class EventStream(Response):
         )
         del self.headers["content-length"]
         self._events = events
+        self._sent = False
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end or the client goes."""
         async with contextlib.aclosing(self._events):
             with contextlib.suppress(CancelledError):
-                await until_disconnect(receive, self._send(send))
+                await until_disconnect(receive, self._send(send), lambda: self._sent)
 
     async def _send(self, send: Send) -> None:
         await send(
@@ -52,10 +57,21 @@ class EventStream(Response):
         )
         try:
             async for chunk in self._events:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+                if isinstance(chunk, LastEvents):
+                    await self._end(send, chunk + self.done)
+                else:
+                    await send({"type": "http.response.body", "body": chunk, "more_body": True})
             last = self.done
         except EnginehouseError as error:
+            if self._sent:
+                raise
             last = event(error_body(error))
+        if not self._sent:
+            await self._end(send, last)
+
+    async def _end(self, send: Send, last: bytes) -> None:
+        # The server reports a disconnect as soon as it has all.
+        self._sent = True
         await send({"type": "http.response.body", "body": last, "more_body": False})
 
 
@@ -64,8 +80,13 @@ async def _disconnected(receive: Receive) -> None:
         pass
 
 
-async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _T:
+async def until_disconnect(
+    receive: Receive, work: Coroutine[Any, Any, _T], answered: Callable[[], bool] = lambda: False
+) -> _T:
     """Run `work`, cancelled if the client goes before it is done.
+
+    Args:
+        answered: whether the client has got all, so that it may go.
 
     Raises:
         CancelledError: if the client has gone; nobody will read the response.
@@ -74,8 +95,8 @@ async def until_disconnect(receive: Receive, work: Coroutine[Any, Any, _T]) -> _
     leaving = asyncio.create_task(_disconnected(receive))
     try:
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
+        if task.done() or answered():
+            return await task
         raise CancelledError("the client has gone")
     finally:
         leaving.cancel()

@@ -65,6 +65,7 @@ class AsyncTritonClient:
         self._deadlines = deadlines or Deadlines()
         self._retry = retry or RetryPolicy()
         self._control = grpc_metadata(control_secret)
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         return self
@@ -74,6 +75,7 @@ class AsyncTritonClient:
 
     async def close(self) -> None:
         """Close the channel; open streams are cancelled."""
+        await asyncio.gather(*self._settling)
         await self._channel.close(None)
 
     async def generate(
@@ -265,7 +267,10 @@ class AsyncTritonClient:
             raise error_from_rpc(await _failure(call)) from error
         finally:
             if ended:
-                await _settle(call)
+                # Nobody who has the last response waits for its stream to close.
+                settling = asyncio.create_task(_settle(call))
+                self._settling.add(settling)
+                settling.add_done_callback(self._settling.discard)
             else:
                 call.cancel()
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call, Ends, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.ledger.ledger import Ledger
 from enginehouse.api.ledger.records import Outcome
@@ -31,6 +31,7 @@ class UsageLedger:
         begun = settled = False
         outcome = Outcome.CANCELLED
         last: Piece | None = None
+        ends = Ends(call)
         try:
             async with aclosing(proceed(call)) as pieces:
                 async for piece in pieces:
@@ -39,12 +40,17 @@ class UsageLedger:
                         # Another answer of the same call goes on.
                         yield last
                         last = None
-                    if piece.finish is None:
+                    if ends.after(piece):
+                        settled = True
+                        await self.ledger.record(call)
+                        yield piece
+                    elif piece.finish is None:
                         yield piece
                     else:
                         last = piece
-            settled = True
-            await self.ledger.record(call)
+            if not settled:
+                settled = True
+                await self.ledger.record(call)
             if last is not None:
                 yield last
         except (CancelledError, DeadlineError):

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from enginehouse.api.answer import shape_of, whole_body
+from enginehouse.api.answer import run_out, shape_of, whole_body
 from enginehouse.api.call import Call
 from enginehouse.api.caller import caller_of
 from enginehouse.api.generation import Piece
@@ -72,6 +72,7 @@ async def create_response(
             writer = ResponseWriter(unwritten(body, call))
             return ResponseStream(_events(begun, call, writer, keep), call.response_headers)
         whole = await until_disconnect(request.receive, whole_body(pieces, call))
+        await run_out(pieces)
     writer = ResponseWriter(unwritten(body, call))
     writer.choice(whole["choices"][0])
     writer.finish(whole["usage"], time.time())
