@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -23,6 +24,11 @@ class SpoolFile:
 
     path: Path
     descriptor: int
+
+    @property
+    def there(self) -> bool:
+        """Whether it still has a name."""
+        return os.fstat(self.descriptor).st_nlink > 0
 
     def records(self, on_damage: Callable[[bytes], None]) -> list[UsageRecord]:
         """What it holds.
@@ -75,6 +81,7 @@ class Spool:
         self._directory = directory
         self._lock = threading.Lock()
         self._current: SpoolFile | None = None
+        self._used = False
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def append(self, records: Sequence[UsageRecord]) -> None:
@@ -85,15 +92,38 @@ class Spool:
         """
         data = b"".join(record.line() for record in records)
         with self._lock:
-            if self._current is None:
-                self._current = self._begun()
-            _append_whole(self._current.descriptor, data)
+            current = self._current
+            if current is not None and not (self._used or current.there):
+                # It has been lying ready, and somebody has tidied up.
+                current.close()
+                current = self._current = None
+            if current is None:
+                current = self._current = self._begun()
+            _append_whole(current.descriptor, data)
+            self._used = True
 
     def take(self) -> SpoolFile | None:
         """What was appended since this was called last; None if that is nothing."""
+        if not self._used:
+            return None
+        fresh = None
+        # Here, since whoever appends has a caller who waits. One who finds none tries again.
+        with contextlib.suppress(OSError):
+            fresh = self._begun()
         with self._lock:
-            taken, self._current = self._current, None
+            taken, self._current, self._used = self._current, fresh, False
         return taken
+
+    def close(self) -> None:
+        """Leave what is in it to whoever comes next."""
+        with self._lock:
+            current, self._current = self._current, None
+        if current is None:
+            return
+        if self._used:
+            current.close()
+        else:
+            current.remove()
 
     def left_by_others(self) -> list[SpoolFile]:
         """Files of adapters that have died, oldest first; each is given out once.
@@ -131,7 +161,7 @@ class Spool:
             flags = os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_RDWR
             file = SpoolFile(path, os.open(path, flags, _PRIVATE))
             # Before it was locked somebody may have taken it for one that was left.
-            if _locked(file.descriptor) and os.fstat(file.descriptor).st_nlink:
+            if _locked(file.descriptor) and file.there:
                 return file
             file.close()
 

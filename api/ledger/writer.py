@@ -154,9 +154,9 @@ class GroupWriter:
         while self._wait():
             self._turn()
         self._turn()
-        left = self._spool.take()
-        for file in [*self._files, *([] if left is None else [left])]:
+        for file in self._files:
             file.close()
+        self._spool.close()
 
     def _wait(self) -> bool:
         """Until there is something to write; false at the end."""

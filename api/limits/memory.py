@@ -35,21 +35,18 @@ class MemoryStore:
         for rate, window in zip(wanted.rates, windows, strict=True):
             after_s = window.retry_after_s(rate.amount, now)
             if after_s > 0:
-                return self._refusal(wanted, rate.kind, rate.capacity, rate.amount, after_s)
+                levels = _levels(wanted.rates, windows, now)
+                return Refusal(rate.kind, rate.capacity, rate.amount, after_s, levels)
         for places in wanted.places:
             if len(self._places.get(places.key, ())) >= places.capacity:
-                return self._refusal(
-                    wanted, Kind.CONCURRENT, places.capacity, 1, _PLACE_RETRY_S
-                )  # fmt: skip
-        return self.note(wanted)
+                levels = _levels(wanted.rates, windows, now)
+                return Refusal(Kind.CONCURRENT, places.capacity, 1, _PLACE_RETRY_S, levels)
+        return self._counted(wanted, windows, now)
 
     def note(self, wanted: Wanted) -> MemoryHold:
         """Count all that is wanted, whether it fits or not."""
         now = self._clock()
-        parts = tuple(self._window(rate, now).charge(rate.amount, now) for rate in wanted.rates)
-        for places in wanted.places:
-            self._places.setdefault(places.key, set()).add(wanted.holder)
-        return MemoryHold(self, wanted, parts, self._levels(wanted.rates, now))
+        return self._counted(wanted, [self._window(rate, now) for rate in wanted.rates], now)
 
     def settle(self, rate: Rate, part: int, reserved: int, actual: int) -> None:
         """Have a reservation of `reserved` amount to `actual`; see `Window.settle`."""
@@ -79,18 +76,18 @@ class MemoryStore:
         window.capacity = rate.capacity
         return window
 
-    def _levels(self, rates: Sequence[Rate], now: float) -> tuple[Level, ...]:
-        windows = [self._window(rate, now) for rate in rates]
-        return tuple(
-            Level(rate.kind, rate.capacity, window.remaining(now), window.reset_s(now))
-            for rate, window in zip(rates, windows, strict=True)
-        )
+    def _counted(self, wanted: Wanted, windows: Sequence[Window], now: float) -> MemoryHold:
+        parts = [w.charge(rate.amount, now) for rate, w in zip(wanted.rates, windows, strict=True)]
+        for places in wanted.places:
+            self._places.setdefault(places.key, set()).add(wanted.holder)
+        return MemoryHold(self, wanted, parts, _levels(wanted.rates, windows, now))
 
-    def _refusal(
-        self, wanted: Wanted, kind: Kind, capacity: int, amount: int, after_s: float
-    ) -> Refusal:
-        levels = self._levels(wanted.rates, self._clock())
-        return Refusal(kind, capacity, amount, after_s, levels)
+
+def _levels(rates: Sequence[Rate], windows: Sequence[Window], now: float) -> list[Level]:
+    return [
+        Level(rate.kind, rate.capacity, window.remaining(now), window.reset_s(now))
+        for rate, window in zip(rates, windows, strict=True)
+    ]
 
 
 @dataclass(slots=True)

@@ -96,6 +96,8 @@ class Window:
         return (index + PARTS + 1) * self._part_s
 
     def _expire(self, now: float) -> None:
+        if not self._parts:
+            return
         oldest = math.floor(now / self._part_s) - PARTS
         while self._parts and self._parts[0].index < oldest:
             self._used -= self._parts.popleft().amount

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def _record(call_id: str) -> UsageRecord:
 
 def _spooled(directory: Path) -> list[Path]:
     return sorted(directory.glob("usage-spool.*.jsonl"))
+
+
+def _filled(directory: Path) -> list[Path]:
+    """Without the one that is ready for the next record."""
+    return [path for path in _spooled(directory) if path.stat().st_size]
 
 
 def _count(registry: CollectorRegistry, name: str) -> float:
@@ -83,15 +89,15 @@ def test_what_the_database_did_not_take_is_replayed_once(tmp_path: Path, confirm
             _break(path)
             assert await drain(ledger, new_call("while"), engine(["a", "b"])) == ["a", "b"]
             await asyncio.to_thread(wait_until, lambda: _count(registry, "failing"), "the failure")
-            (spooled,) = _spooled(tmp_path)
-            assert spooled.stat().st_mode & 0o777 == 0o600
+            (_,) = _filled(tmp_path)
+            assert {path.stat().st_mode & 0o777 for path in _spooled(tmp_path)} == {0o600}
             # However often it was tried, there is one file: each holds a descriptor.
             await drain(ledger, new_call("later"), engine(["a"]))
             failures = _count(registry, "failures_total")
             await asyncio.to_thread(
                 wait_until, lambda: _count(registry, "failures_total") > failures + 5, "more tries"
             )
-            assert len(_spooled(tmp_path)) <= 2
+            assert len(_filled(tmp_path)) <= 2
             Database(url).close()
             await asyncio.to_thread(
                 wait_until, lambda: not _count(registry, "failing"), "the database"
@@ -104,6 +110,17 @@ def test_what_the_database_did_not_take_is_replayed_once(tmp_path: Path, confirm
     found = [row["id"] for row in rows(url)]
     assert [name for name in found if name != "before"] == ["after", "later", "while"]
     assert _spooled(tmp_path) == []
+
+
+def test_a_file_that_was_tidied_away_while_it_lay_ready_takes_no_record(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    spool.append([_record("one")])
+    assert spool.take() is not None
+    for path in _spooled(tmp_path):
+        path.unlink()
+    spool.append([_record("two")])
+    assert waiting(tmp_path) == 1
+    spool.close()
 
 
 def test_a_spool_that_a_killed_adapter_left_is_replayed_at_the_next_start(tmp_path: Path) -> None:
@@ -254,9 +271,9 @@ def test_a_record_that_nothing_takes_is_in_the_log_and_counted(
         config = {"on_failure": on_failure, "retry_s": _NEVER_S}
         async with opened(url, home, **config) as (ledger, registry):
             await drain(ledger, new_call("before"), engine(["a"]))
-            await asyncio.to_thread(wait_until, lambda: not _spooled(home), "the database")
+            await asyncio.to_thread(wait_until, lambda: not waiting(home), "the database")
             _break(path)
-            home.rmdir()
+            shutil.rmtree(home)
             stage = UsageLedger(ledger)(new_call("lost"), engine(["hidden word", "end"]))
             if on_failure == "refuse":
                 with pytest.raises(StoreError, match="nowhere"):
