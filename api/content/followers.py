@@ -7,7 +7,7 @@ last that it gives has `finish`; one that blocks gives that earlier, as ``conten
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -92,10 +92,13 @@ class SpanFollower:
             return []
         self._silent = Piece("")
         details = not piece.token_ids or self._tells(piece)
-        self._sources.append(_Source(piece, len(piece.text), details))
         scan = self._scanner.finish if last else self._scanner.push
+        segments = scan(piece.text)
+        if details and not self._sources and _is_all(segments, piece.text):
+            return [piece]
+        self._sources.append(_Source(piece, len(piece.text), details))
         out: list[Piece] = []
-        for segment in scan(piece.text):
+        for segment in segments:
             if segment.rule is not None and self._item.action is Action.BLOCK:
                 self._note(segment)
                 return [*out, *self._begun(), blocked(piece.index)]
@@ -145,6 +148,14 @@ class SpanFollower:
         if self._verdicts is not None and segment.rule is not None:
             label = self._item.label(segment.rule)
             self._verdicts.found(Side.OUTPUT, label, self._item.action)
+
+
+def _is_all(segments: Sequence[Segment], text: str) -> bool:
+    """Whether all of a text is decided, and has no match."""
+    if len(segments) != 1:
+        return not text and not segments
+    (only,) = segments
+    return only.rule is None and len(only.text) == len(text)
 
 
 def _joined(silent: Piece, piece: Piece) -> Piece:

@@ -122,18 +122,17 @@ class Scanner:
 
     def _matches(self, at: int) -> Iterator[_Match]:
         """Matches that do not overlap, from a place on."""
-        upcoming = [self._next(rule, at) for rule in self._rules]
+        rules = [rule for rule in self._rules if self._text.find(rule.needs, at) >= 0]
+        upcoming = [self._next(rule, at) for rule in rules]
         while found := [match for match in upcoming if match is not None]:
             first = min(found, key=lambda match: match.start)
             yield first
             for index, match in enumerate(upcoming):
                 if match is not None and match.start < first.end:
-                    upcoming[index] = self._next(self._rules[index], first.end)
+                    upcoming[index] = self._next(rules[index], first.end)
 
     def _next(self, rule: Rule, at: int) -> _Match | None:
         """The first match of a rule that counts, from a place on."""
-        if rule.needs and self._text.find(rule.needs, at) < 0:
-            return None
         while (found := rule.pattern.search(self._text, at)) is not None:
             start = found.start()
             length = len(found[0]) if rule.check is None else rule.check(found[0])

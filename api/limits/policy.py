@@ -34,11 +34,8 @@ class Rule:
 
     def rate(self, kind: Kind, amount: int) -> Rate | None:
         """What is to be taken of a rate; None if it has no limit."""
-        per_minute = {
-            Kind.REQUESTS: self.limits.requests_per_minute,
-            Kind.TOKENS: self.limits.tokens_per_minute,
-        }
-        capacity = per_minute[kind]
+        limits = self.limits
+        capacity = limits.requests_per_minute if kind is Kind.REQUESTS else limits.tokens_per_minute
         return None if capacity is None else Rate(kind, f"{self.prefix}:{kind}", capacity, amount)
 
     @property
