@@ -9,11 +9,13 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from enginehouse.api.call import ServedBy
+from enginehouse.api.limits.amount import NOTHING, Amount
 from enginehouse.api.limits.metrics import LimitMetrics
 from enginehouse.api.limits.policy import Rule
+from enginehouse.api.limits.purses import Left, Purse, Purses
 
 from enginehouse.errors import BudgetError, StoreError
 
@@ -53,24 +55,6 @@ class Spending(Protocol):
         ...
 
 
-class Amount(NamedTuple):
-    """Of one call, or of several."""
-
-    tokens: int = 0
-    cost: float = 0.0
-
-    def plus(self, other: Amount) -> Amount:
-        """Both together."""
-        return Amount(self.tokens + other.tokens, self.cost + other.cost)
-
-    def minus(self, other: Amount) -> Amount:
-        """What is left."""
-        return Amount(self.tokens - other.tokens, self.cost - other.cost)
-
-
-NOTHING = Amount()
-
-
 @dataclass(slots=True)
 class _Account:
     """Of a tenant or a key.
@@ -86,6 +70,17 @@ class _Account:
     in_flight: Amount = NOTHING
     recent: deque[tuple[float, Amount]] = field(default_factory=deque)
     ended: Amount = NOTHING
+
+    @property
+    def day_spent(self) -> Amount:
+        """What the ledger has of this day."""
+        return NOTHING if self.spent is None else Amount(self.spent.day_tokens, self.spent.day_cost)
+
+    @property
+    def month_spent(self) -> Amount:
+        """What the ledger has of this month."""
+        spent = self.spent
+        return NOTHING if spent is None else Amount(spent.month_tokens, spent.month_cost)
 
     def end(self, amount: Amount, now: float) -> None:
         """A call has ended and spent this."""
@@ -111,7 +106,8 @@ class _Account:
 class Budgets:
     """Checks budgets, and holds back what calls in flight may spend.
 
-    Exact within an adapter; calls that are in flight in others are not seen until they end.
+    Exact over all adapters that share purses; without them, and while their Redis is away, calls
+    that are in flight in another adapter are not seen until they end.
     """
 
     def __init__(
@@ -120,18 +116,21 @@ class Budgets:
         metrics: LimitMetrics,
         *,
         refuse: bool,
+        purses: Purses | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Read from the ledger.
 
         Args:
-            refuse: whether calls are refused while it cannot be read; otherwise what was read last
-                and what was spent here counts.
+            refuse: whether calls are refused while the ledger, or the purses, cannot be read;
+                otherwise what was read last and what was spent here counts.
+            purses: shared with other adapters.
             clock: Unix time.
         """
         self._spending = spending
         self._metrics = metrics
         self._refuse = refuse
+        self._purses = purses
         self._clock = clock
         self._accounts: dict[tuple[str, str | None], _Account] = {}
         self._failing = False
@@ -141,7 +140,8 @@ class Budgets:
 
         Raises:
             BudgetError: naming the budget that does not allow it.
-            StoreError: if the ledger cannot be read and calls are to be refused then.
+            StoreError: if the ledger or the purses cannot be read and calls are to be refused
+                then.
         """
         budgeted = [rule for rule in rules if _has_budget(rule)]
         accounts = [self._account(rule) for rule in budgeted]
@@ -149,8 +149,39 @@ class Budgets:
             await self._refresh(rule, account)
         # No await from here on: nobody comes between the check and the reservation.
         for rule, account in zip(budgeted, accounts, strict=True):
-            self._check(rule, account, amount)
-        return Reservation(accounts, self._clock).hold_back(amount)
+            self._check(rule, account, amount, account.local(self._clock()))
+        reservation = Reservation(accounts, self._clock).hold_back(amount)
+        # An amount of 0 is only the early look at what another stage reserves.
+        if self._purses is None or not any(amount):
+            return reservation
+        try:
+            for rule, account in zip(budgeted, accounts, strict=True):
+                await self._hold(self._purses, rule, account, amount, reservation)
+        except BaseException:
+            reservation.spend(NOTHING)
+            raise
+        return reservation
+
+    async def _hold(
+        self,
+        purses: Purses,
+        rule: Rule,
+        account: _Account,
+        amount: Amount,
+        reservation: Reservation,
+    ) -> None:
+        """Hold an amount back where other adapters see it, if they leave room for it."""
+        try:
+            purse = await purses.hold(f"{rule.prefix}:held", amount, _left(rule, account))
+        except StoreError:
+            if self._refuse:
+                raise
+            return
+        reservation.purses.append(purse)
+        if not purse.fits:
+            self._check(rule, account, amount, purse.others)
+            # What does not fit by a fraction of a millionth does.
+            purse.keep(amount)
 
     def _account(self, rule: Rule) -> _Account:
         if len(self._accounts) >= _MOST_ACCOUNTS:
@@ -186,16 +217,15 @@ class Budgets:
                 "budgets count only what is known here until the ledger answers: %s", error
             )
 
-    def _check(self, rule: Rule, account: _Account, amount: Amount) -> None:
-        now, limits, spent = self._clock(), rule.limits, account.spent
-        local = account.local(now)
-        day = Amount(spent.day_tokens, spent.day_cost) if spent else NOTHING
-        month = Amount(spent.month_tokens, spent.month_cost) if spent else NOTHING
+    def _check(self, rule: Rule, account: _Account, amount: Amount, held: Amount) -> None:
+        """Whether what was spent, and what others hold back, leaves room for an amount."""
+        now, limits = self._clock(), rule.limits
+        day, month = account.day_spent, account.month_spent
         for name, budget, used, more in (
-            ("daily_tokens", limits.daily_tokens, day.tokens + local.tokens, amount.tokens),
-            ("monthly_tokens", limits.monthly_tokens, month.tokens + local.tokens, amount.tokens),
-            ("daily_cost", limits.daily_cost, day.cost + local.cost, amount.cost),
-            ("monthly_cost", limits.monthly_cost, month.cost + local.cost, amount.cost),
+            ("daily_tokens", limits.daily_tokens, day.tokens + held.tokens, amount.tokens),
+            ("monthly_tokens", limits.monthly_tokens, month.tokens + held.tokens, amount.tokens),
+            ("daily_cost", limits.daily_cost, day.cost + held.cost, amount.cost),
+            ("monthly_cost", limits.monthly_cost, month.cost + held.cost, amount.cost),
         ):
             if budget is not None and (used >= budget or used + more > budget):
                 self._metrics.refused(rule.tenant, name)
@@ -209,11 +239,16 @@ class Budgets:
 
 @dataclass(slots=True)
 class Reservation:
-    """What a call holds back of the budgets; its methods never fail."""
+    """What a call holds back of the budgets; its methods never fail.
+
+    Attributes:
+        purses: where other adapters see it.
+    """
 
     _accounts: Sequence[_Account]
     _clock: Callable[[], float]
     _amount: Amount = NOTHING
+    purses: list[Purse] = field(default_factory=list)
 
     def hold_back(self, amount: Amount) -> Reservation:
         """Hold back this amount instead."""
@@ -221,10 +256,15 @@ class Reservation:
         for account in self._accounts:
             account.in_flight = account.in_flight.plus(more)
         self._amount = amount
+        for purse in self.purses:
+            purse.keep(amount)
         return self
 
     def spend(self, actual: Amount) -> None:
         """The call has ended and spent this; it counts until the ledger has it."""
+        purses, self.purses = self.purses, []
+        for purse in purses:
+            purse.end(actual, _RECENT_S)
         self.hold_back(NOTHING)
         if any(actual):
             for account in self._accounts:
@@ -237,6 +277,17 @@ def _has_budget(rule: Rule) -> bool:
         limits.daily_tokens, limits.monthly_tokens, limits.daily_cost, limits.monthly_cost,
     )  # fmt: skip
     return any(budget is not None for budget in budgets)
+
+
+def _left(rule: Rule, account: _Account) -> Left:
+    """What the ledger leaves of the tighter of a day's and a month's budget."""
+    limits, day, month = rule.limits, account.day_spent, account.month_spent
+    tokens = ((limits.daily_tokens, day.tokens), (limits.monthly_tokens, month.tokens))
+    costs = ((limits.daily_cost, day.cost), (limits.monthly_cost, month.cost))
+    return Left(
+        min((most - used for most, used in tokens if most is not None), default=None),
+        min((most - used for most, used in costs if most is not None), default=None),
+    )
 
 
 def _until_next(name: str, now: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from enginehouse.api.limits.budgets import Budgets, Price, Spending
@@ -12,6 +12,7 @@ from enginehouse.api.limits.labels import TenantLabels
 from enginehouse.api.limits.memory import MemoryStore
 from enginehouse.api.limits.metrics import LimitMetrics
 from enginehouse.api.limits.policy import Policy
+from enginehouse.api.limits.purses import Purses
 from enginehouse.api.limits.redis_store import RedisStore
 from enginehouse.api.limits.shared_store import Degradation, SharedStore
 from enginehouse.api.limits.stages import Limits, RequestLimits, TokenLimits
@@ -49,23 +50,24 @@ async def open_limits(
         SettingsError: if the URL is none of Redis.
     """
     metrics = LimitMetrics(registry, TenantLabels(config.tenants))
-    store = _open_store(config, metrics, redis_url)
     refuse = config.on_store_failure == "refuse"
-    budgets = Budgets(spending, metrics, refuse=refuse)
-    limits = Limits(Policy(config), store, budgets, metrics, price, config.reserve_tokens)
-    try:
+    async with AsyncExitStack() as opened:
+        redis = None if redis_url is None else _redis(config, metrics, redis_url)
+        store = MemoryStore() if redis is None else _shared(config, metrics, redis)
+        opened.push_async_callback(store.close)
+        purses = None if redis is None else _purses(config, metrics, redis)
+        if purses is not None:
+            opened.push_async_callback(purses.close)
+        budgets = Budgets(spending, metrics, refuse=refuse, purses=purses)
+        limits = Limits(Policy(config), store, budgets, metrics, price, config.reserve_tokens)
         yield LimitStages(
             RequestLimits(limits), TokenLimits(limits), Turns(limits, config.fair_share)
         )
-    finally:
-        await store.close()
 
 
-def _open_store(config: LimitsConfig, metrics: LimitMetrics, url: str | None) -> LimitStore:
-    if url is None:
-        return MemoryStore()
+def _redis(config: LimitsConfig, metrics: LimitMetrics, url: str) -> RedisStore:
     try:
-        redis = RedisStore(
+        return RedisStore(
             url,
             timeout_s=config.store_timeout_ms / 1000,
             lease_s=config.lease_s,
@@ -74,6 +76,18 @@ def _open_store(config: LimitsConfig, metrics: LimitMetrics, url: str | None) ->
     except ValueError as error:
         # The URL may hold a password: it is not repeated.
         raise SettingsError(f"ENGINEHOUSE_REDIS_URL cannot be used: {error}") from None
+
+
+def _shared(config: LimitsConfig, metrics: LimitMetrics, redis: RedisStore) -> LimitStore:
     refuse = config.on_store_failure == "refuse"
     how = Degradation(refuse, config.adapters, config.retry_ms / 1000)
     return SharedStore(redis, how, metrics)
+
+
+def _purses(config: LimitsConfig, metrics: LimitMetrics, redis: RedisStore) -> Purses:
+    return Purses(
+        redis.steps,
+        lease_s=config.lease_s,
+        retry_s=config.retry_ms / 1000,
+        failed=metrics.store_failures.inc,
+    )

@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from enginehouse.api.limits.redis_steps import ZREM, RedisSteps
 from enginehouse.api.limits.scripts import RENEW, SETTLE, TAKE
 from enginehouse.api.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
 from enginehouse.api.limits.window import PARTS
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
-from enginehouse.errors import StoreError
-
-_log = logging.getLogger(__name__)
-_CONNECTIONS = 32
-_BATCH = 256
 #: Renewals in one lease: some may fail.
 _RENEWALS = 3
-_Step = tuple[str, str, Sequence[Any]]
-_ZREM = "ZREM"
 
 
 class RedisStore:
     """One step of Redis a `take`; what is given back goes there in the background.
 
     A place is leased: it is renewed as long as this process lives and holds it.
+
+    Attributes:
+        steps: the connection, for others who share something there; it is closed with this.
     """
 
     def __init__(
@@ -46,25 +36,11 @@ class RedisStore:
         Raises:
             ValueError: if the URL is none of Redis.
         """
-        pool = BlockingConnectionPool.from_url(
-            url,
-            max_connections=_CONNECTIONS,
-            timeout=timeout_s,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 0),
-        )
-        self._redis = Redis(connection_pool=pool)
-        self._take = self._redis.register_script(TAKE)
-        self._timeout_s = timeout_s
+        self.steps = RedisSteps(url, timeout_s=timeout_s, failed=failed)
+        self._take = self.steps.script(TAKE)
         self._lease_s = lease_s
-        self._failed = failed
-        self._steps: asyncio.Queue[_Step] = asyncio.Queue()
         self._held: dict[str, set[str]] = {}
-        self._tasks = [
-            asyncio.create_task(self._write(), name="limits-write"),
-            asyncio.create_task(self._renew(), name="limits-renew"),
-        ]
+        self._renewing = asyncio.create_task(self._renew(), name="limits-renew")
 
     async def take(self, wanted: Wanted) -> Hold | Refusal:
         """See `LimitStore`; a call that Redis does not answer in time fails."""
@@ -75,16 +51,13 @@ class RedisStore:
         arguments += [places.capacity for places in wanted.places]
         answered = False
         try:
-            async with asyncio.timeout(self._timeout_s):
-                found = await self._take(keys=keys, args=arguments)
+            found = await self.steps.ask(self._take, keys, arguments)
             answered = True
-        except (RedisError, OSError, TimeoutError) as error:
-            raise StoreError(f"the shared limits' Redis does not answer: {error!r}") from error
         finally:
             if not answered:
                 # It may have been done all the same.
                 self.release(wanted)
-        return self._outcome(wanted, [int(value) for value in found])
+        return self._outcome(wanted, found)
 
     def adopt(self, wanted: Wanted) -> None:
         """Hold places from the next renewal on, whether they are free or not."""
@@ -98,38 +71,21 @@ class RedisStore:
             holders.discard(wanted.holder)
             if not holders:
                 self._held.pop(places.key, None)
-            self._steps.put_nowait((_ZREM, places.key, [wanted.holder]))
+            self.steps.later(ZREM, places.key, [wanted.holder])
 
     def settle(self, rate: Rate, part: int, difference: int) -> None:
         """Add to what was taken, or give some of it back, soon."""
         if difference:
-            self._steps.put_nowait((SETTLE, rate.key, [part_ms(rate), part, difference]))
-
-    async def answers(self) -> bool:
-        """Whether Redis answers in time."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._redis.eval("return 1", 0)
-        except (RedisError, OSError, TimeoutError):
-            return False
-        return True
-
-    async def drained(self) -> None:
-        """Wait until everything that is on its way was tried."""
-        await self._steps.join()
+            self.steps.later(SETTLE, rate.key, [part_ms(rate), part, difference])
 
     async def close(self) -> None:
         """See `LimitStore`."""
         for places, holders in self._held.items():
-            self._steps.put_nowait((_ZREM, places, list(holders)))
+            self.steps.later(ZREM, places, list(holders))
         self._held = {}
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(5 * self._timeout_s):
-                await self.drained()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._redis.aclose()
+        self._renewing.cancel()
+        await asyncio.gather(self._renewing, return_exceptions=True)
+        await self.steps.close()
 
     @property
     def _lease_ms(self) -> int:
@@ -151,39 +107,12 @@ class RedisStore:
         places = wanted.places[refused - 1 - len(wanted.rates)]
         return Refusal(Kind.CONCURRENT, places.capacity, 1, retry_ms / 1000, levels)
 
-    async def _write(self) -> None:
-        while True:
-            steps = [await self._steps.get()]
-            while len(steps) < _BATCH and not self._steps.empty():
-                steps.append(self._steps.get_nowait())
-            await self._send(steps)
-            for _ in steps:
-                self._steps.task_done()
-
-    async def _send(self, steps: Sequence[_Step]) -> None:
-        """Write down a batch; one that fails is lost.
-
-        Counts then stay too high until their window is over, places until their lease is.
-        """
-        try:
-            async with asyncio.timeout(2 * self._timeout_s):
-                async with self._redis.pipeline(transaction=False) as pipe:
-                    for what, key, arguments in steps:
-                        if what == _ZREM:
-                            pipe.zrem(key, *arguments)
-                        else:
-                            pipe.eval(what, 1, key, *arguments)
-                    await pipe.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._failed()
-            _log.debug("%d steps of shared limits were lost: %r", len(steps), error)
-
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / _RENEWALS)
             # They go the same way as releases, so that none is renewed after it was released.
             for key, holders in self._held.items():
-                self._steps.put_nowait((RENEW, key, [self._lease_ms, *holders]))
+                self.steps.later(RENEW, key, [self._lease_ms, *holders])
 
 
 def part_ms(rate: Rate) -> int:

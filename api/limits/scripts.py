@@ -109,3 +109,57 @@ redis.call('PEXPIRE', KEYS[1], lease)
 return 0
 """
 )
+
+#: What calls hold back of a budget: a hash of holder → ``ends tokens micros``.
+_WRITE = """
+local function write(key, holder, length, tokens, micros)
+  redis.call('HSET', key, holder, string.format('%d %d %d', now + length, tokens, micros))
+  if redis.call('PTTL', key) < length then
+    redis.call('PEXPIRE', key, length)
+  end
+end
+"""
+
+#: KEYS: a purse. ARGV: holder, lease (ms), tokens and millionths to hold back, and what the
+#: ledger leaves of each, empty where there is no budget. Gives 1 if it fits and is held back, else
+#: 0, and what all others hold.
+HOLD = (
+    _NOW
+    + _WRITE
+    + """
+local tokens, micros = 0, 0
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local ends, t, m = string.match(all[i + 1], '^(%d+) (%d+) (%d+)$')
+  if tonumber(ends) <= now then
+    redis.call('HDEL', KEYS[1], all[i])
+  else
+    tokens, micros = tokens + t, micros + m
+  end
+end
+local function fits(left, used, more)
+  return left == '' or (used < tonumber(left) and used + more <= tonumber(left))
+end
+local t, m = tonumber(ARGV[3]), tonumber(ARGV[4])
+local all_fit = fits(ARGV[5], tokens, t) and fits(ARGV[6], micros, m)
+if all_fit and t + m > 0 then
+  write(KEYS[1], ARGV[1], tonumber(ARGV[2]), t, m)
+end
+return {all_fit and 1 or 0, tokens, micros}
+"""
+)
+
+#: KEYS: a purse. ARGV: lease (ms), holder, tokens and millionths that it holds back from now on.
+KEEP = (
+    _NOW
+    + _WRITE
+    + """
+local t, m = tonumber(ARGV[3]), tonumber(ARGV[4])
+if t + m > 0 then
+  write(KEYS[1], ARGV[2], tonumber(ARGV[1]), t, m)
+else
+  redis.call('HDEL', KEYS[1], ARGV[2])
+end
+return 0
+"""
+)

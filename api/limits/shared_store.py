@@ -119,7 +119,7 @@ class SharedStore:
     async def _look(self) -> None:
         """Wait for Redis; no call waits with it."""
         while True:
-            if await self._shared.answers():
+            if await self._shared.steps.answers():
                 break
             await asyncio.sleep(self._degradation.retry_s)
         self._away = False

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Proceed
 from enginehouse.api.generation import Piece
+from enginehouse.api.limits.amount import NOTHING, Amount
 from enginehouse.api.limits.answers import rate_limit_error, write_headers
-from enginehouse.api.limits.budgets import NOTHING, Amount, Budgets, Price
+from enginehouse.api.limits.budgets import Budgets, Price
 from enginehouse.api.limits.metrics import LimitMetrics
 from enginehouse.api.limits.policy import Policy, Rule, wanted
 from enginehouse.api.limits.store import Hold, Kind, LimitStore, Refusal, Wanted

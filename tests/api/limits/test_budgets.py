@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 from enginehouse.api.call import Caller
-from enginehouse.api.limits.budgets import Amount, Budgets
+from enginehouse.api.limits.amount import Amount
+from enginehouse.api.limits.budgets import Budgets
 from enginehouse.api.limits.config import LimitsConfig
 from enginehouse.api.limits.labels import TenantLabels
 from enginehouse.api.limits.metrics import LimitMetrics

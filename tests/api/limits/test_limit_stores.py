@@ -57,7 +57,7 @@ def _wanted(key: str, amount: int = 1, capacity: int = 50, places: int | None = 
 
 async def _written(store: LimitStore) -> None:
     if isinstance(store, RedisStore):
-        await store.drained()
+        await store.steps.drained()
 
 
 async def _take(store: LimitStore, wanted: Wanted) -> Hold:

@@ -154,7 +154,7 @@ def test_places_taken_without_redis_are_known_to_it_later(own_redis: RedisServer
         with own_redis.client() as client:
             await _until(lambda: client.zcard("{a}:concurrent") == 1, "Redis knows the place")
             hold.release()
-            await redis.drained()
+            await redis.steps.drained()
             assert client.zcard("{a}:concurrent") == 0
         await store.close()
 
@@ -180,7 +180,7 @@ def test_places_of_a_killed_adapter_come_back(redis_server: RedisServer):
         alive = RedisStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
         assert not isinstance(await killed.take(_place(key)), Refusal)
         assert isinstance(await alive.take(_place(key)), Refusal)
-        for task in killed._tasks:
+        for task in (killed._renewing, killed.steps._writing):
             task.cancel()
         found = await alive.take(_place(key))
         while isinstance(found, Refusal):
