@@ -33,6 +33,7 @@ limits:
   store_timeout_ms: 5000
   tenants:
     tight: {requests_per_minute: 10}
+    thrifty: {daily_tokens: 400}
 ledger:
   enabled: true
   currency: EUR

@@ -58,6 +58,22 @@ def test_a_limit_holds_over_both_adapters_together(shared: Shared) -> None:
     assert refused.headers["x-ratelimit-remaining-requests"] == "0"
 
 
+def test_a_budget_holds_over_both_adapters_together(shared: Shared) -> None:
+    key = shared.key("thrifty")
+
+    def one(number: int) -> httpx.Response:
+        return ask(shared.urls[number % 2], key, f"Count {number}.", max_tokens=20, ignore_eos=True)
+
+    with ThreadPoolExecutor(25) as pool:
+        answers = list(pool.map(one, range(25)))
+    assert {a.status_code for a in answers} == {200, 429}
+    spent = sum(a.json()["usage"]["total_tokens"] for a in answers if a.status_code == 200)
+    # The next one would not have fitted, or calls were in flight that might have taken it all.
+    assert 0 < spent <= 400
+    refused = next(a for a in answers if a.status_code == 429)
+    assert refused.json()["error"]["code"] == "insufficient_quota"
+
+
 def test_one_adapter_answers_from_what_the_other_has_cached(shared: Shared) -> None:
     key = shared.key("cached")
     first = ask(shared.urls[0], key, "Name a colour.", max_tokens=12)

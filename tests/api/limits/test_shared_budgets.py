@@ -15,6 +15,7 @@ from enginehouse.api.limits.budgets import Budgets, Reservation
 from enginehouse.api.limits.config import LimitsConfig
 from enginehouse.api.limits.labels import TenantLabels
 from enginehouse.api.limits.metrics import LimitMetrics
+from enginehouse.api.limits.opening import open_limits
 from enginehouse.api.limits.policy import Policy
 from enginehouse.api.limits.purses import Purses
 from enginehouse.api.limits.redis_steps import RedisSteps
@@ -101,6 +102,24 @@ def test_a_hundred_callers_of_two_adapters_do_not_exceed_a_budget(redis_server: 
             return await asyncio.gather(*((one, two)[n % 2].fits(10) for n in range(100)))
 
     assert sum(asyncio.run(work())) == 50
+
+
+def test_the_stages_of_two_adapters_share_what_redis_holds(redis_server: RedisServer):
+    config = LimitsConfig.model_validate({"default": {"daily_tokens": 100}})
+    caller = Caller(uuid.uuid4().hex)
+
+    async def work() -> None:
+        opened = [
+            open_limits(config, CollectorRegistry(), Ledger(), redis_url=redis_server.url)
+            for _ in range(2)
+        ]
+        async with opened[0] as one, opened[1] as two:
+            rules = one.requests.limits.policy.rules(caller)
+            await one.requests.limits.budgets.reserve(rules, Amount(60))
+            with pytest.raises(BudgetError):
+                await two.requests.limits.budgets.reserve(rules, Amount(60))
+
+    asyncio.run(work())
 
 
 def test_money_is_held_back_as_tokens_are(redis_server: RedisServer):
