@@ -34,6 +34,7 @@ limits:
   tenants:
     tight: {requests_per_minute: 10}
     thrifty: {daily_tokens: 400}
+    single: {concurrent: 1}
 ledger:
   enabled: true
   currency: EUR

@@ -74,6 +74,21 @@ def test_a_budget_holds_over_both_adapters_together(shared: Shared) -> None:
     assert refused.json()["error"]["code"] == "insufficient_quota"
 
 
+def test_a_caller_with_one_place_finds_it_free_after_each_answer(shared: Shared) -> None:
+    key = shared.key("single")
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=shared.urls[0], headers=headers, timeout=60.0) as http:
+        for number in range(40):
+            body = {
+                "model": "smollm2",
+                "messages": [{"role": "user", "content": f"Count {number}."}],
+                "max_tokens": 1,
+                "stream": bool(number % 2),
+            }
+            answer = http.post("/v1/chat/completions", json=body)
+            assert answer.status_code == 200, answer.text
+
+
 def test_one_adapter_answers_from_what_the_other_has_cached(shared: Shared) -> None:
     key = shared.key("cached")
     first = ask(shared.urls[0], key, "Name a colour.", max_tokens=12)
