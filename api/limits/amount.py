@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-MICROS = 1_000_000
+from enginehouse.api.ledger.prices import MICROS_A_UNIT
 
 
 class Amount(NamedTuple):
@@ -25,7 +25,7 @@ class Amount(NamedTuple):
     @property
     def micros(self) -> int:
         """The cost in millionths, rounded up."""
-        return math.ceil(self.cost * MICROS)
+        return math.ceil(self.cost * MICROS_A_UNIT)
 
 
 NOTHING = Amount()

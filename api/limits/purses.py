@@ -11,15 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from enginehouse.api.limits.amount import MICROS, NOTHING, Amount
-from enginehouse.api.limits.redis_steps import RedisSteps
+from enginehouse.api.ledger.prices import MICROS_A_UNIT
+from enginehouse.api.limits.amount import NOTHING, Amount
+from enginehouse.api.limits.redis_steps import RENEWALS, RedisSteps
 from enginehouse.api.limits.scripts import HOLD, KEEP
 
 from enginehouse.errors import StoreError
 
 _log = logging.getLogger(__name__)
-#: Renewals in one lease: some may fail.
-_RENEWALS = 3
 
 
 class Left(NamedTuple):
@@ -30,7 +29,7 @@ class Left(NamedTuple):
 
     def arguments(self) -> list[int | str]:
         """As the script takes them: cost in millionths, rounded down."""
-        cost = None if self.cost is None else math.floor(self.cost * MICROS)
+        cost = None if self.cost is None else math.floor(self.cost * MICROS_A_UNIT)
         return ["" if value is None else value for value in (self.tokens, cost)]
 
 
@@ -113,7 +112,7 @@ class Purses:
                 # It may have been done all the same.
                 self.keep(key, purse.holder, NOTHING)
         self._away_until = None
-        purse.fits, purse.others = bool(fits), Amount(tokens, micros / MICROS)
+        purse.fits, purse.others = bool(fits), Amount(tokens, micros / MICROS_A_UNIT)
         if purse.fits and any(amount):
             self._held[key, purse.holder] = amount
         return purse
@@ -140,7 +139,7 @@ class Purses:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_s / _RENEWALS)
+            await asyncio.sleep(self._lease_s / RENEWALS)
             for (key, holder), amount in self._held.items():
                 self._write(key, holder, amount, self._lease_s)
 

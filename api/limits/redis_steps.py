@@ -20,6 +20,8 @@ _CONNECTIONS = 32
 _BATCH = 256
 _Step = tuple[str, str, Sequence[Any]]
 ZREM = "ZREM"
+#: Renewals in one lease: some may fail.
+RENEWALS = 3
 
 
 class RedisSteps:

@@ -7,13 +7,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from enginehouse.api.limits.redis_steps import ZREM, RedisSteps
+from enginehouse.api.limits.redis_steps import RENEWALS, ZREM, RedisSteps
 from enginehouse.api.limits.scripts import RENEW, SETTLE, TAKE
 from enginehouse.api.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
 from enginehouse.api.limits.window import PARTS
-
-#: Renewals in one lease: some may fail.
-_RENEWALS = 3
 
 
 class RedisStore:
@@ -109,7 +106,7 @@ class RedisStore:
 
     async def _renew(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_s / _RENEWALS)
+            await asyncio.sleep(self._lease_s / RENEWALS)
             # They go the same way as releases, so that none is renewed after it was released.
             for key, holders in self._held.items():
                 self.steps.later(RENEW, key, [self._lease_ms, *holders])
