@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.perf.campaign import measured_versions
+from enginehouse.perf.rounding import shown
 
 from enginehouse.host import host_fingerprint
 
 _HEADER = (
-    "| streams | side | tokens/s | ratio | TTFT p50 / p95 ms | inter-token p50 / p95 ms "
+    "| streams | side | tokens/s | ratio | TTFT p50 ms | p95 | inter-token p50 ms | p95 "
     "| CPU s engine | Triton | adapter | text |\n"
-    "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|\n"
+    "|---:|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|\n"
 )
 
 
@@ -60,17 +61,13 @@ def markdown(data: dict[str, Any]) -> str:
 
 def _row(streams: str, side: str, figures: dict[str, Any], ratio: float) -> str:
     cpu = figures["cpu_seconds"]
-    ttft, inter = figures["ttft_ms"], figures["inter_token_ms"]
+    times = [figures[of][p] for of in ("ttft_ms", "inter_token_ms") for p in ("p50", "p95")]
     cells = [
         streams,
         side,
-        f"{figures['tokens_per_s']}",
-        f"{ratio}" if side == "path" else "",
-        f"{ttft['p50']} / {ttft['p95']}",
-        f"{inter['p50']} / {inter['p95']}",
-        *(
-            f"{cpu[role]}" if role in cpu else ""
-            for role in ("engine", "triton", "adapter", "text")
-        ),
+        shown(figures["tokens_per_s"]),
+        f"{ratio:.3f}" if side == "path" else "",
+        *map(shown, times),
+        *(shown(cpu[one]) if one in cpu else "" for one in ("engine", "triton", "adapter", "text")),
     ]
     return f"| {' | '.join(cells)} |\n"

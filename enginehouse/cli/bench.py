@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.common import JsonOption, current_settings, print_json, say
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import measured_stack, served_model
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
@@ -51,7 +51,7 @@ def bench(
     if as_json:
         print_json(data)
     else:
-        console.print(Markdown(text))
+        print_markdown(text)
     say(f"report: {path}")
 
 
@@ -61,5 +61,5 @@ def _stage_costs(settings: Settings, rounds: int) -> None:
     path = settings.reports_dir / "stages.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
-    console.print(Markdown(text))
+    print_markdown(text)
     say(f"report: {path}")

@@ -6,10 +6,10 @@ import os
 from typing import Annotated, Any, cast, get_args
 
 import typer
-from rich.markdown import Markdown
 
 from enginehouse.cli import perf_capacity, perf_compare, perf_plan, perf_targets
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import Served, measured_stack, served_model
 from enginehouse.client.http import key_from_environment
 from enginehouse.errors import SettingsError
@@ -114,7 +114,7 @@ def run(
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        console.print(Markdown(written.text))
+        print_markdown(written.text)
     say(f"report: {written.page}")
 
 

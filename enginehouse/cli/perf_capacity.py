@@ -6,10 +6,10 @@ import os
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.common import JsonOption, current_settings, print_json, say
 from enginehouse.cli.durations import latency_s
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import Served, measured_stack, served_model
 from enginehouse.client.http import key_from_environment
 from enginehouse.errors import SettingsError
@@ -92,7 +92,7 @@ def capacity(
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        console.print(Markdown(text))
+        print_markdown(text)
     say(f"report: {folder}")
     if sizing is None:
         raise typer.Exit(_NONE_HELD)

@@ -6,9 +6,9 @@ import os
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.common import JsonOption, current_settings, print_json, say
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.paired import LEAST_PAIRS, Change
 from enginehouse.perf.profile import load_profile
 from enginehouse.registry import BundleCache, Registry
@@ -61,7 +61,7 @@ def compare(
     if as_json:
         print_json(found.model_dump(mode="json") | {"change": found.change.value})
     else:
-        console.print(Markdown(written.text))
+        print_markdown(written.text)
     say(f"report: {written.folder}")
     if found.change is Change.SLOWER:
         raise typer.Exit(_SLOWER)

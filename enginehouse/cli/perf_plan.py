@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from enginehouse.cli.common import JsonOption, console, print_json
+from enginehouse.cli.common import JsonOption, print_json
 from enginehouse.cli.durations import latency_s
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.perf.planner.bounds import Workload
 from enginehouse.perf.planner.deployment import deploy
 from enginehouse.perf.planner.expected import Replica
@@ -67,4 +67,4 @@ def plan(
     if as_json:
         print_json(as_dict(answer))
     else:
-        console.print(Markdown(markdown(answer)))
+        print_markdown(markdown(answer))

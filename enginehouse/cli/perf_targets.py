@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markdown import Markdown
 
-from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.common import JsonOption, current_settings, print_json, say
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import measured_stack, served_model
 from enginehouse.host import host_fingerprint
 from enginehouse.perf.bench import run_bench
@@ -58,5 +58,5 @@ def targets(
     if as_json:
         print_json(report.model_dump(mode="json"))
     else:
-        console.print(Markdown(markdown(report)))
+        print_markdown(markdown(report))
     say(f"report: {path}")

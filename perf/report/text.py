@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enginehouse.perf.campaign import CampaignReport, Level, Spread
+from enginehouse.perf.rounding import shown
 
 _COLUMNS = (
     ("tokens/s", "tokens_per_s"),
@@ -57,7 +58,7 @@ def _row(level: Level) -> list[str]:
 
 
 def _cell(spread: Spread | None) -> str:
-    return "" if spread is None else f"{spread.median:.1f}"
+    return "" if spread is None else shown(spread.median)
 
 
 def _load_name(report: CampaignReport) -> str:
