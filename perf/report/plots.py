@@ -12,7 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 _SIZE = (9.0, 4.2)
-_BINS_S = 0.25
+#: A bin of the timeline in seconds at least, and how many a whole campaign has at most.
+_BIN_S = 0.25
+_BINS = 200
 _COLOURS = ("#1b6ca8", "#d1603d", "#3a7d44", "#8e5572", "#b8860b", "#4f5d75")
 
 Plot = Callable[[CampaignReport], bytes]
@@ -113,7 +115,7 @@ def timeline(report: CampaignReport) -> bytes:
     )
     for run, level in runs:
         colour = _COLOURS[report.levels.index(level) % len(_COLOURS)]
-        _tokens(upper, run, colour)
+        _tokens(upper, run, colour, _bin_s(runs[-1][0]))
         _in_flight(lower, run, colour)
         for axes in (upper, lower):
             axes.axvline(run.began_s, color="#bbbbbb", linewidth=0.8)
@@ -137,16 +139,22 @@ def timeline(report: CampaignReport) -> bytes:
     return _png(figure)
 
 
-def _tokens(axes: Axes, run: Run, colour: str) -> None:
+def _bin_s(last: Run) -> float:
+    """Width of a bin: of a long campaign, finer ones would run together into an area."""
+    end = last.began_s + max(last.token_times_s, default=0.0)
+    return max(_BIN_S, end / _BINS)
+
+
+def _tokens(axes: Axes, run: Run, colour: str, bin_s: float) -> None:
     times = np.asarray(run.token_times_s)
     if not len(times):
         return
-    edges = np.arange(0.0, times[-1] + _BINS_S, _BINS_S)
+    edges = np.arange(0.0, times[-1] + bin_s, bin_s)
     if len(edges) > 1:
         counts, _ = np.histogram(times, edges)
         # A response may carry several tokens: the curve is scaled to the run's tokens.
         scale = run.figures.tokens / len(times)
-        axes.step(run.began_s + edges[:-1], scale * counts / _BINS_S, where="post", color=colour)
+        axes.step(run.began_s + edges[:-1], scale * counts / bin_s, where="post", color=colour)
 
 
 def _in_flight(axes: Axes, run: Run, colour: str) -> None:
