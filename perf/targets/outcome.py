@@ -54,14 +54,24 @@ def markdown(report: TargetsReport) -> str:
             f"{report.measured_at.isoformat(timespec='seconds')}"
         ),
         "",
-        "| figure | measured | target | reached | spread | how |",
-        "|---|---:|---:|---|---|---|",
+        "| figure | measured | target | reached | spread |",
+        "|---|---:|---:|---|---|",
+        *map(_row, report.outcomes),
+        "",
+        "How they were measured:",
+        "",
+        *(f"- {one.name}: {one.note}" for one in report.outcomes if one.note),
     ]
-    for one in report.outcomes:
-        sign = "≥" if one.at_least else "≤"
-        spread = f"{min(one.values):g} to {max(one.values):g}" if len(one.values) > 1 else ""
-        lines.append(
-            f"| {one.name} | {one.value:g} {one.unit} | {sign} {one.bound:g} {one.unit} "
-            f"| {'yes' if one.reached else '**no**'} | {spread} | {one.note} |"
-        )
     return "\n".join(lines) + "\n"
+
+
+def _row(one: Outcome) -> str:
+    unit = f" {one.unit}" if one.unit else ""
+    cells = [
+        one.name,
+        f"{one.value:g}{unit}",
+        f"{'≥' if one.at_least else '≤'} {one.bound:g}{unit}",
+        "yes" if one.reached else "**no**",
+        f"{min(one.values):g} to {max(one.values):g}" if len(one.values) > 1 else "",
+    ]
+    return f"| {' | '.join(cells)} |"

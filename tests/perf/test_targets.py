@@ -10,7 +10,15 @@ from enginehouse.host import host_fingerprint
 
 
 def _outcome(value: float, *, at_least: bool) -> Outcome:
-    return Outcome(name="a", value=value, bound=10, at_least=at_least, unit="s", values=[1, value])
+    return Outcome(
+        name="a",
+        value=value,
+        bound=10,
+        at_least=at_least,
+        unit="s",
+        values=[1, value],
+        note="by a clock",
+    )
 
 
 def test_a_target_is_reached_on_its_own_side_of_the_bound() -> None:
@@ -30,6 +38,7 @@ def test_the_table_says_what_is_not_reached() -> None:
     text = markdown(report)
     assert "| a | 9 s | ≥ 10 s | **no** | 1 to 9 |" in text
     assert "| a | 9 s | ≤ 10 s | yes | 1 to 9 |" in text
+    assert text.count("- a: by a clock") == 2
 
 
 def test_ratios_and_cpu_come_from_the_bench() -> None:
