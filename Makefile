@@ -21,6 +21,9 @@ $(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
 	@$(PIP) install --require-hashes --no-deps -r requirements-no-deps.lock
 	@echo "== Installing enginehouse =="
 	@$(PIP) install --no-deps --editable .
+	@# pip compiles what it installs; what stays in this folder would be compiled by every process
+	@# where PYTHONDONTWRITEBYTECODE is set.
+	@$(BIN)/python -m compileall -q enginehouse api build client engine model_repository perf registry
 	@touch $@
 
 $(VENV)/.test: requirements-test.lock $(VENV)/.base

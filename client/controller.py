@@ -10,6 +10,7 @@ import httpx
 
 from enginehouse.errors import ControllerError
 from enginehouse.settings import Settings
+from enginehouse.tls import tls_context
 
 _TIMEOUT_S = 30.0
 _CONNECT_TIMEOUT_S = 3.0
@@ -34,6 +35,7 @@ class ControllerClient:
             transport=transport,
             # Loopback needs no proxy, and a proxy must not see the token.
             trust_env=False,
+            verify=tls_context(url),
         )
 
     @classmethod

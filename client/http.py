@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 
 from enginehouse.errors import EngineUnavailableError, ServingError
+from enginehouse.tls import tls_context
 
 _DATA = "data: "
 _DONE = f"{_DATA}[DONE]"
@@ -42,7 +43,12 @@ def open_http(
     timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
     # Loopback needs no proxy, whatever the environment says.
     return httpx.Client(
-        base_url=base_url, timeout=timeout, trust_env=False, transport=transport, headers=headers
+        base_url=base_url,
+        timeout=timeout,
+        trust_env=False,
+        transport=transport,
+        headers=headers,
+        verify=tls_context(base_url),
     )
 
 

@@ -22,6 +22,7 @@ from enginehouse.errors import StackError
 from enginehouse.manifest import MANIFEST_NAME
 from enginehouse.settings import Settings, load_settings
 from enginehouse.stack.process import ManagedProcess
+from enginehouse.tls import tls_context
 
 MODEL = "measured"
 _PORTS = ("API", "TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
@@ -103,6 +104,6 @@ def running(env: Mapping[str, str]) -> Iterator[PrivateStack]:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(url, timeout=10.0, trust_env=False).is_success
+        return httpx.get(url, timeout=10.0, trust_env=False, verify=tls_context(url)).is_success
     except httpx.HTTPError:
         return False

@@ -32,6 +32,7 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
 from enginehouse.settings import Settings
 from enginehouse.stack.process import ManagedProcess
+from enginehouse.tls import tls_context
 
 _STREAMS = 16
 _START_TIMEOUT_S = 90.0
@@ -243,7 +244,10 @@ def _wait_ready(url: str, child: ManagedProcess) -> None:
     until = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < until and child.running():
         try:
-            if httpx.get(f"{url}/health/ready", timeout=30.0, trust_env=False).is_success:
+            answer = httpx.get(
+                f"{url}/health/ready", timeout=30.0, trust_env=False, verify=tls_context(url)
+            )
+            if answer.is_success:
                 return
         except httpx.HTTPError:
             time.sleep(0.1)

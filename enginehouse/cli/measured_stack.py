@@ -21,6 +21,7 @@ from enginehouse.registry import BundleCache, Registry
 from enginehouse.settings import Settings
 from enginehouse.stack.overrides import override_settings
 from enginehouse.stack.process import ManagedProcess
+from enginehouse.tls import tls_context
 
 _START_TIMEOUT_S = 180.0
 
@@ -95,7 +96,7 @@ def _ready(settings: Settings) -> bool:
     """Whether a text generator is served; the adapter may be ready for another model before."""
     try:
         url = f"{settings.addresses.api_url}/health/ready"
-        if not httpx.get(url, timeout=10.0, trust_env=False).is_success:
+        if not httpx.get(url, timeout=10.0, trust_env=False, verify=tls_context(url)).is_success:
             return False
         with ChatClient(settings.addresses.api_url) as client:
             return bool(client.generators())

@@ -15,6 +15,7 @@ from enginehouse.cli.common import JsonOption, console, current_settings, print_
 from enginehouse.client.chat import ChatClient
 from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.settings import Settings
+from enginehouse.tls import tls_context
 
 
 def up(
@@ -106,7 +107,7 @@ def status(as_json: JsonOption = False) -> None:
 
 def _probe(url: str) -> dict[str, Any]:
     try:
-        answer = httpx.get(url, timeout=5.0, trust_env=False)
+        answer = httpx.get(url, timeout=5.0, trust_env=False, verify=tls_context(url))
     except httpx.HTTPError:
         return {"url": url, "up": False}
     return {"url": url, "up": answer.is_success}
@@ -116,7 +117,10 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
     """Models with their versions and the verdict of a real token."""
     url = settings.addresses.api_url
     try:
-        verdicts = httpx.get(f"{url}/health/ready", timeout=20.0, trust_env=False).json()["models"]
+        answer = httpx.get(
+            f"{url}/health/ready", timeout=20.0, trust_env=False, verify=tls_context(url)
+        )
+        verdicts = answer.json()["models"]
         with ChatClient(url) as client:
             served = client.models()
     except httpx.HTTPError:

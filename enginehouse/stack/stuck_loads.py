@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 
 from enginehouse.names import TENSORRT_LLM
+from enginehouse.tls import tls_context
 from enginehouse.triton_control import http_headers
 
 _PATIENCE_S = 10.0
@@ -32,6 +33,7 @@ def repository_index(
             headers=http_headers(control_secret),
             timeout=2.0,
             trust_env=False,
+            verify=tls_context(triton_http_url),
         )
     except httpx.HTTPError:
         return None

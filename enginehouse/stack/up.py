@@ -23,6 +23,7 @@ from enginehouse.stack.ports import check_ports, check_replica_ports
 from enginehouse.stack.process import LogTail, ManagedProcess
 from enginehouse.stack.stuck_loads import StuckLoads, repository_index, serves_alone
 from enginehouse.stack.triton_server import start_triton, stub_pids
+from enginehouse.tls import tls_context
 from enginehouse.triton_control import triton_control_secret
 
 _START_TIMEOUT_S = 300.0
@@ -171,7 +172,7 @@ class Stack:
             return False
         url = f"{self._settings.addresses.api_url}/health/ready"
         try:
-            answer = httpx.get(url, timeout=10.0, trust_env=False)
+            answer = httpx.get(url, timeout=10.0, trust_env=False, verify=tls_context(url))
         except httpx.HTTPError:
             return False
         if answer.status_code != httpx.codes.OK:

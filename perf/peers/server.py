@@ -16,6 +16,7 @@ from enginehouse.perf.peers.peer import Dialect, Launch
 
 from enginehouse.errors import ServingError, StackError
 from enginehouse.stack.process import ManagedProcess
+from enginehouse.tls import tls_context
 
 _T = TypeVar("_T")
 _START_TIMEOUT_S = 600.0
@@ -114,7 +115,12 @@ class PeerServer:
             if not self._child.running():
                 raise StackError(f"it ended: {last_line(self._child.log_tail(40))}")
             with contextlib.suppress(httpx.HTTPError):
-                answer = httpx.get(self._url + path, timeout=30.0, trust_env=False)
+                answer = httpx.get(
+                    self._url + path,
+                    timeout=30.0,
+                    trust_env=False,
+                    verify=tls_context(self._url),
+                )
                 if answer.is_success:
                     return
             time.sleep(_POLL_S)

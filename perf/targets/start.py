@@ -19,6 +19,7 @@ from enginehouse.perf.targets.outcome import Outcome
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
+from enginehouse.tls import tls_context
 
 _STARTS = 3
 _PREFIXES = 10
@@ -63,7 +64,7 @@ def start_and_rest(bundle: Bundle) -> list[Outcome]:
 def _answer(stack: PrivateStack) -> None:
     body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 1}
     url = f"{stack.settings.addresses.api_url}/v1/chat/completions"
-    answer = httpx.post(url, json=body, timeout=60.0, trust_env=False)
+    answer = httpx.post(url, json=body, timeout=60.0, trust_env=False, verify=tls_context(url))
     if not answer.is_success:
         raise StackError(f"the first answer was {answer.status_code}: {answer.text[:300]}")
 

@@ -7,6 +7,8 @@ from enginehouse.registry.rollouts.analyse import judge_values
 from enginehouse.registry.rollouts.spec import Metric, RolloutSpec
 from enginehouse.registry.rollouts.state import AnalysisResult, RolloutStatus
 
+from enginehouse.tls import tls_context
+
 _TIMEOUT_S = 5.0
 
 
@@ -40,6 +42,7 @@ class PrometheusQueries:
                 params={"query": filled},
                 timeout=_TIMEOUT_S,
                 trust_env=False,
+                verify=tls_context(self._url),
             )
             body = answer.json()
         except (httpx.HTTPError, ValueError):
