@@ -18,7 +18,7 @@ _LONGEST_CHARACTER_TOKENS = 4
 
 
 class Sink(Protocol):
-    """Where a request's answer goes. Called by one thread at a time, usually the loop's."""
+    """Where a request's answer goes. Called by one thread at a time, not always the same."""
 
     def send(self, job: Job, chunk: Chunk, /) -> None:
         """Deliver tokens; a chunk with `finish` is the last call."""
@@ -82,19 +82,28 @@ class Job:
         self._boundary_closed = self.boundary.push(ids)
         return len(ids)
 
-    def flush(self, at_least_tokens: int) -> bool:
-        """Send what is pending if it is time; True if that was the last response.
+    def due(self, at_least_tokens: int) -> bool:
+        """Whether a response is to go out now.
 
-        A response goes out at once for the first token and at the end, otherwise when
-        `at_least_tokens` have gathered; it never ends inside a character.
+        One does at once for the first token and at the end, otherwise when `at_least_tokens`
+        have gathered; it never ends inside a character.
         """
-        if self._finish is None and not self._due(at_least_tokens):
+        if self._finish is not None:
+            return True
+        count = len(self._pending)
+        if not count or not self.request.streaming:
             return False
+        wanted = at_least_tokens if self._responses else 1
+        if count < wanted:
+            return False
+        return self._boundary_closed or count >= wanted + _LONGEST_CHARACTER_TOKENS
+
+    def flush(self) -> None:
+        """Send what is pending; it is the last response if the job has finished."""
         chunk = Chunk(self._pending, self._pending_log_probs, self._finish)
         self._pending, self._pending_log_probs = [], []
         self._responses += 1
         self.sink.send(self, chunk)
-        return self._finish is not None
 
     def restart(self) -> bool:
         """Forget what was generated, if nothing of it was sent; False if something was."""
@@ -108,16 +117,7 @@ class Job:
     def end(self, reason: FinishReason) -> None:
         """End now with what there is."""
         self._finish = reason
-        self.flush(0)
-
-    def _due(self, at_least_tokens: int) -> bool:
-        count = len(self._pending)
-        if not count or not self.request.streaming:
-            return False
-        wanted = at_least_tokens if self._responses else 1
-        if count < wanted:
-            return False
-        return self._boundary_closed or count >= wanted + _LONGEST_CHARACTER_TOKENS
+        self.flush()
 
     def _stop_position(self, ids: list[int]) -> int | None:
         """How many of the new ids belong to the answer, if a stop sequence ends in them."""

@@ -12,12 +12,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from enginehouse.engine.admission import WaitingRoom
 from enginehouse.engine.coalescing import tokens_per_response
 from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.priority import give_way
 from enginehouse.engine.runtime import Runtime, SlotState
+from enginehouse.engine.senders import Senders
 from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.watchdog import Watchdog
 
@@ -31,6 +33,7 @@ _PUBLISH_EVERY_S = 0.25
 #: Of the newest step in the mean that coalescing goes by: a prompt's long step moves it little.
 _STEP_WEIGHT = 0.1
 _FIRST_STEP_S = 0.05
+_SENDERS = 4
 _CLOSED = "the engine is shutting down"
 _GUIDE_LOST = "the engine was repaired, and a guided answer cannot go on in its middle"
 _BROKEN = "the engine broke and is being repaired"
@@ -64,6 +67,9 @@ class EngineLoop:
         self._publish = publish
         self._published_at = 0.0
         self._step_s = _FIRST_STEP_S
+        # A step on this host's cores takes the GIL and the caches with it: threads would cost more
+        # than they save.
+        self._senders = Senders(1 if runtime.computes_here else _SENDERS)
         self._active: list[Job] = []
         self._fresh: list[Job] = []
         self._quarantine: deque[Job] = deque()
@@ -79,6 +85,7 @@ class EngineLoop:
             job.sink.fail(EngineUnavailableError(_CLOSED))
         if self._thread.is_alive():
             self._thread.join()
+        self._senders.close()
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
         """Queue a request.
@@ -228,11 +235,17 @@ class EngineLoop:
             self.stats.generated_tokens += job.take(drained)
             if job.finished and drained.state is SlotState.RUNNING:
                 self._release(job)
-            if job.flush(gather):
-                self.stats.completed += 1
-            else:
-                kept.append(job)
-        self._active = kept
+            kept.append(job)
+        self._send([job for job in kept if job.due(gather)])
+        self._active = [job for job in kept if not job.finished]
+        self.stats.completed += len(kept) - len(self._active)
+
+    def _send(self, due: list[Job]) -> None:
+        """Send their responses; those of one sink, answers to one request, one after another."""
+        by_sink: dict[int, list[Job]] = {}
+        for job in due:
+            by_sink.setdefault(id(job.sink), []).append(job)
+        self._senders.run([partial(_flush, jobs) for jobs in by_sink.values()])
 
     def _recover(self, error: RuntimeError) -> None:
         """Empty the batch, keep every job, and let the suspects in again one by one.
@@ -296,6 +309,11 @@ class EngineLoop:
                 self.stats.draft_acceptance = self.stats.accepted_draft_tokens / drafted
             self._publish(self.stats)
             self.stats.step_seconds_max = 0.0
+
+
+def _flush(jobs: list[Job]) -> None:
+    for job in jobs:
+        job.flush()
 
 
 def _blame(job: Job, reason: str) -> ServingError:
