@@ -2,7 +2,7 @@
 
 Rates are doubled until one fails, then halved between the best and the worst (on a logarithmic
 scale), as with Poisson arrivals queues grow without bound just above what is carried. The last
-rate that held has to hold once more.
+rate that held has to hold once more; where none of them does, lower ones have to hold twice.
 """
 
 from __future__ import annotations
@@ -92,11 +92,27 @@ def search(measure: Callable[[float], Figures], limits: Limits, first: float) ->
             low = middle
         else:
             high = middle
-    # What held by luck does not hold twice; then the next lower rate that held counts.
     held = sorted({trial.rate for trial in trials if trial.broken is None}, reverse=True)
-    best = next((rate for rate in held if holds(rate)), None)
+    best = _twice(holds, held)
     confirmed = None if best is None else next(t for t in reversed(trials) if t.rate == best)
     return Found(confirmed, trials)
+
+
+def _twice(holds: Callable[[float], bool], held: list[float]) -> float | None:
+    """The highest rate that holds twice: what held by luck does not.
+
+    Args:
+        held: rates that held once, the highest first.
+    """
+    for rate in held:
+        if holds(rate):
+            return rate
+    if held:
+        for halvings in range(1, _MOST_DOUBLINGS):
+            rate = held[-1] / 2**halvings
+            if holds(rate) and holds(rate):
+                return rate
+    return None
 
 
 def _bracket(holds: Callable[[float], bool], first: float) -> tuple[float | None, float | None]:

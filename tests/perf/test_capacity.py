@@ -58,6 +58,20 @@ def test_a_rate_that_held_by_luck_gives_way_to_the_next_lower() -> None:
     assert found.best.rate == 2.0
 
 
+def test_a_host_that_became_slower_meanwhile_has_the_capacity_that_holds_now() -> None:
+    seen: list[float] = []
+
+    def measure(rate: float) -> Figures:
+        seen.append(rate)
+        fast = len(seen) <= 3
+        return _figures(100 if rate <= (4.0 if fast else 0.3) else 900)
+
+    found = search(measure, Limits(500.0, None), 1.0)
+    assert found.best is not None
+    assert found.best.rate == 0.25
+    assert seen[-2:] == [0.25, 0.25]
+
+
 def test_where_no_rate_holds_there_is_no_capacity() -> None:
     found = search(lambda _: _figures(900), Limits(500.0, None), 1.0)
     assert found.best is None
