@@ -32,17 +32,21 @@ def main() -> None:
     for line in sys.stdin:
         workload = Workload(**json.loads(line))
         prompts = [template.encode(conversation) for conversation in workload.conversations()]
-        print(json.dumps(_run(engine, prompts, workload.new_tokens)), flush=True)  # noqa: T201
+        print(json.dumps(_run(engine, settings, prompts, workload.new_tokens)), flush=True)  # noqa: T201
 
 
-def _run(engine: Any, prompts: list[list[int]], new_tokens: int) -> dict[str, Any]:
+def _run(
+    engine: Any, settings: EngineSettings, prompts: list[list[int]], new_tokens: int
+) -> dict[str, Any]:
     cpu_began = time.process_time()
     began = time.perf_counter()
     handles = [
         engine.add_request(
             index,
             openvino.Tensor(np.array([prompt], dtype=np.int64)),
-            generation_config(GenerationRequest(input_ids=prompt, max_tokens=new_tokens)),
+            generation_config(
+                GenerationRequest(input_ids=prompt, max_tokens=new_tokens), settings=settings
+            ),
         )
         for index, prompt in enumerate(prompts)
     ]

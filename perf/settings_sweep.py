@@ -1,7 +1,7 @@
 """Engine settings side by side, on the raw pipeline: the figures of docs/engine-settings.md.
 
-Run as ``python -m enginehouse.perf.settings_sweep BUNDLE [ROUNDS]``; every round loads each
-candidate once, so a machine whose speed drifts favours nobody.
+Run as ``python -m enginehouse.perf.settings_sweep BUNDLE [ROUNDS] [CANDIDATE,…]``; every round
+loads each candidate once, so a machine whose speed drifts favours nobody.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _CANDIDATES: dict[str, EngineSettings] = {
     "batched tokens 1024": _BASE.model_copy(update={"max_batched_tokens": 1024}),
     "no prefix caching": _BASE.model_copy(update={"prefix_caching": False}),
     "threads 2": _BASE.model_copy(update={"threads": 2}),
+    "prompt lookup": _BASE.model_copy(update={"speculative": "prompt_lookup"}),
 }
 _Figures = dict[str, dict[int, list[tuple[float, float]]]]
 
@@ -36,10 +37,11 @@ def main() -> None:
     """Measure and print a Markdown table."""
     bundle = Bundle.open(Path(sys.argv[1]))
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3  # noqa: PLR2004 - optional argument
-    figures: _Figures = {name: {n: [] for n in _STREAMS} for name in _CANDIDATES}
+    names = sys.argv[3].split(",") if len(sys.argv) > 3 else list(_CANDIDATES)  # noqa: PLR2004
+    figures: _Figures = {name: {n: [] for n in _STREAMS} for name in names}
     for number in range(rounds):
-        for name, settings in _CANDIDATES.items():
-            _measure(bundle, settings, number, figures[name])
+        for name in names:
+            _measure(bundle, _CANDIDATES[name], number, figures[name])
     print(_table(figures))  # noqa: T201 - a command
 
 
