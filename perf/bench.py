@@ -180,7 +180,7 @@ def run_bench(
     with _raw_side(bundle, engine) as raw:
         report("warming up both sides")
         for side in (raw, path):
-            side.run(Workload(STREAMS[-1], _WARM_UP_ROUND, new_tokens=32))
+            side.run(Workload(STREAMS[-1], _WARM_UP_ROUND, new_tokens=min(32, tokens)))
         for number in range(rounds):
             for streams in STREAMS:
                 place = number * len(STREAMS) + STREAMS.index(streams)

@@ -144,15 +144,12 @@ def test_an_unknown_checkpoint_without_torch_is_refused(
         )
 
 
-def test_an_unproven_bundle_records_whose_word_it_is(tmp_path: Path) -> None:
-    """Bytes after the last tensor make another checkpoint of the same model."""
-    checkpoint = tmp_path / "other.gguf"
-    shutil.copy(default_checkpoint(), checkpoint)
-    with checkpoint.open("ab") as stream:
-        stream.write(b"\0" * 32)
+def test_an_unproven_bundle_records_whose_word_it_is(
+    unknown_checkpoint: Path, tmp_path: Path
+) -> None:
     env = stack_env(tmp_path) | {"PYTHONNOUSERSITE": "1"}
     done = run_cli(
-        env, "build", checkpoint, "--name", "m", "--accept-quality", "a test without torch"
+        env, "build", unknown_checkpoint, "--name", "m", "--accept-quality", "a test without torch"
     )
     assert done.returncode == 0, done.stderr
     built = Bundle.open(tmp_path / "bundles" / "m")

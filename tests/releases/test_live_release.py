@@ -48,8 +48,8 @@ _SPEC = {
 }
 _PATIENCE_S = 150.0
 _RATE = 20.0
-#: So that a stream of 40 tokens lasts a second, and something happens to it.
-_STEP_MS = "25"
+#: So that a stream of 100 tokens lasts a second, and something happens to it.
+_STEP_MS = "10"
 _STUBS_KILLED = 4
 #: Two replicas share two cores with everything else: their speed says nothing.
 _OVERRIDES = {"performance": "two cores for two replicas"}
@@ -194,7 +194,7 @@ def live(
     with (
         running_stack(env) as stack,
         traffic(stack.url, rate=_RATE, tokens=1) as tally,
-        traffic(stack.url, rate=0.5, tokens=40) as long_streams,
+        traffic(stack.url, rate=0.5, tokens=100) as long_streams,
     ):
         yield Live(stack, mlflow_server, tally, Registry(stack.settings))
     print(f"\nshort requests: {tally}\nlong streams: {long_streams}")

@@ -1,17 +1,18 @@
 """A version with a deliberately slowed engine, live: the gate refuses it, and traffic would too.
 
-Slowed by its arithmetic: f32 instead of BF16 where the CPU has BF16, and one thread besides.
+The real engine, each step made twice as long: other arithmetic (f32) would be slower only
+where the CPU has BF16.
 """
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from enginehouse.client.controller import ControllerClient
+from enginehouse.perf.private_stack import with_runtime
+from enginehouse.perf.runtimes import slowed
 from enginehouse.registry import Registry
 
 from enginehouse.bundle import Bundle
@@ -27,34 +28,35 @@ _SPEC = {
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("slowed")
-    slowed = home / "slowed"
-    shutil.copytree(bundle.path, slowed)
-    manifest = json.loads((slowed / "engine.json").read_text())
-    manifest["engine_settings"]["precision_hint"] = "f32"
-    (slowed / "engine.json").write_text(json.dumps(manifest))
+    slow = with_runtime(bundle, slowed.NAME, home / "slow")
     copied_home(home, bundle)
-    env = stack_env(home) | {"ENGINEHOUSE_TICK_S": "0.3"}
-    done = run_cli(env, "register", slowed, "--name", "smollm2")
+    env = stack_env(home) | {"ENGINEHOUSE_TICK_S": "0.3", slowed.SHARE_VARIABLE: "1.0"}
+    done = run_cli(env, "register", slow.path, "--name", "smollm2")
     assert done.returncode == 0, done.stderr
     with running_stack(env) as running:
         yield running
 
 
-def _rollout(stack: RunningStack, overrides: dict[str, str]) -> dict[str, Any]:
-    """The release state at the end of a rollout of the slowed version."""
+def _start(stack: RunningStack, overrides: dict[str, str]) -> None:
     with ControllerClient.from_settings(stack.settings) as client:
         client.rollout("smollm2", 2, actor="ada", reason="a test", spec=_SPEC, overrides=overrides)
 
-        def ended() -> bool:
-            rollout = client.model("smollm2")["rollout"]
-            return rollout is not None and rollout["phase"] in {"aborted", "succeeded"}
 
-        wait_until(ended, "the end of the rollout", 150.0)
+def _reached(stack: RunningStack, *phases: str) -> dict[str, Any]:
+    """The release state once its rollout is in one of the phases."""
+    with ControllerClient.from_settings(stack.settings) as client:
+
+        def there() -> bool:
+            rollout = client.model("smollm2")["rollout"]
+            return rollout is not None and rollout["phase"] in phases
+
+        wait_until(there, f"a rollout that is {phases}", 150.0)
         return client.model("smollm2")
 
 
 def test_the_performance_gate_refuses_a_slowed_engine(stack: RunningStack) -> None:
-    rollout = _rollout(stack, {})["rollout"]
+    _start(stack, {})
+    rollout = _reached(stack, "aborted", "succeeded")["rollout"]
     print(rollout)
     assert rollout["phase"] == "aborted"
     assert "performance" in rollout["abort_reason"]
@@ -64,8 +66,11 @@ def test_the_performance_gate_refuses_a_slowed_engine(stack: RunningStack) -> No
 
 
 def test_a_slowed_engine_that_is_let_through_is_aborted_on_its_times(stack: RunningStack) -> None:
-    with traffic(stack.url, rate=8.0, tokens=8) as tally:
-        found = _rollout(stack, {"performance": "to see what traffic says"})
+    _start(stack, {"performance": "to see what traffic says"})
+    # The gates measure on the same two cores.
+    _reached(stack, "progressing")
+    with traffic(stack.url, rate=6.0, tokens=4) as tally:
+        found = _reached(stack, "aborted", "succeeded")
     print(found["rollout"], tally)
     assert found["rollout"]["phase"] == "aborted"
     assert "total_time" in found["rollout"]["abort_reason"]
