@@ -107,11 +107,13 @@ def _twice(holds: Callable[[float], bool], held: list[float]) -> float | None:
     for rate in held:
         if holds(rate):
             return rate
-    if held:
-        for halvings in range(1, _MOST_DOUBLINGS):
-            rate = held[-1] / 2**halvings
-            if holds(rate) and holds(rate):
-                return rate
+    if not held:
+        return None
+    rate = held[-1]
+    for _ in range(_MOST_DOUBLINGS):
+        rate /= 2
+        if holds(rate) and holds(rate):
+            return rate
     return None
 
 
