@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from statistics import quantiles
+from statistics import mean, quantiles
 from typing import Any
 
 import httpx
@@ -71,36 +72,49 @@ def test_a_flood_of_one_tenant_hardly_moves_the_first_token_of_another(
     # More than the engine takes at once: without turns the other tenant would wait for its calls.
     assert bundle.manifest.engine_settings.max_batch < _FLOOD
 
-    async def scenario() -> tuple[list[float], list[float], int]:
+    async def scenario() -> tuple[list[_First], list[_First]]:
         url = stack.settings.addresses.api_url
         limits = httpx.Limits(max_connections=_FLOOD + 1)
         async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0) as http:
-            alone = await _first_tokens(http, "alone")
+            alone = await _first_tokens(http, "alone", [])
             async with _flood(http) as answered:
-                crowded = await _first_tokens(http, "crowded")
-                return alone, crowded, len(answered)
+                return alone, await _first_tokens(http, "crowded", answered)
 
-    alone, crowded, answered = asyncio.run(scenario())
-    print(f"TTFT p95 alone {_p95(alone):.3f} s, in a flood {_p95(crowded):.3f} s, {answered=}")
-    assert answered > 0
-    assert _p95(crowded) < 2 * _p95(alone)
+    alone, crowded = asyncio.run(scenario())
+    print(f"TTFT p95 alone {_p95(alone):.3f} s, in a flood {_p95(crowded):.3f} s")
+    overtaken = [first.overtaken_by for first in crowded]
+    print(f"answers to the flood while one waits: {overtaken}")
+    assert sum(overtaken) > 0
+    # In the order of arrival, all of the flood that waits would go first. Counted and not timed:
+    # a busy host makes everybody wait.
+    assert mean(overtaken) < (_FLOOD - bundle.manifest.engine_settings.max_batch) / 2
 
 
-def _p95(times: list[float]) -> float:
-    return quantiles(times, n=20)[-1]
+@dataclass(frozen=True)
+class _First:
+    """A first token: its TTFT in seconds, and how many calls of others were answered meanwhile."""
+
+    ttft_s: float
+    overtaken_by: int
 
 
-async def _first_tokens(http: httpx.AsyncClient, place: str) -> list[float]:
-    """TTFT in seconds of a tenant that asks one thing after the other."""
+def _p95(firsts: Sequence[_First]) -> float:
+    return quantiles([first.ttft_s for first in firsts], n=20)[-1]
+
+
+async def _first_tokens(
+    http: httpx.AsyncClient, place: str, answered: Sequence[int]
+) -> list[_First]:
+    """What a tenant meets that asks one thing after the other; `answered` grows meanwhile."""
     found = []
     for number in range(_ASKED):
-        began = time.perf_counter()
+        began, others = time.perf_counter(), len(answered)
         body = _body(f"{place} {number}", 1)
         headers = {"x-enginehouse-tenant": "steady"}
         async with http.stream("POST", "/v1/chat/completions", json=body, headers=headers) as sent:
             assert sent.status_code == 200
             lines = [line async for line in _stamped(sent) if '"delta":{"content":' in line[1]]
-        found.append(lines[0][0] - began)
+        found.append(_First(lines[0][0] - began, len(answered) - others))
     return found
 
 
