@@ -7,6 +7,7 @@ import math
 from http import HTTPStatus
 from typing import Any
 
+from enginehouse.api.field_path import field_path
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -116,16 +117,12 @@ async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
     first = error.errors()[0]
     # `body` comes first, and inner unions add the names of their members.
-    where = [str(item) for item in first["loc"] if item != "body" and not _is_type_name(item)]
-    param = ".".join(where) or None
+    where = first["loc"]
+    param = field_path(where[1:] if where[:1] == ("body",) else where) or None
     code, message = _explain(first, param)
     return JSONResponse(
         _body(message, "invalid_request_error", param, code), status_code=HTTPStatus.BAD_REQUEST
     )
-
-
-def _is_type_name(item: object) -> bool:
-    return isinstance(item, str) and ("[" in item or item in {"str", "int", "constrained-str"})
 
 
 def _explain(first: dict[str, Any], param: str | None) -> tuple[str, str]:

@@ -162,7 +162,7 @@ def post(stack: RunningStack, body: Any, path: str = "/v1/chat/completions") -> 
         ({"model": "gpt-5"}, 404, "model", "model_not_found"),
         ({"messages": []}, 400, "messages", "invalid_value"),
         ({"messages": "hi"}, 400, "messages", "invalid_value"),
-        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "messages.0.role",
+        ({"messages": [{"role": "robot", "content": "x"}]}, 400, "messages[0].role",
          "invalid_value"),
         ({"temperature": 3}, 400, "temperature", "invalid_value"),
         ({"top_p": -0.1}, 400, "top_p", "invalid_value"),

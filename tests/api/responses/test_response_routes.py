@@ -215,7 +215,7 @@ def test_names_in_errors_are_those_of_this_api(http: TestClient) -> None:
 
     assert refused(background=True) == "background"
     assert refused(input=[{"role": "user", "content": [{"type": "input_image"}]}]) == (
-        "input.0.content.0"
+        "input[0].content[0]"
     )
     assert refused(nonsense=1) == "nonsense"
     assert refused(previous_response_id="resp_0") == "previous_response_id"

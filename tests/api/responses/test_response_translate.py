@@ -6,6 +6,7 @@ from typing import Any
 
 import openai.types.responses as sdk
 import pytest
+from enginehouse.api.field_path import field_path
 from enginehouse.api.responses.schemas import ResponseRequest
 from enginehouse.api.responses.translate import chat_body, messages_of, stored_items
 from enginehouse.api.schemas import ChatRequest
@@ -40,8 +41,7 @@ def _problem(**fields: Any) -> tuple[str, str]:
     with pytest.raises(ValidationError) as failed:
         _request(**fields)
     first = failed.value.errors()[0]
-    where = [str(part) for part in first["loc"] if "[" not in str(part)]
-    return ".".join(where), first["msg"]
+    return field_path(first["loc"]), first["msg"]
 
 
 def test_a_string_is_what_a_user_says() -> None:
@@ -152,13 +152,13 @@ def test_every_field_of_the_sdk_is_known_by_name() -> None:
         ("prompt_cache_retention", "24h"),
         ("top_logprobs", 5),
         ("truncation", "auto"),
-        ("include.0", None),
+        ("include[0]", None),
         ("text.verbosity", "high"),
         ("reasoning.summary", "auto"),
     ],
 )
 def test_what_is_not_there_is_refused_by_name(field: str, value: Any) -> None:
-    if field == "include.0":
+    if field == "include[0]":
         fields: dict[str, Any] = {"include": ["reasoning.encrypted_content"]}
     else:
         outer, _, inner = field.partition(".")
@@ -167,12 +167,12 @@ def test_what_is_not_there_is_refused_by_name(field: str, value: Any) -> None:
 
 
 def test_unknown_items_parts_and_tools_are_refused_at_their_place() -> None:
-    assert _problem(input=[{"type": "computer_call"}])[0] == "input.0"
+    assert _problem(input=[{"type": "computer_call"}])[0] == "input[0]"
     image = {"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}
     where, why = _problem(input=[{"role": "user", "content": "a"}, image])
-    assert where == "input.1.content.0"
+    assert where == "input[1].content[0]"
     assert "text alone" in why
-    assert _problem(tools=[{"type": "web_search"}])[0] == "tools.0.type"
+    assert _problem(tools=[{"type": "web_search"}])[0] == "tools[0].type"
     assert _problem(tool_choice={"type": "web_search"})[0] == "tool_choice"
     assert _problem(input=7)[0] == "input"
     assert _problem(input=[])[0] == "input"
