@@ -20,6 +20,8 @@ from enginehouse.api.access.guard import Guard
 from enginehouse.api.assembly import Assembly
 from enginehouse.api.batches import routes as batches
 from enginehouse.api.body_limit import BodyLimit
+from enginehouse.api.browsers.cors import allow_origins
+from enginehouse.api.browsers.head import HeadAsGet
 from enginehouse.api.configuration import load_endpoint_file
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.ledger import routes as usage
@@ -86,6 +88,7 @@ def create_app(
     )
     # The last one added is the outermost.
     larger = {"/v1/files": configured.batches.max_file_bytes + _FORM_BYTES}
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
     app.add_middleware(Guard)
     app.add_middleware(AccessLog, lines=access_log)
@@ -93,4 +96,5 @@ def create_app(
     install_error_handlers(app)
     for module in _ROUTES:
         app.include_router(module.router)
+    allow_origins(app, settings.api.cors_origins)
     return app

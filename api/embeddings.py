@@ -63,8 +63,9 @@ class EmbeddingRequest(BaseModel):
         texts = [text for text in inputs if isinstance(text, str)]
         if len(texts) < len(inputs):
             raise InvalidRequestError(
-                "input holds token ids, which are not supported: ids of another tokenizer would "
-                "give wrong vectors and no error; send text",
+                "input holds token ids, which are not supported: they are the ids of the client's "
+                "tokenizer, and this model's would give wrong vectors for them and no error. Send "
+                "text; LangChain's OpenAIEmbeddings does with check_embedding_ctx_length=False",
                 field="input",
             )
         if "" in texts:

@@ -26,6 +26,7 @@ class Ready(BaseModel):
     models: dict[str, str]
 
 
+@router.get("/health", responses={200: {"model": Live}})
 @router.get("/health/live", responses={200: {"model": Live}})
 async def live() -> Any:
     """The process answers."""

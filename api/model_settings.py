@@ -69,12 +69,15 @@ class ModelsConfig(BaseModel):
     """Section `models` of the endpoint's file.
 
     Attributes:
+        default: model that stands first in `/v1/models`, which clients take that are told none;
+            None is the first text generator by name.
         aliases: other name → ``model[@version][:adapter]``.
         settings: by model, whatever the version or the name that it was asked by.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    default: str | None = None
     aliases: dict[Annotated[str, Field(min_length=1, max_length=256)], str] = {}
     settings: dict[str, PerModel] = {}
 
@@ -113,6 +116,11 @@ class ModelSettings:
         async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    @property
+    def default(self) -> str | None:
+        """Name that goes first in a list of models."""
+        return self._config.default
 
     @property
     def aliases(self) -> Mapping[str, str]:

@@ -59,6 +59,7 @@ async def list_models(request: Request, state: State) -> dict[str, Any]:
     for alias, revision in aliases_among(state.models.aliases, served).items():
         target = state.models.resolved(alias)
         data.append({**_model(revision), "id": alias, "alias_of": target})
+    data.sort(key=lambda entry: _place(entry, state.models.default))
     models = caller_of(request).models
     return {
         "object": "list",
@@ -71,7 +72,7 @@ async def list_models(request: Request, state: State) -> dict[str, Any]:
 
 
 @router.get(
-    "/v1/models/{model}",
+    "/v1/models/{model:path}",
     response_model=None,
     responses={200: {"model": ModelBody}, **error_responses()},
 )
@@ -82,6 +83,11 @@ async def get_model(model: str, request: Request, state: State) -> dict[str, Any
     revision, adapter = await state.router.described(resolved)
     found = _model(revision, adapter)
     return found if resolved == model else _plain({**found, "id": model, "alias_of": resolved})
+
+
+def _place(entry: dict[str, Any], default: str | None) -> tuple[bool, bool]:
+    """A stable sort by this puts what answers chats first: many clients take the first model."""
+    return entry["id"] != default, entry["enginehouse"]["kind"] != "generator"
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from enginehouse.errors import SettingsError
+from enginehouse.origins import parse_origins
 
 _PREFIX = "ENGINEHOUSE_"
 _OPEN_WORDS = "i-accept-that-anybody-may-call"
@@ -75,7 +76,12 @@ class Addresses:
 
 @dataclass(frozen=True)
 class ApiSettings:
-    """Limits and deadlines of the adapter."""
+    """Limits and deadlines of the adapter.
+
+    Attributes:
+        cors_origins: origins whose pages may call it, ``scheme://host[:port]`` each, or ``*``
+            alone (``ENGINEHOUSE_CORS_ORIGINS``, comma between two).
+    """
 
     max_body_bytes: int = 1_048_576
     request_timeout_s: float = 600.0
@@ -85,6 +91,7 @@ class ApiSettings:
     pins: bool = True
     samples_kept: int = 50_000
     trace_share: float = 0.0
+    cors_origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -302,6 +309,9 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         pins=_switch(environ, "PINS", default=ApiSettings.pins),
         samples_kept=int(_number(environ, "SAMPLES_KEPT", ApiSettings.samples_kept)),
         trace_share=_share(environ, "TRACE_SHARE"),
+        cors_origins=parse_origins(
+            f"{_PREFIX}CORS_ORIGINS", environ.get(f"{_PREFIX}CORS_ORIGINS") or ""
+        ),
     )
     adapters = environ.get(f"{_PREFIX}ADAPTERS") or ""
     home = Path(environ.get(f"{_PREFIX}HOME") or cwd / ".enginehouse").expanduser()

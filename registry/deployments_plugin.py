@@ -2,7 +2,8 @@
 
 A deployment is a served model. To create or update one is to release a registered version
 through the release controller, with the gates and analyses that every release has; to predict
-is to ask the adapter's OpenAI API. The endpoint is the adapter.
+is to ask the adapter's OpenAI API. Endpoints are the adapter and, for `predict`, each served
+model by its name, since MLflow's own clients say ``predict(endpoint=NAME)``.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from mlflow.protos.databricks_pb2 import (
 from enginehouse.errors import ControllerError, EnginehouseError
 from enginehouse.settings import Settings, load_settings
 
-#: Name of the one endpoint.
+#: Name of the endpoint that answers for every model.
 ENDPOINT = "adapter"
 
 
@@ -82,8 +83,9 @@ Config of create and update (-C name=value):
   actor=NAME                 who asks; default: the user
   wait_s=SECONDS             how long to wait for the version to serve (default 600, 0: not)
 
-predict takes an OpenAI request: {"messages": […]}, {"prompt": "…"} or {"input": "…"}; a table
-with such a column asks once a row.
+predict takes the model as --name or as --endpoint, and an OpenAI request: {"messages": […]},
+{"prompt": "…"} or {"input": "…"}; a table with such a column asks once a row. The file of the
+command is read as a table: [{"prompt": "…"}].
 """
 
 
@@ -190,9 +192,9 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         Raises:
             MlflowException: if the input is no OpenAI request, or the adapter refuses.
         """
-        _check(None, endpoint)
+        model = _model(deployment_name, endpoint)
         with _mlflow_errors():
-            found = self._adapter.predict(_name(deployment_name), inputs)
+            found = self._adapter.predict(model, inputs)
         return PredictionsResponse(found)
 
     def predict_stream(
@@ -203,22 +205,35 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         Raises:
             MlflowException: if the input is no OpenAI request, or the adapter refuses.
         """
-        _check(None, endpoint)
+        model = _model(deployment_name, endpoint)
         with _mlflow_errors():
-            yield from self._adapter.stream(_name(deployment_name), inputs)
+            yield from self._adapter.stream(model, inputs)
 
     def list_endpoints(self) -> list[dict[str, Any]]:
-        """The adapter."""
-        return [{"name": ENDPOINT, "urls": list(self._settings.adapter_urls)}]
-
-    def get_endpoint(self, endpoint: str) -> dict[str, Any]:
-        """The adapter, by its name.
+        """The adapter, and each served model.
 
         Raises:
-            MlflowException: if another endpoint is asked for.
+            MlflowException: if the controller does not answer.
         """
-        _check(None, endpoint)
-        return self.list_endpoints()[0]
+        return [
+            self._endpoint(name)
+            for name in (ENDPOINT, *(str(model["name"]) for model in self.list_deployments()))
+        ]
+
+    def get_endpoint(self, endpoint: str) -> dict[str, Any]:
+        """The adapter or a served model, by its name.
+
+        Raises:
+            MlflowException: if there is no such endpoint, or the controller does not answer.
+        """
+        if endpoint != ENDPOINT:
+            with _mlflow_errors(), self._controller() as controller:
+                if served(controller, endpoint) is None:
+                    raise _no_endpoint(endpoint)
+        return self._endpoint(endpoint)
+
+    def _endpoint(self, name: str) -> dict[str, Any]:
+        return {"name": name, "urls": list(self._settings.adapter_urls)}
 
     def _no_endpoints(self, *_: object, **__: object) -> None:
         raise MlflowException.invalid_parameter_value(
@@ -256,16 +271,30 @@ def _check(flavor: str | None, endpoint: str | None) -> None:
             f"flavor {flavor!r}: an engine bundle is deployed as it is, without a flavor"
         )
     if endpoint not in {None, ENDPOINT}:
-        raise MlflowException(
-            f"no endpoint {endpoint!r}; there is {ENDPOINT!r}",
-            error_code=RESOURCE_DOES_NOT_EXIST,
+        raise _no_endpoint(endpoint)
+
+
+def _no_endpoint(name: str | None) -> MlflowException:
+    return MlflowException(
+        f"no endpoint {name!r}; there is {ENDPOINT!r}, and `predict` takes a served model's name",
+        error_code=RESOURCE_DOES_NOT_EXIST,
+    )
+
+
+def _model(deployment_name: str | None, endpoint: str | None) -> str:
+    """Which model `predict` is asked for, by either of MLflow's two arguments.
+
+    Raises:
+        MlflowException: if they name no model, or two.
+    """
+    named = {name for name in (deployment_name, endpoint) if name and name != ENDPOINT}
+    if not named:
+        raise MlflowException.invalid_parameter_value(
+            "give the model: deployment_name='smollm2' or endpoint='smollm2'"
         )
-
-
-def _name(deployment_name: str | None) -> str:
-    if not deployment_name:
-        raise MlflowException.invalid_parameter_value("give the name of a deployment")
-    return deployment_name
+    if len(named) > 1:
+        raise _no_endpoint(endpoint)
+    return named.pop()
 
 
 def _missing(name: str) -> MlflowException:

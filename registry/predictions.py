@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -82,10 +83,36 @@ def _sent(http: httpx.Client, path: str, body: Mapping[str, Any]) -> dict[str, A
 def _items(inputs: Any) -> list[Any]:
     """One request, a list of them, or the rows of a table."""
     if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):
-        return list(inputs.to_dict(orient="records"))
+        return _rows(inputs.to_dict(orient="records"))
     if isinstance(inputs, list) and not (inputs and _is_message(inputs[0])):
         return inputs
     return [inputs]
+
+
+def _rows(records: list[dict[str, Any]]) -> list[Any]:
+    """The requests of a table, without the changes that pandas makes to what it reads.
+
+    `mlflow deployments predict` reads the JSON of one conversation as one row a message. An empty
+    cell is a field that was left out; it makes the integers of its column floats, and texts of
+    digits alone become integers.
+    """
+    rows: list[Any] = [
+        {name: _cell(name, value) for name, value in record.items() if not _is_empty(value)}
+        for record in records
+    ]
+    if rows and all(_is_message(row.get("messages")) for row in rows):
+        return [{**rows[0], "messages": [row["messages"] for row in rows]}]
+    return rows
+
+
+def _cell(name: str, value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if name in {"prompt", "input"} and isinstance(value, int) else value
+
+
+def _is_empty(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _is_message(item: Any) -> bool:

@@ -30,7 +30,7 @@ _INFERENCE = Door(frozenset({Role.INFERENCE}))
 _DOORS: tuple[tuple[re.Pattern[str], re.Pattern[str], Door], ...] = tuple(
     (re.compile(methods), re.compile(path), door)
     for methods, path, door in (
-        (_GET, r"/health/(live|ready)", Door()),
+        (_GET, r"/health(/(live|ready))?", Door()),
         # Behind the admin token by its own check.
         (_ANY, r"/internal/.*", Door()),
         (_ANY, r"/admin(/.*)?", Door(frozenset({Role.ADMIN}), token=True)),

@@ -21,7 +21,7 @@ from starlette.testclient import TestClient
 
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest
 from enginehouse.manifest import EngineManifest, SpecialTokens
-from enginehouse.settings import ApiSettings, Settings
+from enginehouse.settings import ApiSettings, EndpointSettings, Settings
 from enginehouse.text import ChatTemplate, Tokenizer
 from tests.client.fakes import FakeFleet, FakeReplica, generator
 from tests.conftest import wait_until
@@ -109,7 +109,9 @@ def events(text: str) -> list[Any]:
 
 
 @contextmanager
-def speaking(home: Path, template: str | None = None, **api: Any) -> Iterator[Adapter]:
+def speaking(
+    home: Path, template: str | None = None, *, keys: bool = False, **api: Any
+) -> Iterator[Adapter]:
     """An adapter whose model has this chat template; None is the default model's."""
     tokenizer, own = _source()
     compiled = ChatTemplate(own if template is None else template, tokenizer)
@@ -120,8 +122,13 @@ def speaking(home: Path, template: str | None = None, **api: Any) -> Iterator[Ad
     def opened(name: str, version: int) -> Revision:
         return Revision(Target(name, version), manifest, tokenizer, compiled)
 
-    settings = Settings(home=home, fleet="host:1", api=ApiSettings(**api))
+    settings = Settings(
+        home=home,
+        fleet="host:1",
+        api=ApiSettings(**api),
+        endpoint=EndpointSettings(keys=keys),
+    )
     app = create_app(settings, connect=FakeFleet([replica]).connect, open_version=opened)
     with TestClient(app) as http:
-        wait_until(lambda: bool(http.get("/v1/models").json()["data"]), "the model")
+        wait_until(lambda: keys or bool(http.get("/v1/models").json()["data"]), "the model")
         yield Adapter(http, replica, opened("smollm2", 1))

@@ -10,9 +10,11 @@ from urllib.parse import urlparse
 
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from enginehouse.registry import Registry
 from enginehouse.registry.deployment_config import deployment_config
 from mlflow.deployments import get_deploy_client
+from mlflow.deployments.cli import commands
 from mlflow.exceptions import MlflowException
 
 from enginehouse.errors import SpecError
@@ -206,6 +208,48 @@ def test_predictions_come_from_the_adapter(client: Any, stand_in: StandIn) -> No
     assert json.loads(client.predict("smollm2", "hi").to_json())["predictions"] == ["HI"]
     with pytest.raises(MlflowException, match="OpenAI request"):
         predicted({"question": "hi"})
+
+
+def test_a_model_is_an_endpoint_to_predict_with(client: Any, stand_in: StandIn) -> None:
+    client.create_deployment("smollm2", "models:/smollm2/1")
+    asked = {"messages": [{"role": "user", "content": "hi"}]}
+    assert client.predict(endpoint="smollm2", inputs=asked)["predictions"] == ["HI"]
+    assert stand_in.asked[-1][2]["model"] == "smollm2"
+    for both in (("smollm2", "adapter"), ("smollm2", "smollm2"), ("smollm2", None)):
+        assert client.predict(both[0], asked, both[1])["predictions"] == ["HI"]
+    assert len(list(client.predict_stream(endpoint="smollm2", inputs="x"))) == 2
+    assert [e["name"] for e in client.list_endpoints()] == ["adapter", "smollm2"]
+    assert client.get_endpoint("smollm2")["name"] == "smollm2"
+    with pytest.raises(MlflowException, match="no endpoint 'other'"):
+        client.get_endpoint("other")
+    with pytest.raises(MlflowException, match="endpoint='smollm2'"):
+        client.predict(inputs=asked)
+
+
+@pytest.mark.parametrize("option", ["--name", "--endpoint"])
+@pytest.mark.parametrize(
+    ("written", "predicted"),
+    [
+        ([{"prompt": "a"}, {"prompt": "7", "max_tokens": 3}], ["a!", "7!"]),
+        ([{"prompt": "1"}, {"prompt": "2"}], ["1!", "2!"]),
+        ({"messages": [{"role": "user", "content": "hi"}], "max_tokens": 3}, ["HI"]),
+        (
+            {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "hi"}]},
+            ["HI"],
+        ),
+        ([{"messages": [{"role": "user", "content": "hi"}], "stop": ["."]}], ["HI"]),
+    ],
+)
+def test_the_command_of_mlflow_predicts_by_either_option(
+    stand_in: StandIn, tmp_path: Path, option: str, written: Any, predicted: list[str]
+) -> None:
+    table = tmp_path / "in.json"
+    table.write_text(json.dumps(written))
+    argv = ["predict", "--target", "enginehouse", option, "smollm2", "--input-path", str(table)]
+    done = CliRunner().invoke(commands, argv)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["predictions"] == predicted
+    assert "NaN" not in json.dumps(stand_in.asked)
 
 
 def test_a_stream_is_passed_on_and_its_error_is_raised(client: Any) -> None:

@@ -1,0 +1,1 @@
+"""What browsers and probes ask of an HTTP server beyond the API's own routes."""
