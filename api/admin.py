@@ -11,9 +11,10 @@ from enginehouse.api.access.guard import Access
 from enginehouse.api.access.request import TENANT_PATTERN, KeyRequest
 from enginehouse.api.access.secret import ID_CHARACTERS
 from enginehouse.api.access.views import IssuedKeyView, KeyList, KeyView
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import Caller, Role
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from enginehouse.errors import UnauthenticatedError
 
@@ -35,14 +36,12 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-class RotateRequest(BaseModel):
+class RotateRequest(RequestModel):
     """How a key is rotated.
 
     Attributes:
         grace_s: seconds for which the old secret stays valid; None is the endpoint's default.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     grace_s: Annotated[float, Field(ge=0.0, le=_MOST_GRACE_S, allow_inf_nan=False)] | None = None
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import orjson
 from enginehouse.api.account import OK, Account, Origin, code_of
 from enginehouse.api.attempts import tenant_of
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, ServedBy
 from enginehouse.api.caller import new_call
 from enginehouse.api.errors import VERSION_HEADER
@@ -21,7 +22,7 @@ from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr
+from pydantic import BaseModel, StrictInt, StrictStr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -34,10 +35,8 @@ _ENDPOINT = "embeddings"
 Encoding = Literal["float", "base64"]
 
 
-class EmbeddingRequest(BaseModel):
+class EmbeddingRequest(RequestModel):
     """The request, as far as it is served; the rest is refused by name."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     input: StrictStr | list[StrictStr] | list[StrictInt] | list[list[StrictInt]]

@@ -6,10 +6,11 @@ import time
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import State
 from fastapi import APIRouter, HTTPException
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from enginehouse.traffic import Feedback
 
@@ -18,10 +19,8 @@ _MOST_CHARACTERS = 8192
 _THUMBS = {"up": 1, "down": -1}
 
 
-class FeedbackRequest(BaseModel):
+class FeedbackRequest(RequestModel):
     """What is said, and of which response."""
-
-    model_config = ConfigDict(extra="forbid")
 
     response_id: str
     thumbs: Literal["up", "down"] | None = None

@@ -5,33 +5,28 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.json_depth import Schema
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide, GuideKind
 
 
-class TextFormat(BaseModel):
+class TextFormat(RequestModel):
     """`response_format` of plain text."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
 
 
-class JsonObjectFormat(BaseModel):
+class JsonObjectFormat(RequestModel):
     """`response_format` of any JSON object."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["json_object"]
 
 
-class NamedSchema(BaseModel):
+class NamedSchema(RequestModel):
     """A JSON Schema as OpenAI wraps it; it is always enforced, whatever `strict` says."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: str
     description: str | None = None
@@ -39,10 +34,8 @@ class NamedSchema(BaseModel):
     strict: bool | None = None
 
 
-class JsonSchemaFormat(BaseModel):
+class JsonSchemaFormat(RequestModel):
     """`response_format` of a JSON Schema."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["json_schema"]
     json_schema: NamedSchema
@@ -53,7 +46,7 @@ ResponseFormat = Annotated[
 ]
 
 
-class Guided(BaseModel):
+class Guided(RequestModel):
     """`guided_json`, `guided_regex` and `guided_grammar`, under vLLM's names for them."""
 
     guided_json: Schema | str | None = None

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import NullsLeftOut, RequestModel
 from enginehouse.api.guides import Guided, ResponseFormat
 from enginehouse.api.messages import Message
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.tools.schema import Choice, Tools
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     StrictInt,
     StrictStr,
@@ -35,14 +34,12 @@ Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(RequestModel):
     """`stream_options`.
 
     Attributes:
         include_obfuscation: accepted; events are not padded either way.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     include_usage: bool = False
     include_obfuscation: bool = False
@@ -55,8 +52,6 @@ class _Common(Guided):
     not OpenAI's; they carry the names under which other servers of this API take them.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=False)
-
     model: str
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
@@ -68,7 +63,9 @@ class _Common(Guided):
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
-    logit_bias: Annotated[dict[int, Bias], Field(max_length=_MAX_BIASES)] | None = None
+    logit_bias: Annotated[dict[int, Bias], Field(max_length=_MAX_BIASES), NullsLeftOut] | None = (
+        None
+    )
     user: str | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
     min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
@@ -133,17 +130,16 @@ _NO_ALTERNATIVES = "the engine gives the chosen token's log-probability only: le
 Metadata = Annotated[
     dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]],
     Field(max_length=16),
+    NullsLeftOut,
 ]
 
 
-class PromptReference(BaseModel):
+class PromptReference(RequestModel):
     """A prompt of the registry, which is put before the messages."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str
     version: str | None = None
-    variables: dict[str, str] | None = None
+    variables: Annotated[dict[str, str], NullsLeftOut] | None = None
 
 
 class ChatRequest(_Common):

@@ -6,6 +6,7 @@ import asyncio
 from typing import Annotated, Any
 
 from enginehouse.api.access.model_access import check_model
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.caller import caller_of
 from enginehouse.api.chat_prompt import conversation_ids
 from enginehouse.api.completions import check_ids
@@ -19,21 +20,19 @@ from enginehouse.api.state import ApiState, State
 from enginehouse.api.tools import tool_format
 from enginehouse.api.tools.schema import Tools
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 router = APIRouter()
 
 
-class TokenizeRequest(BaseModel):
+class TokenizeRequest(RequestModel):
     """A text, or a conversation as the model's chat template writes it.
 
     Attributes:
         add_special_tokens: of a text: the token that begins every text, for models that have one.
     """
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     prompt: str | None = None
@@ -58,10 +57,8 @@ class Tokens(BaseModel):
     max_model_len: int
 
 
-class DetokenizeRequest(BaseModel):
+class DetokenizeRequest(RequestModel):
     """Token ids of a model."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     tokens: Ids

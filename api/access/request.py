@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import Role
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
 _MOST_LIFE_S = 10 * 366 * 86_400.0
 _VERSION = r"(@[0-9]{1,9})?"
@@ -19,7 +20,7 @@ _NOTE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 ModelEntry = Annotated[str, Field(pattern=_MODEL_PATTERN)]
 
 
-class KeyRequest(BaseModel):
+class KeyRequest(RequestModel):
     """A new key.
 
     Attributes:
@@ -29,7 +30,7 @@ class KeyRequest(BaseModel):
         note: for people.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     tenant: Annotated[str, Field(pattern=TENANT_PATTERN)]
     roles: Annotated[frozenset[Role], Field(min_length=1)] = frozenset({Role.INFERENCE})

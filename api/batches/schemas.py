@@ -7,27 +7,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import RequestModel
 from enginehouse.api.responses.schemas import Id
 from enginehouse.api.schemas import Metadata
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 _HOUR_S, _MONTH_S = 3_600, 2_592_000
 Seconds = Annotated[int, Field(ge=_HOUR_S, le=_MONTH_S)]
 
 
-class ExpiresAfter(BaseModel):
+class ExpiresAfter(RequestModel):
     """When result files are removed: seconds after they were made."""
-
-    model_config = ConfigDict(extra="forbid")
 
     anchor: Literal["created_at"]
     seconds: Seconds
 
 
-class BatchRequest(BaseModel):
+class BatchRequest(RequestModel):
     """`POST /v1/batches`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     input_file_id: Id
     endpoint: Literal["/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses"]

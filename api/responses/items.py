@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from enginehouse.api.boundary import ReturnedModel
+from pydantic import Discriminator, Field, Tag
 
 Status = Literal["in_progress", "completed", "incomplete"]
 _MOST_ID_CHARACTERS = 256
 _Id = Annotated[str, Field(min_length=1, max_length=_MOST_ID_CHARACTERS)]
 
 
-class InputText(BaseModel):
+class InputText(ReturnedModel):
     """Text that is told to the model."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["input_text"]
     text: str
 
 
-class OutputText(BaseModel):
+class OutputText(ReturnedModel):
     """Text that the model has said; what else stands with it is not read."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["output_text"]
     text: str
@@ -31,10 +28,8 @@ class OutputText(BaseModel):
     logprobs: list[dict[str, Any]] | None = None
 
 
-class Refusal(BaseModel):
+class Refusal(ReturnedModel):
     """What the model has said instead of an answer."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["refusal"]
     refusal: str
@@ -69,10 +64,8 @@ Content = Annotated[
 ]
 
 
-class MessageItem(BaseModel):
+class MessageItem(ReturnedModel):
     """What somebody said; `phase` is accepted and has no effect."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["message"] = "message"
     role: Literal["user", "assistant", "system", "developer"]
@@ -82,10 +75,8 @@ class MessageItem(BaseModel):
     phase: Literal["commentary", "final_answer"] | None = None
 
 
-class FunctionCallItem(BaseModel):
+class FunctionCallItem(ReturnedModel):
     """A call that the model made."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function_call"]
     call_id: _Id
@@ -95,10 +86,8 @@ class FunctionCallItem(BaseModel):
     status: Status | None = None
 
 
-class FunctionOutputItem(BaseModel):
+class FunctionOutputItem(ReturnedModel):
     """What came of it."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function_call_output"]
     call_id: _Id
@@ -107,25 +96,20 @@ class FunctionOutputItem(BaseModel):
     status: Status | None = None
 
 
-class ReasoningText(BaseModel):
+class ReasoningText(ReturnedModel):
     """A piece of reasoning."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["reasoning_text", "summary_text"]
     text: str
 
 
-class ReasoningItem(BaseModel):
+class ReasoningItem(ReturnedModel):
     """What the model thought; accepted where it was said, and not shown to the model again."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["reasoning"]
     id: _Id | None = None
-    summary: list[ReasoningText] = []
+    summary: Annotated[list[ReasoningText], Field(default_factory=list)]
     content: list[ReasoningText] | None = None
-    encrypted_content: None = None
     status: Status | None = None
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import RequestModel, ReturnedModel
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.responses.items import Input
 from enginehouse.api.schemas import Metadata, PromptReference
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -21,10 +20,8 @@ _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]
 
 
-class FunctionTool(BaseModel):
+class FunctionTool(ReturnedModel):
     """A function of the caller's; there are no built-in tools."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function"]
     name: _Name
@@ -33,19 +30,15 @@ class FunctionTool(BaseModel):
     strict: bool | None = None
 
 
-class NamedFunction(BaseModel):
+class NamedFunction(RequestModel):
     """One function, by its name."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function"]
     name: _Name
 
 
-class AllowedTools(BaseModel):
+class AllowedTools(RequestModel):
     """Some of the tools."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
@@ -72,26 +65,20 @@ ToolChoice = Annotated[
 ]
 
 
-class PlainFormat(BaseModel):
+class PlainFormat(RequestModel):
     """Any text."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["text"]
 
 
-class JsonFormat(BaseModel):
+class JsonFormat(RequestModel):
     """Any JSON object."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["json_object"]
 
 
-class SchemaFormat(BaseModel):
+class SchemaFormat(RequestModel):
     """JSON of one schema, which is always enforced, whatever `strict` says."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["json_schema"]
     name: _Name
@@ -100,10 +87,8 @@ class SchemaFormat(BaseModel):
     strict: bool | None = None
 
 
-class TextOptions(BaseModel):
+class TextOptions(RequestModel):
     """`text`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     format: (
         Annotated[PlainFormat | JsonFormat | SchemaFormat, Field(discriminator="type")] | None
@@ -114,27 +99,21 @@ class TextOptions(BaseModel):
     ] = None
 
 
-class Reasoning(BaseModel):
+class Reasoning(RequestModel):
     """`reasoning`."""
-
-    model_config = ConfigDict(extra="forbid")
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     summary: Annotated[None, refused("reasoning is given as it is, not summed up")] = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(RequestModel):
     """`stream_options`; nothing is obfuscated, whatever is asked."""
-
-    model_config = ConfigDict(extra="forbid")
 
     include_obfuscation: bool | None = None
 
 
-class ResponseRequest(BaseModel):
+class ResponseRequest(RequestModel):
     """The request."""
-
-    model_config = ConfigDict(extra="forbid")
 
     model: str
     input: Input

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+from enginehouse.api.boundary import RequestModel, ReturnedModel
 from enginehouse.api.json_depth import Schema
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 #: OpenAI's rule for names of functions.
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
-class FunctionDefinition(BaseModel):
+class FunctionDefinition(ReturnedModel):
     """A function that the model may call.
 
     Attributes:
@@ -20,18 +21,14 @@ class FunctionDefinition(BaseModel):
         strict: enforced wherever a call is: with `tool_choice` required or naming a function.
     """
 
-    model_config = ConfigDict(extra="forbid")
-
     name: FunctionName
     description: str | None = None
     parameters: Schema | None = None
     strict: bool | None = None
 
 
-class Tool(BaseModel):
+class Tool(ReturnedModel):
     """One entry of `tools`; functions are the only kind."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function"]
     function: FunctionDefinition
@@ -44,36 +41,28 @@ class Tool(BaseModel):
         return {"type": "function", "function": function}
 
 
-class NamedFunction(BaseModel):
+class NamedFunction(RequestModel):
     """A function by its name."""
-
-    model_config = ConfigDict(extra="forbid")
 
     name: FunctionName
 
 
-class NamedTool(BaseModel):
+class NamedTool(RequestModel):
     """A tool by its function's name."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function"] = "function"
     function: NamedFunction
 
 
-class AllowedTools(BaseModel):
+class AllowedTools(RequestModel):
     """Some of the tools; the others are not shown to the model."""
-
-    model_config = ConfigDict(extra="forbid")
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedTool], Field(min_length=1)]
 
 
-class ToolChoice(BaseModel):
+class ToolChoice(RequestModel):
     """`tool_choice` where it is an object: one function, or a set of allowed ones."""
-
-    model_config = ConfigDict(extra="forbid")
 
     type: Literal["function", "allowed_tools"]
     function: NamedFunction | None = None
@@ -88,19 +77,15 @@ class ToolChoice(BaseModel):
         return self
 
 
-class CalledFunction(BaseModel):
+class CalledFunction(ReturnedModel):
     """The function of a call; `arguments` is JSON as the model wrote it."""
 
-    model_config = ConfigDict(extra="forbid")
-
     name: str
-    arguments: str
+    arguments: str = ""
 
 
-class ToolCall(BaseModel):
+class ToolCall(ReturnedModel):
     """A call of an earlier answer, sent back with the conversation."""
-
-    model_config = ConfigDict(extra="forbid")
 
     id: str
     type: Literal["function"] = "function"
@@ -119,7 +104,8 @@ def _functions_only(value: Any) -> Any:
     return value
 
 
-Tools = Annotated[list[Tool], Field(min_length=1, max_length=128), BeforeValidator(_functions_only)]
+#: An empty list says what no list says.
+Tools = Annotated[list[Tool], Field(max_length=128), BeforeValidator(_functions_only)]
 Choice = Annotated[
     Literal["none", "auto", "required"] | ToolChoice, BeforeValidator(_functions_only)
 ]

@@ -309,7 +309,6 @@ _CUSTOM = {"type": "custom", "custom": {"name": "f"}}
 @pytest.mark.parametrize(
     ("change", "param", "word"),
     [
-        ({"tools": []}, "tools", "at least 1"),
         ({"tools": [_CUSTOM]}, "tools", "custom"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name",
          "pattern"),
@@ -323,7 +322,7 @@ _CUSTOM = {"type": "custom", "custom": {"name": "f"}}
         (_messages({"role": "tool", "content": "x"}), "messages[1]", "tool_call_id"),
         (_messages({"role": "user", "content": "x", "tool_call_id": "c"}), "messages[1]",
          "tool_call_id"),
-        (_messages({"role": "assistant", "function_call": _LEGACY}), "messages[1].function_call",
+        (_messages({"role": "user", "content": "x", "function_call": _LEGACY}), "messages[1]",
          "tool_calls"),
         ({"reasoning_effort": "high"}, "reasoning_effort", "no such setting"),
         ({"logprobs": True, "top_logprobs": 3}, "top_logprobs", "chosen token"),
