@@ -136,7 +136,7 @@ class _Chat:
 
     def shape(self, call: Call, tokenizer: Tokenizer | None) -> Shape:
         """See `Ask`."""
-        scored = tokenizer if self.body.logprobs else None
+        scored = tokenizer is not None and bool(self.body.logprobs)
         if call.route is None:
             # A provider's text has been read by itself.
             return chat_shape(Reading(lambda: None, lambda: None, scored))

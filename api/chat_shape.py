@@ -12,7 +12,6 @@ from enginehouse.api.reasoning import ReasoningSplitter, Said, Thought
 from enginehouse.api.tools import Arguments, CallStart, Delta, Text, ToolCallParser
 
 from enginehouse.generation import FinishReason
-from enginehouse.text import Tokenizer
 
 _Pieces = list[Piece]
 _OPENING = {
@@ -27,12 +26,12 @@ class Reading:
     """What an answer's text may hold beside content; each makes a fresh one, or None.
 
     Attributes:
-        log_probs: the tokenizer of the tokens whose log-probabilities are wanted, or None.
+        log_probs: whether the tokens' log-probabilities are wanted.
     """
 
     reasoning: Callable[[], ReasoningSplitter | None]
     calls: Callable[[], ToolCallParser | None]
-    log_probs: Tokenizer | None = None
+    log_probs: bool = False
 
 
 def chat_shape(reading: Reading) -> Shape:
@@ -84,8 +83,7 @@ class _Writer:
         }
 
     def _scores(self, pieces: _Pieces) -> dict[str, Any] | None:
-        tokenizer = self._reading.log_probs
-        return None if tokenizer is None else _log_probs(tokenizer, pieces)
+        return _log_probs(pieces) if self._reading.log_probs else None
 
 
 class _Answer:
@@ -163,19 +161,17 @@ def _message(parts: list[Thought | Delta]) -> dict[str, Any]:
     return message
 
 
-def _log_probs(tokenizer: Tokenizer, pieces: _Pieces) -> dict[str, Any]:
+def _log_probs(pieces: _Pieces) -> dict[str, Any]:
     """The chosen tokens' log-probabilities; the engine gives no alternatives."""
-    content = []
-    for piece in pieces:
-        for token_id, log_prob in zip(piece.token_ids, piece.log_probs, strict=False):
-            text = tokenizer.token_text(token_id)
-            raw = tokenizer.token_bytes[token_id] if tokenizer.token_bytes else text.encode()
-            content.append(
-                {
-                    "token": text,
-                    "logprob": log_prob,
-                    "bytes": list(raw or text.encode()),
-                    "top_logprobs": [],
-                }
-            )
+    content = [
+        {
+            "token": score.text,
+            "logprob": score.log_prob,
+            "bytes": list(score.utf8),
+            "top_logprobs": [],
+        }
+        for piece in pieces
+        for score in piece.scores
+        if score.log_prob is not None
+    ]
     return {"content": content, "refusal": None}

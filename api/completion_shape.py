@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from enginehouse.api.answer_text import token_texts
 from enginehouse.api.call import Shape
 from enginehouse.api.generation import Piece
 
@@ -34,10 +35,10 @@ class Echo:
         return "" if self.tokenizer is None else self._decoded(self.tokenizer, prompt)
 
     def tokens(self, index: int, tokenizer: Tokenizer) -> list[str]:
-        """Of the prompt of the answer `index`."""
+        """Of the prompt of the answer `index`, what each adds to its text."""
         prompt = self.prompts[index // self.each]
         ids = tokenizer.encode(prompt) if isinstance(prompt, str) else prompt
-        return [tokenizer.token_text(token_id) for token_id in ids]
+        return token_texts(tokenizer, ids)
 
     @staticmethod
     def _decoded(tokenizer: Tokenizer, ids: list[int]) -> str:
@@ -60,22 +61,28 @@ class _Writer:
     def __init__(self, tokenizer: Tokenizer | None, echo: Echo | None) -> None:
         self._tokenizer = tokenizer
         self._echo = echo
-        self._begun: set[int] = set()
+        #: Characters that are out of each streamed answer.
+        self._lengths: dict[int, int] = {}
 
     def streamed(self, piece: Piece) -> dict[str, Any]:
         """A choice of an event; the first of an answer carries the prompt."""
-        begins = piece.index not in self._begun
-        self._begun.add(piece.index)
-        return self.choice([piece], begins=begins)
+        begins = piece.index not in self._lengths
+        offset = self._lengths.get(piece.index, 0)
+        choice = self.choice([piece], begins=begins, offset=offset)
+        self._lengths[piece.index] = offset + len(choice["text"])
+        return choice
 
-    def choice(self, pieces: list[Piece], *, begins: bool) -> dict[str, Any]:
+    def choice(self, pieces: list[Piece], *, begins: bool, offset: int = 0) -> dict[str, Any]:
+        """Of pieces before which `offset` characters are out."""
         index = pieces[0].index
         echo = self._echo if begins else None
         prompt = "" if echo is None else echo.text(index)
         scores = None
         if self._tokenizer is not None:
-            known = [] if echo is None else echo.tokens(index, self._tokenizer)
-            scores = _log_probs(self._tokenizer, known, pieces)
+            scores = _no_scores()
+            if echo is not None:
+                _list_prompt(scores, echo.tokens(index, self._tokenizer), len(prompt))
+            _list_answer(scores, pieces, offset + len(prompt))
         return {
             "index": index,
             "text": prompt + "".join(piece.text for piece in pieces),
@@ -84,15 +91,25 @@ class _Writer:
         }
 
 
-def _log_probs(tokenizer: Tokenizer, prompt: list[str], pieces: list[Piece]) -> dict[str, Any]:
-    """Of the prompt's tokens the engine gives none, so theirs are null."""
-    generated = [tokenizer.token_text(i) for piece in pieces for i in piece.token_ids]
-    tokens = [*prompt, *generated]
-    lengths = [0, *(len(token) for token in tokens)]
-    values = [value for piece in pieces for value in piece.log_probs]
-    return {
-        "tokens": tokens,
-        "token_logprobs": [*(None for _ in prompt), *values],
-        "top_logprobs": None,
-        "text_offset": list(itertools.accumulate(lengths))[: len(tokens)],
-    }
+def _no_scores() -> dict[str, Any]:
+    return {"tokens": [], "token_logprobs": [], "top_logprobs": None, "text_offset": []}
+
+
+def _list_prompt(scores: dict[str, Any], texts: list[str], length: int) -> None:
+    """Of the prompt's tokens the engine gives no log-probabilities, so theirs are null.
+
+    A tokenizer that changes text before it cuts it may have more characters than the prompt.
+    """
+    starts = itertools.accumulate((len(text) for text in texts), initial=0)
+    scores["tokens"] += texts
+    scores["token_logprobs"] += [None] * len(texts)
+    scores["text_offset"] += [min(start, length) for start, _ in zip(starts, texts, strict=False)]
+
+
+def _list_answer(scores: dict[str, Any], pieces: list[Piece], end: int) -> None:
+    for piece in pieces:
+        end += len(piece.text)
+        for score in piece.scores:
+            scores["tokens"].append(score.text)
+            scores["token_logprobs"].append(score.log_prob)
+            scores["text_offset"].append(end - score.before_end)

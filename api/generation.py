@@ -8,6 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from enginehouse.api.answer_text import AnswerText, TokenScore
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.reasoning import ReasoningSplitter
 from enginehouse.api.revision import Revision
@@ -21,7 +22,6 @@ from enginehouse.errors import (
     ModelNotFoundError,
 )
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide, Sampling
-from enginehouse.text import IncrementalDetokenizer, StopStrings
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +70,19 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Text that became final, with the tokens that arrived for it."""
+    """Text that became final, with the tokens that arrived for it.
+
+    Attributes:
+        scores: tokens of the text, where log-probabilities are wanted; of a text that is held
+            back they come with a later piece than `token_ids`.
+    """
 
     text: str
     token_ids: Sequence[int] = ()
     log_probs: Sequence[float] = ()
     finish: FinishReason | None = None
     index: int = 0
+    scores: Sequence[TokenScore] = ()
 
 
 @dataclass(slots=True)
@@ -139,11 +145,9 @@ class Generation:
     index: int = 0
     usage: Usage = field(init=False)
     times: Times = field(default_factory=Times)
-    _hidden: int = field(init=False)
 
     def __post_init__(self) -> None:
         self.usage = Usage(len(self.prompt.ids))
-        self._hidden = len(self.prompt.healed)
 
     @property
     def most_tokens(self) -> int:
@@ -161,8 +165,13 @@ class Generation:
             ServingError: one of its subclasses.
         """
         request = self._request()
-        text = IncrementalDetokenizer(self.revision.tokenizer)
-        stops = StopStrings(self.prompt.stop)
+        text = AnswerText(
+            self.revision.tokenizer,
+            stop=self.prompt.stop,
+            hidden=len(self.prompt.healed),
+            scored=self.prompt.log_probs,
+            end_ids=request.end_ids,
+        )
         reasoning = self.prompt.reasoning()
         clock = _Clock(self)
         chunks = self.engine.client.generate(
@@ -173,7 +182,7 @@ class Generation:
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         clock.tick(len(chunk.token_ids))
-                        piece = self._shown(self._piece(chunk, text, stops))
+                        piece = self._piece(chunk, text)
                         if reasoning is not None:
                             self._count_reasoning(reasoning, piece)
                         if piece.text or piece.token_ids or piece.finish is not None:
@@ -195,14 +204,6 @@ class Generation:
         splitter.push(piece.text)
         if before or splitter.thinking:
             self.usage.reasoning_tokens += len(piece.token_ids)
-
-    def _shown(self, piece: Piece) -> Piece:
-        """With this answer's index, and without the text that token healing asked for again."""
-        if not self._hidden and not self.index:
-            return piece
-        text = piece.text[self._hidden :]
-        self._hidden = max(0, self._hidden - len(piece.text))
-        return replace(piece, text=text, index=self.index)
 
     def _request(self) -> GenerationRequest:
         manifest = self.revision.manifest
@@ -235,27 +236,18 @@ class Generation:
         place = 1 + known.index(self.prompt.adapter) if self.prompt.adapter else 0
         return replace(self.revision.target, adapter_id=place)
 
-    def _piece(self, chunk: Chunk, text: IncrementalDetokenizer, stops: StopStrings) -> Piece:
+    def _piece(self, chunk: Chunk, text: AnswerText) -> Piece:
         """Tokens after a stop string's last one are neither shown nor counted."""
-        if not self.prompt.stop:
-            self.usage.completion_tokens += len(chunk.token_ids)
-            shown = text.push(chunk.token_ids)
-            if chunk.finish is not None:
-                shown += text.finish()
-            return Piece(shown, chunk.token_ids, chunk.log_probs, chunk.finish)
-        parts: list[str] = []
-        for count, token_id in enumerate(chunk.token_ids, start=1):
-            self.usage.completion_tokens += 1
-            parts.append(stops.push(text.push([token_id])))
-            if stops.hit is not None:
-                ids, log_probs = chunk.token_ids[:count], chunk.log_probs[:count]
-                return Piece("".join(parts), ids, log_probs, FinishReason.STOP)
-        finish = chunk.finish
-        if finish is not None:
-            parts.append(stops.push(text.finish()))
-            parts.append(stops.finish())
-            finish = FinishReason.STOP if stops.hit is not None else finish
-        return Piece("".join(parts), chunk.token_ids, chunk.log_probs, finish)
+        written = text.push(chunk.token_ids, chunk.log_probs, chunk.finish)
+        self.usage.completion_tokens += written.tokens
+        return Piece(
+            written.text,
+            chunk.token_ids[: written.tokens],
+            chunk.log_probs[: written.tokens],
+            written.finish,
+            self.index,
+            written.scores,
+        )
 
 
 class _Clock:

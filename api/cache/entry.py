@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import orjson
+from enginehouse.api.answer_text import TokenScore
 from enginehouse.api.choices import Choices
 from enginehouse.api.generation import Piece, Usage
 
@@ -41,8 +42,10 @@ class Entry:
             raise ValueError("no kept answer") from error
 
 
-def _piece(*, finish: str | None, **rest: object) -> Piece:
-    return Piece(finish=None if finish is None else FinishReason(finish), **rest)  # type: ignore[arg-type]
+def _piece(*, finish: str | None, scores: list[dict[str, Any]], **rest: Any) -> Piece:
+    listed = tuple(TokenScore(**(score | {"utf8": tuple(score["utf8"])})) for score in scores)
+    ended = None if finish is None else FinishReason(finish)
+    return Piece(finish=ended, scores=listed, **rest)
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from enginehouse.text.tokenizer import Tokenizer
@@ -24,10 +25,13 @@ class IncrementalDetokenizer:
     back until its last byte. ``"".join(pushes) + finish()`` equals ``tokenizer.decode(all)``.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        table = tokenizer.token_bytes
+    def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True) -> None:
+        """Begin a text; control tokens have none in it, or their written form."""
+        table = tokenizer.token_bytes if skip_special_tokens else tokenizer.written_token_bytes
         self._decoder: _Decoder = (
-            _WindowDecoder(tokenizer) if table is None else _ByteDecoder(table)
+            _WindowDecoder(tokenizer, skip_special_tokens=skip_special_tokens)
+            if table is None
+            else _ByteDecoder(table)
         )
 
     def push(self, ids: Sequence[int]) -> str:
@@ -61,8 +65,8 @@ class _WindowDecoder:
     the window always starts with ids whose text is out already.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool) -> None:
+        self._decode = partial(tokenizer.decode, skip_special_tokens=skip_special_tokens)
         self._ids: list[int] = []
         self._start = 0
         self._shown = 0
@@ -83,7 +87,7 @@ class _WindowDecoder:
     def _texts(self) -> tuple[str, str]:
         window = self._ids[self._start :]
         shown = window[: self._shown - self._start]
-        return self._tokenizer.decode(shown), self._tokenizer.decode(window)
+        return self._decode(shown), self._decode(window)
 
 
 class CharacterBoundary:

@@ -20,6 +20,8 @@ import tokenizers
 from enginehouse.errors import BundleError
 from enginehouse.memory import give_back_free_memory
 
+_BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
+
 
 def _byte_alphabet() -> dict[str, int]:
     """Character → byte of the byte-level BPE alphabet.
@@ -136,6 +138,30 @@ class Tokenizer:
             if index not in self.special_ids and index < len(table):
                 table[index] = _to_bytes(token, alphabet)
         return table
+
+    @cached_property
+    def written_token_bytes(self) -> list[bytes] | None:
+        """The same with control tokens in their written form."""
+        if self.token_bytes is None:
+            return None
+        table = list(self.token_bytes)
+        for token, index in self._special_ids.items():
+            if index < len(table):
+                table[index] = token.encode()
+        return table
+
+    def token_utf8(self, token_id: int) -> bytes | None:
+        """Bytes of one token, which may be a part of a character; none of a control token.
+
+        None where they are those of its text: a tokenizer that is not byte-level writes a single
+        byte as the token ``<0xE2>`` (google/sentencepiece, byte fallback), others as text.
+        """
+        if self.token_bytes is not None:
+            return self.token_bytes[token_id] if token_id < len(self.token_bytes) else b""
+        if token_id in self.special_ids:
+            return b""
+        found = _BYTE_TOKEN.fullmatch(self._control.id_to_token(token_id) or "")
+        return None if found is None else bytes.fromhex(found[1])
 
 
 def _to_bytes(token: str, alphabet: dict[str, int]) -> bytes:
