@@ -133,6 +133,7 @@ class Call:
 
     Attributes:
         model: the field `model`; a stage may point it elsewhere.
+        asked_model: the field `model` as the caller sent it.
         messages: of a conversation, as templates take them; a stage may rewrite them.
         texts: prompts of a completion or inputs of an embedding; token ids stay ids.
         tools: tools that the template is told of.
@@ -144,6 +145,8 @@ class Call:
         notes: what stages found, by their name; JSON values without any text of the caller.
         route, choices, expected: known once the call has been routed and prepared.
         usage: complete when the last piece is out.
+        cost_micros: what it has cost, in millionths of the price table's currency; None before
+            its end, and where no usage is written down.
     """
 
     ask: Ask
@@ -167,10 +170,13 @@ class Call:
     expected: Expected | None = None
     served_by: ServedBy | None = None
     usage: Usage = field(default_factory=lambda: Usage(0))
+    cost_micros: int | None = None
+    asked_model: str = ""
     began: float = field(default_factory=time.perf_counter)
     at: float = field(default_factory=time.time)
 
     def __post_init__(self) -> None:
+        self.asked_model = self.asked_model or self.model
         self.id = self.id or f"{self.ask.prefix}-{uuid.uuid4().hex}"
         self.request_id = self.request_id or uuid.uuid4().hex
 

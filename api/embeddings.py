@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from enginehouse.api.account import OK, Account, Origin, code_of
+from enginehouse.api.account import OK, UNEXPECTED, Account, Origin, code_of
 from enginehouse.api.attempts import tenant_of
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, ServedBy
@@ -18,6 +18,7 @@ from enginehouse.api.caller import new_call
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.samples import CLIENT_GONE
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
@@ -28,6 +29,7 @@ from starlette.responses import Response
 
 from enginehouse.errors import EnginehouseError, InvalidRequestError
 from enginehouse.generation import FinishReason
+from enginehouse.manifest import EmbeddingFacts
 
 router = APIRouter()
 _MAX_INPUTS = 2048
@@ -145,30 +147,40 @@ class _Work:
         call.response_headers[VERSION_HEADER] = str(revision.version)
         origin = Origin(target.model, revision.version, _ENDPOINT, "embd", tenant_of(call))
         account = Account(replace(origin, pinned=pinned), state.metrics, state.samples, call.id)
+        code, asked = CLIENT_GONE, target if pinned else Target(target.model)
         try:
-            _check_dimensions(self.body, facts.dimensions)
-            # The version is Triton's choice: one just replaced is never asked for.
-            asked = target if pinned else Target(target.model)
-            texts = [text for text in call.texts if isinstance(text, str)]
-            with state.metrics.in_flight.labels(target.model).track_inprogress():
-                began = time.perf_counter()
-                found = await state.client.embed(
-                    asked, texts, deadlines=state.engine.within(call.remaining_s())
-                )
-            _check_dimensions(self.body, found.vectors.shape[1])
+            # The version is Triton's choice where none is pinned: one just replaced is not asked.
+            found = self.found = await self._found(call, asked, facts)
+            account.prompt_tokens = sum(found.token_counts)
+            code = OK
         except EnginehouseError as error:
-            account.close(code_of(error))
+            code = code_of(error)
             raise
-        self.found = found
-        account.prompt_tokens = sum(found.token_counts)
+        except Exception:
+            code = UNEXPECTED
+            raise
+        finally:
+            # Also when the caller goes: that cancels this task, and is no `Exception`.
+            account.close(code, version=None if self.found is None else self.found.version)
         call.usage = Usage(account.prompt_tokens)
         call.served_by = replace(call.served_by, version=found.version)
         call.response_headers[VERSION_HEADER] = str(found.version)
-        account.close(OK, version=found.version)
-        labels = (target.model, str(found.version))
-        state.metrics.duration.labels(*labels).observe(time.perf_counter() - began)
-        state.metrics.prompt_tokens.labels(*labels).inc(account.prompt_tokens)
         yield Piece("", finish=FinishReason.STOP)
+
+    async def _found(self, call: Call, asked: Target, facts: EmbeddingFacts) -> Embeddings:
+        state, metrics = self.state, self.state.metrics
+        _check_dimensions(self.body, facts.dimensions)
+        texts = [text for text in call.texts if isinstance(text, str)]
+        began = time.perf_counter()
+        with metrics.in_flight.labels(asked.model).track_inprogress():
+            found = await state.client.embed(
+                asked, texts, deadlines=state.engine.within(call.remaining_s())
+            )
+        _check_dimensions(self.body, found.vectors.shape[1])
+        labels = (asked.model, str(found.version))
+        metrics.duration.labels(*labels).observe(time.perf_counter() - began)
+        metrics.prompt_tokens.labels(*labels).inc(sum(found.token_counts))
+        return found
 
 
 def _check_dimensions(body: EmbeddingRequest, actual: int) -> None:

@@ -21,9 +21,6 @@ from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import StoreError
 
-#: What a call has cost, in `Call.notes`: millionths of the price table's currency.
-COST_NOTE = "cost"
-
 
 class Ledger:
     """Writes down what calls used, and answers questions about it.
@@ -101,7 +98,7 @@ class Ledger:
 
     def _record(self, call: Call, outcome: Outcome) -> UsageRecord:
         record = record_of(call, outcome, self._prices)
-        call.notes[COST_NOTE] = record.cost_micros
+        call.cost_micros = record.cost_micros
         return record
 
     def price(self, served: ServedBy, prompt_tokens: int, completion_tokens: int) -> float:

@@ -31,7 +31,7 @@ def asked(call: Call) -> Attributes:
     attributes: Attributes = {
         "gen_ai.operation.name": operation_of(call.ask.endpoint),
         "gen_ai.provider.name": PROVIDER,
-        "gen_ai.request.model": call.model,
+        "gen_ai.request.model": call.asked_model,
         "gen_ai.request.stream": call.ask.stream,
         "gen_ai.response.id": call.id,
         "enginehouse.request_id": call.request_id,

@@ -46,7 +46,9 @@ class CallMetrics:
             "tokens_by_tenant", "Tokens of prompts and answers", ["tenant", "model", "kind"]
         )
         self.cost = counter(
-            "cost_by_tenant", "Cost by the price table, in its currency", ["tenant", "model"]
+            "cost_by_tenant",
+            "Cost by the price table, in units of its currency",
+            ["tenant", "model"],
         )
         self.answers = counter(
             "answers_by_source",

@@ -19,8 +19,7 @@ from enginehouse.api.tracing.context import request_of
 
 from enginehouse.errors import EnginehouseError, ServingError
 
-#: The note of the stage that knows prices: the call's cost in units of their currency.
-_COST_NOTE = "cost"
+_MICROS_A_UNIT = 1_000_000
 #: What a call is counted under that was refused before anybody was found to answer: any name
 #: can be asked for, and each would be a label.
 UNROUTED = "unrouted"
@@ -85,9 +84,8 @@ class Measured:
         for kind, count in tokens.items():
             if count:
                 self.metrics.tokens.labels(tenant, model, kind).inc(count)
-        cost: float | None = call.notes.get(_COST_NOTE)
-        if cost:
-            self.metrics.cost.labels(tenant, model).inc(cost)
+        if call.cost_micros:
+            self.metrics.cost.labels(tenant, model).inc(call.cost_micros / _MICROS_A_UNIT)
         if served is not None and ending.code == OK:
             version = "" if served.version is None else str(served.version)
             self.metrics.answers.labels(model, version, served.source).inc()
@@ -95,7 +93,7 @@ class Measured:
     def _time(self, call: Call, ending: _Ending) -> None:
         served = call.served_by
         # The name that was asked for has been found, so there are only so many of them.
-        models = ("", "") if served is None else (call.model, served.model)
+        models = ("", "") if served is None else (call.asked_model, served.model)
         labels = (operation_of(call.ask.endpoint), PROVIDER, *models)
         duration_s = ending.last_s - call.began
         self.metrics.duration.labels(*labels, ending.error).observe(duration_s)

@@ -17,6 +17,7 @@ from enginehouse.api.audit.stage import Audit, open_audit
 from enginehouse.api.audit.verify import verify
 from enginehouse.api.call import Ask, Call, Caller, Proceed, ServedBy
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.model_settings import ModelsConfig, ModelSettings
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import EngineUnavailableError, RateLimitError, StoreError
@@ -82,6 +83,18 @@ def test_a_record_says_who_asked_what_and_what_came_of_it(tmp_path: Path) -> Non
         "verdicts": {"content": {"rules": ["words"], "found": 1}},
     }  # fmt: skip
     assert {name: found[name] for name in expected} == expected
+
+
+def test_the_name_that_was_asked_for_is_kept_and_not_what_it_stands_for(tmp_path: Path) -> None:
+    settings = ModelSettings(ModelsConfig(aliases={"smollm2": "other"}))
+
+    async def aliased(call: Call) -> AsyncGenerator[Piece, None]:
+        async with aclosing(settings(call, _answers)) as pieces:
+            async for piece in pieces:
+                assert call.model == "other"
+                yield piece
+
+    assert _record(tmp_path, aliased)["asked_model"] == "smollm2"
 
 
 @pytest.mark.parametrize("content", ["none", "digest", "text"])

@@ -56,7 +56,7 @@ def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_f
     }  # fmt: skip
     assert {name: row[name] for name in expected} == expected
     assert row["at_ms"] == int(call.at * 1000)
-    assert call.notes["cost"] == 220
+    assert call.cost_micros == 220
 
 
 def test_only_pieces_that_end_an_answer_wait(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def _tenant(call: Call, tenant: str) -> Call:
 
 def test_an_answer_is_counted_with_its_tokens_and_its_cost() -> None:
     bench, call = Bench(), _tenant(make_call(), "acme")
-    call.notes["cost"] = 2.5
+    call.cost_micros = 2_500_000
     assert len(run([bench.stage], call, answering())) == 3
     assert bench.requests("m", "200", "acme") == 1
     both = {"tenant": "acme", "model": "m"}
