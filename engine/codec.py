@@ -31,10 +31,13 @@ from enginehouse.generation import (
     Timings,
 )
 from enginehouse.telemetry import TraceParent
+from enginehouse.text_inputs import text_of
 from enginehouse.word_lists import unpack_words
 
 Arrays = Mapping[str, NDArray[Any]]
 _INT32_MAX = 2**31 - 1
+#: Characters of a text that are told back.
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +81,10 @@ def read_parameters(parameters: str) -> Parameters:
     """
     given = json.loads(parameters or "{}")
     priority = given.get(PRIORITY_PARAMETER, 0)
-    if not isinstance(priority, int):
+    if type(priority) is not int or not -_INT32_MAX <= priority <= _INT32_MAX:
         raise InvalidRequestError(
-            f"{PRIORITY_PARAMETER} is {priority!r}: give an integer", field=PRIORITY_PARAMETER
+            f"{PRIORITY_PARAMETER} is {priority!r}: give an integer of 32 bits",
+            field=PRIORITY_PARAMETER,
         )
     min_p = given.get(MIN_P_PARAMETER, 0.0)
     if not isinstance(min_p, int | float) or not 0.0 <= min_p < 1.0:
@@ -290,9 +294,16 @@ def _word_list(read: _Reader, name: str) -> tuple[tuple[int, ...], ...]:
     value = read.array(name)
     if value is None:
         return ()
-    if value.shape[-2:-1] != (2,):
+    if value.shape[-2:-1] != (2,) or value.size != 2 * value.shape[-1]:
         raise InvalidRequestError(
             f"{name} has shape {list(value.shape)}: it must be [2, n], ids and end offsets",
+            field=name,
+        )
+    ids, offsets = value.reshape(2, -1)
+    if ids.min() < 0 or offsets.max() > len(ids):
+        raise InvalidRequestError(
+            f"{name} holds an id below 0, or an end offset above {len(ids)}, which is the number "
+            "of its ids",
             field=name,
         )
     return unpack_words(value)
@@ -310,21 +321,17 @@ def _guide(read: _Reader) -> Guide | None:
             "guided_decoding_guide needs guided_decoding_guide_type",
             field="guided_decoding_guide_type",
         )
-    name = _text(kind)
+    name = text_of(kind, "guided_decoding_guide_type")
     if name not in list(GuideKind):
         raise InvalidRequestError(
-            f"guided_decoding_guide_type is {name!r}: use one of {', '.join(GuideKind)}",
+            f"guided_decoding_guide_type is {name[:_SHOWN]!r}: use one of {', '.join(GuideKind)}",
             field="guided_decoding_guide_type",
         )
     if text is None and name != GuideKind.JSON:
         raise InvalidRequestError(
             f"guided_decoding_guide is missing for type {name!r}", field="guided_decoding_guide"
         )
-    return Guide(GuideKind(name), "" if text is None else _text(text))
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", errors="replace") if isinstance(value, bytes) else str(value)
+    return Guide(GuideKind(name), "" if text is None else text_of(text, "guided_decoding_guide"))
 
 
 class ResponseEncoder:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from enginehouse.errors import InvalidRequestError
 from enginehouse.manifest import SpecialTokens
 from enginehouse.text import Tokenizer
+from enginehouse.text_inputs import named, text_of
 from enginehouse.word_lists import pack_words
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -50,17 +51,23 @@ def preprocess(
     return {
         "INPUT_ID": np.array([ids], dtype=np.int32),
         "REQUEST_INPUT_LEN": np.array([[len(ids)]], dtype=np.int32),
-        "REQUEST_OUTPUT_LEN": arrays["REQUEST_OUTPUT_LEN"].astype(np.int32).reshape(1, 1),
-        "STOP_WORDS_IDS": word_list(arrays.get("STOP_WORDS_DICT"), tokenizer),
-        "BAD_WORDS_IDS": word_list(arrays.get("BAD_WORDS_DICT"), tokenizer),
-        "OUT_END_ID": _id(arrays.get("END_ID"), tokens.end_ids[0]),
-        "OUT_PAD_ID": _id(arrays.get("PAD_ID"), tokens.pad_id),
+        "REQUEST_OUTPUT_LEN": _one(arrays, "REQUEST_OUTPUT_LEN", None),
+        "STOP_WORDS_IDS": word_list(arrays, "STOP_WORDS_DICT", tokenizer),
+        "BAD_WORDS_IDS": word_list(arrays, "BAD_WORDS_DICT", tokenizer),
+        "OUT_END_ID": _one(arrays, "END_ID", tokens.end_ids[0]),
+        "OUT_PAD_ID": _one(arrays, "PAD_ID", tokens.pad_id),
     }
 
 
-def word_list(words: NDArray[Any] | None, tokenizer: Tokenizer) -> NDArray[Any]:
-    """Words → ``[1, 2, n]``, see `pack_words`."""
-    lists = [tokenizer.encode(_text(word)) for word in ([] if words is None else words.reshape(-1))]
+def word_list(arrays: Arrays, name: str, tokenizer: Tokenizer) -> NDArray[Any]:
+    """Words of an input → ``[1, 2, n]``, see `pack_words`.
+
+    Raises:
+        InvalidRequestError: naming the input.
+    """
+    words = arrays.get(name)
+    given: Iterable[Any] = () if words is None else words.reshape(-1)
+    lists = [tokenizer.encode(text_of(word, name)) for word in given]
     return pack_words([ids for ids in lists if ids])[None]
 
 
@@ -70,16 +77,18 @@ def _query(arrays: Arrays) -> str:
         raise InvalidRequestError(
             f"QUERY has a batch of {value.size}: send one request at a time", field="QUERY"
         )
-    try:
-        return _text(value.reshape(-1)[0])
-    except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"QUERY is not UTF-8: {error}", field="QUERY") from error
+    return text_of(value.reshape(-1)[0], "QUERY")
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _id(value: NDArray[Any] | None, default: int) -> NDArray[Any]:
-    chosen = default if value is None or not value.size else int(value.reshape(-1)[0])
-    return np.array([[chosen]], dtype=np.int32)
+def _one(arrays: Arrays, name: str, default: int | None) -> NDArray[Any]:
+    """An integer input with one value, ``[1, 1]``; without a default it must be there."""
+    value = arrays.get(name)
+    if value is None or not value.size:
+        if default is None:
+            raise InvalidRequestError(f"input {named(name)} is missing: give a number", field=name)
+        return np.array([[default]], dtype=np.int32)
+    if value.size != 1:
+        raise InvalidRequestError(
+            f"input {named(name)} has {value.size} values: send one request at a time", field=name
+        )
+    return value.astype(np.int32).reshape(1, 1)

@@ -10,6 +10,7 @@ from enginehouse.engine.embedding import EmbeddingEngine
 from numpy.typing import NDArray
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.text_inputs import text_of
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -45,9 +46,7 @@ def embed_requests(
 def _read(arrays: Arrays, engine: EmbeddingEngine) -> list[list[int]] | InvalidRequestError:
     """Ids of one request's texts."""
     try:
-        texts = [bytes(text).decode("utf-8") for text in arrays["text_input"].reshape(-1)]
+        texts = [text_of(bytes(text), "text_input") for text in arrays["text_input"].reshape(-1)]
         return engine.tokenize(texts)
-    except UnicodeDecodeError as error:
-        return InvalidRequestError(f"text_input is not UTF-8: {error}", field="text_input")
     except InvalidRequestError as error:
         return error

@@ -7,6 +7,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from enginehouse.engine.embedding import EmbeddingEngine
+from enginehouse.model_repository.failures import unforeseen
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 from enginehouse.model_repository.texts_to_vectors import embed_requests
 
@@ -27,7 +28,11 @@ class TritonPythonModel:
     def execute(self, requests: list[Any]) -> list[Any]:
         """Answer a dynamic batch in one go; a bad request of it fails alone."""
         arrays = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
-        results = embed_requests(arrays, self._engine)
+        results: list[Any]
+        try:
+            results = list(embed_requests(arrays, self._engine))
+        except Exception as error:  # noqa: BLE001 - see `unforeseen`
+            results = [unforeseen(error)] * len(requests)
         return [self._answer(*pair) for pair in zip(requests, results, strict=True)]
 
     def _answer(self, request: Any, result: Any) -> Any:

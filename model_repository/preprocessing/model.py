@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import triton_python_backend_utils as pb_utils
+from enginehouse.model_repository.failures import unforeseen
 from enginehouse.model_repository.layout import bundle_dir
 from enginehouse.model_repository.text_to_ids import preprocess
 
@@ -33,9 +34,15 @@ class TritonPythonModel:
         try:
             outputs = preprocess(arrays, self._tokenizer, self._tokens)
         except ServingError as error:
-            return pb_utils.InferenceResponse(
-                error=pb_utils.TritonError(to_wire(error), pb_utils.TritonError.INVALID_ARG)
-            )
+            return _refusal(error)
+        except Exception as error:  # noqa: BLE001 - see `unforeseen`
+            return _refusal(unforeseen(error))
         wanted = request.requested_output_names()
         tensors = [pb_utils.Tensor(k, v) for k, v in outputs.items() if k in wanted]
         return pb_utils.InferenceResponse(tensors)
+
+
+def _refusal(error: ServingError) -> Any:
+    return pb_utils.InferenceResponse(
+        error=pb_utils.TritonError(to_wire(error), pb_utils.TritonError.INVALID_ARG)
+    )

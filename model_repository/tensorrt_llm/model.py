@@ -19,6 +19,7 @@ from enginehouse.engine.service import EngineService
 from enginehouse.engine.stop_relay import StopRelay
 from enginehouse.engine.tracing import open_spans
 from enginehouse.engine.triton_metrics import TritonMetrics
+from enginehouse.model_repository.failures import unforeseen
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
 from enginehouse.errors import QueueFullError, ServingError, to_wire
@@ -103,6 +104,8 @@ class TritonPythonModel:
                 self._accept(request, sender)
             except ServingError as error:
                 sender.send(_error(error), flags=_FINAL)
+            except Exception as error:  # noqa: BLE001 - see `unforeseen`
+                sender.send(_error(unforeseen(error)), flags=_FINAL)
 
     def _accept(self, request: Any, sender: Any) -> None:
         arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
