@@ -13,6 +13,7 @@ from enginehouse.api.access.secret import ID_CHARACTERS
 from enginehouse.api.access.views import IssuedKeyView, KeyList, KeyView
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import Caller, Role
+from enginehouse.api.json_route import JsonRoute
 from fastapi import APIRouter, Depends, Path, Query, Request
 from pydantic import BaseModel, Field
 
@@ -72,7 +73,11 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     )
 }
 router = APIRouter(
-    prefix="/admin/keys", tags=["admin"], dependencies=[Depends(_administrator)], responses=_ERRORS
+    route_class=JsonRoute,
+    prefix="/admin/keys",
+    tags=["admin"],
+    dependencies=[Depends(_administrator)],
+    responses=_ERRORS,
 )
 
 

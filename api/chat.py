@@ -13,6 +13,7 @@ from enginehouse.api.choices import Choices, choices
 from enginehouse.api.exposure import treated, with_prompt
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.guides import response_schema
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
 from enginehouse.api.reasoning import ReasoningSplitter, splitter_of
@@ -30,7 +31,7 @@ from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide
 from enginehouse.text import ChatTemplate, Tokenizer
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 @router.post(

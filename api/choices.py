@@ -8,10 +8,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from enginehouse.api.fits import check_prompts
 from enginehouse.api.generation import Engine, Generation, Piece, Prompt, Usage
 from enginehouse.api.revision import Revision
 
-from enginehouse.errors import ServingError
+from enginehouse.errors import EngineUnavailableError
+
+_Arrived = asyncio.Queue["Piece | asyncio.Task[None]"]
 
 
 def choices(
@@ -26,7 +29,11 @@ def choices(
     """`count` generations of each prompt; `request_id` is that of the response.
 
     The answer `i` of the prompt `p` has the index ``p * count + i``.
+
+    Raises:
+        InvalidRequestError: if the version cannot answer them, see `check_prompts`.
     """
+    check_prompts(prompts, revision)
     several = count * len(prompts) > 1
     asked = [prompt for prompt in prompts for _ in range(count)]
     return Choices(
@@ -84,25 +91,24 @@ class Choices:
             timeout_s: the caller's patience; None is the adapter's own.
 
         Raises:
-            ServingError: of the first answer that fails; the others are cancelled.
+            Exception: of the first answer that fails, whatever it is; the others are cancelled.
         """
         if len(self.generations) == 1:
             async with aclosing(self.generations[0].pieces(timeout_s)) as only:
                 async for piece in only:
                     yield piece
             return
-        arrived: asyncio.Queue[Piece | ServingError | None] = asyncio.Queue()
-        tasks = [asyncio.create_task(_forward(g, arrived, timeout_s)) for g in self.generations]
+        arrived: _Arrived = asyncio.Queue()
+        tasks = [_forwarding(generation, arrived, timeout_s) for generation in self.generations]
         try:
             running = len(tasks)
             while running:
                 item = await arrived.get()
-                if item is None:
-                    running -= 1
-                elif isinstance(item, ServingError):
-                    raise item
-                else:
+                if isinstance(item, Piece):
                     yield item
+                else:
+                    _raise_failure(item)
+                    running -= 1
         finally:
             for task in tasks:
                 task.cancel()
@@ -129,19 +135,31 @@ class Choices:
         return replace(self, id=request_id, generations=tuple(renamed))
 
 
-async def _forward(
-    generation: Generation,
-    arrived: asyncio.Queue[Piece | ServingError | None],
-    timeout_s: float | None,
-) -> None:
-    try:
-        async with aclosing(generation.pieces(timeout_s)) as pieces:
-            async for piece in pieces:
-                arrived.put_nowait(piece)
-    except ServingError as error:
-        arrived.put_nowait(error)
-    else:
-        arrived.put_nowait(None)
+def _forwarding(
+    generation: Generation, arrived: _Arrived, timeout_s: float | None
+) -> asyncio.Task[None]:
+    """A task that puts pieces into the queue, and at its end itself, however it ended.
+
+    Without the latter, an end that nobody foresaw would have the queue's reader wait for ever,
+    and the call hold its places in every limit.
+    """
+    task = asyncio.create_task(_forward(generation, arrived, timeout_s))
+    task.add_done_callback(arrived.put_nowait)
+    return task
+
+
+async def _forward(generation: Generation, arrived: _Arrived, timeout_s: float | None) -> None:
+    async with aclosing(generation.pieces(timeout_s)) as pieces:
+        async for piece in pieces:
+            arrived.put_nowait(piece)
+
+
+def _raise_failure(ended: asyncio.Task[None]) -> None:
+    """Do nothing if an answer came to its end."""
+    if ended.cancelled():
+        # Not by the reader, who does so when it reads no more.
+        raise EngineUnavailableError("an answer was broken off from below")
+    ended.result()
 
 
 def _mean_log_prob(answer: list[Piece]) -> float:

@@ -12,6 +12,7 @@ from enginehouse.api.choices import Choices, choices
 from enginehouse.api.completion_shape import Echo, completion_shape
 from enginehouse.api.exposure import treated
 from enginehouse.api.generation import Prompt, field_names
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
 from enginehouse.api.revision import Revision
@@ -26,7 +27,7 @@ from enginehouse.errors import InvalidRequestError
 from enginehouse.text import Tokenizer
 from enginehouse.text.healing import heal
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 _LONG_TEXT = 4096
 
 

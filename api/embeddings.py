@@ -17,13 +17,15 @@ from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, Served
 from enginehouse.api.caller import new_call
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.samples import CLIENT_GONE
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
+from enginehouse.api.wire_types import PositiveCount, TokenId
 from enginehouse.client import Embeddings, Target
 from fastapi import APIRouter
-from pydantic import BaseModel, StrictInt, StrictStr
+from pydantic import BaseModel, StrictStr
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -31,7 +33,7 @@ from enginehouse.errors import EnginehouseError, InvalidRequestError
 from enginehouse.generation import FinishReason
 from enginehouse.manifest import EmbeddingFacts
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 _MAX_INPUTS = 2048
 _ENDPOINT = "embeddings"
 Encoding = Literal["float", "base64"]
@@ -41,9 +43,9 @@ class EmbeddingRequest(RequestModel):
     """The request, as far as it is served; the rest is refused by name."""
 
     model: str
-    input: StrictStr | list[StrictStr] | list[StrictInt] | list[list[StrictInt]]
+    input: StrictStr | list[StrictStr] | list[TokenId] | list[list[TokenId]]
     encoding_format: Encoding = "float"
-    dimensions: int | None = None
+    dimensions: PositiveCount | None = None
     user: str | None = None
 
     @property

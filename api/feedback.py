@@ -7,6 +7,7 @@ from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import State
 from fastapi import APIRouter, HTTPException
@@ -14,7 +15,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from enginehouse.traffic import Feedback
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 _MOST_CHARACTERS = 8192
 _THUMBS = {"up": 1, "down": -1}
 

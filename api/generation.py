@@ -16,7 +16,6 @@ from enginehouse.api.tracing.context import current_traceparent
 from enginehouse.client import AsyncFleetClient, Deadlines, Target
 
 from enginehouse.errors import (
-    ContextOverflowError,
     EngineUnavailableError,
     InvalidRequestError,
     ModelNotFoundError,
@@ -207,19 +206,10 @@ class Generation:
 
     def _request(self) -> GenerationRequest:
         manifest = self.revision.manifest
-        room = manifest.context_length - len(self.prompt.ids)
-        wanted = self.prompt.max_tokens
-        if room < 1 or (wanted is not None and wanted > room):
-            asked = f" and {wanted} to generate" if wanted is not None else ""
-            raise ContextOverflowError(
-                f"the model's context is {manifest.context_length} tokens; the prompt has "
-                f"{len(self.prompt.ids)}{asked}: shorten the prompt or lower max_tokens",
-                field="messages" if room < 1 else "max_tokens",
-            )
         ends = () if self.prompt.ignore_eos else manifest.special_tokens.end_ids
         return GenerationRequest(
             input_ids=self.prompt.ids,
-            max_tokens=wanted or room,
+            max_tokens=self.most_tokens,
             request_id=self.request_id,
             sampling=self.prompt.sampling.of_sequence(self.index),
             guide=self.prompt.guide,

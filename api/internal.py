@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.state import State
 from fastapi import APIRouter, Depends, Header, Query
 from starlette.responses import Response
@@ -11,19 +12,26 @@ from starlette.responses import Response
 from enginehouse.admin_token import check_admin_token
 
 _MOST = 50_000
+#: Places are counted in this process and fit a signed 64-bit number.
+_LAST = 2**63 - 1
 
 
 async def _authorised(state: State, authorization: Annotated[str | None, Header()] = None) -> None:
     check_admin_token(authorization, state.admin_token())
 
 
-router = APIRouter(prefix="/internal", dependencies=[Depends(_authorised)], include_in_schema=False)
+router = APIRouter(
+    route_class=JsonRoute,
+    prefix="/internal",
+    dependencies=[Depends(_authorised)],
+    include_in_schema=False,
+)
 
 
 @router.get("/samples", response_model=None)
 async def samples(
     state: State,
-    after: Annotated[int, Query(ge=0)] = 0,
+    after: Annotated[int, Query(ge=0, le=_LAST)] = 0,
     limit: Annotated[int, Query(ge=1, le=_MOST)] = 5000,
 ) -> Response:
     """A page of samples and feedback after a place, a `SamplePage`."""

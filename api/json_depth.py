@@ -9,10 +9,10 @@ from pydantic import AfterValidator
 MOST_LEVELS = 64
 
 
-def is_shallow(value: Any) -> bool:
-    """Whether a JSON value has at most `MOST_LEVELS` levels of objects and lists."""
+def is_shallow(value: Any, levels: int = MOST_LEVELS) -> bool:
+    """Whether a JSON value has at most so many levels of objects and lists."""
     nodes = [value]
-    for _ in range(MOST_LEVELS + 1):
+    for _ in range(levels + 1):
         nodes = [
             child
             for node in nodes

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from enginehouse.api.access.model_access import allows, check_model
 from enginehouse.api.caller import caller_of
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.model_settings import aliases_among
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Served
@@ -14,7 +15,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 class ServedModel(BaseModel):

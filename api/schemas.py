@@ -9,9 +9,9 @@ from enginehouse.api.guides import Guided, ResponseFormat
 from enginehouse.api.messages import Message
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.tools.schema import Choice, Tools
+from enginehouse.api.wire_types import Count, PositiveCount, Seed, TokenId, TokenKey
 from pydantic import (
     Field,
-    StrictInt,
     StrictStr,
     field_validator,
     model_validator,
@@ -30,7 +30,7 @@ _NO_IDENTITY = {
     "model", "messages", "prompt", "stream", "stream_options", "user", "metadata", "store",
     "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
 }  # fmt: skip
-Bias = Annotated[float, Field(ge=-100.0, le=100.0)]
+Bias = Annotated[float, Field(ge=-100.0, le=100.0, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
 
 
@@ -53,24 +53,24 @@ class _Common(Guided):
     """
 
     model: str
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: PositiveCount | None = None
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | list[str] | None = None
-    seed: int | None = None
+    seed: Seed | None = None
     presence_penalty: Penalty | None = None
     frequency_penalty: Penalty | None = None
     n: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
-    logit_bias: Annotated[dict[int, Bias], Field(max_length=_MAX_BIASES), NullsLeftOut] | None = (
-        None
-    )
+    logit_bias: (
+        Annotated[dict[TokenKey, Bias], Field(max_length=_MAX_BIASES), NullsLeftOut] | None
+    ) = None
     user: str | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
+    top_k: Count | None = None
     min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
-    min_tokens: Annotated[int, Field(ge=0)] | None = None
+    min_tokens: Count | None = None
     ignore_eos: bool = False
 
     @field_validator("stop")
@@ -146,7 +146,7 @@ class ChatRequest(_Common):
     """`POST /v1/chat/completions`."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: PositiveCount | None = None
     logprobs: bool | None = None
     top_logprobs: Annotated[Literal[0] | None, refused_unless(0, _NO_ALTERNATIVES)] = None
     response_format: ResponseFormat | None = None
@@ -201,7 +201,7 @@ class ChatRequest(_Common):
         return self.user or self.safety_identifier
 
 
-Ids = Annotated[list[Annotated[StrictInt, Field(ge=0)]], Field(min_length=1)]
+Ids = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class CompletionRequest(_Common):

@@ -11,6 +11,7 @@ from enginehouse.api.caller import caller_of
 from enginehouse.api.chat_prompt import conversation_ids
 from enginehouse.api.completions import check_ids
 from enginehouse.api.errors import VERSION_HEADER
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.messages import Message
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Revision
@@ -24,7 +25,7 @@ from pydantic import BaseModel, Field, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 class TokenizeRequest(RequestModel):

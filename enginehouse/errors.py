@@ -26,6 +26,7 @@
     │   └── PortTakenError       a port is in use already
     └── ServingError             one request failed; crosses Triton as text, see `to_wire`
         ├── InvalidRequestError  the caller's input is wrong
+        │   ├── InvalidJsonError     it is not JSON at all
         │   └── ContextOverflowError
         ├── UnauthenticatedError the key is missing, unknown, revoked or expired
         ├── ForbiddenError       the caller may not ask for this
@@ -159,6 +160,12 @@ class InvalidRequestError(ServingError):
     code = "invalid_value"
 
 
+class InvalidJsonError(InvalidRequestError):
+    """What should be JSON is not, or is nested too deep."""
+
+    code = "invalid_json"
+
+
 class ContextOverflowError(InvalidRequestError):
     """Prompt and answer together exceed the model's context."""
 
@@ -256,6 +263,7 @@ _BY_CODE: dict[str, type[ServingError]] = {
     for error in (
         ServingError,
         InvalidRequestError,
+        InvalidJsonError,
         ContextOverflowError,
         UnauthenticatedError,
         ForbiddenError,

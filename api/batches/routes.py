@@ -17,13 +17,14 @@ from enginehouse.api.batches.schemas import (
 )
 from enginehouse.api.batches.uploads import UPLOAD_FORM, uploaded
 from enginehouse.api.caller import caller_of
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ErrorBody, error_responses
 from enginehouse.api.responses.schemas import Id
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 _CONFLICT: dict[str, Any] = {"model": ErrorBody, "description": "It has ended already."}
 _ERRORS = {**error_responses(), 409: _CONFLICT}
 

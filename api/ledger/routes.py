@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated
 
 import orjson
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.ledger.ledger import Ledger
 from enginehouse.api.ledger.report import UsageQuery, as_csv, parse_by
 from enginehouse.api.openapi_types import error_responses
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from enginehouse.errors import NotFoundError
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 
 
 class Format(StrEnum):

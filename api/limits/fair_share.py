@@ -26,6 +26,10 @@ def level_of(priority: int) -> int:
     return 1 + (priority > 0) - (priority < 0)
 
 
+#: More than any context times any number of answers; sums of it are still exact as floats.
+_MOST_TOKENS = 2**48
+
+
 @dataclass(slots=True, eq=False)
 class Ticket:
     """A call that wants its turn.
@@ -50,6 +54,11 @@ class Ticket:
     since: float = 0.0
     began: float | None = None
     charged: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be accounted for here, where it fails its own call and no other."""
+        if not 0 < self.cost <= _MOST_TOKENS or self.width < 1 or not 0.0 < self.weight < math.inf:
+            raise ValueError(f"a call of {self.cost} tokens in {self.width} slots has no turn")
 
 
 #: Weight of the newest call in what a tenant's calls usually take.
@@ -114,11 +123,12 @@ class FairShare:
     def finish(self, ticket: Ticket, now: float, tokens: int) -> None:
         """A call has ended and taken so many tokens; 0 where it was not answered."""
         assert ticket.began is not None  # noqa: S101 - it had its turn
+        # Its slots come first: whatever fails behind them, they are free.
+        self._end(ticket, now, tokens)
         if tokens:
             self.forecast.learn(ticket.cost, now - ticket.began, ticket.width)
             tenant = self._tenants[ticket.tenant]
             tenant.taken += _NEWEST * (tokens / ticket.cost - tenant.taken)
-        self._end(ticket, now, tokens)
 
     def leave(self, ticket: Ticket, now: float) -> None:
         """A call goes without an answer, whether it waits or has its turn."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from enginehouse.api.call import Call, Proceed
@@ -16,6 +17,13 @@ from enginehouse.api.limits.metrics import LimitMetrics
 from enginehouse.api.limits.stages import Limits
 
 from enginehouse.errors import DeadlineError, QueueFullError
+
+
+@dataclass(slots=True)
+class _Place:
+    """Slots of the engine that a call holds; `answered` once a piece is out."""
+
+    answered: bool = False
 
 
 class Turns:
@@ -53,19 +61,20 @@ class Turns:
                 async for piece in pieces:
                     yield piece
             return
-        ticket = self._ticket(call)
+        async with self._place(share, call) as place, aclosing(proceed(call)) as pieces:
+            async for piece in pieces:
+                place.answered = True
+                yield piece
+
+    @asynccontextmanager
+    async def _place(self, share: FairShare, call: Call) -> AsyncGenerator[_Place, None]:
+        """A call's slots, from its turn to its end; however it ends, they are free again."""
+        ticket, place = self._ticket(call), _Place()
         await self._turn(share, ticket, call)
-        answered = False
         try:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    answered = True
-                    yield piece
+            yield place
         finally:
-            assert call.choices is not None  # noqa: S101 - stages stand in their order
-            usage = call.choices.usage
-            tokens = usage.prompt_tokens + usage.completion_tokens if answered else 0
-            share.finish(ticket, self._clock(), tokens)
+            share.finish(ticket, self._clock(), _tokens_of(call) if place.answered else 0)
             self._advance(share)
 
     def _ticket(self, call: Call) -> Ticket:
@@ -138,6 +147,13 @@ class Turns:
             waiter = self._waiters[ticket]
             if not waiter.done():
                 waiter.set_result(None)
+
+
+def _tokens_of(call: Call) -> int:
+    if call.choices is None:
+        return 0
+    usage = call.choices.usage
+    return usage.prompt_tokens + usage.completion_tokens
 
 
 def _show(metrics: LimitMetrics, share: FairShare) -> None:

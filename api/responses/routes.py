@@ -12,6 +12,7 @@ from enginehouse.api.answer import run_out, shape_of, whole_body
 from enginehouse.api.call import Call
 from enginehouse.api.caller import caller_of
 from enginehouse.api.generation import Piece
+from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.responses.asking import own_names, response_call, unwritten
 from enginehouse.api.responses.documented import DeletedResponse, InputItemList, ResponseObject
@@ -28,7 +29,7 @@ from starlette.responses import JSONResponse, Response
 
 from enginehouse.errors import EnginehouseError, InvalidRequestError, StoreError
 
-router = APIRouter()
+router = APIRouter(route_class=JsonRoute)
 _ANSWERED: dict[str, Any] = {
     "model": ResponseObject,
     "description": "The response. With `stream`, server-sent events, each named by its type; the "

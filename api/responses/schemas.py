@@ -8,6 +8,7 @@ from enginehouse.api.boundary import RequestModel, ReturnedModel
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.responses.items import Input
 from enginehouse.api.schemas import Metadata, PromptReference
+from enginehouse.api.wire_types import PositiveCount
 from pydantic import (
     Discriminator,
     Field,
@@ -119,7 +120,7 @@ class ResponseRequest(RequestModel):
     input: Input
     instructions: str | None = None
     previous_response_id: Id | None = None
-    max_output_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_output_tokens: PositiveCount | None = None
     temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
     top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     top_logprobs: Annotated[

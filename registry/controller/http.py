@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Any
 
 from enginehouse.api.errors import install_error_handlers
+from enginehouse.api.json_route import JsonRoute
+from enginehouse.api.wire_types import Version
 from enginehouse.registry.controller.controller import Controller
 from enginehouse.registry.controller.model import ModelReleases
 from enginehouse.registry.controller.transitions import Wish
@@ -38,7 +40,7 @@ class _Asked(BaseModel):
 class RolloutRequest(_Asked):
     """Begin a rollout; overrides are gate → reason."""
 
-    version: int
+    version: Version
     spec: dict[str, Any] | None = None
     overrides: dict[str, str] = _NOTHING
 
@@ -46,14 +48,14 @@ class RolloutRequest(_Asked):
 class PromoteRequest(_Asked):
     """Promote the challenger, or a version past the analyses."""
 
-    version: int | None = None
+    version: Version | None = None
     overrides: dict[str, str] = _NOTHING
 
 
 class RollbackRequest(_Asked):
     """Go back to `previous`, or to a version."""
 
-    to: int | None = None
+    to: Version | None = None
 
 
 def create_controller_app(
@@ -88,7 +90,7 @@ def _guard(token: str) -> Any:
 
 
 def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
 
     @router.get("/health/live")
     def live() -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
 
 
 def _model_routes(controller: Controller, history: History) -> APIRouter:
-    router = APIRouter()
+    router = APIRouter(route_class=JsonRoute)
 
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
@@ -157,7 +159,7 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 
 
 def _release_routes(controller: Controller) -> APIRouter:
-    router = APIRouter(prefix="/v1/models/{model}")
+    router = APIRouter(route_class=JsonRoute, prefix="/v1/models/{model}")
 
     def command(model: str, what: Command, asked: _Asked) -> dict[str, Any]:
         wish = Wish(asked.actor, asked.reason)

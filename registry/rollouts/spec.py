@@ -14,10 +14,12 @@ from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _WHOLE = 100
+#: Of counts: whatever they are stored in or compared with holds as much.
+_MOST = 2**31 - 1
 
 
 class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Metric(StrEnum):
@@ -71,7 +73,7 @@ class Analysis(_Frozen):
     margin: float = Field(gt=0)
     tolerance: float = Field(default=0.0, ge=0)
     floor: float = Field(default=0.0, ge=0, le=1)
-    min_samples: int = Field(default=50, ge=1)
+    min_samples: int = Field(default=50, ge=1, le=_MOST)
     query: str | None = None
     at_most: float | None = None
     required: bool = True
@@ -97,7 +99,7 @@ class Step(_Frozen):
     weight: int = Field(ge=0, le=_WHOLE)
     shadow: float = Field(default=0.0, ge=0, le=1)
     min_duration_s: float = Field(default=60.0, ge=0)
-    min_samples: int = Field(default=100, ge=1)
+    min_samples: int = Field(default=100, ge=1, le=_MOST)
     scrutiny: float = Field(default=1.0, ge=1)
 
     @property
@@ -115,11 +117,11 @@ class Guards(_Frozen):
         crashes: times that the challenger's engine died or stopped answering.
     """
 
-    error_burst: int = Field(default=10, ge=1)
-    error_window: int = Field(default=20, ge=1)
+    error_burst: int = Field(default=10, ge=1, le=_MOST)
+    error_window: int = Field(default=20, ge=1, le=_MOST)
     ttft_p99_s: float | None = Field(default=None, gt=0)
     total_p99_s: float | None = Field(default=None, gt=0)
-    crashes: int = Field(default=2, ge=1)
+    crashes: int = Field(default=2, ge=1, le=_MOST)
 
 
 DEFAULT_ANALYSES = (
@@ -169,15 +171,15 @@ class RolloutSpec(_Frozen):
     analyses: tuple[Analysis, ...] = DEFAULT_ANALYSES
     guards: Guards = Guards()
     mode: Literal["sequential", "fixed"] = "sequential"
-    looks: int = Field(default=5, ge=1)
+    looks: int = Field(default=5, ge=1, le=_MOST)
     alpha: float = Field(default=0.01, gt=0, lt=0.5)
     beta: float = Field(default=0.005, gt=0, lt=0.5)
     buckets: tuple[Literal["tenant", "prompt_size"], ...] = ("prompt_size",)
     sticky: str = Field(default="none", pattern=r"^(none|user|conversation|header:[A-Za-z0-9-]+)$")
     deadline_s: float = Field(default=86_400.0, gt=0)
     on_inconclusive: Literal["hold", "abort"] = "hold"
-    errors_allowed: int = Field(default=10, ge=0)
-    shadow_concurrency: int = Field(default=2, ge=1)
+    errors_allowed: int = Field(default=10, ge=0, le=_MOST)
+    shadow_concurrency: int = Field(default=2, ge=1, le=_MOST)
     price_prompt: float = Field(default=1.0, ge=0)
     price_completion: float = Field(default=4.0, ge=0)
 

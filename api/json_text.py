@@ -1,0 +1,125 @@
+r"""JSON of a caller, read in one way wherever it comes in: bodies of all routes, lines of batches.
+
+RFC 8259 leaves to the reader what to do with some texts. Here they are settled once, so that
+nothing behind has to think of them:
+
+- A lone surrogate (``"\ud83d"``, which JavaScript sends when it cuts an emoji) becomes U+FFFD, as
+  `TextEncoder` and `String.toWellFormed` make it. It is no character, and UTF-8 cannot carry it.
+- A number beyond 64 bits, and what Python's and JavaScript's writers make of infinity and NaN, is
+  refused with its place. Most of JSON's other readers would round it in silence.
+- Nesting deeper than `MOST_LEVELS` is refused: what walks through JSON does so by recursion.
+- The text is UTF-8, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from enginehouse.api.field_path import field_path
+from enginehouse.api.json_depth import is_shallow
+
+from enginehouse.errors import InvalidJsonError, InvalidRequestError
+
+MOST_LEVELS = 128
+#: Characters of a name that are told back.
+_MOST_NAME = 64
+_BROKEN = "We could not parse the JSON body of your request"
+_LOWEST, _HIGHEST = -(2**63), 2**64 - 1
+#: Escapes of a string, each consumed whole: a backslash that is itself escaped begins none.
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+#: Digits of numbers that may not fit; they may stand in a string as well.
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+def read_json(raw: bytes) -> Any:
+    """The value; see above.
+
+    Raises:
+        InvalidJsonError: if it is not JSON.
+        InvalidRequestError: naming the number that is out of range.
+    """
+    if _SURROGATE.search(raw):
+        raw = _ESCAPE.sub(_well_formed, raw)
+    doubtful = _Doubtful()
+    try:
+        text = raw.decode("utf-8")
+        value = json.loads(
+            text,
+            parse_float=doubtful.decimal,
+            parse_constant=doubtful.constant,
+            parse_int=doubtful.integer if _LONG_NUMBER.search(raw) else None,
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidJsonError(f"{_BROKEN}: byte {error.start} is not UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InvalidJsonError(f"{_BROKEN}: {error.msg} at character {error.pos}") from None
+    except RecursionError:
+        raise _too_deep() from None
+    if raw.count(b"[") + raw.count(b"{") > MOST_LEVELS and not is_shallow(value, MOST_LEVELS):
+        raise _too_deep()
+    if doubtful.found:
+        _refuse_number(value)
+    return value
+
+
+class _Doubtful:
+    """Reads numbers that JSON's grammar allows and nothing behind can hold, and remembers it."""
+
+    def __init__(self) -> None:
+        self.found = False
+
+    def decimal(self, written: str) -> float:
+        value = float(written)
+        self.found = self.found or math.isinf(value)
+        return value
+
+    def constant(self, written: str) -> float:
+        self.found = True
+        return float(written)
+
+    def integer(self, written: str) -> float:
+        """Python reads no more digits than some thousands, and slowly."""
+        value = int(written) if len(written) <= len(str(_LOWEST)) else math.inf
+        self.found = self.found or not _LOWEST <= value <= _HIGHEST
+        return value
+
+
+def _well_formed(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["lone"] else escape[0]
+
+
+def _too_deep() -> InvalidJsonError:
+    return InvalidJsonError(f"the JSON is nested deeper than {MOST_LEVELS} levels: flatten it")
+
+
+def _refuse_number(value: Any) -> None:
+    for path, number in _numbers(value):
+        if not _LOWEST <= number <= _HIGHEST:
+            where = field_path(path) or None
+            raise InvalidRequestError(
+                f"Invalid {where or 'body'!r}: the number is out of range. Expected a finite "
+                "number of at most 64 bits",
+                field=where,
+            )
+
+
+def _numbers(value: Any) -> Iterator[tuple[tuple[str | int, ...], float]]:
+    """Every number with its place, in no particular order."""
+    waiting: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while waiting:
+        path, one = waiting.pop()
+        if isinstance(one, dict):
+            waiting += [((*path, name[:_MOST_NAME]), child) for name, child in one.items()]
+        elif isinstance(one, list):
+            waiting += [((*path, index), child) for index, child in enumerate(one)]
+        elif isinstance(one, int | float):
+            yield path, one
