@@ -86,7 +86,7 @@ async def _asked(app: FastAPI, replica: _Replica) -> None:
     ],
 )
 def test_a_request_is_counted_once_by_its_end(
-    tmp_path: Path, ending: Exception | None, hangs: bool, code: str
+    tmp_path: Path, ending: Exception | None, *, hangs: bool, code: str
 ) -> None:
     replica = _Replica({"minilm": {1}}, embeddings=frozenset({"minilm"}))
     replica.ending, replica.hangs = ending, hangs
