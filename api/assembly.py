@@ -26,7 +26,7 @@ from enginehouse.api.ledger.ledger import open_ledger
 from enginehouse.api.limits.opening import open_limits
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.model_settings import ModelSettings
-from enginehouse.api.pipeline import Stages, text_pipeline, whole_pipeline
+from enginehouse.api.pipeline import Stages, counting_pipeline, text_pipeline, whole_pipeline
 from enginehouse.api.prompts.stage import open_prompts
 from enginehouse.api.readiness import Readiness
 from enginehouse.api.responses.store import open_responses
@@ -144,6 +144,7 @@ class Assembly:
             engine=Engine(client, metrics, limits),
             pipeline=whole_pipeline(stages),
             text=text_pipeline(stages, router, metrics, samples, aside),
+            counting=counting_pipeline(stages, router),
             models=self._models,
             admin_token=partial(ensure_admin_token, settings),
         )

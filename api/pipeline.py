@@ -25,6 +25,11 @@ from enginehouse.api.routing import Router
 from enginehouse.api.samples import SampleRing
 from enginehouse.api.tracing.opening import Observability
 
+from enginehouse.generation import FinishReason
+
+#: Call.notes: tokens of a prompt that was asked for them alone.
+COUNT_NOTE = "counted_tokens"
+
 
 @dataclass(frozen=True, slots=True)
 class Stages:
@@ -81,6 +86,21 @@ def text_pipeline(
         *stages.observed.step("engine"),
     ]
     return compose([stage for stage in chain if stage is not None], run_engine)
+
+
+def counting_pipeline(stages: Stages, router: Router) -> Proceed:
+    """A prompt is prepared and never run; `Call.notes` has its length under `COUNT_NOTE`."""
+    chain: list[Stage | None] = [Routing(router), stages.released]
+    return compose([stage for stage in chain if stage is not None], _counted)
+
+
+async def _counted(call: Call) -> AsyncGenerator[Piece, None]:
+    assert call.ask.prepare is not None  # noqa: S101 - text endpoints have it
+    assert call.route is not None  # noqa: S101 - `Routing` stands before
+    # It is no answer that was prepared: nothing of it is used, and nothing is paid for.
+    choices = await call.ask.prepare(call, call.route)
+    call.notes[COUNT_NOTE] = choices.usage.prompt_tokens
+    yield Piece("", finish=FinishReason.STOP)
 
 
 def _own(call: Call) -> AsyncGenerator[Piece, None]:

@@ -28,6 +28,7 @@ class ApiState:
         engine: runs generations.
         pipeline: the stages that every call goes through, then its endpoint's own `run`.
         text: the stages of an endpoint that generates text, then the engine.
+        counting: the stages that make a text's prompt, and nothing behind them.
         models: aliases, and what is set for each model.
         admin_token: reads the secret that internal routes ask for.
     """
@@ -43,6 +44,7 @@ class ApiState:
     engine: Engine
     pipeline: Proceed
     text: Proceed
+    counting: Proceed
     models: ModelSettings
     admin_token: Callable[[], str]
 

@@ -19,7 +19,7 @@ from enginehouse.api.batches.uploads import UPLOAD_FORM, uploaded
 from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ErrorBody, error_responses
-from enginehouse.api.responses.schemas import Id
+from enginehouse.api.responses.paths import Id
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.responses.schemas import Id
+from enginehouse.api.responses.paths import Id
 from enginehouse.api.schemas import Metadata
 from pydantic import BaseModel, Field
 

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 from enginehouse.api.errors import status_of
-from enginehouse.api.responses.translate import Stored, new_id, output_text
+from enginehouse.api.responses.stored import Stored, new_id, output_text
 
 from enginehouse.errors import EnginehouseError
 

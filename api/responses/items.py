@@ -1,15 +1,27 @@
-"""Items of a conversation, as `/v1/responses` takes them; other kinds are refused by name."""
+"""Items of a conversation, as `/v1/responses` takes them; other kinds are refused by name.
+
+A client sends back what it got, from here or from another server of this API, so fields of an item
+or of a part that are not read here are left out and never refused.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import ReturnedModel
-from pydantic import Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, Tag
 
-Status = Literal["in_progress", "completed", "incomplete"]
 _MOST_ID_CHARACTERS = 256
-_Id = Annotated[str, Field(min_length=1, max_length=_MOST_ID_CHARACTERS)]
+#: No database keeps a NUL in a text.
+_CallId = Annotated[str, Field(min_length=1, max_length=_MOST_ID_CHARACTERS, pattern=r"^[^\x00]*$")]
+
+
+def _none_if_empty(value: Any) -> Any:
+    return None if value == "" else value
+
+
+_Id = Annotated[_CallId | None, BeforeValidator(_none_if_empty)]
+_STATUSES = frozenset({"in_progress", "completed", "incomplete"})
 
 
 class InputText(ReturnedModel):
@@ -20,11 +32,10 @@ class InputText(ReturnedModel):
 
 
 class OutputText(ReturnedModel):
-    """Text that the model has said; what else stands with it is not read."""
+    """Text that the model has said."""
 
     type: Literal["output_text"]
     text: str
-    annotations: list[dict[str, Any]] | None = None
     logprobs: list[dict[str, Any]] | None = None
 
 
@@ -64,36 +75,40 @@ Content = Annotated[
 ]
 
 
-class MessageItem(ReturnedModel):
-    """What somebody said; `phase` is accepted and has no effect."""
+class _Item(ReturnedModel):
+    id: _Id = None
+    status: Any = None
 
-    type: Literal["message"] = "message"
+    @property
+    def state(self) -> str:
+        """`status` as items that are stored have it."""
+        return self.status if self.status in _STATUSES else "completed"
+
+
+class MessageItem(_Item):
+    """What somebody said; `phase` is given back and has no effect."""
+
+    type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
     content: Content
-    id: _Id | None = None
-    status: Status | None = None
-    phase: Literal["commentary", "final_answer"] | None = None
+    phase: str | None = None
 
 
-class FunctionCallItem(ReturnedModel):
+class FunctionCallItem(_Item):
     """A call that the model made."""
 
     type: Literal["function_call"]
-    call_id: _Id
+    call_id: _CallId
     name: Annotated[str, Field(min_length=1)]
     arguments: str
-    id: _Id | None = None
-    status: Status | None = None
 
 
-class FunctionOutputItem(ReturnedModel):
+class FunctionOutputItem(_Item):
     """What came of it."""
 
     type: Literal["function_call_output"]
-    call_id: _Id
+    call_id: _CallId
     output: Content
-    id: _Id | None = None
-    status: Status | None = None
 
 
 class ReasoningText(ReturnedModel):
@@ -103,32 +118,43 @@ class ReasoningText(ReturnedModel):
     text: str
 
 
-class ReasoningItem(ReturnedModel):
+class ReasoningItem(_Item):
     """What the model thought; accepted where it was said, and not shown to the model again."""
 
     type: Literal["reasoning"]
-    id: _Id | None = None
-    summary: Annotated[list[ReasoningText], Field(default_factory=list)]
+    summary: list[ReasoningText] | None = None
     content: list[ReasoningText] | None = None
-    status: Status | None = None
+
+
+class ItemReference(ReturnedModel):
+    """An item that is stored, by its id."""
+
+    type: Literal["item_reference"] | None = "item_reference"
+    id: _CallId
 
 
 def _kind_of(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"item[{value.get('type', 'message')}]"
-    return f"item[{getattr(value, 'type', None)}]"
+    if not isinstance(value, dict):
+        return f"item[{getattr(value, 'type', None)}]"
+    kind = value.get("type")
+    if kind is None:
+        # The type may be left out of these two.
+        alone = "id" in value and "role" not in value and "content" not in value
+        kind = "item_reference" if alone else "message"
+    return f"item[{kind}]"
 
 
 Item = Annotated[
     Annotated[MessageItem, Tag("item[message]")]
     | Annotated[FunctionCallItem, Tag("item[function_call]")]
     | Annotated[FunctionOutputItem, Tag("item[function_call_output]")]
-    | Annotated[ReasoningItem, Tag("item[reasoning]")],
+    | Annotated[ReasoningItem, Tag("item[reasoning]")]
+    | Annotated[ItemReference, Tag("item[item_reference]")],
     Discriminator(
         _kind_of,
         custom_error_type="item_type",
-        custom_error_message="the type must be message, function_call, function_call_output or "
-        "reasoning: there are no other items here",
+        custom_error_message="the type must be message, function_call, function_call_output, "
+        "reasoning or item_reference: there are no other items here",
     ),
 ]
 

@@ -11,16 +11,25 @@ from typing import Annotated, Any, Literal
 from enginehouse.api.answer import run_out, shape_of, whole_body
 from enginehouse.api.call import Call
 from enginehouse.api.caller import caller_of
+from enginehouse.api.counting import counted_tokens
 from enginehouse.api.generation import Piece
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
-from enginehouse.api.responses.asking import own_names, response_call, unwritten
-from enginehouse.api.responses.documented import DeletedResponse, InputItemList, ResponseObject
+from enginehouse.api.responses.asking import ResponseCall, counting_call
+from enginehouse.api.responses.documented import (
+    DeletedResponse,
+    InputItemList,
+    InputTokens,
+    ResponseObject,
+)
 from enginehouse.api.responses.events import ResponseWriter
-from enginehouse.api.responses.schemas import Id, ResponseRequest
+from enginehouse.api.responses.names import own_names
+from enginehouse.api.responses.paths import ONE_RESPONSE, Id
+from enginehouse.api.responses.schemas import Conversed, ResponseRequest, TokenCountRequest
 from enginehouse.api.responses.store import Chain, ResponseStore
+from enginehouse.api.responses.stored import Stored, references, stored_items
 from enginehouse.api.responses.stream import ResponseStream, sse
-from enginehouse.api.responses.translate import stored_items
+from enginehouse.api.responses.translate import told_by
 from enginehouse.api.state import State
 from enginehouse.api.streaming import primed, until_disconnect
 from fastapi import APIRouter, Depends, Query
@@ -58,28 +67,38 @@ async def create_response(
 ) -> Response:
     """Answer, continuing an earlier response if one is named."""
     tenant = caller_of(request).tenant
-    previous = body.previous_response_id
-    chain = Chain() if previous is None else await store.chain(tenant, previous)
-    own = stored_items(body.input)
+    chain, own = await _conversation(body, tenant, store)
+    told = told_by(body, [*chain.items, *own])
     keep: _Keep | None = None
     if body.kept:
         keep = partial(store.save, tenant, items=own, chain=chain)
-    with own_names():
-        call = await response_call(body, [*chain.items, *own], request, state)
+    with own_names(told.places):
+        asked = await ResponseCall.of(body, told, request, state)
+        call = asked.call
         request.state.response_headers = call.response_headers
         pieces = state.pipeline(call)
         if body.stream:
             begun = await until_disconnect(request.receive, primed(pieces))
-            writer = ResponseWriter(unwritten(body, call))
+            writer = ResponseWriter(asked.unwritten())
             return ResponseStream(_events(begun, call, writer, keep), call.response_headers)
         whole = await until_disconnect(request.receive, whole_body(pieces, call))
         await run_out(pieces)
-    writer = ResponseWriter(unwritten(body, call))
+    writer = ResponseWriter(asked.unwritten())
     writer.choice(whole["choices"][0])
     writer.finish(whole["usage"], time.time())
     if keep is not None:
         await keep(writer.response)
     return JSONResponse(writer.response, headers=call.response_headers)
+
+
+async def _conversation(
+    body: Conversed, tenant: str, store: ResponseStore
+) -> tuple[Chain, list[Stored]]:
+    """What was said before, and the request's own items."""
+    previous = body.previous_response_id
+    chain = Chain() if previous is None else await store.chain(tenant, previous)
+    referred = await store.referred(tenant, references(body.input))
+    return chain, stored_items(body.input, referred)
 
 
 async def _events(
@@ -113,8 +132,26 @@ async def _events(
     yield sse(writer.last())
 
 
+@router.post(
+    "/v1/responses/input_tokens",
+    response_model=None,
+    responses={200: {"model": InputTokens}, **error_responses()},
+)
+async def count_input_tokens(
+    body: TokenCountRequest, request: Request, state: State, store: Store
+) -> Response:
+    """Tokens of what a response with these fields would tell the model."""
+    chain, own = await _conversation(body, caller_of(request).tenant, store)
+    told = told_by(body, [*chain.items, *own])
+    with own_names(told.places):
+        call = await counting_call(body, told, request, state)
+        count = await counted_tokens(call, request, state)
+    content = {"object": "response.input_tokens", "input_tokens": count}
+    return JSONResponse(content, headers=call.response_headers)
+
+
 @router.get(
-    "/v1/responses/{response_id}",
+    ONE_RESPONSE,
     response_model=None,
     responses={200: {"model": ResponseObject}, **error_responses()},
 )
@@ -127,7 +164,7 @@ async def get_response(
         bool, Query(description="refused: no response runs in the background")
     ] = False,
 ) -> Response:
-    """A stored response.
+    """A stored response; it has all that can be included.
 
     Raises:
         InvalidRequestError: if it is to be streamed.
@@ -143,7 +180,7 @@ async def get_response(
 
 
 @router.get(
-    "/v1/responses/{response_id}/input_items",
+    f"{ONE_RESPONSE}/input_items",
     response_model=None,
     responses={200: {"model": InputItemList}, **error_responses()},
 )
@@ -181,7 +218,7 @@ async def list_input_items(
 
 
 @router.delete(
-    "/v1/responses/{response_id}",
+    ONE_RESPONSE,
     response_model=None,
     responses={200: {"model": DeletedResponse}, **error_responses()},
 )
@@ -193,3 +230,23 @@ async def delete_response(response_id: Id, request: Request, store: Store) -> Re
     """
     await store.delete(caller_of(request).tenant, response_id)
     return JSONResponse({"id": response_id, "object": "response", "deleted": True})
+
+
+@router.post(
+    f"{ONE_RESPONSE}/cancel",
+    response_model=None,
+    responses={200: {"model": ResponseObject}, **error_responses()},
+)
+async def cancel_response(response_id: Id, request: Request, store: Store) -> Response:
+    """Refused, as no response runs in the background.
+
+    Raises:
+        InvalidRequestError: if the tenant has such a response.
+        NotFoundError: if the tenant has none.
+    """
+    await store.body(caller_of(request).tenant, response_id)
+    raise InvalidRequestError(
+        "Cannot cancel a synchronous response: it has ended. While one is answered, closing its "
+        "connection cancels it",
+        field="response_id",
+    )

@@ -7,7 +7,7 @@ what continues it.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,12 +15,13 @@ from typing import Any
 import orjson
 from enginehouse.api.database import Database, metadata
 from enginehouse.api.responses.config import ResponsesConfig
+from enginehouse.api.responses.stored import Stored
 from enginehouse.api.responses.sweeper import sweeping
-from enginehouse.api.responses.translate import Stored
 from sqlalchemy import (
     Column,
     Connection,
     Float,
+    ForeignKey,
     Index,
     Integer,
     String,
@@ -46,6 +47,20 @@ responses = Table(
     Column("body", Text, nullable=False),
     Column("items", Text, nullable=False),
     Index("responses_by_expiry", "expires_at"),
+)
+
+#: Where an item is, by its id: in a response's `items`, or in its `body`.
+response_items = Table(
+    "response_items",
+    metadata,
+    Column("item_id", String(256), primary_key=True),
+    Column(
+        "response_id",
+        String(64),
+        ForeignKey("responses.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
 )
 
 
@@ -92,6 +107,10 @@ class ResponseStore:
 
         def work(connection: Connection) -> None:
             connection.execute(insert(responses).values(row))
+            ids = {item["id"] for item in [*items, *body["output"]]}
+            if ids:
+                rows = [{"item_id": item, "response_id": body["id"]} for item in sorted(ids)]
+                connection.execute(insert(response_items), rows)
             if chain.ids:
                 connection.execute(
                     update(responses)
@@ -150,6 +169,39 @@ class ResponseStore:
             items += orjson.loads(row.items)
             items += orjson.loads(row.body)["output"]
         return Chain(tuple(row.id for row in rows), tuple(items))
+
+    async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, Stored]:
+        """Items that are stored, by their ids.
+
+        Args:
+            wanted: id → the field of the request that has it.
+
+        Raises:
+            NotFoundError: if this tenant has no such item, or not any more.
+            StoreError: if the database fails.
+        """
+        if not wanted:
+            return {}
+        chosen = (
+            _alive(tenant, self._now())
+            .join(response_items, response_items.c.response_id == responses.c.id)
+            .where(response_items.c.item_id.in_(wanted))
+        )
+        rows = await self._database.run(lambda connection: connection.execute(chosen).all())
+        found: dict[str, Stored] = {}
+        # An item that was sent again is the newest one's.
+        for row in sorted(rows, key=lambda row: row.created_at):
+            for item in [*orjson.loads(row.items), *orjson.loads(row.body)["output"]]:
+                if item["id"] in wanted:
+                    found[item["id"]] = item
+        for item_id, place in wanted.items():
+            if item_id not in found:
+                raise NotFoundError(
+                    f"item {item_id!r} not found: items are not kept where store is false; send "
+                    "the item itself, or leave it out",
+                    field=place,
+                )
+        return found
 
     async def delete(self, tenant: str, response_id: str) -> None:
         """Forget a response; what continued it cannot be continued any more. Errors as `body`."""

@@ -2,185 +2,106 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from enginehouse.api.responses.items import (
-    Content,
-    FunctionCallItem,
-    FunctionOutputItem,
-    Item,
-    MessageItem,
-    OutputText,
-    ReasoningItem,
-    Refusal,
-)
 from enginehouse.api.responses.schemas import (
+    LOGPROBS,
     AllowedTools,
+    Conversed,
     NamedFunction,
     ResponseRequest,
     SchemaFormat,
 )
+from enginehouse.api.responses.stored import Stored
 
 from enginehouse.errors import InvalidRequestError
 
-#: An item as it is stored and shown: JSON with an id.
-Stored = dict[str, Any]
-_PREFIXES = {
-    "message": "msg",
-    "function_call": "fc",
-    "function_call_output": "fco",
-    "reasoning": "rs",
-}
-#: The chat API's names of fields → those of this one.
-FIELD_NAMES = {
-    "max_completion_tokens": "max_output_tokens",
-    "max_tokens": "max_output_tokens",
-    "request_output_len": "max_output_tokens",
-    "messages": "input",
-    "input_ids": "input",
-    "reasoning_effort": "reasoning.effort",
-    "response_format": "text.format",
-    "top_logprobs": "include",
-    "logprobs": "include",
-}
 #: Fields that both APIs have under one name and with one meaning.
-_SAME = (
-    "model",
-    "temperature",
-    "top_p",
-    "parallel_tool_calls",
-    "stream",
-    "metadata",
-    "user",
-    "safety_identifier",
-    "prompt_cache_key",
-    "service_tier",
-)
+_SAME = ("temperature", "top_p", "stream", "metadata", "prompt_cache_key")
+#: The chat API has no such tier; one that it does not have is the default there too.
+_DEFAULT_TIERS = {"ultrafast": "default"}
 
 
-def new_id(kind: str) -> str:
-    """An id for an item of this type."""
-    return f"{_PREFIXES[kind]}_{uuid.uuid4().hex}"
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A conversation in the chat API's words.
+
+    Attributes:
+        places: for each message the field of the request that it comes from.
+    """
+
+    messages: list[dict[str, Any]] = field(default_factory=list)
+    places: list[str] = field(default_factory=list)
+
+    def add(self, place: str, **message: Any) -> None:
+        """Another message."""
+        self.messages.append(message)
+        self.places.append(place)
 
 
-def stored_items(given: str | Sequence[Item]) -> list[Stored]:
-    """The request's own items as they are stored: each with an id and its text in parts."""
-    if isinstance(given, str):
-        return [_message(MessageItem(role="user", content=given))]
-    return [_stored(item) for item in given]
-
-
-def _stored(item: Item) -> Stored:
-    rest: dict[str, Any]
-    match item:
-        case MessageItem():
-            return _message(item)
-        case FunctionCallItem():
-            rest = {"call_id": item.call_id, "name": item.name, "arguments": item.arguments}
-        case FunctionOutputItem():
-            rest = {"call_id": item.call_id, "output": text_of(item.output)}
-        case ReasoningItem():
-            rest = {
-                "summary": [part.model_dump() for part in item.summary],
-                "content": [part.model_dump() for part in item.content or []],
-            }
-    return _item(item, **rest)
-
-
-def _message(item: MessageItem) -> Stored:
-    texts: list[dict[str, Any]]
-    if item.role != "assistant":
-        # What a user quotes of a model is a user's text.
-        parts: list[Content] = (
-            [item.content] if isinstance(item.content, str) else [[part] for part in item.content]
-        )
-        texts = [{"type": "input_text", "text": text_of(part)} for part in parts]
-    elif isinstance(item.content, str):
-        texts = [output_text(item.content)]
-    else:
-        texts = [
-            {"type": "refusal", "refusal": part.refusal}
-            if isinstance(part, Refusal)
-            else output_text(part.text, part.logprobs if isinstance(part, OutputText) else None)
-            for part in item.content
-        ]
-    return _item(item, role=item.role, content=texts)
-
-
-def _item(item: Item, **rest: Any) -> Stored:
-    return {
-        "id": item.id or new_id(item.type),
-        "type": item.type,
-        "status": item.status or "completed",
-        **rest,
-    }
-
-
-def output_text(text: str, logprobs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """A part of what a model says."""
-    return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs or []}
-
-
-def text_of(content: Content) -> str:
-    """All text of a content, in one."""
-    if isinstance(content, str):
-        return content
-    return "".join(part.refusal if isinstance(part, Refusal) else part.text for part in content)
-
-
-def messages_of(instructions: str | None, items: Sequence[Stored]) -> list[dict[str, Any]]:
+def told(instructions: str | None, items: Sequence[Stored], own: int | None = None) -> Told:
     """Messages of the chat API: a turn's words and calls become one message.
 
     Args:
         instructions: of this request; those of earlier ones do not count.
         items: the whole conversation, oldest first.
+        own: how many of them are the request's own, the last ones; None: its input is a text.
 
     Raises:
         InvalidRequestError: if an output belongs to no call before it.
     """
-    messages: list[dict[str, Any]] = []
+    found = Told()
     if instructions is not None:
-        messages.append({"role": "system", "content": instructions})
+        found.add("instructions", role="system", content=instructions)
     called: set[str] = set()
-    for item in items:
+    for place, item in zip(_places(len(items), own), items, strict=True):
         match item["type"]:
             case "message":
-                messages.append({"role": item["role"], "content": _text(item["content"])})
+                found.add(place, role=item["role"], content=_text(item["content"]))
             case "function_call":
                 called.add(item["call_id"])
-                _add_call(messages, item)
+                _add_call(found, place, item)
             case "function_call_output":
                 if item["call_id"] not in called:
-                    raise InvalidRequestError(
-                        f"call_id {item['call_id']!r}: there is no function_call of that id before "
-                        "its output; send the call too, or continue with previous_response_id",
-                        field="input",
-                    )
-                messages.append(
-                    {"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]}
-                )
+                    raise _no_call(item["call_id"], place)
+                call_id = item["call_id"]
+                found.add(place, role="tool", tool_call_id=call_id, content=item["output"])
             case _:
                 # A template shows no model what it thought in an earlier turn.
                 continue
-    return messages
+    return found
+
+
+def _places(count: int, own: int | None) -> list[str]:
+    earlier = count - (1 if own is None else own)
+    mine = ["input"] if own is None else [f"input[{place}]" for place in range(own)]
+    return ["previous_response_id"] * earlier + mine
+
+
+def _no_call(call_id: str, place: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"call_id {call_id!r}: there is no function_call of that id before its output; send the "
+        "call too, or continue with previous_response_id",
+        field=f"{place}.call_id",
+    )
 
 
 def _text(parts: Sequence[Mapping[str, Any]]) -> str:
     return "".join(part["refusal"] if part["type"] == "refusal" else part["text"] for part in parts)
 
 
-def _add_call(messages: list[dict[str, Any]], item: Stored) -> None:
-    if not messages or messages[-1]["role"] != "assistant":
-        messages.append({"role": "assistant", "content": None})
+def _add_call(found: Told, place: str, item: Stored) -> None:
+    if not found.messages or found.messages[-1]["role"] != "assistant":
+        found.add(place, role="assistant", content=None)
     function = {"name": item["name"], "arguments": item["arguments"]}
     call = {"id": item["call_id"], "type": "function", "function": function}
-    messages[-1].setdefault("tool_calls", []).append(call)
+    found.messages[-1].setdefault("tool_calls", []).append(call)
 
 
-def chat_body(request: ResponseRequest, items: Sequence[Stored]) -> dict[str, Any]:
-    """The body of a chat request; only fields that were given are in it.
+def told_by(request: Conversed, items: Sequence[Stored]) -> Told:
+    """What a request tells the model.
 
     Args:
         items: the whole conversation, the request's own items last.
@@ -188,18 +109,45 @@ def chat_body(request: ResponseRequest, items: Sequence[Stored]) -> dict[str, An
     Raises:
         InvalidRequestError: if the conversation does not fit together.
     """
-    body: dict[str, Any] = {name: getattr(request, name) for name in _SAME}
-    body["messages"] = messages_of(request.instructions, items)
+    own = None if isinstance(request.input, str) else len(request.input)
+    return told(request.instructions, items, own)
+
+
+def counted_body(request: Conversed, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The body of a chat request with the fields that the prompt is made of."""
+    body: dict[str, Any] = {
+        "model": request.model,
+        "messages": messages,
+        "parallel_tool_calls": request.parallel_tool_calls,
+        "reasoning_effort": request.reasoning.effort if request.reasoning else None,
+        "response_format": _format(request),
+        **_tools(request),
+    }
+    return _given(body)
+
+
+def chat_body(request: ResponseRequest, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The body of a chat request; only fields that were given are in it.
+
+    Args:
+        messages: see `told_by`.
+    """
+    body: dict[str, Any] = {name: getattr(request, name) for name in _SAME} | request.shared
+    # Which of both it is makes no difference, and their lengths are limited differently.
+    body["user"] = request.user or request.safety_identifier
+    tier = request.service_tier
+    body["service_tier"] = None if tier is None else _DEFAULT_TIERS.get(tier, tier)
     body["max_completion_tokens"] = request.max_output_tokens
-    body["logprobs"] = True if request.include else None
-    body["reasoning_effort"] = request.reasoning.effort if request.reasoning else None
-    body["response_format"] = _format(request)
+    body["logprobs"] = True if LOGPROBS in (request.include or ()) else None
     body["prompt"] = request.prompt.model_dump(exclude_none=True) if request.prompt else None
-    body |= _tools(request)
+    return counted_body(request, messages) | _given(body)
+
+
+def _given(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _format(request: ResponseRequest) -> dict[str, Any] | None:
+def _format(request: Conversed) -> dict[str, Any] | None:
     form = None if request.text is None else request.text.format
     if form is None:
         return None
@@ -217,7 +165,7 @@ def _format(request: ResponseRequest) -> dict[str, Any] | None:
     }
 
 
-def _tools(request: ResponseRequest) -> dict[str, Any]:
+def _tools(request: Conversed) -> dict[str, Any]:
     """Tools and the choice among them; allowed ones are those that the model is told of."""
     choice, tools = request.tool_choice, request.tools or []
     told: Any = choice

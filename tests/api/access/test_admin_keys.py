@@ -116,7 +116,7 @@ def test_an_unknown_key_is_not_found(http: TestClient, method: str, path: str) -
         ({}, "tenant"),
         ({"tenant": "\ud800"}, "tenant"),
         ({"tenant": "acme", "note": "\x00"}, "note"),
-        ({"tenant": "acme", "models": ["a b"]}, "models.0"),
+        ({"tenant": "acme", "models": ["a b"]}, "models[0]"),
         ({"tenant": "acme", "expires_in_s": 1e300}, "expires_in_s"),
         ({"tenant": "acme", "id": "mine"}, "id"),
     ],

@@ -90,9 +90,9 @@ def test_a_conversation_is_put_together_and_bound_to_its_tenant(shared: House) -
                 "id": name,
                 "created_at": 1,
                 "previous_response_id": previous,
-                "output": [{"text": f"out {name} \u0000"}],
+                "output": [{"id": f"out_{name}", "text": f"out {name} \u0000"}],
             }
-            await store.save("a", body, [{"text": f"in {name}"}], chain)
+            await store.save("a", body, [{"id": f"in_{name}", "text": f"in {name}"}], chain)
             chain = await store.chain("a", name)
         assert chain.ids == ("3", "2", "1")
         texts = [item["text"].split()[0] for item in chain.items]

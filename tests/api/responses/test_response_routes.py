@@ -14,6 +14,7 @@ from enginehouse.api.call import Call, Caller, ServedBy, Shape
 from enginehouse.api.database import Database
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.model_settings import ModelsConfig, ModelSettings
 from enginehouse.api.responses.events import ResponseWriter
 from enginehouse.api.responses.routes import _events, router
 from enginehouse.api.responses.store import ResponseStore
@@ -70,7 +71,10 @@ def http(model: Model, store: ResponseStore) -> Iterator[TestClient]:
     app.include_router(router)
     app.state.responses = store
     app.state.enginehouse = SimpleNamespace(
-        pipeline=model.pipeline, text=model.pipeline, engine=None
+        pipeline=model.pipeline,
+        text=model.pipeline,
+        engine=None,
+        models=ModelSettings(ModelsConfig()),
     )
 
     @app.middleware("http")
@@ -274,3 +278,48 @@ def test_the_openapi_document_describes_the_routes(http: TestClient) -> None:
     posted = found["/v1/responses"]["post"]["responses"]["200"]["content"]
     assert set(posted) == {"application/json", "text/event-stream"}
     assert "404" in found["/v1/responses/{response_id}"]["get"]["responses"]
+
+
+def test_fixed_names_answer_other_methods_as_such(http: TestClient) -> None:
+    assert http.get("/v1/responses/input_tokens").status_code == 405
+    assert http.delete("/v1/responses/input_tokens").status_code == 405
+    assert http.get("/v1/responses/compact").status_code == 404
+
+
+def test_a_stored_item_is_referred_to(client: OpenAI, model: Model, http: TestClient) -> None:
+    made = client.responses.create(model="m", input="One")
+    references: Any = [
+        {"type": "item_reference", "id": client.responses.input_items.list(made.id).data[0].id},
+        {"type": "item_reference", "id": made.output[0].id},
+        {"role": "user", "content": "Two"},
+    ]
+    second = client.responses.create(model="m", input=references)
+    assert [m["content"] for m in model.calls[-1].messages] == ["One", "Hello", "Two"]
+    client.responses.delete(made.id)
+    # It was copied into the response that referred to it.
+    client.responses.create(model="m", input=references[1:])
+    client.responses.delete(second.id)
+    other = client.with_options(default_headers={"tenant": "b"})
+    with pytest.raises(NotFoundError) as failed:
+        other.responses.create(model="m", input=references)
+    assert failed.value.param == "input[0].id"
+
+
+def test_the_object_says_what_the_answer_was_drawn_with(client: OpenAI) -> None:
+    asked: Any = {"presence_penalty": 0.5, "frequency_penalty": 0.25, "top_k": 3}
+    found = client.responses.create(
+        model="m", input="Hi", temperature=0.5, truncation="auto", extra_body=asked
+    ).to_dict()
+    assert (found["temperature"], found["top_p"]) == (0.5, 1.0)
+    assert (found["presence_penalty"], found["frequency_penalty"]) == (0.5, 0.25)
+    assert (found["truncation"], found["top_logprobs"]) == ("auto", 0)
+    left_out = client.responses.create(model="m", input="Hi").to_dict()
+    assert (left_out["temperature"], left_out["top_p"], left_out["tool_choice"]) == (1, 1, "auto")
+
+
+def test_only_what_runs_can_be_cancelled(client: OpenAI) -> None:
+    made = client.responses.create(model="m", input="Hi")
+    with pytest.raises(BadRequestError, match="Cannot cancel a synchronous response"):
+        client.responses.cancel(made.id)
+    with pytest.raises(NotFoundError):
+        client.responses.cancel("resp_0")

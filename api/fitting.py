@@ -1,0 +1,90 @@
+"""Making a conversation fit a model's context, for APIs that promise it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from enginehouse.api.call import Call
+from enginehouse.api.choices import Choices
+from enginehouse.api.routing import Route
+
+from enginehouse.errors import ContextOverflowError
+
+Prepare = Callable[[Call, Route], Awaitable[Choices]]
+Messages = list[dict[str, Any]]
+#: Of the context, kept free for an answer that has no limit of its own.
+_ANSWER_SHARE = 8
+
+
+def dropping_oldest(prepare: Prepare) -> Prepare:
+    """The same, with as few of the oldest messages left out as it takes to fit the context.
+
+    System messages and the last message stay. The results of a call go with the call. What is
+    left begins with a user's message, if there is one: most templates ask for that. If nothing
+    helps, the conversation is prepared without all that may go, and refused as it would be.
+    """
+
+    async def fitted(call: Call, route: Route) -> Choices:
+        starts = _starts(call.messages)
+
+        async def shortened(dropped: int) -> Choices | None:
+            shown = replace(call, messages=_behind(call.messages, starts, dropped))
+            try:
+                choices = await prepare(shown, route)
+            except ContextOverflowError:
+                return None
+            return choices if _fits(choices) else None
+
+        best, least, most = await shortened(0), 1, len(starts) - 1
+        if best is not None:
+            return best
+        while least <= most:
+            middle = (least + most) // 2
+            found = await shortened(middle)
+            if found is None:
+                least = middle + 1
+            else:
+                best, most = found, middle - 1
+        if best is not None:
+            return await shortened(_at_a_user(call.messages, starts, least)) or best
+        shown = replace(call, messages=_behind(call.messages, starts, len(starts) - 1))
+        return await prepare(shown, route)
+
+    return fitted
+
+
+def _starts(messages: Messages) -> list[int]:
+    """Where something begins that can only go as a whole: a message, or a call and its results."""
+    return [
+        place
+        for place, message in enumerate(messages)
+        if message["role"] not in {"system", "developer", "tool"}
+    ]
+
+
+def _behind(messages: Messages, starts: Sequence[int], dropped: int) -> Messages:
+    """System messages, and those from a start on."""
+    if dropped <= 0:
+        return messages
+    first = starts[dropped]
+    return [
+        message
+        for place, message in enumerate(messages)
+        if place >= first or message["role"] in {"system", "developer"}
+    ]
+
+
+def _at_a_user(messages: Messages, starts: Sequence[int], dropped: int) -> int:
+    """The first start from `dropped` on that is a user's message; `dropped` if there is none."""
+    users = (i for i in range(dropped, len(starts)) if messages[starts[i]]["role"] == "user")
+    return next(users, dropped)
+
+
+def _fits(choices: Choices) -> bool:
+    """Whether prompt and answer fit the context together."""
+    prompt = choices.generations[0].prompt
+    context = choices.revision.manifest.context_length
+    wanted = context // _ANSWER_SHARE if prompt.max_tokens is None else prompt.max_tokens
+    return len(prompt.ids) + wanted <= context
