@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
+from enginehouse.cli.terminal import Terminal, styled
 from enginehouse.settings import Settings, load_settings
 
-console = Console()
+console = Terminal()
 #: Progress goes to stderr, so that `--json` on stdout stays clean.
-progress = Console(stderr=True)
+progress = Terminal(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
@@ -36,7 +36,7 @@ def print_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """One line of progress."""
-    progress.print(f"[dim]·[/] {text}", highlight=False, soft_wrap=True)
+    progress.print(styled(("·", "dim"), f" {text}"), highlight=False, soft_wrap=True)
 
 
 def tell(text: str) -> None:

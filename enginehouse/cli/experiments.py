@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.terminal import styled
 from enginehouse.registry import Registry
 from enginehouse.registry.experiments.definition import load_experiment
 from enginehouse.registry.experiments.store import ExperimentRecord, ExperimentStore
@@ -92,7 +92,7 @@ def list_experiments(
             f"{started:%Y-%m-%d %H:%M}",
             spec.unit,
             f"{spec.share:.0%}",
-            escape(_arms(record)),
+            _arms(record),
             spec.primary.value,
         )
     console.print(table)
@@ -131,8 +131,8 @@ def report(
     )
     path = write_report(found, out or settings.reports_dir / "experiments" / name)
     for warning in found.warnings:
-        console.print(f"[bold red]warning:[/] {escape(warning)}", soft_wrap=True)
-    console.print(escape(conclusion(found).replace("**", "")), soft_wrap=True)
+        console.print(styled(("warning:", "bold red"), f" {warning}"), soft_wrap=True)
+    console.print(conclusion(found).replace("**", ""), soft_wrap=True)
     console.print(f"report: {path}")
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from enginehouse.api.access.keys import Issued, KeyStore
@@ -60,7 +59,7 @@ def show_keys(keys: Sequence[Key], *, as_json: bool) -> None:
     for name in ("tenant", "roles", "models", "state", "expires", "last used", "note"):
         table.add_column(name)
     for key in keys:
-        table.add_row(*(escape(cell) for cell in _row(key, now)))
+        table.add_row(*_row(key, now))
     console.print(table)
 
 

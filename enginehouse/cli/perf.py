@@ -11,6 +11,7 @@ from enginehouse.cli import perf_capacity, perf_compare, perf_plan, perf_targets
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import Served, measured_stack, served_model
+from enginehouse.cli.terminal import styled
 from enginehouse.client.http import key_from_environment
 from enginehouse.errors import SettingsError
 from enginehouse.perf.campaign import CampaignReport, Subject, run_campaign
@@ -43,7 +44,7 @@ def profiles() -> None:
     for name in profile_names():
         profile = load_profile(name)
         levels = ", ".join(f"{level:g}" for level in profile.levels)
-        console.print(f"[bold]{name}[/]  {profile.description}")
+        console.print(styled((name, "bold"), f"  {profile.description}"))
         console.print(f"  {profile.load.kind}: {levels}", style="dim")
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.terminal import styled
 from enginehouse.errors import SettingsError
 from enginehouse.traffic.comparison import ShadowPair, read_pairs, summary
 
@@ -148,7 +148,7 @@ def _show_pairs(found: Sequence[ShadowPair], count: int) -> None:
             (f"version {pair.champion}", pair.champion_answer),
             (f"version {pair.shadow}", pair.shadow_answer),
         ):
-            console.print(f"[bold]{title}[/]  {escape(text or '')}", soft_wrap=True)
+            console.print(styled((title, "bold"), f"  {text or ''}"), soft_wrap=True)
 
 
 def _evaluation_table(found: Evaluation) -> Table:
@@ -170,7 +170,7 @@ def _evaluation_table(found: Evaluation) -> Table:
             _value(one, one.first),
             _value(one, one.second),
             _interval(one),
-            f"[bold]{p_value}[/]" if certain else p_value,
+            styled((p_value, "bold" if certain else "")),
             f"{one.gained} / {one.lost}",
             str(one.pairs),
         )

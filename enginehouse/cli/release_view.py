@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from enginehouse.cli.terminal import styled
 from enginehouse.registry.history import Release
 
 _COLOURS = {"pass": "green", "fail": "red", "error": "yellow", "inconclusive": "dim"}
@@ -37,12 +38,12 @@ def _head(model: dict[str, Any]) -> Table:
     if rollout is not None:
         what = f"{model['kind']} {rollout['id']}, by {rollout['actor'] or 'nobody'}"
         table.add_row("release", what)
-        table.add_row("phase", f"[bold]{rollout['phase']}[/]")
+        table.add_row("phase", styled((rollout["phase"], "bold")))
         for key in ("reason", "paused_reason", "abort_reason"):
             if rollout[key]:
-                table.add_row(key.replace("_", " "), str(rollout[key]).replace("[", r"\["))
+                table.add_row(key.replace("_", " "), str(rollout[key]))
     if model["problem"]:
-        table.add_row("problem", f"[red]{str(model['problem']).replace('[', '(')}[/]")
+        table.add_row("problem", styled((str(model["problem"]), "red")))
     return table
 
 
@@ -51,10 +52,10 @@ def _steps(model: dict[str, Any]) -> Table:
     table = Table("step", "challenger's share", "shadow", "at least", "requests", "state")
     active = rollout["phase"] in {"progressing", "paused"}
     for index, step in enumerate(model["steps"]):
-        state = "done" if index < rollout["step"] else ""
+        state: str | Text = "done" if index < rollout["step"] else ""
         if index == rollout["step"] and active:
             since = datetime.now(UTC).timestamp() - rollout["step_started_at"]
-            state = f"[bold]now, since {since:.0f} s[/]"
+            state = styled((f"now, since {since:.0f} s", "bold"))
         if rollout["phase"] == "succeeded" and not rollout["forced_by"]:
             state = "done"
         table.add_row(
@@ -73,8 +74,9 @@ def _gates(gates: list[dict[str, Any]]) -> Table:
     for gate in gates:
         verdict = _verdict(gate["verdict"])
         if gate["overridden_by"]:
-            verdict += f", overridden by {gate['overridden_by']}: {gate['override_reason']}"
-        table.add_row(gate["name"], verdict, str(gate["reason"]).replace("[", r"\["))
+            by = f", overridden by {gate['overridden_by']}: {gate['override_reason']}"
+            verdict.append_text(styled(by))
+        table.add_row(gate["name"], verdict, str(gate["reason"]))
     return table
 
 
@@ -86,13 +88,13 @@ def _analyses(results: list[dict[str, Any]]) -> Table:
             _verdict(r["verdict"]),
             f"{_number(r['champion'])} ({r['champion_samples']})",
             f"{_number(r['challenger'])} ({r['challenger_samples']})",
-            str(r["reason"]).replace("[", r"\["),
+            str(r["reason"]),
         )
     return table
 
 
-def _verdict(text: str) -> str:
-    return f"[{_COLOURS.get(text, 'white')}]{text}[/]"
+def _verdict(text: str) -> Text:
+    return styled((text, _COLOURS.get(text, "white")))
 
 
 def _number(value: float | None) -> str:
@@ -101,24 +103,26 @@ def _number(value: float | None) -> str:
 
 def history_view(name: str, releases: list[Release]) -> RenderableType:
     """Releases, newest first: who, when, what came of it, on which numbers."""
-    parts: list[RenderableType] = [Text(f"{name}: {len(releases)} releases, newest first")]
+    parts: list[RenderableType] = [styled(f"{name}: {len(releases)} releases, newest first")]
     for release in releases:
         last = release.events[-1] if release.events else None
         colour = {"succeeded": "green", "aborted": "red"}.get(release.outcome, "yellow")
         what = f"{release.kind} of version {release.challenger}"
         if release.champion not in (None, release.challenger):
             what += f" after {release.champion}"
-        head = Text(f"{release.started.astimezone():%Y-%m-%d %H:%M:%S}  {what}: ")
-        head.append(release.outcome, style=colour)
-        head.append(f", by {release.actor or 'nobody'}")
-        parts.append(head)
+        head = (
+            f"{release.started.astimezone():%Y-%m-%d %H:%M:%S}  {what}: ",
+            (release.outcome, colour),
+            f", by {release.actor or 'nobody'}",
+        )
+        parts.append(styled(*head))
         if release.reason:
-            parts.append(Text(f"    asked:   {release.reason}"))
+            parts.append(styled(f"    asked:   {release.reason}"))
         if last is not None and last.reason not in ("", release.reason):
-            parts.append(Text(f"    ended:   {last.reason}"))
+            parts.append(styled(f"    ended:   {last.reason}"))
         numbers = _numbers(release.metrics)
         if numbers:
-            parts.append(Text(f"    numbers: {numbers}"))
+            parts.append(styled(f"    numbers: {numbers}"))
     return Group(*parts)
 
 

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, tell
+from enginehouse.cli.terminal import plain, styled
 from enginehouse.client.chat import ChatClient
 from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.settings import Settings
@@ -76,7 +77,6 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
         f"curl -s {at.api_url}/v1/chat/completions -H 'Content-Type: application/json' "
         f'-d \'{{"model": "{model}", "temperature": 0, "messages": [{question}]}}\'\n',
         soft_wrap=True,
-        markup=False,
         highlight=False,
     )
 
@@ -137,7 +137,7 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
 def _print_status(report: dict[str, Any]) -> None:
     table = Table("part", "address", "state")
     for name in ("api", "triton"):
-        state = "[green]up[/]" if report[name]["up"] else "[red]down[/]"
+        state = styled(("up", "green") if report[name]["up"] else ("down", "red"))
         table.add_row(name, report[name]["url"], state)
     console.print(table)
     models = Table("model", "version", "runtime", "context", "state")
@@ -166,7 +166,7 @@ def chat(
             raise EngineUnavailableError("no chat model is served yet; see `enginehouse status`")
         chosen = model or served[0]["id"]
         messages = [{"role": "system", "content": system}] if system else []
-        console.print(f"[dim]{chosen}; an empty line ends the chat[/]")
+        console.print(styled((f"{chosen}; an empty line ends the chat", "dim")))
         while line := _ask():
             messages.append({"role": "user", "content": line})
             answer = _tell(client, chosen, messages, max_tokens, temperature)
@@ -175,7 +175,7 @@ def chat(
 
 def _ask() -> str:
     try:
-        return console.input("[bold cyan]you>[/] ").strip()
+        return console.input(styled(("you>", "bold cyan"), " "), markup=False).strip()
     except (EOFError, KeyboardInterrupt):
         return ""
 
@@ -188,9 +188,9 @@ def _tell(
     temperature: float,
 ) -> str:
     pieces = []
-    console.print(f"[bold green]{model}>[/] ", end="")
+    console.print(styled((f"{model}>", "bold green"), " "), end="")
     for piece in client.stream(model, messages, max_tokens=max_tokens, temperature=temperature):
-        console.out(piece, end="", highlight=False)
+        console.out(plain(piece), end="", highlight=False)
         pieces.append(piece)
     console.print()
     return "".join(pieces)

@@ -6,7 +6,6 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
@@ -78,7 +77,7 @@ def _table(rows: list[UsageRow], groups: tuple[By, ...]) -> Table:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(
-            *("-" if value is None else escape(str(value)) for value in row.groups.values()),
+            *("-" if value is None else str(value) for value in row.groups.values()),
             f"{row.requests:,}",
             f"{row.prompt_tokens:,}",
             f"{row.cached_tokens:,}",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from rich.filesize import decimal
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from enginehouse.cli.terminal import styled
 from enginehouse.registry import records
 from enginehouse.registry.diff import BundleDiff, Row
 from enginehouse.registry.garbage import Garbage
@@ -38,7 +39,7 @@ def version_table(found: list[VersionRecord], name: str | None) -> Table:
 
 def diff_table(found: BundleDiff) -> Table:
     """Two versions side by side."""
-    table = Table("", "field", escape(found.left), escape(found.right), "change")
+    table = Table("", "field", found.left, found.right, "change")
     section = ""
     for row in found.rows:
         table.add_row(
@@ -55,12 +56,12 @@ def diff_table(found: BundleDiff) -> Table:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return escape(f"{value:.6g}" if isinstance(value, float) else f"{value}")
+    return f"{value:.6g}" if isinstance(value, float) else f"{value}"
 
 
-def _change(row: Row) -> str:
+def _change(row: Row) -> Text:
     percent = "" if row.percent is None else f" {row.percent:+.1f} %"
-    return f"[{_COLOURS[row.verdict]}]{row.verdict}{percent}[/]"
+    return styled((f"{row.verdict}{percent}", _COLOURS[row.verdict]))
 
 
 def garbage_table(found: list[Garbage]) -> Table:
@@ -68,5 +69,5 @@ def garbage_table(found: list[Garbage]) -> Table:
     total = decimal(sum(item.size_bytes for item in found))
     table = Table("what", "size", "why", title=f"{len(found)} things, {total}")
     for item in found:
-        table.add_row(escape(item.where), decimal(item.size_bytes), item.reason)
+        table.add_row(item.where, decimal(item.size_bytes), item.reason)
     return table

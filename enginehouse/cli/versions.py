@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 from rich.filesize import decimal
-from rich.markup import escape
 
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
+from enginehouse.cli.terminal import styled
 from enginehouse.cli.version_tables import diff_table, garbage_table, version_table
 from enginehouse.errors import RegistryError
 from enginehouse.registry import Registry
@@ -83,10 +83,10 @@ def diff(
         return
     console.print(diff_table(found))
     for title, lines in (("chat template", found.chat_template), ("tokenizer", found.tokenizer)):
-        console.print(f"[bold]{title}[/]: {'differs' if lines else 'the same'}")
+        console.print(styled((title, "bold"), f": {'differs' if lines else 'the same'}"))
         for line in lines:
             colour = {"+": "green", "-": "red"}.get(line[:1], "dim")
-            console.print(f"  [{colour}]{escape(line)}[/]", highlight=False, soft_wrap=True)
+            console.print(styled("  ", (line, colour)), highlight=False, soft_wrap=True)
 
 
 def label(

@@ -168,7 +168,7 @@ def stub_pids(triton_pid: int) -> dict[str, int]:
     found = {}
     for pid in _all_pids():
         try:
-            stat = Path(f"/proc/{pid}/stat").read_text()
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
         if int(stat.rpartition(")")[2].split()[1]) == triton_pid:

@@ -77,7 +77,9 @@ def _run(argv: list[str], env: dict[str, str], log: Path) -> None:
             argv, env=os.environ | env, stdout=output, stderr=subprocess.STDOUT, check=False
         )
     if done.returncode != 0:
-        raise StackError(f"not installed: {reason_in(log.read_text(errors='replace'))} ({log})")
+        raise StackError(
+            f"not installed: {reason_in(log.read_text(encoding='utf-8', errors='replace'))} ({log})"
+        )
 
 
 def reason_in(log: str) -> str:
