@@ -86,11 +86,7 @@ async def _asked(app: FastAPI, replica: _Replica) -> None:
     ],
 )
 def test_a_request_is_counted_once_by_its_end(
-<<<<<<< HEAD
     tmp_path: Path, ending: Exception | None, *, hangs: bool, code: str
-=======
-    tmp_path: Path, ending: Exception | None, code: str, *, hangs: bool
->>>>>>> 5396b74 (The command line shows foreign text as it is, on any terminal)
 ) -> None:
     replica = _Replica({"minilm": {1}}, embeddings=frozenset({"minilm"}))
     replica.ending, replica.hangs = ending, hangs
