@@ -69,6 +69,8 @@ def differences(
     """What does not fit, a sentence each; empty if the engine can be loaded."""
     if manifest.runtime == "openvino":
         return list(_openvino(manifest, settings, installed))
+    if settings.deterministic:
+        return [f"deterministic is a setting of the runtime openvino, not of {manifest.runtime}"]
     if manifest.tensorrt_llm is not None:
         return list(_tensorrt_llm(manifest, manifest.tensorrt_llm, installed))
     return []

@@ -58,10 +58,11 @@ class EngineLoop:
         """
         self.stats = LoopStats()
         self._runtime = runtime
-        self._max_batch = settings.max_batch
+        self._max_batch = settings.batch
+        self._alone = settings.deterministic
         self._coalescing = settings.coalescing
         self._draft_tokens = settings.draft_tokens if settings.speculative != "none" else 0
-        self._waiting = WaitingRoom(settings.max_queue, settings.max_batch)
+        self._waiting = WaitingRoom(settings.max_queue, settings.batch)
         self._watchdog = Watchdog(settings.step_timeout_s)
         self._token_bytes = token_bytes
         self._publish = publish
@@ -168,6 +169,8 @@ class EngineLoop:
         self._step_s += _STEP_WEIGHT * (took - self._step_s)
         self._fresh.clear()
         self._deliver()
+        if self._alone:
+            self._answer_probes()
         self._refresh()
 
     def _drop_cancelled(self) -> None:
@@ -199,9 +202,17 @@ class EngineLoop:
             self._enter(job)
 
     def _admit_probe(self, room: int) -> list[Job]:
-        """A full batch has one slot more, for probes."""
+        """A full batch has one slot more, for probes; not where an answer has to be alone."""
         self._waiting.free_slots(0)
-        return self._waiting.take_probe() if room == 0 else []
+        return self._waiting.take_probe() if room == 0 and not self._alone else []
+
+    def _answer_probes(self) -> None:
+        """A step that was made says what a probe asks: computing it would change the answer.
+
+        Numbers depend on how many rows a kernel computes at once, see docs/determinism.md.
+        """
+        for probe in self._waiting.take_probe():
+            probe.end(FinishReason.LENGTH)
 
     def _enter(self, job: Job) -> None:
         if job.generated and job.request.guide is not None and not job.restart():

@@ -34,7 +34,7 @@ def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None
     scheduler = genai.SchedulerConfig()
     scheduler.max_num_seqs = settings.max_batch + 1  # the loop's slot for probes
     scheduler.max_num_batched_tokens = settings.max_batched_tokens
-    scheduler.enable_prefix_caching = settings.prefix_caching
+    scheduler.enable_prefix_caching = settings.keeps_prefixes
     scheduler.cache_size = settings.kv_cache_gib
     properties: dict[str, object] = {}
     if settings.precision_hint != "auto":

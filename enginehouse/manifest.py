@@ -92,6 +92,8 @@ class EngineSettings(_Frozen):
             the prompt or the answer; the answer stays the same.
         draft_tokens: most tokens drafted for one step.
         instances: engines of this version on this host, each with its share of the CPUs.
+        deterministic: the same question has the same answer, bit for bit: one answer at a time,
+            with nothing else in a step, and nothing that earlier ones left in the prefix cache.
     """
 
     precision_hint: Literal["auto", "bf16", "f16", "f32"] = "auto"
@@ -107,6 +109,17 @@ class EngineSettings(_Frozen):
     speculative: Literal["none", "prompt_lookup"] = "none"
     draft_tokens: int = Field(default=4, ge=1, le=32)
     instances: int = Field(default=1, ge=1, le=64)
+    deterministic: bool = False
+
+    @property
+    def batch(self) -> int:
+        """Sequences that share a step."""
+        return 1 if self.deterministic else self.max_batch
+
+    @property
+    def keeps_prefixes(self) -> bool:
+        """Whether a prompt's beginning that was computed before is taken from the cache."""
+        return self.prefix_caching and not self.deterministic
 
 
 class Adapter(_Frozen):

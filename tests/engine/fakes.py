@@ -47,6 +47,7 @@ class CountingRuntime:
         self.gate = threading.Event()
         self.gate.set()
         self.broken = False
+        self.most_at_once = 0
 
     def check(self, request: GenerationRequest) -> None: ...
 
@@ -61,6 +62,7 @@ class CountingRuntime:
         self.slots = [s for s in self.slots if not s.cancelled and s.at < s.request.max_tokens]
         if self.broken or any(slot.request.input_ids[0] == POISON for slot in self.slots):
             raise RuntimeError("poisoned")
+        self.most_at_once = max(self.most_at_once, len(self.slots))
         for slot in self.slots:
             slot.ready.append(slot.at)
             slot.at += 1

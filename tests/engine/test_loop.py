@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from enginehouse.engine.coalescing import tokens_per_response
@@ -20,7 +21,7 @@ from tests.engine.fakes import POISON, Collector, CountingRuntime
 class Bench:
     """A loop over a counting runtime."""
 
-    def __init__(self, **settings: int) -> None:
+    def __init__(self, **settings: Any) -> None:
         self.runtime = CountingRuntime()
         self.loop = EngineLoop(self.runtime, EngineSettings(**settings))
 
@@ -50,6 +51,22 @@ def test_a_whole_answer_is_one_response(bench: Bench) -> None:
     sink = bench.submit(tokens=7, streaming=False)
     bench.loop.start()
     assert len(sink.wait().chunks) == 1
+
+
+def test_a_deterministic_engine_has_one_answer_in_a_step_and_a_probe_none() -> None:
+    bench = Bench(max_batch=4, deterministic=True)
+    first = bench.submit(11, tokens=20_000)
+    others = [bench.submit(12, tokens=3) for _ in range(3)]
+    bench.loop.start()
+    assert first.first.wait(20)
+    assert bench.submit(13, tokens=1, priority=PROBE_PRIORITY).wait().ids == []
+    assert not first.done.is_set()
+    for sink in (first, *others):
+        assert sink.wait().finish is FinishReason.LENGTH
+    assert bench.runtime.most_at_once == 1
+    # Alone it is a request like any other.
+    assert bench.submit(13, tokens=1, priority=PROBE_PRIORITY).wait().ids == [0]
+    bench.loop.close()
 
 
 def test_admission_goes_by_priority_then_by_arrival() -> None:

@@ -1,0 +1,63 @@
+"""`ENGINEHOUSE_ENGINE_DETERMINISTIC`: the same question has the same answer, bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import openai
+import pytest
+
+from enginehouse.bundle import Bundle
+from tests.conftest import RunningStack, copied_home, running_stack, stack_env
+
+_SUBJECTS = (
+    "volcanoes", "cheese", "whales, glaciers and the salt in the sea", "knitting", "jazz", "locks",
+    "bees, " * 60, "bridges", "ink", "tides",
+)  # fmt: skip
+_NEW_TOKENS = 20
+Answer = tuple[str, tuple[float, ...]]
+
+
+@pytest.fixture(scope="module")
+def deterministic(
+    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
+    home = tmp_path_factory.mktemp("deterministic")
+    copied_home(home, bundle)
+    with running_stack(stack_env(home, deterministic=True)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def sdk(deterministic: RunningStack) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{deterministic.url}/v1", api_key="none", max_retries=0)
+
+
+def _answer(sdk: openai.OpenAI, subject: str, *, temperature: float = 0.0) -> Answer:
+    found = sdk.chat.completions.create(
+        model="smollm2",
+        messages=[{"role": "user", "content": f"Write about {subject}."}],
+        temperature=temperature,
+        seed=11,
+        max_completion_tokens=_NEW_TOKENS,
+        logprobs=True,
+    )
+    (choice,) = found.choices
+    assert choice.logprobs is not None
+    assert choice.logprobs.content is not None
+    return choice.message.content or "", tuple(t.logprob for t in choice.logprobs.content)
+
+
+def test_answers_are_equal_again_and_four_at_once(sdk: openai.OpenAI) -> None:
+    first = [_answer(sdk, subject) for subject in _SUBJECTS]
+    assert [_answer(sdk, subject) for subject in _SUBJECTS] == first
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(lambda s: _answer(sdk, s), _SUBJECTS)) == first
+
+
+def test_a_seed_draws_the_same_answer_also_beside_others(sdk: openai.OpenAI) -> None:
+    subjects = _SUBJECTS[:3]
+    first = [_answer(sdk, subject, temperature=1.0) for subject in subjects]
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda s: _answer(sdk, s, temperature=1.0), subjects)) == first
