@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from enginehouse.api.account import OK, TENANT_HEADER, UNEXPECTED, Account, Origin, code_of
 from enginehouse.api.aside import Aside, Asked
@@ -78,13 +78,16 @@ class Attempts:
         assert call.route is not None  # noqa: S101 - `Routing` stands before
         account = Account(_origin(call, call.route), self.metrics, self.samples, call.id)
         account.follower = self.aside.begin(call.route, call.id, _asked(call))
-        code = CLIENT_GONE
+        code, begun = CLIENT_GONE, False
         try:
             await _prepare(call, call.route)
             assert call.choices is not None  # noqa: S101 - it is prepared
             account.generations = call.choices.generations
             async with aclosing(proceed(call)) as pieces:
                 async for piece in pieces:
+                    if not begun:
+                        begun = True
+                        _name_engine(call)
                     account.see(piece)
                     yield piece
             code = OK
@@ -103,6 +106,15 @@ class Attempts:
             if call.choices is not None:
                 call.usage = call.choices.usage
             account.close(code)
+
+
+def _name_engine(call: Call) -> None:
+    """`system_fingerprint` names the engine that answers: what decides its numbers."""
+    assert call.choices is not None  # noqa: S101 - it is prepared
+    engine = next((one.identity for one in call.choices.generations if one.identity), "")
+    if engine and call.served_by is not None and call.served_by.fingerprint is not None:
+        fingerprint = f"{call.served_by.fingerprint}-{engine}"
+        call.served_by = replace(call.served_by, fingerprint=fingerprint)
 
 
 async def _prepare(call: Call, route: Route) -> None:

@@ -135,7 +135,12 @@ class Times:
 
 @dataclass(slots=True)
 class Generation:
-    """One running answer."""
+    """One running answer.
+
+    Attributes:
+        identity: digest of what decides the numbers of the engine that answers, once it does;
+            empty if that is not known.
+    """
 
     engine: Engine
     revision: Revision
@@ -144,6 +149,7 @@ class Generation:
     index: int = 0
     usage: Usage = field(init=False)
     times: Times = field(default_factory=Times)
+    identity: str = ""
 
     def __post_init__(self) -> None:
         self.usage = Usage(len(self.prompt.ids))
@@ -181,6 +187,7 @@ class Generation:
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         clock.tick(len(chunk.token_ids))
+                        self.identity = self.identity or chunk.engine
                         piece = self._piece(chunk, text)
                         if reasoning is not None:
                             self._count_reasoning(reasoning, piece)

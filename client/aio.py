@@ -23,7 +23,9 @@ from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import (
     ChunkDecoder,
     Target,
+    decode_described,
     decode_text,
+    encode_describe,
     encode_request,
     encode_stop,
     encode_text,
@@ -212,6 +214,18 @@ class AsyncTritonClient:
         async with aclosing(self._responses(message, self._deadlines, time.monotonic())) as stream:
             async for _ in stream:
                 return
+
+    async def describe(self, target: Target) -> bytes:
+        """What decides an engine's numbers, as JSON; empty if it does not say.
+
+        Raises:
+            ServingError: one of its subclasses.
+        """
+        message = encode_describe(target)
+        async with aclosing(self._responses(message, self._deadlines, time.monotonic())) as stream:
+            async for response in stream:
+                return decode_described(response)
+        return b""
 
     async def repository_index(self) -> list[tuple[str, str, str]]:
         """Name, version and state of every model version that Triton knows.

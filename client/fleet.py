@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from enginehouse.client.aio import AsyncTritonClient
@@ -118,6 +118,7 @@ class AsyncFleetClient:
         cuts: list[ServingError] = []
         while True:
             member = await course.member()
+            engine = await member.engine(wanted, target)
             chunks = member.client.generate(
                 target, progress.rest(), deadlines=progress.limits(limits)
             )
@@ -127,7 +128,8 @@ class AsyncFleetClient:
                         async for chunk in chunks:
                             progress.add(chunk)
                             course.received = True
-                            yield chunk
+                            yield replace(chunk, engine=engine) if engine else chunk
+                            engine = ""
                             if chunk.finish is not None:
                                 member.answered(wanted)
                                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
@@ -28,6 +29,8 @@ _LOOK_TIMEOUT_S = 5.0
 _LOOK_PATIENCE_S = 1.0
 _SUSPECT_S = 1.0
 _MOST_SUSPECT_S = 8.0
+_DESCRIBE_PATIENCE_S = 1.0
+_DIGEST_LENGTH = 12
 
 #: Name, version and state of a Triton model.
 IndexEntry = tuple[str, str, str]
@@ -55,6 +58,10 @@ class ReplicaClient(Protocol):
 
     async def stop(self, target: Target, request_id: str) -> None:
         """End a request."""
+        ...
+
+    async def describe(self, target: Target) -> bytes:
+        """What decides an engine's numbers."""
         ...
 
     async def repository_index(self) -> list[IndexEntry]:
@@ -104,6 +111,38 @@ class Member:
     outstanding: int = 0
     _suspicions: dict[Wanted, _Suspicion] = field(default_factory=dict)
     _looking: asyncio.Task[None] | None = None
+    _engines: dict[Wanted, asyncio.Task[str]] = field(default_factory=dict)
+
+    async def engine(self, wanted: Wanted, target: Target) -> str:
+        """Digest of what decides an engine's numbers; empty while it is not known.
+
+        Asked once for each version that became ready; the first requests wait for it, shortly.
+        """
+        asked = self._engines.get(wanted)
+        if asked is None:
+            asked = self._engines[wanted] = asyncio.create_task(self._describe(target))
+        if not asked.done():
+            await asyncio.wait([asked], timeout=_DESCRIBE_PATIENCE_S)
+        return asked.result() if asked.done() and not asked.cancelled() else ""
+
+    async def _describe(self, target: Target) -> str:
+        try:
+            async with asyncio.timeout(_LOOK_TIMEOUT_S):
+                text = await self.client.describe(target)
+        except (ServingError, TimeoutError) as error:
+            _log.info("replica %s does not say what it runs: %s", self.replica.name, error)
+            return ""
+        if not text:
+            return ""
+        digest = hashlib.sha256(text).hexdigest()[:_DIGEST_LENGTH]
+        facts = text.decode(errors="replace")
+        version = f"{target.model} version {target.version_text}"
+        _log.info("%s on %s is engine %s: %s", version, self.replica.name, digest, facts)
+        return digest
+
+    def _forget_engines(self, kept: Collection[Wanted]) -> None:
+        for gone in self._engines.keys() - set(kept):
+            self._engines.pop(gone).cancel()
 
     def has(self, wanted: Wanted) -> bool:
         """Whether the last look that was answered found it ready."""
@@ -124,6 +163,10 @@ class Member:
         """It works."""
         if self._suspicions:
             self._suspicions.pop(wanted, None)
+            # It may have failed to say what it is, too.
+            asked = self._engines.get(wanted)
+            if asked is not None and asked.done() and not asked.result():
+                del self._engines[wanted]
 
     @contextmanager
     def busy(self) -> Iterator[None]:
@@ -148,6 +191,7 @@ class Member:
             if self.up:
                 _log.warning("replica %s does not answer: %s", self.replica.name, error)
             self.up = False
+            self._forget_engines(())
             return
         if not self.up:
             _log.info("replica %s answers", self.replica.name)
@@ -156,11 +200,13 @@ class Member:
             self.index = index
             exact = {Wanted(name, version) for name, version, state in index if state == _READY}
             self.ready = frozenset(exact | {Wanted(wanted.name) for wanted in exact})
+            self._forget_engines(self.ready)
 
     async def close(self) -> None:
         """Stop looking and let go of the connection."""
         if self._looking is not None:
             self._looking.cancel()
+        self._forget_engines(())
         await self.client.close()
 
 

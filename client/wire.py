@@ -16,7 +16,12 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2 as pb
 
-from enginehouse.contract import MIN_P_PARAMETER, PRIORITY_PARAMETER, TRACEPARENT_PARAMETER
+from enginehouse.contract import (
+    DESCRIBE_PARAMETER,
+    MIN_P_PARAMETER,
+    PRIORITY_PARAMETER,
+    TRACEPARENT_PARAMETER,
+)
 from enginehouse.errors import (
     CancelledError,
     DeadlineError,
@@ -29,6 +34,8 @@ from enginehouse.errors import (
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampling
 from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.word_lists import pack_words
+
+_BYTES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +108,25 @@ def encode_stop(target: Target, request_id: str) -> Any:
     _add_bool(message, "stop", value=True)
     message.outputs.add(name="output_ids")
     return message
+
+
+def encode_describe(target: Target) -> Any:
+    """Ask an engine what decides its numbers; see `DESCRIBE_PARAMETER`."""
+    message = encode_stop(target, DESCRIBE_PARAMETER)
+    message.parameters[DESCRIBE_PARAMETER].bool_param = True
+    return message
+
+
+def decode_described(response: Any) -> bytes:
+    """The answer's text; empty from an engine that does not know the question.
+
+    Raises:
+        ServingError: if it carries an error.
+    """
+    if response.error_message:
+        raise error_from_text(response.error_message)
+    ids, _ = _tensors(response.infer_response)
+    return bytes(ids) if all(0 <= value < _BYTES for value in ids) else b""
 
 
 def encode_text(

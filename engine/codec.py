@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enginehouse.contract import (
+    DESCRIBE_PARAMETER,
     MIN_P_PARAMETER,
     PRIORITY_PARAMETER,
     TRACEPARENT_PARAMETER,
@@ -71,6 +72,7 @@ class Parameters:
     priority: int = 0
     min_p: float = 0.0
     traceparent: str | None = None
+    describe: bool = False
 
 
 def read_parameters(parameters: str) -> Parameters:
@@ -92,7 +94,8 @@ def read_parameters(parameters: str) -> Parameters:
             f"{MIN_P_PARAMETER} is {min_p!r}: give a number from 0 to below 1",
             field=MIN_P_PARAMETER,
         )
-    return Parameters(priority, float(min_p), _traceparent(given))
+    describe = given.get(DESCRIBE_PARAMETER) is True
+    return Parameters(priority, float(min_p), _traceparent(given), describe)
 
 
 def _traceparent(given: Mapping[str, Any]) -> str | None:
@@ -150,6 +153,11 @@ class _Reader:
                 f"{name} is {value}: it must be from {low} to {high}", field=name
             )
         return None if value is None else int(value)
+
+
+def description(text: bytes) -> NDArray[np.int32]:
+    """The answer to `Parameters.describe`: `output_ids`, a byte each."""
+    return np.frombuffer(text, np.uint8).astype(np.int32).reshape(1, 1, -1)
 
 
 def decode_request(

@@ -12,6 +12,7 @@ from enginehouse.engine.bad_words import forbid
 from enginehouse.engine.codec import ModelLimits
 from enginehouse.engine.guide_room import GuideRoom
 from enginehouse.engine.guides import GuideCompiler
+from enginehouse.engine.identity import as_text, engine_identity
 from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.runtime import load_runtime
@@ -54,6 +55,7 @@ class EngineService:
         self._runtime = runtime
         self._spans = spans
         self._tokenizer = tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
+        self.identity = as_text(engine_identity(manifest, settings))
         self.limits = ModelLimits(
             context_length=manifest.context_length,
             end_ids=frozenset(manifest.special_tokens.end_ids),

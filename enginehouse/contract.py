@@ -48,6 +48,9 @@ MIN_P_PARAMETER = "enginehouse_min_p"
 PRIORITY_PARAMETER = "enginehouse_priority"
 #: Request parameter: W3C's `traceparent` of the span below which the engine puts its own.
 TRACEPARENT_PARAMETER = "enginehouse_traceparent"
+#: Request parameter of a `stop`: answer with what decides this engine's numbers, JSON in UTF-8, a
+#: byte for each of `output_ids`. An engine that does not know it has nothing to stop.
+DESCRIBE_PARAMETER = "enginehouse_describe"
 #: Requests of this priority find a place in a full engine: one slot is kept for health probes,
 #: so that an engine with much to do is not taken for a dead one.
 PROBE_PRIORITY = 2**31 - 1

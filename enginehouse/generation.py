@@ -147,8 +147,10 @@ class Chunk:
         token_ids: new ids, possibly none in the last chunk.
         log_probs: natural logarithm of each new token's probability, same length, or empty.
         finish: set in the last chunk.
+        engine: digest of what decides the engine's numbers; in a fleet's chunks, where known.
     """
 
     token_ids: Sequence[int]
     log_probs: Sequence[float] = ()
     finish: FinishReason | None = None
+    engine: str = ""

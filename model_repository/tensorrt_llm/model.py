@@ -12,6 +12,7 @@ from enginehouse.engine.codec import (
     ResponseEncoder,
     StopRequest,
     decode_request,
+    description,
     read_parameters,
 )
 from enginehouse.engine.job import Job
@@ -109,10 +110,15 @@ class TritonPythonModel:
 
     def _accept(self, request: Any, sender: Any) -> None:
         arrays = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        parameters = read_parameters(request.parameters())
+        if parameters.describe:
+            said = pb_utils.Tensor("output_ids", description(self._service.identity))
+            sender.send(pb_utils.InferenceResponse([said]), flags=_FINAL)
+            return
         decoded = decode_request(
             arrays,
             request_id=request.request_id(),
-            parameters=read_parameters(request.parameters()),
+            parameters=parameters,
             limits=self._service.limits,
         )
         if isinstance(decoded, StopRequest):

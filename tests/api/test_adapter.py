@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from enginehouse.settings import ApiSettings, Settings
 from enginehouse.traffic import Arm, Routes
 from enginehouse.traffic.routes import write_routes
 from tests.api.conftest import MakeRevision
+from tests.api.speaking import events
 from tests.client.fakes import FakeFleet, FakeReplica, Fault, generator
 from tests.conftest import wait_until
 
@@ -65,6 +67,27 @@ def _internal(settings: Settings, http: TestClient, what: str) -> Any:
 
 def _chat(http: TestClient, **change: Any) -> Any:
     return http.post("/v1/chat/completions", json=_BODY | change)
+
+
+def test_the_fingerprint_names_what_decides_the_engines_numbers(
+    settings: Settings, http: TestClient, replica: FakeReplica
+) -> None:
+    # An engine that does not say what it is has its version.
+    assert _chat(http).json()["system_fingerprint"] == "smollm2@1"
+    found = []
+    for cpu in ("a", "b", "a"):
+        replica.identity = json.dumps({"cpu": cpu}).encode()
+        # It is asked again when it was away.
+        replica.dead = True
+        wait_until(lambda: http.get("/health/ready").status_code == 503, "the replica's death")
+        replica.dead = False
+        wait_until(lambda: http.get("/health/ready").status_code == 200, "the replica")
+        streamed = events(_chat(http, stream=True).text)
+        answers = [_chat(http).json(), _chat(http, n=2).json(), *streamed]
+        (fingerprint,) = {answer["system_fingerprint"] for answer in answers}
+        found.append(fingerprint)
+    assert all(re.fullmatch(r"smollm2@1-[0-9a-f]{12}", each) for each in found)
+    assert found[0] == found[2] != found[1]
 
 
 def test_routes_are_followed_and_pins_pass_them_by(settings: Settings, http: TestClient) -> None:

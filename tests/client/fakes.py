@@ -43,6 +43,11 @@ class FakeReplica:
     asked: list[tuple[Target, GenerationRequest]] = field(default_factory=list)
     stopped: list[str] = field(default_factory=list)
     closed: bool = False
+    identity: bytes = b""
+
+    async def describe(self, target: Target) -> bytes:
+        self._check(f"{target.model}.tensorrt_llm", target.version)
+        return self.identity
 
     def _check(self, name: str, version: int | None) -> None:
         if self.dead:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
@@ -28,7 +29,7 @@ def test_a_whole_answer(sdk: openai.OpenAI) -> None:
     assert answer.choices[0].finish_reason == "stop"
     usage = answer.usage
     assert usage.total_tokens == usage.prompt_tokens + usage.completion_tokens
-    assert answer.system_fingerprint == "smollm2@1"
+    assert re.fullmatch(r"smollm2@1-[0-9a-f]{12}", answer.system_fingerprint)
 
 
 def test_a_streamed_answer_is_the_whole_answer(sdk: openai.OpenAI) -> None:
