@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock clean
+.PHONY: help up test test-build test-clients lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock lock-clients clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,10 @@ test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-no-deps.lock
 	@.venv-build/bin/python -m pytest tests/build/test_huggingface.py
 
+test-clients: $(VENV)/.test ## Ask a real stack as other clients do, each installed apart; writes docs/clients.md
+	@echo "== The first run downloads 2 to 4 GB into .scratch/clients and takes 6 to 10 GB of disk and half an hour; the next ones ten minutes =="
+	@$(BIN)/python -m tests.client_matrix $(CLIENTS)
+
 bench-formats: $(VENV)/.base ## Build every weight format and measure size, speed and quality
 	@$(BIN)/python -m enginehouse.perf.formats_table $${ENGINEHOUSE_HOME:-.enginehouse}/bundles
 
@@ -95,6 +99,9 @@ bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, and wha
 lock: ## Renew the hashed lock files (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml --extra test -c requirements.lock -o requirements-test.lock
+
+lock-clients: $(VENV)/.test ## Renew the hashed lock files of test-clients (needs uv)
+	@$(BIN)/python -m tests.client_matrix.lock
 
 clean: ## Remove the virtual environment and scratch (state stays)
 	rm -rf $(VENV) .scratch .typecheck .mypy_cache .ruff_cache .pytest_cache
