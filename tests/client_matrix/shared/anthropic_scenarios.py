@@ -42,7 +42,7 @@ def declare(client: anthropic.Anthropic, *, counts: bool = True, own: bool = Tru
 def _texts(client: anthropic.Anthropic, asked: Any) -> None:
     @scenario("`messages.create`", column="chat")
     def chat() -> None:
-        answer = asked(system="You are helpful.", temperature=0)
+        answer = asked(system="You are helpful.")
         check(answer.content[0].text, "no text")
         check(
             answer.stop_reason in {"end_turn", "max_tokens"}, f"stop_reason: {answer.stop_reason}"
@@ -50,9 +50,7 @@ def _texts(client: anthropic.Anthropic, asked: Any) -> None:
 
     @scenario("`messages.stream`", column="streaming")
     def stream() -> None:
-        with client.messages.stream(
-            model=probe.MODEL, messages=_ASKED, max_tokens=24, temperature=0
-        ) as events:
+        with client.messages.stream(model=probe.MODEL, messages=_ASKED, max_tokens=24) as events:
             text = "".join(events.text_stream)
             final = events.get_final_message()
         same(text, final.content[0].text, "text of the stream")

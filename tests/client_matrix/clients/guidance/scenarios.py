@@ -32,7 +32,8 @@ class Mood(BaseModel):
 
 
 def made(kind: Any = OpenAI, *, logprobs: bool = False) -> Any:
-    found = kind(probe.MODEL, base_url=probe.BASE_URL, api_key=probe.KEY, echo=False, **_CLIENT)
+    more = _CLIENT if kind is OpenAI else {}
+    found = kind(probe.MODEL, base_url=probe.BASE_URL, api_key=probe.KEY, echo=False, **more)
     found._interpreter.logprobs = logprobs
     return found
 

@@ -11,47 +11,31 @@ from typing import Any
 import probe
 from probe import check, same, scenario
 
-_SYNTHETIC = "prompt_tokens=64,output_tokens=16"
 _REQUESTS = 4
+_OUTPUT_TOKENS = 16
 
 
-def _run(name: str, *more: str) -> dict[str, Any]:
-    folder = Path(probe.SCRATCH) / name
-    folder.mkdir()
+def _run(path: str) -> dict[str, Any]:
+    report = Path(probe.SCRATCH) / f"{path.replace('/', '-')}.json"
+    given = {
+        "backend": f"kind=openai_http,target={probe.ROOT_URL},request_format={path}",
+        "profile": "kind=concurrent,streams=2",
+        "constraint": f"kind=max_requests,count={_REQUESTS}",
+        "data": f"kind=synthetic_text,prompt_tokens=64,output_tokens={_OUTPUT_TOKENS}",
+        "tokenizer": f"kind=huggingface_auto,model={probe.TOKENIZER}",
+        "output": f"kind=json,path={report}",
+    }
+    options = [word for name, value in given.items() for word in (f"--{name}", value)]
     done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "guidellm",
-            "benchmark",
-            "run",
-            "--target",
-            probe.ROOT_URL,
-            "--data",
-            _SYNTHETIC,
-            "--max-requests",
-            str(_REQUESTS),
-            "--rate",
-            "2",
-            "--profile",
-            "concurrent",
-            "--processor",
-            probe.TOKENIZER,
-            "--output-dir",
-            str(folder),
-            "--outputs",
-            "json",
-            *more,
-        ],
+        [sys.executable, "-m", "guidellm", "run", "--disable-console", *options],
         capture_output=True,
         text=True,
         check=False,
-        cwd=folder,
+        cwd=probe.SCRATCH,
     )
     sys.stderr.write(done.stdout + done.stderr)
     last = (done.stderr.strip().splitlines() or ["nothing"])[-1]
     check(done.returncode == 0, f"exit status {done.returncode}: {last}")
-    (report,) = folder.glob("*.json")
     found: dict[str, Any] = json.loads(report.read_text("utf-8"))
     return found
 
@@ -62,17 +46,17 @@ def _complete(report: dict[str, Any]) -> None:
     same(failed, [], "failed requests")
     same(len(requests["successful"]), _REQUESTS, "requests that succeeded")
     for one in requests["successful"]:
-        check(one["output_tokens"] == 16, f"output_tokens: {one['output_tokens']}")
+        same(one["output_tokens"], _OUTPUT_TOKENS, "output_tokens")
 
 
 @scenario("a concurrent benchmark of chat completions with synthetic data", column="streaming")
 def chat() -> None:
-    _complete(_run("chat"))
+    _complete(_run("/v1/chat/completions"))
 
 
 @scenario("the same of text completions", column="streaming")
 def completions() -> None:
-    _complete(_run("text", "--request-type", "text_completions"))
+    _complete(_run("/v1/completions"))
 
 
 probe.run()
