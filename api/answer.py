@@ -137,9 +137,13 @@ def shape_of(call: Call) -> Shape:
 async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGenerator[bytes, None]:
     shape = shape_of(call)
     envelope = Envelope.new(shape.stream_object, call)
-    extra: dict[str, Any] = {"usage": None} if call.ask.include_usage else {}
     opened: set[int] = set()
     ends, ended = Ends(call), False
+
+    def so_far() -> dict[str, Any]:
+        if call.ask.usage_so_far and call.choices is not None:
+            return {"usage": call.choices.usage.as_json()}
+        return {"usage": None} if call.ask.include_usage else {}
 
     def usage() -> bytes:
         if not call.ask.include_usage:
@@ -153,6 +157,7 @@ async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGener
                 opened.add(piece.index)
                 said.insert(0, {"index": piece.index, **shape.opening})
             # One write to the socket for all that a piece says.
+            extra = so_far()
             text = b"".join(event(envelope.body(choices=[one], **extra)) for one in said)
             if ends.after(piece):
                 ended = True

@@ -61,6 +61,7 @@ class AnswerText:
         tokenizer: Tokenizer,
         *,
         stop: Sequence[str] = (),
+        stop_shown: bool = False,
         hidden: int = 0,
         scored: bool = False,
         end_ids: Collection[int] = (),
@@ -68,12 +69,13 @@ class AnswerText:
         """Prepare.
 
         Args:
+            stop_shown: a stop string that was met is part of the text.
             hidden: characters at the beginning that are not shown: token healing asked for them.
             scored: list the tokens with their log-probabilities.
             end_ids: tokens that end the answer.
         """
         self._decoder = IncrementalDetokenizer(tokenizer)
-        self._stops = StopStrings(stop)
+        self._stops = StopStrings(stop, shown=stop_shown)
         self._hidden = hidden
         self._by_token = scored or bool(stop)
         self._scores = _Scores(tokenizer, end_ids) if scored else None

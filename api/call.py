@@ -111,6 +111,8 @@ class Ask:
             prompts; JSON values. Two calls with the same identity, route and text are the same
             question.
         deterministic: whether the same question has the same answer.
+        usage_so_far: whether every event of a stream has the usage up to it; vLLM's
+            `continuous_usage_stats`.
         prepare: tokenizes for a route; it may be called again for another one.
         shape: how answers are written; the tokenizer is None where a provider answers.
         run: pieces of the answer, behind the stages that all endpoints share.
@@ -125,6 +127,7 @@ class Ask:
     shape: Callable[[Call, Tokenizer | None], Shape] | None = None
     identity: Mapping[str, Any] = field(default_factory=dict)
     deterministic: bool = False
+    usage_so_far: bool = False
 
 
 @dataclass(slots=True)

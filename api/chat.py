@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from enginehouse.api.answer import answer
 from enginehouse.api.call import Ask, Call, Shape
 from enginehouse.api.caller import new_call
-from enginehouse.api.chat_prompt import conversation_ids, effort_variables, spoken_format
+from enginehouse.api.chat_prompt import (
+    Form,
+    conversation_ids,
+    effort_variables,
+    form_of,
+    spoken_format,
+)
 from enginehouse.api.chat_shape import Reading, chat_shape
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.exposure import treated, with_prompt
@@ -16,7 +22,7 @@ from enginehouse.api.guides import response_schema
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
-from enginehouse.api.reasoning import ReasoningSplitter, splitter_of
+from enginehouse.api.reasoning import ReasoningSplitter, splitter_behind, splitter_of
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.service_tier import wish
@@ -64,6 +70,7 @@ async def chat_call(body: ChatRequest, request: Request, state: ApiState) -> Cal
         shape=chat.shape,
         identity=body.identity,
         deterministic=body.deterministic,
+        usage_so_far=body.counts_on,
     )
     call = new_call(request, ask, body.model, user=body.end_user)
     call.messages = [message.for_template() for message in body.messages]
@@ -113,19 +120,22 @@ class _Chat:
         guide, field = self.tools.guide(spoken, response), "tools"
         if guide is None:
             guide, field = self.guide, self.guide_field or ""
+        ids = await conversation_ids(
+            revision,
+            with_prompt(call.messages, route.treatment),
+            call.tools,
+            spoken,
+            self._form(template),
+        )
         prompt = Prompt(
-            ids=await conversation_ids(
-                revision,
-                with_prompt(call.messages, route.treatment),
-                call.tools,
-                spoken,
-                effort_variables(template, asked.reasoning_effort),
-            ),
+            ids=asked.kept(ids, revision.manifest.context_length, asked.most_tokens),
             max_tokens=asked.most_tokens,
             sampling=asked.sampling(revision.manifest.generation_defaults),
             stop=asked.stops,
             log_probs=bool(asked.logprobs),
-            ignore_eos=asked.ignore_eos,
+            ignore_eos=bool(asked.ignore_eos),
+            stop_ids=asked.stop_token_ids or (),
+            stop_shown=bool(asked.include_stop_str_in_output),
             guide=guide,
             adapter=route.adapter,
             priority=route.priority or call.priority,
@@ -150,7 +160,13 @@ class _Chat:
         constrained = response_schema(self.body.response_format) is not None
         return self.tools.parser(spoken_format(call, template), response=constrained)
 
+    def _form(self, template: ChatTemplate) -> Form:
+        return form_of(self.body, effort_variables(template, self.body.reasoning_effort))
+
     def _splitter(self, template: ChatTemplate) -> ReasoningSplitter | None:
         """None under a constraint: it holds from the first token, so there is no reasoning."""
-        constrained = self.guide is not None or self.tools.forced
-        return None if constrained else splitter_of(template)
+        if self.guide is not None or self.tools.forced:
+            return None
+        if self.body.continues:
+            return splitter_behind(self.body.messages[-1].text)
+        return splitter_of(template, self._form(template).variables)

@@ -4,21 +4,81 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from enginehouse.api.call import Call
+from enginehouse.api.messages import ChatForm
 from enginehouse.api.reasoning import splitter_of
 from enginehouse.api.revision import Revision
 from enginehouse.api.tools import ToolFormat, tool_format
 from enginehouse.api.tools.conversation import for_template, has_tools, in_words
 
 from enginehouse.errors import InvalidRequestError
-from enginehouse.text import ChatTemplate
+from enginehouse.text import ChatTemplate, Ending
+from enginehouse.text.chat_template import RESERVED
 
 #: Call.notes: the format that a model's settings name.
 FORMAT_NOTE = "tool_format"
 _LONG_TEXT = 4096
 _TOOL_TEXT = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a prompt is written, beside its messages.
+
+    Attributes:
+        variables: what the template may read, by name.
+    """
+
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    ending: Ending = Ending.ANSWER
+
+    def encode(
+        self,
+        template: ChatTemplate,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[Mapping[str, Any]] | None = None,
+    ) -> list[int]:
+        """See `ChatTemplate.encode`."""
+        return template.encode(messages, tools=tools, variables=self.variables, ending=self.ending)
+
+
+def form_of(body: ChatForm, variables: Mapping[str, Any]) -> Form:
+    """How a request wants its prompt; `variables` are those of its other fields.
+
+    Raises:
+        InvalidRequestError: if its fields do not go together.
+    """
+    given = body.chat_template_kwargs or {}
+    for name in sorted(RESERVED & given.keys()):
+        raise InvalidRequestError(
+            f"chat_template_kwargs names {name!r}, which is not the caller's to give: leave it out",
+            field="chat_template_kwargs",
+        )
+    begins = body.add_generation_prompt is not False
+    ending = Ending.ANSWER if begins else Ending.MESSAGES
+    if body.continues:
+        _check_continued(body)
+        ending = Ending.OPEN
+    return Form({**variables, **given}, ending)
+
+
+def _check_continued(body: ChatForm) -> None:
+    if body.add_generation_prompt:
+        raise InvalidRequestError(
+            "add_generation_prompt is true, but continue_final_message has the answer go on where "
+            "the last message ends: leave one of them out",
+            field="add_generation_prompt",
+        )
+    last = body.messages[-1] if body.messages else None
+    if last is None or last.role != "assistant" or not last.text or last.calls:
+        raise InvalidRequestError(
+            "there is no text to continue: the last message must be of role 'assistant', with text "
+            "and without tool_calls",
+            field="messages",
+        )
 
 
 def spoken_format(call: Call, template: ChatTemplate) -> ToolFormat:
@@ -36,9 +96,9 @@ async def conversation_ids(
     messages: Sequence[dict[str, Any]],
     tools: Sequence[Mapping[str, Any]],
     spoken: ToolFormat,
-    variables: Mapping[str, Any],
+    form: Form,
 ) -> list[int]:
-    """Token ids of a conversation, ending where the assistant begins to speak.
+    """Token ids of a conversation.
 
     Raises:
         InvalidRequestError: if the template refuses the conversation.
@@ -49,9 +109,9 @@ async def conversation_ids(
         shown, known = list(messages), list(tools)
         if known or has_tools(shown):
             if not template.knows_tools:
-                return template.encode(in_words(shown, known, spoken), variables=variables)
+                return form.encode(template, in_words(shown, known, spoken))
             shown = for_template(shown, spoken)
-        return template.encode(shown, tools=known or None, variables=variables)
+        return form.encode(template, shown, known or None)
 
     # Short prompts take less time here than a thread switch would.
     size = sum(len(m["content"]) for m in messages) + _TOOL_TEXT * len(tools)

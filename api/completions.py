@@ -49,6 +49,7 @@ async def create_completion(body: CompletionRequest, request: Request, state: St
         shape=continued.shape,
         identity=body.identity,
         deterministic=body.deterministic,
+        usage_so_far=body.counts_on,
     )
     call = new_call(request, ask, body.model, user=body.user)
     call.texts = body.prompts
@@ -85,13 +86,16 @@ class _Continued:
 def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: Route) -> Prompt:
     revision, wanted = route.revision, body.n or 1
     guide, guide_field = body.guide(None)
+    ids = _prompt_ids(text, revision, begins=body.add_special_tokens is not False)
     prompt = Prompt(
-        ids=_prompt_ids(text, revision),
+        ids=body.kept(ids, revision.manifest.context_length, body.max_tokens),
         max_tokens=body.max_tokens,
         sampling=body.sampling(revision.manifest.generation_defaults),
         stop=body.stops,
         log_probs=body.logprobs is not None or (body.best_of or wanted) > wanted,
-        ignore_eos=body.ignore_eos,
+        ignore_eos=bool(body.ignore_eos),
+        stop_ids=body.stop_token_ids or (),
+        stop_shown=bool(body.include_stop_str_in_output),
         guide=guide,
         adapter=route.adapter,
         priority=route.priority or call.priority,
@@ -110,12 +114,12 @@ def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: R
     return replace(prompt, ids=ids, healed=healed, guide=guide, field_names=names)
 
 
-def _prompt_ids(text: str | list[int], revision: Revision) -> list[int]:
+def _prompt_ids(text: str | list[int], revision: Revision, *, begins: bool) -> list[int]:
     special = revision.manifest.special_tokens
     if not isinstance(text, str):
         return check_ids(text, revision, "prompt")
     ids = revision.tokenizer.encode(text)
-    if special.add_bos and special.bos_id is not None:
+    if begins and special.add_bos and special.bos_id is not None:
         ids = [special.bos_id, *ids]
     if not ids:
         raise InvalidRequestError("the prompt is empty", field="prompt")

@@ -23,7 +23,7 @@ def check_prompts(prompts: Sequence[Prompt], revision: Revision) -> None:
     """
     for prompt in prompts:
         _check_room(prompt, revision)
-        _check_bias(prompt, revision)
+        _check_ids(prompt, revision)
         _check_end(prompt)
 
 
@@ -39,14 +39,16 @@ def _check_room(prompt: Prompt, revision: Revision) -> None:
         )
 
 
-def _check_bias(prompt: Prompt, revision: Revision) -> None:
+def _check_ids(prompt: Prompt, revision: Revision) -> None:
     """The contract's bias has a place for each id up to the highest: look before it is made."""
     size = revision.tokenizer.vocabulary_size
-    for token_id in prompt.logit_bias or ():
+    named = [("logit_bias", token_id) for token_id in prompt.logit_bias or ()]
+    named += [("stop_token_ids", token_id) for token_id in prompt.stop_ids]
+    for field, token_id in named:
         if not 0 <= token_id < size:
             raise InvalidRequestError(
-                f"logit_bias names the token id {token_id}; this model's ids are 0 to {size - 1}",
-                field="logit_bias",
+                f"{field} names the token id {token_id}; this model's ids are 0 to {size - 1}",
+                field=field,
             )
 
 

@@ -46,6 +46,8 @@ class Prompt:
     Attributes:
         max_tokens: None means all that the context has left.
         adapter: LoRA adapter of the bundle.
+        stop_ids: end the answer as its last token.
+        stop_shown: a stop string that was met is part of the answer.
         priority: in the engine's queue, higher goes first.
         healed: text that the answer begins with again and that is not shown.
         field_names: the engine's names of inputs → the fields that the caller knows.
@@ -56,6 +58,8 @@ class Prompt:
     max_tokens: int | None
     sampling: Sampling
     stop: Sequence[str] = ()
+    stop_ids: Sequence[int] = ()
+    stop_shown: bool = False
     log_probs: bool = False
     ignore_eos: bool = False
     guide: Guide | None = None
@@ -173,6 +177,7 @@ class Generation:
         text = AnswerText(
             self.revision.tokenizer,
             stop=self.prompt.stop,
+            stop_shown=self.prompt.stop_shown,
             hidden=len(self.prompt.healed),
             scored=self.prompt.log_probs,
             end_ids=request.end_ids,
@@ -222,6 +227,7 @@ class Generation:
             guide=self.prompt.guide,
             embedding_bias=self.prompt.logit_bias,
             end_ids=frozenset(ends),
+            stop_sequences=tuple((token_id,) for token_id in self.prompt.stop_ids),
             return_log_probs=self.prompt.log_probs,
             priority=self.prompt.priority,
             # Read at the first piece: a stream goes on in another task.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.json_depth import Schema
-from pydantic import Field
+from enginehouse.api.refused import refused, refused_unless
+from pydantic import Field, model_validator
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide, GuideKind
@@ -46,12 +48,64 @@ ResponseFormat = Annotated[
 ]
 
 
+_MOST_CHOICES = 256
+_MOST_CHARACTERS = 4096
+#: Texts of which the answer is exactly one.
+Choices = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=_MOST_CHARACTERS)]],
+    Field(min_length=1, max_length=_MOST_CHOICES),
+]
+
+
+class StructuredOutputs(RequestModel):
+    """`structured_outputs`, vLLM's newer name for the `guided_…` fields: one kind of constraint.
+
+    Attributes:
+        disable_fallback, disable_any_whitespace: accepted; there is one compiler, and JSON comes
+            without free white space.
+    """
+
+    json_: Annotated[Schema | str | None, Field(alias="json")] = None
+    regex: str | None = None
+    choice: Choices | None = None
+    grammar: str | None = None
+    json_object: bool | None = None
+    disable_fallback: bool | None = None
+    disable_any_whitespace: bool | None = None
+    disable_additional_properties: Annotated[
+        Literal[False] | None,
+        refused_unless(False, "say additionalProperties: false in the schema"),
+    ] = None
+    whitespace_pattern: Annotated[
+        None, refused("JSON comes without free white space: leave it out")
+    ] = None
+    structural_tag: Annotated[None, refused("give a grammar, or tools")] = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> StructuredOutputs:
+        given = [name for name, _ in self.asked()]
+        if len(given) != 1:
+            shown = " and ".join(given) or "none"
+            raise ValueError(
+                f"give one of json, regex, choice, grammar and json_object, not {shown}"
+            )
+        return self
+
+    def asked(self) -> list[tuple[str, Guide]]:
+        """The constraints that are given, by their names."""
+        found = _known_guides(self.json_, self.regex, self.grammar, self.choice)
+        return found + ([("json_object", Guide(GuideKind.JSON, ""))] if self.json_object else [])
+
+
 class Guided(RequestModel):
-    """`guided_json`, `guided_regex` and `guided_grammar`, under vLLM's names for them."""
+    """`structured_outputs`, and `guided_…`, vLLM's older names for what it holds."""
 
     guided_json: Schema | str | None = None
     guided_regex: str | None = None
     guided_grammar: str | None = None
+    guided_choice: Choices | None = None
+    guided_json_object: bool | None = None
+    structured_outputs: StructuredOutputs | None = None
 
     def guide(self, response_format: ResponseFormat | None) -> tuple[Guide | None, str | None]:
         """The one constraint that is asked for, and the field that asks.
@@ -72,16 +126,41 @@ class Guided(RequestModel):
         return None, None
 
     def _asked(self) -> list[tuple[str, Guide]]:
-        found = []
-        if self.guided_json is not None:
-            given = self.guided_json
-            text = given if isinstance(given, str) else json.dumps(given)
-            found.append(("guided_json", Guide(GuideKind.JSON_SCHEMA, text)))
-        if self.guided_regex is not None:
-            found.append(("guided_regex", Guide(GuideKind.REGEX, self.guided_regex)))
-        if self.guided_grammar is not None:
-            found.append(("guided_grammar", Guide(GuideKind.EBNF_GRAMMAR, self.guided_grammar)))
+        older = _known_guides(
+            self.guided_json, self.guided_regex, self.guided_grammar, self.guided_choice
+        )
+        found = [(f"guided_{name}", guide) for name, guide in older]
+        if self.guided_json_object:
+            found.append(("guided_json_object", Guide(GuideKind.JSON, "")))
+        if self.structured_outputs is not None:
+            found += [("structured_outputs", guide) for _, guide in self.structured_outputs.asked()]
         return found
+
+
+def _known_guides(
+    schema: dict[str, Any] | str | None,
+    regex: str | None,
+    grammar: str | None,
+    choice: Sequence[str] | None,
+) -> list[tuple[str, Guide]]:
+    """The constraints that are given, by the names that both forms share."""
+    found: list[tuple[str, Guide]] = []
+    if schema is not None:
+        text = schema if isinstance(schema, str) else json.dumps(schema)
+        found.append(("json", Guide(GuideKind.JSON_SCHEMA, text)))
+    if regex is not None:
+        found.append(("regex", Guide(GuideKind.REGEX, regex)))
+    if grammar is not None:
+        found.append(("grammar", Guide(GuideKind.EBNF_GRAMMAR, grammar)))
+    if choice is not None:
+        found.append(("choice", Guide(GuideKind.EBNF_GRAMMAR, _one_of(choice))))
+    return found
+
+
+def _one_of(choice: Sequence[str]) -> str:
+    """A grammar of these texts; a JSON string is a literal of the grammar's language too."""
+    literals = dict.fromkeys(json.dumps(text, ensure_ascii=False) for text in choice)
+    return f"root ::= {' | '.join(literals)}"
 
 
 def response_schema(response_format: ResponseFormat | None) -> dict[str, Any] | None:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from enginehouse.api.boundary import EmptyIsLeftOut, ReturnedModel, without_nulls
+from enginehouse.api.boundary import (
+    EmptyIsLeftOut,
+    NullsLeftOut,
+    RequestModel,
+    ReturnedModel,
+    without_nulls,
+)
+from enginehouse.api.json_depth import Schema
 from enginehouse.api.tools.schema import ToolCall
-from pydantic import BeforeValidator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 #: Kinds of parts that carry text under the field `text`; the last two are the Responses API's.
@@ -129,27 +135,47 @@ class Message(ReturnedModel):
         """
         role = {"developer": "system", "function": "tool"}.get(self.role, self.role)
         found: dict[str, Any] = {"role": role, "content": self.text}
-        calls = list(self._calls())
-        if calls:
-            found["tool_calls"] = calls
+        if self.calls:
+            found["tool_calls"] = self.calls
         if role == "tool":
             found["tool_call_id"] = self.tool_call_id or _older_id(self.name)
         if self.name is not None:
             found["name"] = self.name
         return found
 
-    def _calls(self) -> Iterator[dict[str, Any]]:
-        for call in self.tool_calls or ():
-            yield call.model_dump()
+    @property
+    def calls(self) -> list[dict[str, Any]]:
+        """Its calls, in either form."""
+        found = [call.model_dump() for call in self.tool_calls or ()]
         if self.function_call is not None:
-            called = self.function_call
-            yield {
-                "id": _older_id(called.name),
-                "type": "function",
-                "function": {"name": called.name, "arguments": called.arguments},
-            }
+            older = self.function_call
+            function = {"name": older.name, "arguments": older.arguments}
+            found.append({"id": _older_id(older.name), "type": "function", "function": function})
+        return found
 
 
 def _older_id(name: str | None) -> str:
     """The older form has no ids: a result belongs to the call of its function."""
     return f"call_{name}"
+
+
+class ChatForm(RequestModel):
+    """The fields that say how a conversation is written, under vLLM's names.
+
+    Attributes:
+        chat_template_kwargs: what the template may read, by name.
+        add_generation_prompt: whether the prompt ends where an assistant begins to speak; true by
+            default.
+        continue_final_message: whether the answer goes on where the last message ends.
+    """
+
+    messages: Annotated[list[Message], Field(min_length=1)] | None = None
+    chat_template_kwargs: Annotated[Schema, NullsLeftOut] | None = None
+    add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
+
+    @property
+    def continues(self) -> bool:
+        """Whether the answer goes on where the last message ends."""
+        last = self.messages[-1] if self.messages else None
+        return bool(self.continue_final_message) or (last is not None and last.open_ended)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Any
 
 from enginehouse.text import ChatTemplate
 
@@ -103,8 +105,21 @@ def _open_end(text: str) -> int:
     return 0
 
 
-def splitter_of(template: ChatTemplate) -> ReasoningSplitter | None:
-    """A splitter for answers of this template's model; None if it marks no reasoning."""
+def splitter_of(
+    template: ChatTemplate, variables: Mapping[str, Any] | None = None
+) -> ReasoningSplitter | None:
+    """A splitter for answers of this template's model; None if it marks no reasoning.
+
+    Args:
+        variables: what the template is given beside the conversation.
+    """
     if _CLOSE not in template.source and _OPEN not in template.source:
         return None
-    return ReasoningSplitter(opened=template.generation_prompt.rstrip().endswith(_OPEN))
+    prompt = template.short_prompt(variables) if variables else template.generation_prompt
+    return ReasoningSplitter(opened=prompt.rstrip().endswith(_OPEN))
+
+
+def splitter_behind(text: str) -> ReasoningSplitter | None:
+    """A splitter for an answer that goes on behind a text; None if that is not reasoning."""
+    opened = text.rfind(_OPEN) > text.rfind(_CLOSE)
+    return ReasoningSplitter(opened=True) if opened else None

@@ -19,11 +19,11 @@ def refused(reason: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def refused_unless(allowed: Any, reason: str) -> BeforeValidator:
-    """For a field that has one value which changes nothing: others are refused."""
+def refused_unless(allowed: Any, reason: str, *also: Any) -> BeforeValidator:
+    """For a field that has a value, or several, which change nothing: others are refused."""
 
     def check(value: Any) -> Any:
-        if value is not None and value != allowed:
+        if value is not None and value not in (allowed, *also):
             raise PydanticCustomError("unsupported_parameter", "{reason}", {"reason": reason})
         return value
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
 from enginehouse.api.boundary import NullsLeftOut, RequestModel
 from enginehouse.api.guides import Guided, ResponseFormat
-from enginehouse.api.messages import Message
+from enginehouse.api.hints import ChatHints, Hints
+from enginehouse.api.messages import ChatForm, Message
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.tools.schema import Choice, Tools
-from enginehouse.api.wire_types import Count, PositiveCount, Seed, TokenId, TokenKey
+from enginehouse.api.wire_types import Count, CountOrOff, PositiveCount, Seed, TokenId, TokenKey
 from pydantic import (
     Field,
     StrictStr,
@@ -29,6 +31,7 @@ _MAX_ANSWERS = 256
 _NO_IDENTITY = {
     "model", "messages", "prompt", "stream", "stream_options", "user", "metadata", "store",
     "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+    "prompt_cache_options", "prediction", "verbosity",
 }  # fmt: skip
 Bias = Annotated[float, Field(ge=-100.0, le=100.0, allow_inf_nan=False)]
 Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
@@ -39,17 +42,27 @@ class StreamOptions(RequestModel):
 
     Attributes:
         include_obfuscation: accepted; events are not padded either way.
+        continuous_usage_stats: vLLM's: every chunk has the usage so far.
     """
 
-    include_usage: bool = False
-    include_obfuscation: bool = False
+    include_usage: bool | None = None
+    include_obfuscation: bool | None = None
+    continuous_usage_stats: bool | None = None
 
 
-class _Common(Guided):
+class _Common(Guided, Hints):
     """Fields of both endpoints.
 
-    `top_k`, `min_p`, `repetition_penalty`, `min_tokens`, `ignore_eos` and those of `Guided` are
-    not OpenAI's; they carry the names under which other servers of this API take them.
+    Those from `top_k` on, and those of `Guided` and `Hints`, are not OpenAI's; they carry the names
+    under which other servers of this API take them.
+
+    Attributes:
+        top_k: -1 and 0 are off.
+        stop_token_ids: end the answer as its last token; their text is part of it.
+        include_stop_str_in_output: whether a stop string that was met is part of the answer.
+        truncate_prompt_tokens: tokens of the prompt that are kept; -1 keeps what leaves room for
+            the answer.
+        truncation_side: which end is cut off, the left one by default.
     """
 
     model: str
@@ -67,11 +80,25 @@ class _Common(Guided):
         Annotated[dict[TokenKey, Bias], Field(max_length=_MAX_BIASES), NullsLeftOut] | None
     ) = None
     user: str | None = None
-    top_k: Count | None = None
+    top_k: CountOrOff | None = None
     min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     min_tokens: Count | None = None
-    ignore_eos: bool = False
+    ignore_eos: bool | None = None
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=_MAX_STOPS)] | None = None
+    include_stop_str_in_output: bool | None = None
+    truncate_prompt_tokens: CountOrOff | None = None
+    truncation_side: Literal["left", "right"] | None = None
+
+    #: Fields that cannot change the answer.
+    _no_identity: ClassVar[frozenset[str]] = frozenset(_NO_IDENTITY | Hints.model_fields.keys())
+
+    @field_validator("truncate_prompt_tokens")
+    @classmethod
+    def _keeps_something(cls, value: int | None) -> int | None:
+        if value == 0:
+            raise ValueError("it is -1, or at least 1")
+        return value
 
     @field_validator("stop")
     @classmethod
@@ -91,7 +118,9 @@ class _Common(Guided):
     @property
     def identity(self) -> dict[str, Any]:
         """Every field that can change the answer, less model and prompt; JSON values."""
-        return self.model_dump(mode="json", by_alias=True, exclude_none=True, exclude=_NO_IDENTITY)
+        return self.model_dump(
+            mode="json", by_alias=True, exclude_none=True, exclude=set(self._no_identity)
+        )
 
     @property
     def deterministic(self) -> bool:
@@ -107,7 +136,27 @@ class _Common(Guided):
     @property
     def include_usage(self) -> bool:
         """Whether the stream ends with a usage chunk."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options is not None and bool(self.stream_options.include_usage)
+
+    @property
+    def counts_on(self) -> bool:
+        """Whether every chunk of the stream has the usage so far."""
+        return self.stream_options is not None and bool(self.stream_options.continuous_usage_stats)
+
+    def kept(self, ids: Sequence[int], context: int, most_tokens: int | None) -> Sequence[int]:
+        """What `truncate_prompt_tokens` leaves of a prompt.
+
+        Args:
+            context: the model's, in tokens.
+            most_tokens: of the answer, if that is bounded; else there is room for one at least.
+        """
+        wanted = self.truncate_prompt_tokens
+        if wanted is None:
+            return ids
+        most = max(1, context - (most_tokens or 1)) if wanted < 0 else wanted
+        if len(ids) <= most:
+            return ids
+        return ids[:most] if self.truncation_side == "right" else ids[-most:]
 
     def sampling(self, defaults: GenerationDefaults) -> Sampling:
         """Sampling for the engine; `temperature` 0 and `top_p` 0 are greedy."""
@@ -116,7 +165,7 @@ class _Common(Guided):
         return Sampling(
             temperature=temperature if top_p else 0.0,
             top_p=top_p or None,
-            top_k=self.top_k or None,
+            top_k=max(0, self.top_k or 0) or None,
             seed=None if self.seed is None else self.seed % _UINT64,
             repetition_penalty=self.repetition_penalty or 1.0,
             presence_penalty=self.presence_penalty or 0.0,
@@ -142,7 +191,7 @@ class PromptReference(RequestModel):
     variables: Annotated[dict[str, str], NullsLeftOut] | None = None
 
 
-class ChatRequest(_Common):
+class ChatRequest(_Common, ChatForm, ChatHints):
     """`POST /v1/chat/completions`."""
 
     messages: Annotated[list[Message], Field(min_length=1)]
@@ -166,29 +215,34 @@ class ChatRequest(_Common):
         list[Literal["text"]] | None,
         refused_unless(["text"], "the model answers in text only: leave it at ['text']"),
     ] = None
-    verbosity: Annotated[
-        Literal["medium"] | None,
-        refused_unless("medium", "the model has no such setting: ask for it in a message"),
-    ] = None
-    prompt_cache_retention: Annotated[
-        Literal["in_memory"] | None,
-        refused_unless("in_memory", "prefixes are kept in memory, as long as there is room"),
-    ] = None
-    prompt_cache_options: Annotated[
-        None, refused("the engine finds and keeps common prefixes by itself: leave it out")
-    ] = None
+    verbosity: Literal["low", "medium", "high"] | None = None
+    prompt_cache_retention: Literal["in_memory", "24h"] | None = None
+    prompt_cache_options: dict[str, Any] | None = None
+    prediction: dict[str, Any] | None = None
     audio: Annotated[None, refused("the model hears and speaks no audio")] = None
-    prediction: Annotated[None, refused("an answer cannot be predicted: leave it out")] = None
     moderation: Annotated[
         None, refused("content rules are set by whoever runs this endpoint: leave it out")
     ] = None
     web_search_options: Annotated[None, refused("nothing is searched: give a tool")] = None
     functions: Annotated[
-        None, refused("functions is the old form of tools, which is supported: use that")
+        Annotated[list[Any], Field(max_length=0)] | None,
+        refused_unless([], "functions is the old form of tools, which is supported: use that"),
     ] = None
     function_call: Annotated[
-        None, refused("function_call is the old form of tool_choice, which is supported: use that")
+        Literal["none", "auto"] | None,
+        refused_unless(
+            "auto",
+            "function_call is the old form of tool_choice, which is supported: use that",
+            "none",
+        ),
     ] = None
+
+    _no_identity: ClassVar[frozenset[str]] = frozenset(_NO_IDENTITY | ChatHints.model_fields.keys())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """See `_Common.identity`."""
+        return super().identity | ({"continue_final_message": True} if self.continues else {})
 
     @property
     def most_tokens(self) -> int | None:
@@ -211,7 +265,8 @@ class CompletionRequest(_Common):
     logprobs: Annotated[Literal[0] | None, refused_unless(0, _NO_ALTERNATIVES)] = None
     echo: bool | None = None
     best_of: Annotated[int, Field(ge=1, le=_MAX_CHOICES)] | None = None
-    token_healing: bool = False
+    token_healing: bool | None = None
+    add_special_tokens: bool | None = None
     suffix: Annotated[
         None, refused("the model writes what follows a text, not what stands between two")
     ] = None

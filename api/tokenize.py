@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Any
 
 from enginehouse.api.access.model_access import check_model
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.caller import caller_of
-from enginehouse.api.chat_prompt import conversation_ids
+from enginehouse.api.chat_prompt import conversation_ids, form_of
 from enginehouse.api.completions import check_ids
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.messages import Message
+from enginehouse.api.messages import ChatForm
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Keys
@@ -21,25 +21,27 @@ from enginehouse.api.state import ApiState, State
 from enginehouse.api.tools import tool_format
 from enginehouse.api.tools.schema import Tools
 from fastapi import APIRouter
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 router = APIRouter(route_class=JsonRoute)
 
 
-class TokenizeRequest(RequestModel):
+class TokenizeRequest(ChatForm):
     """A text, or a conversation as the model's chat template writes it.
 
     Attributes:
-        add_special_tokens: of a text: the token that begins every text, for models that have one.
+        add_special_tokens: of a text: the token that begins every text, for models that have one;
+            true by default.
+        return_token_strs: whether the text of each token is given too.
     """
 
     model: str
     prompt: str | None = None
-    messages: Annotated[list[Message], Field(min_length=1)] | None = None
     tools: Tools | None = None
-    add_special_tokens: bool = True
+    add_special_tokens: bool | None = None
+    return_token_strs: bool | None = None
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TokenizeRequest:
@@ -56,6 +58,7 @@ class Tokens(BaseModel):
     tokens: list[int]
     count: int
     max_model_len: int
+    token_strs: list[str] | None = None
 
 
 class DetokenizeRequest(RequestModel):
@@ -89,6 +92,8 @@ async def tokenize(body: TokenizeRequest, request: Request, state: State) -> Res
         "count": len(ids),
         "max_model_len": revision.manifest.context_length,
     }
+    if body.return_token_strs:
+        found["token_strs"] = [revision.tokenizer.token_text(token_id) for token_id in ids]
     return _answer(found, revision)
 
 
@@ -125,10 +130,10 @@ async def _ids(
     if body.prompt is None:
         tools = [tool.for_template() for tool in body.tools or ()]
         spoken = tool_format(revision.template.source)
-        return await conversation_ids(revision, messages, tools, spoken, {})
+        return await conversation_ids(revision, messages, tools, spoken, form_of(body, {}))
     ids = await asyncio.to_thread(revision.tokenizer.encode, body.prompt)
     special = revision.manifest.special_tokens
-    if body.add_special_tokens and special.add_bos and special.bos_id is not None:
+    if body.add_special_tokens is not False and special.add_bos and special.bos_id is not None:
         ids = [special.bos_id, *ids]
     return ids
 

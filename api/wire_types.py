@@ -20,6 +20,8 @@ _DECIMAL = re.compile(r"-?[0-9]{1,20}")
 PositiveCount = Annotated[int, Field(ge=1, le=INT32_MAX)]
 #: A count that may be 0, sent as INT32.
 Count = Annotated[int, Field(ge=0, le=INT32_MAX)]
+#: A count where -1 stands for none, as other servers of this API have it.
+CountOrOff = Annotated[int, Field(ge=-1, le=INT32_MAX)]
 #: The contract's seed is UINT64; a negative one, which OpenAI's type allows, is its complement.
 Seed = Annotated[int, Field(ge=_INT64_MIN, le=_UINT64_MAX)]
 #: A token id is INT32; whether the model has it is known only when the request is routed.

@@ -86,7 +86,7 @@ class Progress:
         """The last chunk, if only that was lost."""
         if not self._received:
             return None
-        if self._received[-1] in self._request.end_ids:
+        if self._request.ends_at(self._received[-1]):
             return Chunk([], finish=FinishReason.STOP)
         if len(self._received) >= self._request.max_tokens:
             return Chunk([], finish=FinishReason.LENGTH)

@@ -242,7 +242,7 @@ class ChunkDecoder:
         return Chunk(ids, log_probs, self._reason() if is_last(response) else None)
 
     def _reason(self) -> FinishReason:
-        ended = self._last in self._request.end_ids
+        ended = self._request.ends_at(self._last)
         if self._count >= self._request.max_tokens and not ended:
             return FinishReason.LENGTH
         return FinishReason.STOP

@@ -118,6 +118,10 @@ class GenerationRequest:
     embedding_bias: Mapping[int, float] | None = None
     traceparent: str | None = None
 
+    def ends_at(self, token_id: int | None) -> bool:
+        """Whether this token ends the answer, at whatever place."""
+        return token_id in self.end_ids or (token_id,) in self.stop_sequences
+
 
 def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:
     """One request for each answer that is asked for."""

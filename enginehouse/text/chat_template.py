@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import Enum, auto
 from functools import cached_property
 from typing import Any, NoReturn
 
@@ -42,6 +44,29 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
+#: What a template is given by name; callers cannot give these.
+RESERVED = frozenset(
+    {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "raise_exception",
+     "strftime_now"}
+)  # fmt: skip
+#: Ways in which a template fails at what it was given.
+_FAILURES = (
+    TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
+    RecursionError,
+)  # fmt: skip
+
+
+class Ending(Enum):
+    """Where the prompt of a conversation ends."""
+
+    ANSWER = auto()
+    """Where the assistant begins to speak."""
+    MESSAGES = auto()
+    """Behind the last message, as the template closes it."""
+    OPEN = auto()
+    """Behind the last message's text, which goes on."""
+
+
 class ChatTemplate:
     """A compiled chat template and the tokenizer that reads what it writes.
 
@@ -67,6 +92,8 @@ class ChatTemplate:
         self.source = source
         self._tokenizer = tokenizer
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
+        # Nobody can guess it, so it stands only where it is put.
+        self._mark = f"\ue002{secrets.token_hex(8)}\ue003"
 
     @property
     def knows_tools(self) -> bool:
@@ -76,7 +103,15 @@ class ChatTemplate:
     @cached_property
     def generation_prompt(self) -> str:
         """A short conversation as it is written; its end is where an answer begins."""
-        return self._render([{"role": "user", "content": "Hello"}], None, {})
+        return self.short_prompt({})
+
+    def short_prompt(self, variables: Mapping[str, Any]) -> str:
+        """`generation_prompt` where the template reads these variables.
+
+        Raises:
+            InvalidRequestError: if the template refuses them.
+        """
+        return self._render([{"role": "user", "content": "Hello"}], None, variables)
 
     def encode(
         self,
@@ -84,35 +119,55 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         variables: Mapping[str, Any] | None = None,
+        ending: Ending = Ending.ANSWER,
     ) -> list[int]:
-        """Token ids of a conversation, ending where the assistant begins to speak.
+        """Token ids of a conversation.
 
         Args:
             messages: ``{"role": …, "content": …}`` each; control-token strings inside any
                 string value are text.
             tools: ``{"type": "function", "function": …}`` each, for templates that know them;
                 their strings are text too.
-            variables: what else the template may read, by name.
+            variables: what else the template may read, by name, without `RESERVED`; text too.
 
         Raises:
-            InvalidRequestError: if the template refuses the conversation.
+            InvalidRequestError: if the template refuses the conversation, or does not show the
+                text that is to go on.
         """
         guarded = [self._guard(message) for message in messages]
         shown = None if tools is None else [self._guard(tool) for tool in tools]
-        return self._tokenizer.encode_guarded(self._render(guarded, shown, variables or {}))
+        known = self._guard(variables or {})
+        if ending is not Ending.OPEN:
+            begins = ending is Ending.ANSWER
+            rendered = self._render(guarded, shown, known, begins=begins)
+        else:
+            guarded[-1]["content"] += self._mark
+            rendered = self._cut(self._render(guarded, shown, known, begins=False))
+        return self._tokenizer.encode_guarded(rendered)
+
+    def _cut(self, rendered: str) -> str:
+        """What stands before the mark: a template closes a message behind its text."""
+        end = rendered.find(self._mark)
+        if end < 0:
+            raise InvalidRequestError(
+                "the model's chat template does not show the last message's text as it is, so it "
+                "cannot be continued: leave out continue_final_message",
+                field="continue_final_message",
+            )
+        return rendered[:end]
 
     def _render(
         self,
         messages: list[Any],
         tools: list[Any] | None,
         variables: Mapping[str, Any],
+        *,
+        begins: bool = True,
     ) -> str:
-        known = {**variables, **self._tokens}
+        own = {"messages": messages, "tools": tools, "add_generation_prompt": begins}
         try:
-            return self._template.render(
-                messages=messages, tools=tools, add_generation_prompt=True, **known
-            )
-        except (TemplateError, TypeError, ValueError, KeyError) as error:
+            return self._template.render({**variables, **self._tokens, **own})
+        except _FAILURES as error:
             raise InvalidRequestError(
                 f"the model's chat template refuses these messages: {error}", field="messages"
             ) from error

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 class StopStrings:
     """Passes text on until the first stop string, holding back what might become one."""
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    def __init__(self, stops: Sequence[str], *, shown: bool = False) -> None:
+        """`shown`: the stop string that was met is passed on as well."""
+        self._shown = shown
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
         self.hit: str | None = None
@@ -27,7 +29,7 @@ class StopStrings:
         )
         if found is not None:
             self._held, self.hit = "", found[1]
-            return buffer[: found[0]]
+            return buffer[: found[0] + (len(found[1]) if self._shown else 0)]
         keep = self._open_suffix(buffer)
         self._held = buffer[len(buffer) - keep :] if keep else ""
         return buffer[: len(buffer) - keep]

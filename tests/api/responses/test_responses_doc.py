@@ -63,6 +63,9 @@ _VALUES: dict[str, Any] = {
     "guided_json": {"type": "object"},
     "guided_regex": "a",
     "guided_grammar": "root ::= [a]",
+    "guided_choice": ["a", "b"],
+    "guided_json_object": True,
+    "structured_outputs": {"regex": "a"},
 }
 
 
