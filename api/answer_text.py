@@ -45,12 +45,14 @@ class Written:
     Attributes:
         tokens: how many of them were needed; those behind a stop string's last one were not.
         scores: of tokens whose text is out; empty if none are wanted.
+        stop: the stop string that was met, or None.
     """
 
     text: str
     tokens: int
     finish: FinishReason | None
     scores: tuple[TokenScore, ...] = ()
+    stop: str | None = None
 
 
 class AnswerText:
@@ -112,13 +114,14 @@ class AnswerText:
         return shown
 
     def _written(self, parts: list[str], tokens: int, finish: FinishReason | None) -> Written:
-        text = "".join(parts)
-        if self._scores is None:
-            return Written(text, tokens, finish)
-        if finish is None:
-            return Written(text, tokens, finish, self._scores.shown(len(text)))
-        cut = self._stops.hit is not None
-        return Written(text, tokens, finish, self._scores.rest(len(text), cut=cut))
+        text, stop = "".join(parts), self._stops.hit
+        scores: tuple[TokenScore, ...] = ()
+        if self._scores is not None:
+            if finish is None:
+                scores = self._scores.shown(len(text))
+            else:
+                scores = self._scores.rest(len(text), cut=stop is not None)
+        return Written(text, tokens, finish, scores, stop)
 
 
 @dataclass(slots=True)

@@ -17,6 +17,8 @@ from enginehouse.api import (
     tokenize,
 )
 from enginehouse.api.access.guard import Guard
+from enginehouse.api.anthropic import routes as messages
+from enginehouse.api.anthropic.errors import MessagesErrors
 from enginehouse.api.assembly import Assembly
 from enginehouse.api.batches import routes as batches
 from enginehouse.api.body_limit import BodyLimit
@@ -41,6 +43,7 @@ _ROUTES = (
     chat,
     completions,
     responses,
+    messages,
     embeddings,
     models,
     tokenize,
@@ -91,6 +94,7 @@ def create_app(
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
     app.add_middleware(Guard)
+    app.add_middleware(MessagesErrors)
     app.add_middleware(AccessLog, lines=access_log)
     app.add_middleware(RequestIds)
     install_error_handlers(app)

@@ -126,6 +126,15 @@ class Choices:
             [replace(piece, index=index) for piece in answer] for index, answer in enumerate(kept)
         ]
 
+    def limited(self, tokens: int) -> Choices:
+        """The same with this limit of each answer, or with what there is room for if less."""
+
+        def limit(generation: Generation) -> Generation:
+            most = min(tokens, generation.most_tokens, generation.room)
+            return replace(generation, prompt=replace(generation.prompt, max_tokens=most))
+
+        return replace(self, generations=tuple(limit(g) for g in self.generations))
+
     def renamed(self, request_id: str) -> Choices:
         """The same under another id: a copy that runs beside it."""
         renamed = (

@@ -36,6 +36,8 @@ def _check_room(prompt: Prompt, revision: Revision) -> None:
             f"the model's context is {context} tokens; the prompt has {len(prompt.ids)}{asked}: "
             "shorten the prompt or lower max_tokens",
             field="messages" if room < 1 else "max_tokens",
+            prompt_tokens=len(prompt.ids),
+            context=context,
         )
 
 

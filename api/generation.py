@@ -78,6 +78,7 @@ class Piece:
     Attributes:
         scores: tokens of the text, where log-probabilities are wanted; of a text that is held
             back they come with a later piece than `token_ids`.
+        stop: the stop string that ended the answer; None where something else did.
     """
 
     text: str
@@ -86,6 +87,7 @@ class Piece:
     finish: FinishReason | None = None
     index: int = 0
     scores: Sequence[TokenScore] = ()
+    stop: str | None = None
 
 
 @dataclass(slots=True)
@@ -159,10 +161,14 @@ class Generation:
         self.usage = Usage(len(self.prompt.ids))
 
     @property
+    def room(self) -> int:
+        """Tokens that the context has left for an answer."""
+        return max(0, self.revision.manifest.context_length - len(self.prompt.ids))
+
+    @property
     def most_tokens(self) -> int:
         """The most that this may generate: what was asked for, else what the context has left."""
-        room = self.revision.manifest.context_length - len(self.prompt.ids)
-        return max(0, room) if self.prompt.max_tokens is None else self.prompt.max_tokens
+        return self.room if self.prompt.max_tokens is None else self.prompt.max_tokens
 
     async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
@@ -250,6 +256,7 @@ class Generation:
             written.finish,
             self.index,
             written.scores,
+            written.stop,
         )
 
 

@@ -25,6 +25,7 @@ from enginehouse.api.routing import Router
 from enginehouse.api.samples import SampleRing
 from enginehouse.api.tracing.opening import Observability
 
+from enginehouse.errors import ContextOverflowError
 from enginehouse.generation import FinishReason
 
 #: Call.notes: tokens of a prompt that was asked for them alone.
@@ -98,8 +99,12 @@ async def _counted(call: Call) -> AsyncGenerator[Piece, None]:
     assert call.ask.prepare is not None  # noqa: S101 - text endpoints have it
     assert call.route is not None  # noqa: S101 - `Routing` stands before
     # It is no answer that was prepared: nothing of it is used, and nothing is paid for.
-    choices = await call.ask.prepare(call, call.route)
-    call.notes[COUNT_NOTE] = choices.usage.prompt_tokens
+    try:
+        count = (await call.ask.prepare(call, call.route)).usage.prompt_tokens
+    except ContextOverflowError as error:
+        # How long it is is just what a caller of a prompt that is too long asks.
+        count = error.prompt_tokens
+    call.notes[COUNT_NOTE] = count
     yield Piece("", finish=FinishReason.STOP)
 
 

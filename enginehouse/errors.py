@@ -167,9 +167,20 @@ class InvalidJsonError(InvalidRequestError):
 
 
 class ContextOverflowError(InvalidRequestError):
-    """Prompt and answer together exceed the model's context."""
+    """Prompt and answer together exceed the model's context.
+
+    Attributes:
+        prompt_tokens, context: tokens; 0 is not known.
+    """
 
     code = "context_length_exceeded"
+
+    def __init__(
+        self, message: str, *, field: str | None = None, prompt_tokens: int = 0, context: int = 0
+    ) -> None:
+        super().__init__(message, field=field)
+        self.prompt_tokens = prompt_tokens
+        self.context = context
 
 
 class UnauthenticatedError(ServingError):

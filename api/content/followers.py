@@ -56,7 +56,9 @@ class _Source:
             if self.text == self.piece.text:
                 return self.piece
             return replace(self.piece, text=self.text)
-        return Piece(self.text, finish=self.piece.finish, index=self.piece.index)
+        return Piece(
+            self.text, finish=self.piece.finish, index=self.piece.index, stop=self.piece.stop
+        )
 
 
 class SpanFollower:

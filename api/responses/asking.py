@@ -9,19 +9,17 @@ from typing import Any
 from enginehouse.api.call import Call
 from enginehouse.api.chat import chat_call
 from enginehouse.api.exposure import treated
-from enginehouse.api.field_path import field_path
 from enginehouse.api.fitting import dropping_oldest
 from enginehouse.api.model_settings import settled
-from enginehouse.api.responses.names import own_field
+from enginehouse.api.own_names import chat_request
+from enginehouse.api.responses.names import own_names
 from enginehouse.api.responses.schemas import Conversed, ResponseRequest
 from enginehouse.api.responses.translate import Told, chat_body, counted_body
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
-from pydantic import ValidationError
 from starlette.requests import Request
 
-from enginehouse.errors import InvalidRequestError
 from enginehouse.manifest import GenerationDefaults
 
 
@@ -48,7 +46,7 @@ class ResponseCall:
         Raises:
             InvalidRequestError: naming a field of the chat API, see `own_names`.
         """
-        chat = _chat_request(chat_body(body, told.messages), told)
+        chat = chat_request(chat_body(body, told.messages), own_names(told.places))
         call = await chat_call(chat, request, state)
         call.id = f"resp_{uuid.uuid4().hex}"
         call.store = body.kept
@@ -118,7 +116,9 @@ class ResponseCall:
 
 async def counting_call(body: Conversed, told: Told, request: Request, state: ApiState) -> Call:
     """The call whose prompt is to be counted; errors as `ResponseCall.of`."""
-    call = await chat_call(_chat_request(counted_body(body, told.messages), told), request, state)
+    names = own_names(told.places)
+    chat = chat_request(counted_body(body, told.messages), names)
+    call = await chat_call(chat, request, state)
     if body.truncation == "auto":
         _may_be_shortened(call)
     return call
@@ -131,15 +131,6 @@ def _may_be_shortened(call: Call) -> None:
         prepare=dropping_oldest(call.ask.prepare),
         identity={**call.ask.identity, "truncation": "auto"},
     )
-
-
-def _chat_request(values: dict[str, Any], told: Told) -> ChatRequest:
-    try:
-        return ChatRequest.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = own_field(field_path(first["loc"]) or None, told.places)
-        raise InvalidRequestError(f"{field}: {first['msg']}", field=field) from None
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

@@ -72,7 +72,7 @@ async def create_response(
     keep: _Keep | None = None
     if body.kept:
         keep = partial(store.save, tenant, items=own, chain=chain)
-    with own_names(told.places):
+    with own_names(told.places).in_errors():
         asked = await ResponseCall.of(body, told, request, state)
         call = asked.call
         request.state.response_headers = call.response_headers
@@ -143,7 +143,7 @@ async def count_input_tokens(
     """Tokens of what a response with these fields would tell the model."""
     chain, own = await _conversation(body, caller_of(request).tenant, store)
     told = told_by(body, [*chain.items, *own])
-    with own_names(told.places):
+    with own_names(told.places).in_errors():
         call = await counting_call(body, told, request, state)
         count = await counted_tokens(call, request, state)
     content = {"object": "response.input_tokens", "input_tokens": count}

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import openai.types.responses as sdk
 import pytest
 from enginehouse.api.field_path import field_path
-from enginehouse.api.responses.names import own_field
+from enginehouse.api.responses.names import own_names
 from enginehouse.api.responses.schemas import ResponseRequest
 from enginehouse.api.responses.stored import references, stored_items
 from enginehouse.api.responses.translate import chat_body, told, told_by
@@ -310,7 +310,7 @@ def test_a_reference_is_the_item_that_it_names() -> None:
     ],
 )
 def test_fields_in_errors_are_the_callers_own(chat: str | None, own: str | None) -> None:
-    assert own_field(chat, ["instructions", "input[0]", "input[1]"]) == own
+    assert own_names(["instructions", "input[0]", "input[1]"]).of(chat) == own
 
 
 def test_unknown_items_parts_and_tools_are_refused_at_their_place() -> None:
