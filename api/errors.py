@@ -30,6 +30,7 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.BudgetError, HTTPStatus.TOO_MANY_REQUESTS, "insufficient_quota"),
     (errors.RateLimitError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.ModelNotFoundError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
+    (errors.GuideCompilerBusyError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
     (errors.QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),
     (errors.EngineUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
+from enginehouse.api.closed_schema import closed
 from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from pydantic import Field, model_validator
@@ -174,6 +175,7 @@ def response_schema(response_format: ResponseFormat | None) -> dict[str, Any] | 
 
 def _from_format(response_format: ResponseFormat) -> Guide:
     if isinstance(response_format, JsonSchemaFormat):
-        schema = response_format.json_schema.json_schema
+        named = response_format.json_schema
+        schema = closed(named.json_schema) if named.strict else named.json_schema
         return Guide(GuideKind.JSON_SCHEMA, json.dumps(schema))
     return Guide(GuideKind.JSON, "")

@@ -11,6 +11,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
+from enginehouse.engine.json_schema.charset import ANY, CharSet
+from enginehouse.engine.json_schema.grammar import class_text
+
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide, GuideKind
 
@@ -82,11 +85,9 @@ def _rule(
     """Characters of no word lead back to the start; those of words to their own states."""
     targets = {character: _next(state, character, trie, failure) for character in alphabet}
     led = {character: target for character, target in targets.items() if target}
-    branches = ['""', rf"[^\x00{''.join(map(_escaped, led))}] s0"]
-    branches += [f"[{_escaped(c)}] s{target}" for c, target in led.items() if not bad[target]]
+    others = ANY - CharSet.of("\0", *led)
+    branches = ['""', f"{class_text(others)} s0"]
+    branches += [
+        f"{class_text(CharSet.of(c))} s{target}" for c, target in led.items() if not bad[target]
+    ]
     return f"s{state} ::= {' | '.join(branches)}"
-
-
-def _escaped(character: str) -> str:
-    """A character inside of a class of the grammar."""
-    return f"\\U{ord(character):08x}" if ord(character) > 0xFFFF else f"\\u{ord(character):04x}"  # noqa: PLR2004

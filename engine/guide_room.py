@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from enginehouse.engine.guides import GuideCompiler
 from enginehouse.engine.job import Job, Sink
 
-from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError
+from enginehouse.errors import EngineUnavailableError, GuideCompilerBusyError, ServingError
 from enginehouse.generation import FinishReason, GenerationRequest, Guide, each_sequence
 from enginehouse.text.detokenizer import CharacterBoundary
 
@@ -53,12 +54,23 @@ class GuideRoom:
         entry = _Entry(request, guide, sink)
         with self._lock:
             if len(self._entries) >= self._capacity:
-                raise QueueFullError(
+                raise GuideCompilerBusyError(
                     f"{len(self._entries)} requests wait for their guides to be compiled; "
-                    "try again later"
+                    "try again later",
+                    retry_after_s=float(len(self._entries)),
                 )
             self._entries.append(entry)
         self._thread.submit(self._compile, entry)
+
+    def hold_against(self, guide: Guide, answer: str, violated: Callable[[], None]) -> None:
+        """Hold a finished answer against its guide, aside; call `violated` if it breaks it."""
+
+        def judge() -> None:
+            if not self._compiler.fits(guide, answer):
+                violated()
+
+        with suppress(RuntimeError):  # the room is closed: nobody waits for the verdict
+            self._thread.submit(judge)
 
     def cancel(self, request_id: str) -> int:
         """End the requests with this id that still wait; return how many."""

@@ -5,7 +5,9 @@ module alone: the package around it imports torch, of which compiling uses nothi
 
 Protocol, on stdin and stdout: one JSON document a line. First ``{"tokenizer": path,
 "end_ids": [...]}``, answered by ``{"ready": version}``; then ``{"kind": ..., "text": ...}``,
-answered by ``{"grammar": ...}`` or ``{"error": ...}``.
+answered by ``{"grammar": ...}``, ``{"refused": ...}`` if the guide is wrong or cannot be kept, or
+``{"error": ...}`` from the compiler. With ``"answer"`` the guide is not compiled: a finished answer
+is held against it, and ``{"violation": ...}`` is empty if it fits.
 """
 
 from __future__ import annotations
@@ -19,7 +21,13 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import tokenizers
+from enginehouse.engine.json_schema import (
+    SchemaRefusedError,
+    regex_grammar,
+    schema_grammar,
+)
 
 from enginehouse.generation import GuideKind
 
@@ -35,7 +43,7 @@ class GuideWorker:
     """Compiles guides for one vocabulary."""
 
     def __init__(self, tokenizer_file: Path, end_ids: list[int]) -> None:
-        self._bindings = _bindings()
+        self._bindings = bindings()
         tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_file))
         decoder = (json.loads(tokenizer.to_str()).get("decoder") or {}).get("type")
         size = tokenizer.get_vocab_size(with_added_tokens=True)
@@ -45,30 +53,39 @@ class GuideWorker:
         self._compiler = self._bindings.GrammarCompiler(information, 1, False, -1)
 
     def compile(self, kind: GuideKind, text: str) -> str:
-        """Compile, and return what the engine is to be given for it.
-
-        JSON Schemas become a grammar without free white space, in which small models lose
-        themselves; other kinds stay as they are.
+        """Compile, and return the grammar that the engine is to be given for it.
 
         Raises:
+            SchemaRefusedError: if the schema or the pattern is wrong or cannot be kept.
             RuntimeError: from the compiler, with its sentence.
         """
-        grammars = self._bindings.Grammar
         match kind:
             case GuideKind.JSON | GuideKind.JSON_SCHEMA:
-                schema = text or _ANY_OBJECT
-                grammar = grammars.from_json_schema(schema, False, None, None, True, None, False)
-                text = grammar.to_string()
-                grammar = grammars.from_ebnf(text, "root")
+                text = schema_grammar(text or _ANY_OBJECT)
             case GuideKind.REGEX:
-                grammar = grammars.from_regex(text, False)
-            case GuideKind.EBNF_GRAMMAR:
-                grammar = grammars.from_ebnf(text, "root")
-        self._compiler.compile_grammar(grammar)
+                text = regex_grammar(text)
+        self._compiler.compile_grammar(self._bindings.Grammar.from_ebnf(text, "root"))
         return text
 
 
-def _bindings() -> Any:
+def violation(kind: GuideKind, text: str, answer: str) -> str:
+    """Why a finished answer is not what its guide promised; empty if it is.
+
+    `jsonschema` judges, which shares no code with the grammar's side; grammars have no judge.
+    """
+    if kind not in {GuideKind.JSON, GuideKind.JSON_SCHEMA}:
+        return ""
+    try:
+        value = json.loads(answer)
+    except ValueError as error:
+        return f"the answer is not JSON: {error}"
+    schema = json.loads(text or _ANY_OBJECT)
+    broken = next(jsonschema.Draft202012Validator(schema).iter_errors(value), None)
+    return "" if broken is None else f"{broken.validator} at {broken.json_path}"
+
+
+def bindings() -> Any:
+    """The extension module of xgrammar."""
     try:
         package = distribution("xgrammar")
     except PackageNotFoundError:
@@ -98,12 +115,19 @@ def main() -> None:
     worker = GuideWorker(Path(first["tokenizer"]), first["end_ids"])
     _answer({"ready": distribution("xgrammar").version})
     for line in sys.stdin:
-        asked = json.loads(line)
-        try:
-            answer = {"grammar": worker.compile(GuideKind(asked["kind"]), asked["text"])}
-        except (RuntimeError, MemoryError) as error:
-            answer = {"error": sentence(RuntimeError(str(error))) or "out of memory"}
-        _answer(answer)
+        _answer(_answered(worker, json.loads(line)))
+
+
+def _answered(worker: GuideWorker, asked: dict[str, str]) -> dict[str, str]:
+    kind, text = GuideKind(asked["kind"]), asked["text"]
+    try:
+        if "answer" in asked:
+            return {"violation": violation(kind, text, asked["answer"])}
+        return {"grammar": worker.compile(kind, text)}
+    except SchemaRefusedError as error:
+        return {"refused": str(error)}
+    except (RuntimeError, MemoryError) as error:
+        return {"error": sentence(RuntimeError(str(error))) or "out of memory"}
 
 
 def _answer(document: dict[str, str]) -> None:

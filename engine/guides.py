@@ -2,48 +2,68 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import logging
 import os
 import selectors
 import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections import OrderedDict
 from pathlib import Path
 
-from enginehouse.engine.guide_schema import check_schema
+import psutil
 
-from enginehouse.errors import BundleError, EngineUnavailableError, InvalidRequestError
+from enginehouse.errors import (
+    BundleError,
+    EngineUnavailableError,
+    GuideCompilerBusyError,
+    InvalidRequestError,
+    ServingError,
+)
 from enginehouse.generation import Guide, GuideKind
 
+_log = logging.getLogger(__name__)
 _FIELD = "guided_decoding_guide"
-_JSON = (GuideKind.JSON, GuideKind.JSON_SCHEMA)
 _MAX_CHARACTERS = 131_072
 _MAX_NESTING = 256
 _KEPT = 256
 _START_TIMEOUT_S = 60.0
+#: How often the work of a compilation is looked at.
+_LOOK_S = 0.05
 
 
 class GuideCompiler:
-    """Turns guides into such that the engine takes without fail; safe from any thread.
+    """Turns guides into grammars that the engine takes without fail; safe from any thread.
 
     The engine would compile a guide in the middle of a step, and a bad one breaks the step for
     every request. Here it is compiled by the same compiler over the same vocabulary: what
-    passes, passes there, and takes no longer than it took here.
+    passes, passes there, and takes no more work than it took here.
     """
 
-    def __init__(self, tokenizer_file: Path, end_ids: list[int], timeout_s: float = 3.0) -> None:
+    def __init__(
+        self,
+        tokenizer_file: Path,
+        end_ids: list[int],
+        work_s: float = 3.0,
+        patience_s: float = 30.0,
+    ) -> None:
         """Nothing runs until the first guide.
 
         Args:
-            timeout_s: the longest that a compilation may hold up a step of the engine.
+            work_s: the most CPU time of one compilation; it would hold up a step of the engine.
+            patience_s: the most time that it may take on a busy host.
         """
         self._greeting = {"tokenizer": str(tokenizer_file), "end_ids": end_ids}
-        self._timeout_s = timeout_s
+        self._work_s = work_s
+        self._patience_s = patience_s
         self._compiling = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        # Apart from the other lock: whoever asks what is known never waits for a compilation.
+        self._begun_s = 0.0  # CPU time of the process when it got its task
+        # Apart from the other lock: `known` never waits for a compilation.
         self._remembering = threading.Lock()
         self._known: OrderedDict[Guide, Guide] = OrderedDict()
 
@@ -55,55 +75,81 @@ class GuideCompiler:
             return self._known.get(guide)
 
     def compile(self, guide: Guide) -> Guide:
-        """Check and compile; blocks for up to the timeout.
+        """Check and compile.
 
         Raises:
-            InvalidRequestError: with the place of the error, if the compiler gives it.
+            InvalidRequestError: with the place of the error, or if it takes too much work.
+            GuideCompilerBusyError: if the host is too busy to tell.
             EngineUnavailableError: if the compiler cannot be started.
         """
-        if guide.kind is GuideKind.JSON_SCHEMA:
-            check_schema(guide.text)
-        elif guide.kind is not GuideKind.JSON:
+        if guide.kind not in {GuideKind.JSON, GuideKind.JSON_SCHEMA}:
             _check_text(guide)
         known = self.known(guide)
         if known is not None:
             return known
         with self._compiling:
-            text = self._ask(guide)
-        kind = GuideKind.EBNF_GRAMMAR if guide.kind in _JSON else guide.kind
-        compiled = Guide(kind, text)
+            answer = self._ask({"kind": guide.kind.value, "text": guide.text}, guide.kind)
+        compiled = Guide(GuideKind.EBNF_GRAMMAR, _grammar(answer, guide.kind))
         with self._remembering:
             self._known[guide] = compiled
             if len(self._known) > _KEPT:
                 self._known.popitem(last=False)
         return compiled
 
+    def fits(self, guide: Guide, answer: str) -> bool:
+        """Whether a finished answer is what its guide promised; what is not is logged.
+
+        An answer that cannot be judged within the limits of a compilation counts as fitting.
+        """
+        asked = {"kind": guide.kind.value, "text": guide.text, "answer": answer}
+        try:
+            with self._compiling:
+                said = self._ask(asked, guide.kind)
+        except (InvalidRequestError, EngineUnavailableError, GuideCompilerBusyError) as error:
+            _log.warning("an answer was not held against its guide: %s", error)
+            return True
+        reason = said.get("violation") or said.get("error") or said.get("refused")
+        if reason:
+            digest = hashlib.sha256(guide.text.encode()).hexdigest()
+            _log.error("an answer breaks its %s (sha256 %s): %s", guide.kind, digest, reason)
+        return not reason
+
     def close(self) -> None:
         """End the process."""
         with self._compiling:
             self._stop()
 
-    def _ask(self, guide: Guide) -> str:
+    def _ask(self, document: dict[str, str], kind: GuideKind) -> dict[str, str]:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
-        answer = self._exchange(
-            process, {"kind": guide.kind.value, "text": guide.text}, self._timeout_s
-        )
+        answer = self._exchange(process, document, self._patience_s, self._work_s)
         if answer is None:
+            overworked = _worked_s(process) - self._begun_s > self._work_s
+            ended = process.poll() is not None
             self._stop()
-            raise InvalidRequestError(
-                f"this {guide.kind} takes the compiler longer than {self._timeout_s:g} s or more "
-                "memory than it may use: lower repetition counts (maxItems, maxLength) or "
-                "simplify it",
+            raise self._gave_up(kind, ended=ended, overworked=overworked)
+        return answer
+
+    def _gave_up(self, kind: GuideKind, *, ended: bool, overworked: bool) -> ServingError:
+        if ended:
+            return InvalidRequestError(
+                f"the compiler does not survive this {kind}, or it needs more memory than it may "
+                "use: simplify it",
                 field=_FIELD,
             )
-        if "error" in answer:
-            made = " (places are of the grammar made from it)" if guide.kind in _JSON else ""
-            raise InvalidRequestError(
-                f"the {guide.kind} does not compile{made}: {answer['error']}", field=_FIELD
+        if overworked:
+            return InvalidRequestError(
+                f"this {kind} takes the compiler more than {self._work_s:g} s of CPU time: lower "
+                "repetition counts or simplify it",
+                field=_FIELD,
             )
-        return answer["grammar"]
+        return GuideCompilerBusyError(
+            f"the host is too busy to compile this {kind} within {self._patience_s:g} s; try again "
+            "later",
+            field=_FIELD,
+            retry_after_s=self._patience_s,
+        )
 
     def _start(self) -> subprocess.Popen[bytes]:
         # Inside Triton's stub there is no interpreter's path, but the environment's is first.
@@ -118,7 +164,7 @@ class GuideCompiler:
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
         )
         self._process = process
-        if self._exchange(process, self._greeting, _START_TIMEOUT_S) is None:
+        if self._exchange(process, self._greeting, _START_TIMEOUT_S, _START_TIMEOUT_S) is None:
             self._stop()
             raise EngineUnavailableError(
                 "the guide compiler does not start; it needs xgrammar 0.1.31 (`make up`)"
@@ -126,11 +172,13 @@ class GuideCompiler:
         return process
 
     def _exchange(
-        self, process: subprocess.Popen[bytes], document: object, timeout_s: float
+        self, process: subprocess.Popen[bytes], document: object, patience_s: float, work_s: float
     ) -> dict[str, str] | None:
-        """Send one line, wait for one; None if the process died or was too slow."""
+        """Send one line, wait for one; None if the process died or was past a limit."""
         if process.stdin is None or process.stdout is None:
             raise BundleError("the guide compiler was started without pipes")
+        self._begun_s = _worked_s(process)
+        until = time.monotonic() + patience_s
         try:
             process.stdin.write(json.dumps(document).encode() + b"\n")
             process.stdin.flush()
@@ -138,8 +186,10 @@ class GuideCompiler:
             return None
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            if not selector.select(timeout_s):
-                return None
+            while not selector.select(_LOOK_S):
+                late = time.monotonic() > until
+                if late or _worked_s(process) - self._begun_s > work_s:
+                    return None
         line = process.stdout.readline()
         answer: dict[str, str] | None = json.loads(line) if line else None
         return answer
@@ -153,6 +203,26 @@ class GuideCompiler:
         for pipe in (process.stdin, process.stdout):
             if pipe is not None:
                 pipe.close()
+
+
+def _worked_s(process: subprocess.Popen[bytes]) -> float:
+    """CPU time that a process has used: load of the host does not change it."""
+    try:
+        times = psutil.Process(process.pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(times.user + times.system)
+
+
+def _grammar(answer: dict[str, str], kind: GuideKind) -> str:
+    if "refused" in answer:
+        raise InvalidRequestError(f"the {kind} cannot be used: {answer['refused']}", field=_FIELD)
+    if "error" in answer:
+        made = "" if kind is GuideKind.EBNF_GRAMMAR else " (places are of the grammar made from it)"
+        raise InvalidRequestError(
+            f"the {kind} does not compile{made}: {answer['error']}", field=_FIELD
+        )
+    return answer["grammar"]
 
 
 def _check_text(guide: Guide) -> None:

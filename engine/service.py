@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from enginehouse.engine.bad_words import forbid
@@ -14,6 +15,7 @@ from enginehouse.engine.guide_room import GuideRoom
 from enginehouse.engine.guides import GuideCompiler
 from enginehouse.engine.identity import as_text, engine_identity
 from enginehouse.engine.job import Job, Sink
+from enginehouse.engine.judged import JudgedSink
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.runtime import load_runtime
 from enginehouse.engine.stats import LoopStats
@@ -98,7 +100,17 @@ class EngineService:
             self._loop.submit(request, sink)
         else:
             _check_end(request)
+            if guide.kind in {GuideKind.JSON, GuideKind.JSON_SCHEMA}:
+                sink = JudgedSink(sink, partial(self._judge, guide))
             self._guides.submit(replace(request, guide=guide), guide, sink)
+
+    def _judge(self, guide: Guide, ids: Sequence[int]) -> None:
+        """Hold a finished answer against its guide, and count it if it breaks it."""
+
+        def violated() -> None:
+            self._loop.stats.guide_violations += 1
+
+        self._guides.hold_against(guide, self._tokenizer.decode(ids), violated)
 
     def cancel(self, request_id: str) -> int:
         """End every request with this client's id; return how many there were."""

@@ -15,6 +15,7 @@ class LoopStats:
         accepted_draft_tokens: tokens of those steps beyond the one that any step gives.
         draft_acceptance: accepted tokens, of the most that could have been drafted. The runtime
             does not say how many were.
+        guide_violations: finished answers that do not fit their JSON Schema; see `judged.py`.
         step_seconds_max: longest step since the figures were last published.
     """
 
@@ -31,6 +32,7 @@ class LoopStats:
     failed: int = 0
     rejected: int = 0
     recoveries: int = 0
+    guide_violations: int = 0
     draft_steps: int = 0
     accepted_draft_tokens: int = 0
     draft_acceptance: float = 0.0

@@ -36,6 +36,10 @@ _COUNTERS = {
         "Draft tokens accepted",
         "accepted_draft_tokens",
     ),
+    "enginehouse_guide_violations_total": (
+        "Finished answers that do not fit their JSON Schema",
+        "guide_violations",
+    ),
     "enginehouse_engine_recoveries_total": ("Failed steps that were repaired", "recoveries"),
 }
 

@@ -36,6 +36,7 @@
         ├── ContentBlockedError  a content rule refuses the prompt
         ├── ModelNotFoundError   no such model or version is loaded
         ├── QueueFullError       admission refused: try again later
+        │   └── GuideCompilerBusyError   guides are compiled one at a time, and too many wait
         ├── CancelledError       the caller asked for the end
         ├── DeadlineError        the time the caller gave ran out
         └── EngineUnavailableError   the engine is gone, broken or being repaired
@@ -251,6 +252,12 @@ class QueueFullError(ServingError):
         self.retry_after_s = retry_after_s
 
 
+class GuideCompilerBusyError(QueueFullError):
+    """Guides are compiled one at a time, and this one could not be in time."""
+
+    code = "guide_compiler_busy"
+
+
 class CancelledError(ServingError):
     """The caller asked for the end of this request."""
 
@@ -284,6 +291,7 @@ _BY_CODE: dict[str, type[ServingError]] = {
         ContentBlockedError,
         ModelNotFoundError,
         QueueFullError,
+        GuideCompilerBusyError,
         CancelledError,
         DeadlineError,
         EngineUnavailableError,

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from enginehouse.api.closed_schema import closed
+
 from enginehouse.generation import Guide, GuideKind
 
 #: A model that may write several calls stops after these: small ones find no end themselves.
@@ -64,13 +66,9 @@ def _parameters(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     for tool in tools:
         function = tool["function"]
         given = function.get("parameters")
-        if given is None:
-            schema: dict[str, Any] = {"type": "object", "properties": {}}
-        elif given.get("type", "object") == "object" and "properties" not in given:
-            # Without this the compiler takes "no properties named" for "none allowed".
-            schema = {"type": "object", "additionalProperties": True, **given}
-        else:
-            schema = {"type": "object", **given}
+        schema = {"type": "object", **({"properties": {}} if given is None else given)}
+        if given is None or given.get("type", "object") == "object":
+            schema = closed(schema)
         found[function["name"]] = _moved(schema, f"/$defs/{function['name']}")
     return found
 

@@ -11,7 +11,7 @@ import pytest
 from enginehouse.api.call import PRIORITIES, Ask, Call
 from enginehouse.api.generation import Piece
 from enginehouse.api.service_tier import served_tier, wish
-from enginehouse.engine.guide_schema import check_schema
+from enginehouse.engine.json_schema import schema_grammar
 from enginehouse.registry.quality.traces import TraceLog
 
 from enginehouse.generation import Guide, GuideKind
@@ -56,7 +56,7 @@ def adapter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Adapter]:
 
 def schema(guide: Guide) -> Any:
     assert guide.kind is GuideKind.JSON_SCHEMA
-    check_schema(guide.text)
+    schema_grammar(guide.text)
     return json.loads(guide.text)
 
 

@@ -1,0 +1,164 @@
+"""A JSON Schema document: read, bounded, checked against its meta-schema, references resolved.
+
+References are resolved by the package `referencing`, which knows `$id` and `$anchor`; nothing is
+fetched: a reference that leaves the document is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jsonschema
+import referencing
+import referencing.exceptions
+from enginehouse.engine.json_schema.refusal import SchemaRefusedError
+from enginehouse.engine.json_schema.shapes import Group, Literal
+from referencing.jsonschema import DRAFT202012
+
+MAX_CHARACTERS = 131_072
+MAX_DEPTH = 64
+_DIALECTS = (
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "http://json-schema.org/draft-07/schema",
+    "http://json-schema.org/draft-06/schema",
+)
+
+Resolver = Any  # referencing's `_core.Resolver`, which has no public name
+
+
+@dataclass(frozen=True, slots=True)
+class Subschema:
+    """A schema inside of the document, with what resolves its references."""
+
+    schema: dict[str, Any] | bool
+    resolver: Resolver
+    place: str
+
+
+class Document:
+    """A checked document, whose subschemas have numbers (`Literal`)."""
+
+    def __init__(self, text: str) -> None:
+        """Read the text.
+
+        Raises:
+            SchemaRefusedError: if it is not JSON, too large, or no schema of draft 2020-12.
+        """
+        schema = _read(text)
+        _check_depth(schema)
+        dialect = schema.get("$schema") if isinstance(schema, dict) else None
+        if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
+            raise SchemaRefusedError(
+                f"'$schema' is {dialect[:100]!r}: give draft 2020-12's, or none"
+            )
+        try:
+            # Without formats: patterns are ECMA-262's, and checked where they are read.
+            jsonschema.Draft202012Validator.check_schema(
+                schema, format_checker=jsonschema.FormatChecker(formats=())
+            )
+        except jsonschema.SchemaError as error:
+            place = pointer(error.absolute_path)
+            raise SchemaRefusedError(
+                f"the schema is wrong at {place}: {error.message[:300]}"
+            ) from None
+        self._subschemas: list[Subschema] = []
+        self._numbers: dict[tuple[int, str], int] = {}
+        resource = DRAFT202012.create_resource(schema)
+        registry: referencing.Registry[Any] = referencing.Registry()
+        resolver = registry.with_resource("", resource).resolver_with_root(resource)
+        self.root = self._literal(schema, resolver, "")
+        self.true = self._literal(True, resolver, "")
+        self.false = self._literal(False, resolver, "")
+
+    def at(self, literal: Literal) -> Subschema:
+        """The subschema of a literal."""
+        return self._subschemas[literal.number]
+
+    def child(self, parent: Subschema, schema: Any, *path: str | int) -> Literal:
+        """A subschema that stands inside of another one."""
+        place = parent.place + "".join(f"/{escaped(str(part))}" for part in path)
+        return self._literal(schema, parent.resolver, place)
+
+    def group(self, parent: Subschema, schema: Any, *path: str | int) -> Group:
+        """The group of one child; empty for a schema that allows everything."""
+        if schema is True or schema == {}:
+            return frozenset()
+        return frozenset({self.child(parent, schema, *path)})
+
+    def target(self, parent: Subschema, reference: str) -> Literal:
+        """What a reference points to.
+
+        Raises:
+            SchemaRefusedError: if that is not in the document, or no schema.
+        """
+        place = f"'$ref' at {parent.place or '/'} is {reference[:200]!r}"
+        try:
+            found = parent.resolver.lookup(reference)
+        except referencing.exceptions.Unresolvable:
+            raise SchemaRefusedError(
+                f"{place}: only references into the schema work, and nothing is there"
+            ) from None
+        if not isinstance(found.contents, dict | bool):
+            raise SchemaRefusedError(f"{place}: that is no schema")
+        return self._literal(found.contents, found.resolver, parent.place)
+
+    def _literal(self, schema: Any, resolver: Resolver, place: str) -> Literal:
+        if isinstance(schema, dict) and isinstance(schema.get("$id"), str):
+            resolver = resolver.in_subresource(DRAFT202012.create_resource(schema))
+        key = (id(schema), resolver._base_uri)  # noqa: SLF001
+        if key not in self._numbers:
+            self._numbers[key] = len(self._subschemas)
+            self._subschemas.append(Subschema(schema, resolver, place))
+        return Literal(self._numbers[key])
+
+
+def _read(text: str) -> Any:
+    if len(text) > MAX_CHARACTERS:
+        raise SchemaRefusedError(
+            f"the schema has {len(text)} characters, {MAX_CHARACTERS} are allowed"
+        )
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except json.JSONDecodeError as error:
+        raise SchemaRefusedError(
+            f"the schema is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise SchemaRefusedError(f"the schema is nested deeper than {MAX_DEPTH} levels") from None
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise SchemaRefusedError(f"the schema holds a number that is too long: {error}") from None
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise SchemaRefusedError(f"the schema holds the number {text[:40]}, which is not finite")
+    return value
+
+
+def _check_depth(value: Any) -> None:
+    level, nodes = 0, [value]
+    while nodes:
+        level += 1
+        if level > MAX_DEPTH:
+            raise SchemaRefusedError(f"the schema is nested deeper than {MAX_DEPTH} levels")
+        nodes = [
+            child
+            for node in nodes
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+
+
+def pointer(path: Any) -> str:
+    """A JSON Pointer (RFC 6901); `/` for the whole document."""
+    return "".join(f"/{escaped(str(part))}" for part in path) or "/"
+
+
+def escaped(name: str) -> str:
+    """A name as a part of a JSON Pointer."""
+    return name.replace("~", "~0").replace("/", "~1")

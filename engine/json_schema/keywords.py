@@ -1,0 +1,232 @@
+"""Keywords that constrain one JSON type and do not branch, as parts of that type's shape."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+from enginehouse.engine.json_schema.automaton import Dfa, matching
+from enginehouse.engine.json_schema.document import Document, Subschema
+from enginehouse.engine.json_schema.formats import UNSUPPORTED, format_pattern
+from enginehouse.engine.json_schema.pattern import parse
+from enginehouse.engine.json_schema.refusal import SchemaRefusedError
+from enginehouse.engine.json_schema.shapes import (
+    TOPS,
+    ArrayShape,
+    Contained,
+    Group,
+    KeyMap,
+    Kind,
+    NumberShape,
+    ObjectShape,
+    Shape,
+    StringPart,
+    StringShape,
+    meet,
+)
+
+#: Keywords that constrain nothing.
+ANNOTATIONS = frozenset(
+    {
+        "$schema", "$id", "$comment", "$anchor", "$defs", "definitions", "title", "description",
+        "default", "examples", "example", "deprecated", "readOnly", "writeOnly", "discriminator",
+        "strict", "contentEncoding", "contentMediaType", "contentSchema", "$vocabulary",
+    }
+)  # fmt: skip
+_KEPT = frozenset(
+    {
+        "type", "enum", "const", "format", "pattern", "minLength", "maxLength", "minimum",
+        "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "properties", "required",
+        "additionalProperties", "patternProperties", "propertyNames", "minProperties",
+        "maxProperties", "unevaluatedProperties", "items", "prefixItems", "minItems", "maxItems",
+        "contains", "minContains", "maxContains", "uniqueItems", "unevaluatedItems", "anyOf",
+        "oneOf", "allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas",
+        "$ref",
+    }
+)  # fmt: skip
+
+#: What each bound of a number says.
+BOUNDS: dict[str, Callable[[Decimal], NumberShape]] = {
+    "minimum": lambda value: NumberShape(low=value),
+    "exclusiveMinimum": lambda value: NumberShape(low=value, low_open=True),
+    "maximum": lambda value: NumberShape(high=value),
+    "exclusiveMaximum": lambda value: NumberShape(high=value, high_open=True),
+}
+
+
+def check(node: Subschema) -> None:
+    """Refuse keywords that are not kept.
+
+    Raises:
+        SchemaRefusedError: with the place of the first.
+    """
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    for keyword in node.schema:
+        if keyword not in _KEPT and keyword not in ANNOTATIONS and not keyword.startswith("x-"):
+            raise SchemaRefusedError(
+                f"keyword {keyword[:100]!r} at {node.place or '/'} cannot be enforced: leave it out"
+            )
+
+
+def types(schema: dict[str, Any]) -> list[Shape]:
+    """The shapes that `type` leaves."""
+    given = schema.get("type", list(Kind))
+    names = [given] if isinstance(given, str) else given
+    found: list[Shape] = [shape for kind, shape in TOPS.items() if kind.value in names]
+    if "integer" in names and "number" not in names:
+        found.append(NumberShape(integer=True))
+    return found
+
+
+def simple(document: Document, node: Subschema) -> list[Shape]:
+    """The shapes of a schema's keywords that do not branch."""
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    typed: dict[Kind, Shape] = {
+        Kind.NUMBER: number(node),
+        Kind.STRING: string(node),
+        Kind.ARRAY: array(document, node),
+        Kind.OBJECT: object_(document, node),
+    }
+    found = [meet(shape, typed.get(shape.kind, shape)) for shape in types(node.schema)]
+    return [shape for shape in found if shape is not None]
+
+
+def number(node: Subschema) -> NumberShape:
+    """What `minimum`, `maximum`, their exclusive forms and `multipleOf` say."""
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    shape = NumberShape()
+    if "multipleOf" in node.schema:
+        shape = NumberShape(integer=True, multiple=_multiple(node))
+    for keyword, bound in BOUNDS.items():
+        if keyword in node.schema:
+            met = meet(shape, bound(decimal(node.schema[keyword])))
+            if not isinstance(met, NumberShape):
+                # Nothing lies between the bounds: an open interval of no width says so.
+                return NumberShape(Decimal(0), True, Decimal(0), True)
+            shape = met
+    return shape
+
+
+def decimal(value: float) -> Decimal:
+    """A number of the schema, as its shortest digits say."""
+    return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+
+
+def _multiple(node: Subschema) -> int:
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    value = node.schema["multipleOf"]
+    if value != int(value) or not 1 <= value <= 1000:  # noqa: PLR2004
+        raise SchemaRefusedError(
+            f"'multipleOf' at {node.place or '/'} is {value}: whole numbers from 1 to 1000 work"
+        )
+    return int(value)
+
+
+def string(node: Subschema) -> StringShape:
+    """What `pattern`, `format` and the lengths say."""
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    schema, place = node.schema, node.place
+    parts = set()
+    if "pattern" in schema:
+        parts.add(_checked(StringPart(schema["pattern"], place=f"{place}/pattern")))
+    if "format" in schema:
+        if schema["format"] in UNSUPPORTED:
+            raise SchemaRefusedError(
+                f"'format' at {place or '/'} is {schema['format']!r}, which no grammar keeps: "
+                "leave it out, or give a 'pattern'"
+            )
+        pattern = format_pattern(schema["format"])
+        if pattern is not None:
+            parts.add(StringPart(pattern, place=f"{place}/format"))
+    most = schema.get("maxLength")
+    return StringShape(
+        frozenset(parts), int(schema.get("minLength", 0)), None if most is None else int(most)
+    )
+
+
+def _checked(part: StringPart) -> StringPart:
+    try:
+        parse(part.pattern or "")
+    except SchemaRefusedError as error:
+        raise SchemaRefusedError(f"the pattern at {part.place} is refused: {error}") from None
+    return part
+
+
+def array(document: Document, node: Subschema) -> ArrayShape:
+    """What the keywords of arrays say; `unevaluatedItems` apart."""
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    schema, most = node.schema, node.schema.get("maxItems")
+    first = tuple(
+        document.group(node, item, "prefixItems", index)
+        for index, item in enumerate(schema.get("prefixItems", ()))
+    )
+    contained: tuple[Contained, ...] = ()
+    if "contains" in schema:
+        limit = schema.get("maxContains")
+        asked = Contained(
+            document.group(node, schema["contains"], "contains"),
+            int(schema.get("minContains", 1)),
+            None if limit is None else int(limit),
+            f"{node.place}/contains",
+        )
+        contained = (asked,) if asked.least or asked.most is not None else ()
+    return ArrayShape(
+        first,
+        document.group(node, schema.get("items", True), "items"),
+        int(schema.get("minItems", 0)),
+        None if most is None else int(most),
+        contained,
+        f"{node.place}/uniqueItems" if schema.get("uniqueItems") else None,
+    )
+
+
+def object_(document: Document, node: Subschema) -> ObjectShape:
+    """What the keywords of objects say; `unevaluatedProperties` and dependencies apart."""
+    assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+    schema, most = node.schema, node.schema.get("maxProperties")
+    properties = schema.get("properties", {})
+    patterns = schema.get("patternProperties", {})
+    for pattern in patterns:
+        _checked(StringPart(pattern, place=f"{node.place}/patternProperties"))
+    members = KeyMap(
+        tuple(
+            (name, document.group(node, child, "properties", name))
+            for name, child in properties.items()
+        ),
+        tuple(
+            (name, document.group(node, child, "patternProperties", name))
+            for name, child in patterns.items()
+        ),
+        document.group(node, schema.get("additionalProperties", True), "additionalProperties"),
+    )
+    return ObjectShape(
+        () if members == KeyMap() else (members,),
+        tuple(dict.fromkeys(schema.get("required", ()))),
+        document.group(node, schema.get("propertyNames", True), "propertyNames"),
+        int(schema.get("minProperties", 0)),
+        None if most is None else int(most),
+        node.place,
+    )
+
+
+def member(shape: ObjectShape, name: str) -> Group | None:
+    """What holds for the member of a name."""
+    found: Group = frozenset()
+    for members in shape.maps:
+        named = [group for known, group in members.properties if known == name]
+        matched = [group for pattern, group in members.patterns if found_in(pattern, name)]
+        found = found.union(*(named + matched or [members.rest]))
+    return found
+
+
+@functools.lru_cache(maxsize=256)
+def found_by(pattern: str) -> Dfa:
+    """Strings in which a pattern is found."""
+    return matching(parse(pattern), search=True)
+
+
+def found_in(pattern: str, text: str) -> bool:
+    """Whether a pattern is found in a text."""
+    return found_by(pattern).accepts(text)

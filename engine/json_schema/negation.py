@@ -1,0 +1,250 @@
+"""What does not fit a schema, as shapes: some keyword of it does not hold.
+
+Keywords whose negation has no shape (that some unnamed member or some item does not fit, that a
+number is no multiple, that a value is not a listed object) are refused with their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from enginehouse.engine.json_schema import keywords
+from enginehouse.engine.json_schema.document import Subschema
+from enginehouse.engine.json_schema.refusal import SchemaRefusedError
+from enginehouse.engine.json_schema.shapes import (
+    TOPS,
+    ArrayShape,
+    BooleanShape,
+    Contained,
+    Group,
+    KeyMap,
+    Kind,
+    NumberShape,
+    ObjectShape,
+    Shape,
+    StringPart,
+    StringShape,
+)
+
+if TYPE_CHECKING:
+    from enginehouse.engine.json_schema.alternatives import Alternatives
+
+#: Keywords that say nothing by themselves, or are handled with another one.
+_SILENT = frozenset({"then", "else", "minContains", "maxContains"})
+#: What each number keyword asks when it does not hold.
+_NUMBERS: dict[str, Callable[[Any], NumberShape]] = {
+    "minimum": lambda value: NumberShape(high=keywords.decimal(value), high_open=True),
+    "exclusiveMinimum": lambda value: NumberShape(high=keywords.decimal(value)),
+    "maximum": lambda value: NumberShape(low=keywords.decimal(value), low_open=True),
+    "exclusiveMaximum": lambda value: NumberShape(low=keywords.decimal(value)),
+}
+
+
+class Negation:
+    """The shapes of negated subschemas."""
+
+    def __init__(self, alternatives: Alternatives) -> None:
+        self._alternatives = alternatives
+
+    def of(self, node: Subschema) -> list[Shape]:
+        """The shapes of what does not fit.
+
+        Raises:
+            SchemaRefusedError: for a keyword whose negation has none.
+        """
+        assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+        found: dict[Shape, None] = {}
+        for keyword, value in node.schema.items():
+            if keyword not in _SILENT and keyword not in keywords.ANNOTATIONS:
+                found |= dict.fromkeys(self._keyword(node, keyword, value))
+        return list(found)
+
+    def _keyword(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
+        if keyword in _NUMBERS:
+            return [_NUMBERS[keyword](value)]
+        found = self._sizes(keyword, value)
+        if found is not None:
+            return found
+        match keyword:
+            case "type":
+                return _other_types(value)
+            case "enum":
+                return self._none_of(node, value)
+            case "const":
+                return self._none_of(node, [value])
+            case "pattern" | "format":
+                return [
+                    StringShape(frozenset({replace(part, positive=not part.positive)}))
+                    for part in keywords.string(node).parts
+                    if part.place.endswith(f"/{keyword}")
+                ]
+            case "properties" | "required" | "dependentRequired" | "dependentSchemas":
+                return self._members(node, keyword, value)
+            case "items" | "prefixItems" | "contains":
+                return self._items(node, keyword, value)
+        return self._applied(node, keyword, value)
+
+    def _sizes(self, keyword: str, value: Any) -> list[Shape] | None:
+        match keyword:
+            case "minLength":
+                return [StringShape(most=int(value) - 1)] if value >= 1 else []
+            case "maxLength":
+                return [StringShape(least=int(value) + 1)]
+            case "minItems":
+                return [ArrayShape(most=int(value) - 1)] if value >= 1 else []
+            case "maxItems":
+                return [ArrayShape(least=int(value) + 1)]
+            case "minProperties":
+                return [ObjectShape(most=int(value) - 1)] if value >= 1 else []
+            case "maxProperties":
+                return [ObjectShape(least=int(value) + 1)]
+        return None
+
+    def _applied(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
+        alternatives, document = self._alternatives, self._alternatives.document
+        match keyword:
+            case "$ref":
+                return alternatives.of(frozenset({document.target(node, value).negated()}))
+            case "allOf":
+                children = alternatives.children(node, keyword)
+                return alternatives.any_of(child.negated() for child in children)
+            case "anyOf":
+                children = alternatives.children(node, keyword)
+                return alternatives.of(frozenset(child.negated() for child in children))
+            case "not":
+                return alternatives.of(frozenset({document.child(node, value, keyword)}))
+            case "if":
+                return self._conditional(node)
+        if _says_nothing(keyword, value):
+            return []
+        raise _refused(node, keyword)
+
+    def _conditional(self, node: Subschema) -> list[Shape]:
+        assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+        document = self._alternatives.document
+        condition = document.child(node, node.schema["if"], "if")
+        found: dict[Shape, None] = {}
+        for keyword, literal in (("then", condition), ("else", condition.negated())):
+            if keyword in node.schema:
+                broken = document.child(node, node.schema[keyword], keyword).negated()
+                found |= dict.fromkeys(self._alternatives.of(frozenset({literal, broken})))
+        return list(found)
+
+    def _none_of(self, node: Subschema, values: list[Any]) -> list[Shape]:
+        """Every other value; lists and objects can only be told by their type."""
+        if any(isinstance(value, list | dict) for value in values):
+            raise _refused(node, "enum")
+        words = frozenset(value for value in values if isinstance(value, str))
+        rest: list[Shape] = [s for k, s in TOPS.items() if k in {Kind.ARRAY, Kind.OBJECT}]
+        if None not in values:
+            rest.append(TOPS[Kind.NULL])
+        booleans = frozenset({True, False}) - {v for v in values if isinstance(v, bool)}
+        if booleans:
+            rest.append(BooleanShape(booleans))
+        rest.append(
+            StringShape(frozenset({StringPart(None, words, positive=False)} if words else ()))
+        )
+        numbers: list[Shape] = [NumberShape()]
+        for value in values:
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                point = keywords.decimal(value)
+                sides = [
+                    NumberShape(high=point, high_open=True),
+                    NumberShape(low=point, low_open=True),
+                ]
+                numbers = self._alternatives.met(numbers, sides)
+        return rest + numbers
+
+    def _members(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
+        document = self._alternatives.document
+        match keyword:
+            case "required":
+                return [self._alternatives.absent(name) for name in value]
+            case "properties":
+                return [
+                    _with_member(
+                        name, frozenset({document.child(node, child, keyword, name).negated()})
+                    )
+                    for name, child in value.items()
+                ]
+            case "dependentRequired":
+                return [
+                    replace(self._alternatives.absent(needed), required=(name,))
+                    for name, names in value.items()
+                    for needed in names
+                ]
+        found: dict[Shape, None] = {}
+        for name, child in value.items():
+            broken = document.child(node, child, keyword, name).negated()
+            has: list[Shape] = [ObjectShape(required=(name,))]
+            found |= dict.fromkeys(
+                self._alternatives.met(has, self._alternatives.of(frozenset({broken})))
+            )
+        return list(found)
+
+    def _items(self, node: Subschema, keyword: str, value: Any) -> list[Shape]:
+        assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+        document, place = self._alternatives.document, f"{node.place}/{keyword}"
+        if keyword == "prefixItems":
+            return [
+                ArrayShape(
+                    (
+                        *[frozenset()] * i,
+                        frozenset({document.child(node, item, keyword, i).negated()}),
+                    ),
+                    least=i + 1,
+                )
+                for i, item in enumerate(value)
+            ]
+        child = document.child(node, value, keyword)
+        if keyword == "items":
+            if "prefixItems" in node.schema:
+                raise _refused(node, keyword)
+            broken = frozenset({child.negated()})
+            return [ArrayShape(contained=(Contained(broken, 1, None, place),), least=1)]
+        return self._contains(node, child, place)
+
+    def _contains(self, node: Subschema, child: Any, place: str) -> list[Shape]:
+        assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
+        least, most = int(node.schema.get("minContains", 1)), node.schema.get("maxContains")
+        found: list[Shape] = []
+        if least == 1:
+            found.append(ArrayShape(rest=frozenset({child.negated()})))
+        elif least > 1:
+            fewer = Contained(frozenset({child}), 0, least - 1, place)
+            found.append(ArrayShape(contained=(fewer,)))
+        if most is not None:
+            more = Contained(frozenset({child}), int(most) + 1, None, place)
+            found.append(ArrayShape(contained=(more,)))
+        return found
+
+
+def _with_member(name: str, group: Group) -> ObjectShape:
+    return ObjectShape(maps=(KeyMap(properties=((name, group),)),), required=(name,))
+
+
+def _says_nothing(keyword: str, value: Any) -> bool:
+    if keyword == "uniqueItems":
+        return not value
+    return keyword not in {"oneOf", "multipleOf", "patternProperties"} and value in (True, {})
+
+
+def _other_types(value: str | list[str]) -> list[Shape]:
+    names = [value] if isinstance(value, str) else value
+    found: list[Shape] = [
+        shape
+        for kind, shape in TOPS.items()
+        if kind.value not in names and not (kind is Kind.NUMBER and "integer" in names)
+    ]
+    if "integer" in names and "number" not in names:
+        found.append(NumberShape(integer=False))
+    return found
+
+
+def _refused(node: Subschema, keyword: str) -> SchemaRefusedError:
+    return SchemaRefusedError(
+        f"{keyword!r} at {node.place or '/'} stands below 'not', 'if' or overlapping branches of "
+        "'oneOf', where it cannot be enforced"
+    )

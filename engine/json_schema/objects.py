@@ -1,0 +1,124 @@
+"""Objects as rules: known members in the order of the schema, then others."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from enginehouse.engine.json_schema.automaton import Dfa
+from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
+from enginehouse.engine.json_schema.languages import Keys
+from enginehouse.engine.json_schema.refusal import SchemaRefusedError
+from enginehouse.engine.json_schema.shapes import Group, ObjectShape
+from enginehouse.engine.json_schema.strings import Texts
+
+_SEPARATOR = ", "
+_COLON = ": "
+_MOST_COUNTED = 500
+
+
+class ObjectRules:
+    """The rules of one object shape.
+
+    A rule stands for a place among the known members and for how many members were written, as far
+    as `minProperties` and `maxProperties` ask. Other members may repeat a key, and a reader keeps
+    one of them; so only the first of them counts for `minProperties`.
+    """
+
+    def __init__(
+        self,
+        grammar: Grammar,
+        shape: ObjectShape,
+        keys: Keys,
+        value: Callable[[Group], Ref],
+        texts: Texts,
+    ) -> None:
+        self._grammar = grammar
+        self._shape = shape
+        self._keys = keys
+        self._value = value
+        self._texts = texts
+        self._limit = shape.least if shape.most is None else max(shape.least, shape.most + 1)
+        if self._limit > _MOST_COUNTED:
+            raise SchemaRefusedError(
+                f"the object at {shape.place or '/'} counts its members up to {self._limit}, "
+                f"{_MOST_COUNTED} are allowed"
+            )
+
+    def options(self) -> list[Option]:
+        """The options of the object.
+
+        Raises:
+            SchemaRefusedError: if `minProperties` asks for several members without known names.
+        """
+        if self._shape.least > len(self._keys.known) + 1 and self._free:
+            raise SchemaRefusedError(
+                f"'minProperties' at {self._shape.place or '/'} is {self._shape.least}: name the "
+                "members in 'properties', as keys without a name might repeat"
+            )
+        return [("{", self._from(0, 0))]
+
+    def _from(self, place: int, count: int) -> Ref:
+        """What stands behind the known members before a place, the brace that closes included."""
+
+        def options() -> list[Option]:
+            if place == len(self._keys.known):
+                return self._ending(count)
+            name = self._keys.known[place]
+            found: list[Option] = []
+            if self._room(count):
+                member = (*self._before(count), self._known(name), _COLON)
+                value = self._value(self._keys.group(name))
+                found.append((*member, value, self._from(place + 1, self._counted(count))))
+            if name not in self._shape.required:
+                found.append((self._from(place + 1, count),))
+            return found
+
+        return self._grammar.rule(("members", self._shape, place, count), options)
+
+    def _ending(self, count: int) -> list[Option]:
+        """Other members, of which at least one if the count still asks for one."""
+        missing = self._shape.least - self._written(count)
+        found: list[Option] = [("}",)] if missing <= 0 else []
+        if missing <= 1 and self._free and self._room(count):
+            found.append((*self._before(count), self._pair(), self._more(self._counted(count))))
+        return found
+
+    def _more(self, count: int) -> Ref:
+        def options() -> list[Option]:
+            found: list[Option] = [("}",)]
+            if self._room(count):
+                found.append((_SEPARATOR, self._pair(), self._more(self._counted(count))))
+            return found
+
+        return self._grammar.rule(("more members", self._shape, count), options)
+
+    def _pair(self) -> Ref:
+        def options() -> list[Option]:
+            found: list[Option] = []
+            for keys, group in self._free:
+                key = self._texts.any(0, None) if keys is None else (self._texts.automaton(keys),)
+                found.append(('"', *key, _COLON, self._value(group)))
+            return found
+
+        return self._grammar.rule(("pair", self._shape), options)
+
+    @functools.cached_property
+    def _free(self) -> list[tuple[Dfa | None, Group]]:
+        return self._keys.free()
+
+    def _known(self, name: str) -> str:
+        return '"' + "".join(map(str, self._texts.literal(name)))
+
+    def _before(self, count: int) -> Option:
+        return (_SEPARATOR,) if count else ()
+
+    def _room(self, count: int) -> bool:
+        return self._shape.most is None or self._written(count) < self._shape.most
+
+    def _written(self, count: int) -> int:
+        return count
+
+    def _counted(self, count: int) -> int:
+        """Counts beyond what matters are one; that a member was written always matters."""
+        return min(count + 1, max(self._limit, 1))

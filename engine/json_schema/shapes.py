@@ -1,0 +1,272 @@
+"""What a value may be, by JSON type: each shape holds all constraints of one alternative.
+
+A nested schema is not looked into here: it stays a `Group`, a set of subschemas that hold together.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """JSON's types; `integer` is a number here."""
+
+    NULL = "null"
+    BOOLEAN = "boolean"
+    NUMBER = "number"
+    STRING = "string"
+    ARRAY = "array"
+    OBJECT = "object"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Literal:
+    """A subschema of the document, by its number, or with `positive` false its negation."""
+
+    number: int
+    positive: bool = True
+
+    def negated(self) -> Literal:
+        """What holds where this does not."""
+        return Literal(self.number, not self.positive)
+
+
+#: Subschemas that all hold; the empty one allows everything.
+Group = frozenset[Literal]
+
+
+@dataclass(frozen=True, slots=True)
+class NullShape:
+    """`null`."""
+
+    kind = Kind.NULL
+
+
+@dataclass(frozen=True, slots=True)
+class BooleanShape:
+    """`true` or `false`, as far as they are among the values."""
+
+    values: frozenset[bool] = frozenset({True, False})
+    kind = Kind.BOOLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class NumberShape:
+    """A number within bounds.
+
+    Attributes:
+        low, high: bounds; None is without.
+        low_open, high_open: whether the bound itself is outside.
+        integer: True for whole numbers only, False for others only, None for both.
+        multiple: a whole number of which the value is a multiple.
+    """
+
+    low: Decimal | None = None
+    low_open: bool = False
+    high: Decimal | None = None
+    high_open: bool = False
+    integer: bool | None = None
+    multiple: int = 1
+    kind = Kind.NUMBER
+
+    @property
+    def empty(self) -> bool:
+        """Whether no number is within the bounds."""
+        if self.low is None or self.high is None:
+            return False
+        return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
+
+    def admits(self, value: Decimal) -> bool:
+        """Whether a number is within the bounds and of the right sort."""
+        whole = value == value.to_integral_value()
+        low = self.low is None or value > self.low or (value == self.low and not self.low_open)
+        high = self.high is None or value < self.high or (value == self.high and not self.high_open)
+        sort = self.integer is None or self.integer == whole
+        return (
+            low
+            and high
+            and sort
+            and (self.multiple == 1 or (whole and not int(value) % self.multiple))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StringPart:
+    """One constraint on a string's characters: it matches a pattern, or is one of some words.
+
+    Attributes:
+        pattern: an ECMA-262 pattern that is found in it; None where `words` says what it is.
+        positive: False if it must not match.
+        place: of the keyword, for refusals.
+    """
+
+    pattern: str | None
+    words: frozenset[str] = frozenset()
+    positive: bool = True
+    place: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StringShape:
+    """A string: length in characters, and what each part asks."""
+
+    parts: frozenset[StringPart] = frozenset()
+    least: int = 0
+    most: int | None = None
+    kind = Kind.STRING
+
+
+@dataclass(frozen=True, slots=True)
+class Contained:
+    """Items of a group that an array holds at least `least` and at most `most` of."""
+
+    group: Group
+    least: int
+    most: int | None
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayShape:
+    """An array: items at the first places, those behind them, and how many.
+
+    Attributes:
+        unique: the place of `uniqueItems`, if it is set.
+    """
+
+    first: tuple[Group, ...] = ()
+    rest: Group = frozenset()
+    least: int = 0
+    most: int | None = None
+    contained: tuple[Contained, ...] = ()
+    unique: str | None = None
+    kind = Kind.ARRAY
+
+
+@dataclass(frozen=True, slots=True)
+class KeyMap:
+    """What one schema says of an object's members, by key.
+
+    Attributes:
+        properties: by name, in the order of the schema.
+        patterns: by pattern; a key may match several.
+        rest: for keys that are neither named nor matched.
+    """
+
+    properties: tuple[tuple[str, Group], ...] = ()
+    patterns: tuple[tuple[str, Group], ...] = ()
+    rest: Group = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectShape:
+    """An object: what several schemas say of its members, together."""
+
+    maps: tuple[KeyMap, ...] = ()
+    required: tuple[str, ...] = ()
+    names: Group = frozenset()
+    least: int = 0
+    most: int | None = None
+    place: str = ""
+    kind = Kind.OBJECT
+
+
+@dataclass(frozen=True, slots=True)
+class ValueShape:
+    """An array or object that stands in `enum` or `const`, as JSON text."""
+
+    kind: Kind
+    text: str
+
+
+Shape = NullShape | BooleanShape | NumberShape | StringShape | ArrayShape | ObjectShape | ValueShape
+
+TOPS: dict[Kind, Shape] = {
+    Kind.NULL: NullShape(),
+    Kind.BOOLEAN: BooleanShape(),
+    Kind.NUMBER: NumberShape(),
+    Kind.STRING: StringShape(),
+    Kind.ARRAY: ArrayShape(),
+    Kind.OBJECT: ObjectShape(),
+}
+
+
+def meet(one: Shape, other: Shape) -> Shape | None:
+    """What both allow, or None if that is nothing for sure; not for `ValueShape`."""
+    match one, other:
+        case NullShape(), NullShape():
+            return one
+        case BooleanShape(), BooleanShape():
+            values = one.values & other.values
+            return BooleanShape(values) if values else None
+        case NumberShape(), NumberShape():
+            return _numbers(one, other)
+        case StringShape(), StringShape():
+            most = _least(one.most, other.most)
+            least = max(one.least, other.least)
+            fits = most is None or least <= most
+            return StringShape(one.parts | other.parts, least, most) if fits else None
+        case ArrayShape(), ArrayShape():
+            return _arrays(one, other)
+        case ObjectShape(), ObjectShape():
+            return _objects(one, other)
+    return None
+
+
+def _numbers(one: NumberShape, other: NumberShape) -> NumberShape | None:
+    lows = [(s.low, s.low_open) for s in (one, other) if s.low is not None]
+    highs = [(s.high, not s.high_open) for s in (one, other) if s.high is not None]
+    low, low_open = max(lows, default=(None, False))
+    high, closed = min(highs, default=(None, True))
+    if None not in {one.integer, other.integer} and one.integer != other.integer:
+        return None
+    integer = one.integer if other.integer is None else other.integer
+    multiple = math.lcm(one.multiple, other.multiple)
+    if multiple > 1 and integer is False:
+        return None
+    met = NumberShape(low, low_open, high, not closed, integer, multiple)
+    return None if met.empty else met
+
+
+def _arrays(one: ArrayShape, other: ArrayShape) -> ArrayShape | None:
+    places = range(max(len(one.first), len(other.first)))
+    most = _least(one.most, other.most)
+    least = max(one.least, other.least)
+    if most is not None and least > most:
+        return None
+    return ArrayShape(
+        tuple(item_at(one, place) | item_at(other, place) for place in places),
+        one.rest | other.rest,
+        least,
+        most,
+        one.contained + tuple(c for c in other.contained if c not in one.contained),
+        one.unique or other.unique,
+    )
+
+
+def item_at(shape: ArrayShape, place: int) -> Group:
+    """What holds for the item at a place, counted from 0."""
+    return shape.first[place] if place < len(shape.first) else shape.rest
+
+
+def _objects(one: ObjectShape, other: ObjectShape) -> ObjectShape | None:
+    most = _least(one.most, other.most)
+    least = max(one.least, other.least)
+    if most is not None and least > most:
+        return None
+    return replace(
+        one,
+        maps=one.maps + tuple(found for found in other.maps if found not in one.maps),
+        required=tuple(dict.fromkeys(one.required + other.required)),
+        names=one.names | other.names,
+        least=least,
+        most=most,
+        place=one.place or other.place,
+    )
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((bound for bound in (one, other) if bound is not None), default=None)
