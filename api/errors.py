@@ -7,7 +7,8 @@ import math
 from http import HTTPStatus
 from typing import Any
 
-from enginehouse.api.field_path import field_path
+from enginehouse.api.json_text import well_formed
+from enginehouse.api.refusals import Problem, problem_of
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -54,6 +55,14 @@ _PARAMS = {
     "runtime_top_k": "top_k",
 }
 
+#: Code of an error that the framework raises.
+_HTTP_CODES = {
+    HTTPStatus.UNAUTHORIZED: "unauthorized",
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
+}
+
 
 def status_of(error: errors.EnginehouseError) -> tuple[HTTPStatus, str]:
     """Status and OpenAI type of an error."""
@@ -69,7 +78,9 @@ def error_body(error: errors.EnginehouseError) -> dict[str, Any]:
 
 
 def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    # What is told back of a request must not make its answer fail.
+    named = None if param is None else well_formed(param)
+    return {"error": {"message": well_formed(message), "type": kind, "param": named, "code": code}}
 
 
 def _retry_after(error: errors.EnginehouseError) -> str:
@@ -116,34 +127,27 @@ async def _on_enginehouse_error(request: Request, error: Exception) -> JSONRespo
 
 async def _on_validation_error(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - registered for that class
-    first = error.errors()[0]
-    # `body` comes first, and inner unions add the names of their members.
-    where = first["loc"]
-    param = field_path(where[1:] if where[:1] == ("body",) else where) or None
-    code, message = _explain(first, param)
+    problem = _problem(error)
     return JSONResponse(
-        _body(message, "invalid_request_error", param, code), status_code=HTTPStatus.BAD_REQUEST
+        _body(problem.message, "invalid_request_error", problem.param, problem.code),
+        status_code=HTTPStatus.BAD_REQUEST,
     )
 
 
-def _explain(first: dict[str, Any], param: str | None) -> tuple[str, str]:
-    match first["type"]:
-        case "json_invalid":
-            return "invalid_json", f"the body is not valid JSON: {first['ctx']['error']}"
-        case "missing":
-            return "missing_required_parameter", f"missing required parameter: {param!r}"
-        case "extra_forbidden":
-            return "unknown_parameter", f"unknown parameter: {param!r}; remove it"
-        case _:
-            value = repr(first.get("input"))
-            shown = value if len(value) <= 80 else f"{value[:80]}…"  # noqa: PLR2004 - one line
-            return "invalid_value", f"{param}: {first['msg']} (got {shown})"
+def _problem(error: RequestValidationError) -> Problem:
+    """Places begin with the part of the request: ``body``, ``query``, ``path`` or ``header``."""
+    listed = error.errors()
+    part = listed[0]["loc"][0]
+    own = [{**one, "loc": one["loc"][1:]} for one in listed if one["loc"][0] == part]
+    if part == "body":
+        return problem_of(own, error.body)
+    return problem_of(own, {one["loc"][0]: one["input"] for one in own if one["type"] != "missing"})
 
 
 async def _on_http_exception(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for that class
     status = HTTPStatus(error.status_code)
-    code = {HTTPStatus.NOT_FOUND: "not_found", HTTPStatus.UNAUTHORIZED: "unauthorized"}.get(status)
+    code = _HTTP_CODES.get(status)
     kind = "authentication_error" if status == HTTPStatus.UNAUTHORIZED else "invalid_request_error"
     return JSONResponse(
         _body(str(error.detail), kind, None, code),

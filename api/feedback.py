@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.refused import wrong
 from enginehouse.api.state import State
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, model_validator
@@ -31,7 +32,7 @@ class FeedbackRequest(RequestModel):
     @model_validator(mode="after")
     def _says_something(self) -> FeedbackRequest:
         if self.thumbs is None and self.score is None and self.comment is None:
-            raise ValueError("give at least one of thumbs, score and comment")
+            raise wrong("thumbs", "give at least one of thumbs, score and comment")
         return self
 
 

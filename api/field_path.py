@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: pydantic adds the types that it tried; unions of ours have tags with brackets.
-_TYPE_NAMES = {"str", "int", "constrained-str"}
+#: Names may be a caller's own, as the keys of `metadata` are, and as long as they like.
+_MOST_NAME, _MOST_PATH = 64, 256
 
 
 def field_path(steps: Iterable[str | int]) -> str:
-    """A place; steps that are a type that pydantic tried are left out."""
+    """A place; the body itself is the empty text."""
     path = ""
     for step in steps:
         if isinstance(step, int):
             path += f"[{step}]"
-        elif "[" not in step and step not in _TYPE_NAMES:
-            path += f".{step}" if path else step
-    return path
+        else:
+            name = step if len(step) <= _MOST_NAME else f"{step[:_MOST_NAME]}…"
+            path += f".{name}" if path else name
+    return path if len(path) <= _MOST_PATH else f"{path[:_MOST_PATH]}…"

@@ -93,6 +93,11 @@ class _Doubtful:
         return value
 
 
+def well_formed(text: str) -> str:
+    """A text that comes from elsewhere than JSON, with U+FFFD for each lone surrogate."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _well_formed(escape: re.Match[bytes]) -> bytes:
     return b"\\ufffd" if escape["lone"] else escape[0]
 

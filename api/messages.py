@@ -12,6 +12,7 @@ from enginehouse.api.boundary import (
     without_nulls,
 )
 from enginehouse.api.json_depth import Schema
+from enginehouse.api.refused import wrong
 from enginehouse.api.tools.schema import ToolCall
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -107,11 +108,14 @@ class Message(ReturnedModel):
     @model_validator(mode="after")
     def _fields_fit_the_role(self) -> Message:
         if (self.role == "tool") is not (self.tool_call_id is not None):
-            raise ValueError("messages of role 'tool', and only they, have a tool_call_id")
+            raise wrong(
+                "tool_call_id", "messages of role 'tool', and only they, have a tool_call_id"
+            )
         if (self.tool_calls or self.function_call) is not None and self.role != "assistant":
-            raise ValueError("only messages of role 'assistant' have tool_calls")
+            field = "function_call" if self.tool_calls is None else "tool_calls"
+            raise wrong(field, f"only messages of role 'assistant' have {field}")
         if self.role == "function" and self.name is None:
-            raise ValueError("a message of role 'function' has the function's name")
+            raise wrong("name", "a message of role 'function' has the function's name")
         return self
 
     @property

@@ -1,4 +1,4 @@
-"""Fields of OpenAI's requests that are refused, each with its reason."""
+"""Refusals with a reason: of fields of OpenAI's, and of fields that do not go together."""
 
 from __future__ import annotations
 
@@ -28,3 +28,8 @@ def refused_unless(allowed: Any, reason: str, *also: Any) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def wrong(field: str, reason: str) -> PydanticCustomError:
+    """For a validator of a whole model to raise: the error names the field that it speaks of."""
+    return PydanticCustomError("wrong_field", "{reason}", {"reason": reason, "field": field})

@@ -9,7 +9,7 @@ from enginehouse.api.boundary import NullsLeftOut, RequestModel
 from enginehouse.api.guides import Guided, ResponseFormat
 from enginehouse.api.hints import ChatHints, Hints
 from enginehouse.api.messages import ChatForm, Message
-from enginehouse.api.refused import refused, refused_unless
+from enginehouse.api.refused import refused, refused_unless, wrong
 from enginehouse.api.tools.schema import Choice, Tools
 from enginehouse.api.wire_types import Count, CountOrOff, PositiveCount, Seed, TokenId, TokenKey
 from pydantic import (
@@ -112,7 +112,7 @@ class _Common(Guided, Hints):
     @model_validator(mode="after")
     def _stream_options_need_stream(self) -> _Common:
         if self.stream_options is not None and not self.stream:
-            raise ValueError("stream_options needs stream: true")
+            raise wrong("stream_options", "it goes with stream: true")
         return self
 
     @property
@@ -300,13 +300,14 @@ class CompletionRequest(_Common):
     @model_validator(mode="after")
     def _best_of_takes_more_than_it_keeps(self) -> CompletionRequest:
         if self.best_of is not None and self.best_of < (self.n or 1):
-            raise ValueError(f"best_of is {self.best_of}, less than n, which is {self.n}")
+            raise wrong("best_of", f"it is {self.best_of}, less than n, which is {self.n}")
         if self.stream and (self.best_of or 1) > (self.n or 1):
-            raise ValueError("best_of above n cannot be streamed: the best is known at the end")
+            raise wrong("best_of", "above n it cannot be streamed: the best is known at the end")
         answers = len(self.prompts) * (self.best_of or self.n or 1)
         if answers > _MAX_ANSWERS:
-            raise ValueError(
+            raise wrong(
+                "prompt",
                 f"{answers} answers are asked for, prompts times n; at most {_MAX_ANSWERS} fit "
-                "one request: split it"
+                "one request: split it",
             )
         return self

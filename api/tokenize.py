@@ -14,6 +14,7 @@ from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.messages import ChatForm
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.refused import wrong
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Keys
 from enginehouse.api.schemas import Ids
@@ -45,10 +46,12 @@ class TokenizeRequest(ChatForm):
 
     @model_validator(mode="after")
     def _one_of_both(self) -> TokenizeRequest:
-        if (self.prompt is None) is (self.messages is None):
-            raise ValueError("give one of prompt and messages")
+        if self.prompt is None and self.messages is None:
+            raise wrong("prompt", "give a prompt or messages")
+        if self.prompt is not None and self.messages is not None:
+            raise wrong("messages", "prompt is given too: give one of both")
         if self.tools is not None and self.messages is None:
-            raise ValueError("tools go with messages")
+            raise wrong("tools", "tools go with messages")
         return self
 
 

@@ -12,6 +12,9 @@ from enginehouse.errors import SpecError
 
 _Spec = TypeVar("_Spec", bound=BaseModel)
 
+#: Characters of a wrong value that are told back.
+_MOST_SHOWN = 80
+
 
 def read_yaml(path: Path) -> object:
     """The content of a YAML (or JSON, which is YAML) file.
@@ -38,5 +41,8 @@ def checked(kind: type[_Spec], raw: object, where: str) -> _Spec:
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(item) for item in first["loc"]) or "the file"
-        shown = "" if first["type"] == "missing" else f", not {first['input']!r}"
-        raise SpecError(f"{where}: {field}: {first['msg']}{shown}") from None
+        given = repr(first["input"])
+        given = given if len(given) <= _MOST_SHOWN else f"{given[:_MOST_SHOWN]}…"
+        shown = "" if first["type"] == "missing" else f", not {given}"
+        message = first["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{where}: {field}: {message}{shown}") from None

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from enginehouse.api.batches.schemas import ExpiresAfter
+from enginehouse.api.json_route import check_content_type
+from enginehouse.api.refusals import problem_of
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
@@ -63,8 +65,9 @@ async def uploaded(request: Request) -> AsyncIterator[Upload]:
 
     Raises:
         InvalidRequestError: naming the field of the form that is wrong.
-        HTTPException: 400 if it is no form.
+        HTTPException: 415 if it is not a multipart form, 400 if it cannot be read.
     """
+    check_content_type(request, "multipart/form-data")
     form = request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES)
     async with form as fields:
         yield _checked(fields)
@@ -73,7 +76,8 @@ async def uploaded(request: Request) -> AsyncIterator[Upload]:
 def _checked(form: FormData) -> Upload:
     for name in form:
         if name not in _FIELDS:
-            raise InvalidRequestError(f"unknown parameter: {name!r}; remove it", field=name)
+            shown = name[:_MOST_NAME_CHARACTERS]
+            raise InvalidRequestError(f"Unknown parameter: {shown!r}. Remove it.", field=shown)
         if len(form.getlist(name)) > 1:
             raise InvalidRequestError(f"{name} is given more than once", field=name)
     file = form.get("file")
@@ -98,9 +102,10 @@ def _expires_s(form: FormData) -> float | None:
     try:
         return float(ExpiresAfter.model_validate(given).seconds)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = f"expires_after[{first['loc'][0]}]"
-        raise InvalidRequestError(f"{name}: {first['msg']}", field=name) from None
+        problem = problem_of(error.errors(), given)
+        name = f"expires_after[{problem.param}]"
+        message = problem.message.replace(repr(problem.param), repr(name))
+        raise InvalidRequestError(message, field=name) from None
 
 
 def _safe(filename: str) -> str:

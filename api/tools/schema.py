@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel, ReturnedModel
 from enginehouse.api.json_depth import Schema
+from enginehouse.api.refused import wrong
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
@@ -71,9 +72,9 @@ class ToolChoice(RequestModel):
     @model_validator(mode="after")
     def _holds_what_its_type_says(self) -> ToolChoice:
         if getattr(self, self.type) is None:
-            raise ValueError(f"type is {self.type!r}, so {self.type!r} has to be given")
+            raise wrong(self.type, f"type is {self.type!r}, so it has to be given")
         if self.function is not None and self.allowed_tools is not None:
-            raise ValueError("give one of function and allowed_tools")
+            raise wrong("allowed_tools", "function is given too: give one of both")
         return self
 
 

@@ -118,7 +118,7 @@ def test_far_numbers_are_refused_wherever_they_stand(
 
 
 @pytest.mark.parametrize(
-    "key", ["-1", "2000000000", "49152", "abc", "", "1.5", "1_0", " 1", "٣", "NaN"]
+    "key", ["-1", "2000000000", "49152", "abc", "", "1.5", "1_0", " 1", "٣", "NaN", "9" * 400]
 )
 def test_a_bias_is_for_ids_of_the_vocabulary(adapter: Adapter, key: str) -> None:
     for body in (adapter.chat, adapter.complete):
@@ -173,3 +173,15 @@ def test_integers_of_the_contract_are_taken_or_refused_by_name(spec: Any) -> Non
         else:
             struct.pack("<iQ", request.sampling.top_k or 0, request.sampling.seed or 0)
         assert refused == spec.name
+
+
+def test_every_list_of_every_route_stops_at_its_first_wrong_item(tmp_path: Path) -> None:
+    endless = {
+        name
+        for app in applications(Settings(home=tmp_path, fleet="host:1"))
+        for route in routes(app)
+        for name, schema in inputs(route)
+        for node in nodes(schema)
+        if node["type"] in {"list", "set", "frozenset"} and not node.get("fail_fast")
+    }
+    assert endless == set()
