@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.field_path import field_path
+from enginehouse.api.refusals import problem_of
 from enginehouse.api.schemas import ChatRequest
 from pydantic import ValidationError
 
@@ -77,6 +77,7 @@ def chat_request(values: dict[str, Any], names: OwnNames) -> ChatRequest:
     try:
         return ChatRequest.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        field = names.of(field_path(first["loc"]) or None)
-        raise InvalidRequestError(f"{field}: {first['msg']}", field=field) from None
+        problem = problem_of(error.errors(), values)
+        field = names.of(problem.param)
+        message = problem.message.replace(repr(problem.param), repr(field))
+        raise InvalidRequestError(message, field=field) from None

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import Hint, NullsLeftOut, RequestModel, ReturnedModel
 from enginehouse.api.guides import Guided
-from enginehouse.api.refused import refused, refused_unless, wrong
+from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.responses.items import Input
 from enginehouse.api.responses.paths import Id
 from enginehouse.api.schemas import Bias, Metadata, Penalty, PromptReference

@@ -77,8 +77,8 @@ def test_echo_is_streamed_once_for_each_answer(adapter: Adapter) -> None:
         ({"prompt": [10**6]}, "prompt", "49151"),
         ({"prompt": "a", "suffix": "b"}, "suffix", "between"),
         ({"prompt": "a", "logprobs": 2}, "logprobs", "chosen token"),
-        ({"prompt": ["a"] * 100, "n": 3}, None, "split"),
-        ({"prompt": "a", "best_of": 1, "n": 2}, None, "best_of"),
+        ({"prompt": ["a"] * 100, "n": 3}, "prompt", "split"),
+        ({"prompt": "a", "best_of": 1, "n": 2}, "best_of", "less than n"),
     ],
 )
 def test_what_cannot_be_continued_is_refused_by_name(

@@ -106,44 +106,35 @@ def test_deep_nesting_is_refused(levels: int) -> None:
 
 
 _CUT = r"a\ud83d"
+_FUNCTION = {"name": "f", "description": "CUT", "parameters": {"properties": {"CUT": {}}}}
+_CALL = {"id": "CUT", "type": "function", "function": {"name": "f", "arguments": "CUT"}}
+_USER = {"role": "user", "content": "Hi"}
+_RESULT = {"role": "tool", "tool_call_id": "CUT", "content": "CUT"}
+_CHAT = "/v1/chat/completions"
 
 
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        ("/v1/chat/completions", '"messages": [{"role": "user", "content": "CUT"}]'),
-        (
-            "/v1/chat/completions",
-            '"messages": [{"role": "user", "content": [{"type": "text", "text": "CUT"}]}]',
-        ),
-        (
-            "/v1/chat/completions",
-            (
-                '"messages": [{"role": "user", "content": "Hi"}], "user": "CUT", "stop": ["CUT"], '
-                '"metadata": {"CUT": "CUT"}, "tools": [{"type": "function", "function": {"name": "f", '
-                '"description": "CUT", "parameters": {"type": "object", "properties": {"CUT": {}}}}}]'
-            ),
-        ),
-        (
-            "/v1/chat/completions",
-            (
-                '"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "tool_calls": '
-                '[{"id": "CUT", "type": "function", "function": {"name": "f", "arguments": "CUT"}}]}, '
-                '{"role": "tool", "tool_call_id": "CUT", "content": "CUT"}]'
-            ),
-        ),
-        ("/v1/completions", '"prompt": ["CUT"], "user": "CUT", "echo": true'),
-        ("/v1/completions", '"prompt": "x", "guided_json": {"type": "string", "const": "CUT"}'),
-        ("/v1/completions", '"prompt": "x", "guided_regex": "CUT"'),
-        ("/v1/responses", '"input": "CUT", "instructions": "CUT", "metadata": {"a": "CUT"}'),
-        ("/tokenize", '"prompt": "CUT"'),
-        ("/tokenize", '"messages": [{"role": "user", "content": "CUT"}]'),
+        (_CHAT, {"messages": [{"role": "user", "content": "CUT"}]}),
+        (_CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "CUT"}]}]}),
+        (_CHAT, {"messages": [_USER], "tools": [{"type": "function", "function": _FUNCTION}]}),
+        (_CHAT, {"messages": [_USER], "user": "CUT", "stop": ["CUT"], "metadata": {"CUT": "CUT"}}),
+        (_CHAT, {"messages": [_USER, {"role": "assistant", "tool_calls": [_CALL]}, _RESULT]}),
+        ("/v1/completions", {"prompt": ["CUT"], "user": "CUT", "echo": True}),
+        ("/v1/completions", {"prompt": "x", "guided_json": {"type": "string", "const": "CUT"}}),
+        ("/v1/completions", {"prompt": "x", "guided_regex": "CUT"}),
+        ("/v1/responses", {"input": "CUT", "instructions": "CUT", "metadata": {"a": "CUT"}}),
+        ("/tokenize", {"prompt": "CUT"}),
+        ("/tokenize", {"messages": [{"role": "user", "content": "CUT"}]}),
     ],
 )
-def test_half_an_emoji_is_answered_everywhere(adapter: Adapter, path: str, fields: str) -> None:
+def test_half_an_emoji_is_answered_everywhere(
+    adapter: Adapter, path: str, fields: dict[str, Any]
+) -> None:
     adapter.replica.says.clear()
     adapter.replica.says.append("Yes")
-    body = f'{{"model": "smollm2", {fields.replace("CUT", _CUT)}}}'
+    body = json.dumps({"model": "smollm2"} | fields).replace("CUT", _CUT)
     answer = adapter.http.post(path, content=body, headers=_JSON)
     assert answer.status_code == 200, answer.text
 

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 import openai.types.responses as sdk
 import pytest
-from enginehouse.api.field_path import field_path
+from enginehouse.api.refusals import problem_of
 from enginehouse.api.responses.names import own_names
 from enginehouse.api.responses.schemas import ResponseRequest
 from enginehouse.api.responses.stored import references, stored_items
@@ -45,8 +45,8 @@ def _chat(**fields: Any) -> dict[str, Any]:
 def _problem(**fields: Any) -> tuple[str, str]:
     with pytest.raises(ValidationError) as failed:
         _request(**fields)
-    first = failed.value.errors()[0]
-    return field_path(first["loc"]), first["msg"]
+    problem = problem_of(failed.value.errors(), {"model": "m", "input": "Hi"} | fields)
+    return problem.param or "", problem.message
 
 
 def test_a_string_is_what_a_user_says() -> None:
