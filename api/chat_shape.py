@@ -61,7 +61,7 @@ class _Writer:
             parts += answer.finish()
         scores = self._scores([piece])
         deltas = [_as_delta(part) for part in parts]
-        if not deltas and (piece.finish is not None or scores is not None):
+        if not deltas and (piece.finish is not None or (scores or {}).get("content")):
             deltas = [{}]
         choices: list[dict[str, Any]] = [
             {"index": piece.index, "delta": delta, "logprobs": None, "finish_reason": None}

@@ -81,7 +81,8 @@ class _Writer:
         if self._tokenizer is not None:
             scores = _no_scores()
             if echo is not None:
-                _list_prompt(scores, echo.tokens(index, self._tokenizer), len(prompt))
+                known = pieces[0].prompt_log_probs
+                _list_prompt(scores, echo.tokens(index, self._tokenizer), known, len(prompt))
             _list_answer(scores, pieces, offset + len(prompt))
         return {
             "index": index,
@@ -95,14 +96,18 @@ def _no_scores() -> dict[str, Any]:
     return {"tokens": [], "token_logprobs": [], "top_logprobs": None, "text_offset": []}
 
 
-def _list_prompt(scores: dict[str, Any], texts: list[str], length: int) -> None:
-    """Of the prompt's tokens the engine gives no log-probabilities, so theirs are null.
+def _list_prompt(
+    scores: dict[str, Any], texts: list[str], known: Sequence[float | None], length: int
+) -> None:
+    """The prompt's tokens; those of which no log-probability is known have null.
 
-    A tokenizer that changes text before it cuts it may have more characters than the prompt.
+    `known` may begin with a token before the text (BOS), or later than it (a prompt that was cut
+    to the context). A tokenizer that changes text may have more characters than the prompt.
     """
+    values = [*([None] * (len(texts) - len(known))), *known][-len(texts) :] if texts else []
     starts = itertools.accumulate((len(text) for text in texts), initial=0)
     scores["tokens"] += texts
-    scores["token_logprobs"] += [None] * len(texts)
+    scores["token_logprobs"] += values
     scores["text_offset"] += [min(start, length) for start, _ in zip(starts, texts, strict=False)]
 
 

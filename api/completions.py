@@ -96,6 +96,7 @@ def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: R
         ignore_eos=bool(body.ignore_eos),
         stop_ids=body.stop_token_ids or (),
         stop_shown=bool(body.include_stop_str_in_output),
+        prompt_log_probs=bool(body.echo) and body.logprobs is not None,
         guide=guide,
         adapter=route.adapter,
         priority=route.priority or call.priority,

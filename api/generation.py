@@ -61,6 +61,7 @@ class Prompt:
     stop_ids: Sequence[int] = ()
     stop_shown: bool = False
     log_probs: bool = False
+    prompt_log_probs: bool = False
     ignore_eos: bool = False
     guide: Guide | None = None
     adapter: str | None = None
@@ -79,6 +80,8 @@ class Piece:
         scores: tokens of the text, where log-probabilities are wanted; of a text that is held
             back they come with a later piece than `token_ids`.
         stop: the stop string that ended the answer; None where something else did.
+        prompt_log_probs: with the first tokens, where they are asked for, of each token of the
+            prompt; None of the first, and of one that token healing took back.
     """
 
     text: str
@@ -88,6 +91,7 @@ class Piece:
     index: int = 0
     scores: Sequence[TokenScore] = ()
     stop: str | None = None
+    prompt_log_probs: Sequence[float | None] = ()
 
 
 @dataclass(slots=True)
@@ -117,7 +121,12 @@ class Usage:
 
 def field_names(guide_field: str | None) -> dict[str, str]:
     """The engine's names of inputs → the fields of an OpenAI request."""
-    names = {"embedding_bias": "logit_bias", "adapter": "model", "end_id": "ignore_eos"}
+    names = {
+        "embedding_bias": "logit_bias",
+        "adapter": "model",
+        "end_id": "ignore_eos",
+        "prompt_log_probs": "logprobs",
+    }
     if guide_field is not None:
         names["guided_decoding_guide"] = guide_field
     return names
@@ -235,6 +244,7 @@ class Generation:
             end_ids=frozenset(ends),
             stop_sequences=tuple((token_id,) for token_id in self.prompt.stop_ids),
             return_log_probs=self.prompt.log_probs,
+            prompt_log_probs=self.prompt.prompt_log_probs,
             priority=self.prompt.priority,
             # Read at the first piece: a stream goes on in another task.
             traceparent=current_traceparent(),
@@ -257,7 +267,11 @@ class Generation:
             self.index,
             written.scores,
             written.stop,
+            self._of_prompt(chunk.prompt_log_probs),
         )
+
+    def _of_prompt(self, log_probs: Sequence[float]) -> Sequence[float | None]:
+        return [None, *log_probs[1:], *([None] if self.prompt.healed else [])] if log_probs else ()
 
 
 class _Clock:

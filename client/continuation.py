@@ -42,6 +42,7 @@ def continued(request: GenerationRequest, received: list[int]) -> GenerationRequ
         input_ids=[*request.input_ids, *received],
         max_tokens=request.max_tokens - len(received),
         sampling=_sampling(request.sampling, len(received)),
+        prompt_log_probs=False,
     )
 
 

@@ -20,6 +20,7 @@ from enginehouse.contract import (
     DESCRIBE_PARAMETER,
     MIN_P_PARAMETER,
     PRIORITY_PARAMETER,
+    PROMPT_LOG_PROBS_PARAMETER,
     TRACEPARENT_PARAMETER,
 )
 from enginehouse.errors import (
@@ -94,6 +95,8 @@ def _add_parameters(message: Any, request: GenerationRequest) -> None:
     """What the contract has no inputs for."""
     if request.priority:
         message.parameters[PRIORITY_PARAMETER].int64_param = request.priority
+    if request.prompt_log_probs:
+        message.parameters[PROMPT_LOG_PROBS_PARAMETER].bool_param = True
     if request.sampling.min_p:
         message.parameters[MIN_P_PARAMETER].double_param = request.sampling.min_p
     if request.traceparent is not None:
@@ -239,7 +242,12 @@ class ChunkDecoder:
         ids, log_probs = _tensors(infer)
         self._count += len(ids)
         self._last = ids[-1] if ids else self._last
-        return Chunk(ids, log_probs, self._reason() if is_last(response) else None)
+        finish = self._reason() if is_last(response) else None
+        # An engine that does not know the parameter gives those of the new tokens alone.
+        prompt = len(self._request.input_ids) if self._request.prompt_log_probs else 0
+        if prompt and len(log_probs) == prompt + len(ids):
+            return Chunk(ids, log_probs[prompt:], finish, prompt_log_probs=log_probs[:prompt])
+        return Chunk(ids, log_probs, finish)
 
     def _reason(self) -> FinishReason:
         ended = self._request.ends_at(self._last)

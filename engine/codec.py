@@ -18,6 +18,7 @@ from enginehouse.contract import (
     DESCRIBE_PARAMETER,
     MIN_P_PARAMETER,
     PRIORITY_PARAMETER,
+    PROMPT_LOG_PROBS_PARAMETER,
     TRACEPARENT_PARAMETER,
     ensemble_input_for,
 )
@@ -73,6 +74,7 @@ class Parameters:
     min_p: float = 0.0
     traceparent: str | None = None
     describe: bool = False
+    prompt_log_probs: bool = False
 
 
 def read_parameters(parameters: str) -> Parameters:
@@ -95,7 +97,8 @@ def read_parameters(parameters: str) -> Parameters:
             field=MIN_P_PARAMETER,
         )
     describe = given.get(DESCRIBE_PARAMETER) is True
-    return Parameters(priority, float(min_p), _traceparent(given), describe)
+    prompt = given.get(PROMPT_LOG_PROBS_PARAMETER) is True
+    return Parameters(priority, float(min_p), _traceparent(given), describe, prompt)
 
 
 def _traceparent(given: Mapping[str, Any]) -> str | None:
@@ -195,6 +198,7 @@ def decode_request(
         bad_words=_word_list(read, "bad_words_list"),
         guide=_guide(read),
         return_log_probs=read.flag("return_log_probs"),
+        prompt_log_probs=parameters.prompt_log_probs and read.flag("return_log_probs"),
         report=Report(
             times=read.flag("return_perf_metrics"),
             input_tokens=read.flag("return_num_input_tokens"),
@@ -379,7 +383,8 @@ class ResponseEncoder:
         log_probs = list(chunk.log_probs) if self._request.return_log_probs else []
         self._cumulative += sum(log_probs)
         outputs["cum_log_probs"] = np.array([[self._cumulative]], dtype=np.float32)
-        outputs["output_log_probs"] = np.array(log_probs, dtype=np.float32).reshape(1, 1, -1)
+        scores = [*chunk.prompt_log_probs, *log_probs]
+        outputs["output_log_probs"] = np.array(scores, dtype=np.float32).reshape(1, 1, -1)
         outputs["batch_index"] = _int32(0)
         outputs["sequence_index"] = _int32(self._request.sequence_index)
         if self._report.input_tokens:

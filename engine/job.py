@@ -51,6 +51,7 @@ class Job:
     timings: Timings = field(default_factory=lambda: Timings(arrival_ns=time.monotonic_ns()))
     _pending: list[int] = field(default_factory=list)
     _pending_log_probs: list[float] = field(default_factory=list)
+    _prompt_log_probs: Sequence[float] = ()
     _boundary_closed: bool = True
     _finish: FinishReason | None = None
     _responses: int = 0
@@ -76,6 +77,8 @@ class Job:
             self._finish = FinishReason.STOP
         elif drained.state is SlotState.FINISHED_LENGTH:
             self._finish = FinishReason.LENGTH
+        if drained.prompt_log_probs:
+            self._prompt_log_probs = drained.prompt_log_probs
         self.generated.extend(ids)
         self._pending.extend(ids)
         self._pending_log_probs.extend(log_probs)
@@ -100,8 +103,13 @@ class Job:
 
     def flush(self) -> None:
         """Send what is pending; it is the last response if the job has finished."""
-        chunk = Chunk(self._pending, self._pending_log_probs, self._finish)
-        self._pending, self._pending_log_probs = [], []
+        chunk = Chunk(
+            self._pending,
+            self._pending_log_probs,
+            self._finish,
+            prompt_log_probs=self._prompt_log_probs,
+        )
+        self._pending, self._pending_log_probs, self._prompt_log_probs = [], [], ()
         self._responses += 1
         self.sink.send(self, chunk)
 

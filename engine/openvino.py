@@ -69,6 +69,7 @@ def generation_config(
     config.max_new_tokens = request.max_tokens - generated
     config.min_new_tokens = max(0, request.sampling.min_tokens - generated)
     config.logprobs = int(request.return_log_probs)
+    config.echo = request.prompt_log_probs and not generated
     if request.end_ids:
         config.eos_token_id = min(request.end_ids)
         config.stop_token_ids = set(request.end_ids)
@@ -181,6 +182,8 @@ class OpenVinoRuntime:
                 f"{', '.join(filter(None, self._pipelines)) or 'none'}",
                 field="adapter",
             )
+        if request.prompt_log_probs:
+            _check_alone(self._settings)
         ids = np.asarray(request.input_ids)
         if ids.min() < 0 or ids.max() >= self._vocabulary_size:
             wrong = ids[(ids < 0) | (ids >= self._vocabulary_size)][0]
@@ -198,12 +201,11 @@ class OpenVinoRuntime:
         """See `Runtime.admit`."""
         self._next_key += 1
         ids = np.array([[*request.input_ids, *generated]], dtype=np.int64)
+        config = generation_config(request, len(generated), self._settings)
         handle = self._pipelines[request.adapter].add_request(
-            self._next_key,
-            openvino.Tensor(ids),
-            generation_config(request, len(generated), self._settings),
+            self._next_key, openvino.Tensor(ids), config
         )
-        return _OpenVinoSlot(handle)
+        return _OpenVinoSlot(handle, len(request.input_ids) if config.echo else 0)
 
     def step(self) -> None:
         """See `Runtime.step`; with an empty batch it only refreshes the metrics."""
@@ -220,9 +222,29 @@ class OpenVinoRuntime:
         self._pipelines.clear()
 
 
+def _check_alone(settings: EngineSettings) -> None:
+    """A prompt's log-probabilities are right only where its request is alone in every step.
+
+    The library (`_fill_prompt_log_probs`, 2026.4) reads the rows of another request where one is
+    scheduled before it, and gives none of a prefix that it has in its cache.
+
+    Raises:
+        InvalidRequestError: if requests share steps here.
+    """
+    if not settings.deterministic or settings.speculative != "none":
+        raise InvalidRequestError(
+            "log-probabilities of a prompt need an engine that computes one answer at a time: "
+            "start it with ENGINEHOUSE_ENGINE_DETERMINISTIC=true and without speculative decoding, "
+            "or leave out either the echo or the log-probabilities",
+            field="prompt_log_probs",
+        )
+
+
 class _OpenVinoSlot:
-    def __init__(self, handle: Any) -> None:
+    def __init__(self, handle: Any, echoed: int = 0) -> None:
+        """`echoed` ids of the prompt come before the answer's."""
         self._handle = handle
+        self._echoed = echoed
 
     def drain(self) -> Drained:
         ids: list[int] = []
@@ -237,9 +259,15 @@ class _OpenVinoSlot:
                     state = SlotState.FINISHED_STOP
                 elif output.finish_reason == genai.GenerationFinishReason.LENGTH:
                     state = SlotState.FINISHED_LENGTH
+        prompt: list[float] = []
+        if ids and self._echoed:
+            # The library's own mark of the first position is 1.
+            prompt = [0.0, *log_probs[1 : self._echoed]]
+            ids, log_probs = ids[self._echoed :], log_probs[self._echoed :]
+            self._echoed = 0
         if not ids and handle.get_status() == genai.GenerationStatus.IGNORED:
             state = SlotState.OUT_OF_MEMORY
-        return Drained(ids, log_probs, state)
+        return Drained(ids, log_probs, state, prompt_log_probs=prompt)
 
     def cancel(self) -> None:
         self._handle.cancel()

@@ -30,12 +30,14 @@ class Drained:
 
     Attributes:
         error: why this sequence alone failed, with state `FAILED`.
+        prompt_log_probs: with the first tokens, where the request asks for them; see `Chunk`.
     """
 
     token_ids: list[int]
     log_probs: list[float]
     state: SlotState
     error: str = ""
+    prompt_log_probs: Sequence[float] = ()
 
 
 class Slot(Protocol):

@@ -111,6 +111,12 @@ class TensorRtLlmRuntime:
                 field="input_ids",
             )
         self._check_length(request)
+        if request.prompt_log_probs:
+            raise InvalidRequestError(
+                "this runtime gives no log-probabilities of a prompt: leave out either the echo or "
+                "the log-probabilities",
+                field="prompt_log_probs",
+            )
         if request.guide is not None and self._settings.guided_decoding is None:
             raise InvalidRequestError(
                 "this engine was set up without guided decoding: leave the guide out, or build "

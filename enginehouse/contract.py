@@ -48,6 +48,9 @@ MIN_P_PARAMETER = "enginehouse_min_p"
 PRIORITY_PARAMETER = "enginehouse_priority"
 #: Request parameter: W3C's `traceparent` of the span below which the engine puts its own.
 TRACEPARENT_PARAMETER = "enginehouse_traceparent"
+#: Request parameter: the first of `output_log_probs` are those of the prompt's ids, one each; the
+#: first id has nothing before it, and 0. Together with `return_log_probs`.
+PROMPT_LOG_PROBS_PARAMETER = "enginehouse_prompt_log_probs"
 #: Request parameter of a `stop`: answer with what decides this engine's numbers, JSON in UTF-8, a
 #: byte for each of `output_ids`. An engine that does not know it has nothing to stop.
 DESCRIBE_PARAMETER = "enginehouse_describe"

@@ -108,6 +108,7 @@ class GenerationRequest:
     bad_words: tuple[tuple[int, ...], ...] = ()
     guide: Guide | None = None
     return_log_probs: bool = False
+    prompt_log_probs: bool = False
     report: Report = field(default_factory=Report)
     streaming: bool = True
     exclude_input_in_output: bool = False
@@ -151,6 +152,8 @@ class Chunk:
         token_ids: new ids, possibly none in the last chunk.
         log_probs: natural logarithm of each new token's probability, same length, or empty.
         finish: set in the last chunk.
+        prompt_log_probs: of each id of the prompt after those before it, 0 for the first; in the
+            first chunk with tokens, where the request asks for them.
         engine: digest of what decides the engine's numbers; in a fleet's chunks, where known.
     """
 
@@ -158,3 +161,4 @@ class Chunk:
     log_probs: Sequence[float] = ()
     finish: FinishReason | None = None
     engine: str = ""
+    prompt_log_probs: Sequence[float] = ()

@@ -168,6 +168,7 @@ def _joined(silent: Piece, piece: Piece) -> Piece:
         piece,
         token_ids=[*silent.token_ids, *piece.token_ids],
         log_probs=[*silent.log_probs, *piece.log_probs],
+        prompt_log_probs=silent.prompt_log_probs or piece.prompt_log_probs,
         scores=[
             *(replace(s, before_end=s.before_end + len(piece.text)) for s in silent.scores),
             *piece.scores,

@@ -19,6 +19,7 @@ from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.client import Deadlines, Target
 from starlette.testclient import TestClient
 
+from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest
 from enginehouse.manifest import EngineManifest, SpecialTokens
 from enginehouse.settings import ApiSettings, EndpointSettings, Settings
@@ -52,16 +53,23 @@ class Speaker(FakeReplica):
     """Says the next of its texts to whoever asks, cut off where the request's limit is."""
 
     says: deque[str] = field(default_factory=deque)
+    refusal: ServingError | None = None
+    prompt_log_prob: float | None = None
 
     async def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
     ) -> AsyncGenerator[Chunk, None]:
         self.asked.append((target, request))
+        if self.refusal is not None:
+            raise self.refusal
         ids = default_tokenizer().encode(self.says.popleft())
         shown = ids[: request.max_tokens]
         cut = len(shown) < len(ids)
+        told = [] if self.prompt_log_prob is None else [self.prompt_log_prob]
+        of_prompt = told * len(request.input_ids)
         for token_id in shown:
-            yield Chunk([token_id], [-0.5])
+            yield Chunk([token_id], [-0.5], prompt_log_probs=of_prompt)
+            of_prompt = []
         if cut:
             yield Chunk([], [], FinishReason.LENGTH)
         else:

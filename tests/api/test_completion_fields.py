@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from enginehouse.errors import InvalidRequestError
 from tests.api.speaking import Adapter, speaking
 
 
@@ -57,6 +58,32 @@ def test_echo_puts_the_prompt_first(adapter: Adapter, *, as_ids: bool) -> None:
     assert scores["token_logprobs"][:3] == [None, None, -0.5]
     assert scores["text_offset"][:3] == [0, 5, 11]
     assert body["usage"]["prompt_tokens"] == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_echoed_prompt_has_the_log_probabilities_that_the_engine_gives(
+    adapter: Adapter, *, stream: bool
+) -> None:
+    adapter.replica.prompt_log_prob = -0.25
+    asked = {"prompt": "Hello big world", "echo": True, "logprobs": 0, "stream": stream}
+    body = adapter.complete(" you", **asked)
+    adapter.replica.prompt_log_prob = None
+    choices = [part["choices"][0] for part in (body if stream else [body])]
+    values = [value for each in choices for value in each["logprobs"]["token_logprobs"]]
+    assert values == [None, -0.25, -0.25, -0.5]
+    assert adapter.replica.asked[-1][1].prompt_log_probs
+    # Nobody else's request is one that an engine may have to refuse.
+    adapter.complete(" you", prompt="Hello", echo=True)
+    adapter.complete(" you", prompt="Hello", logprobs=0)
+    assert not any(request.prompt_log_probs for _, request in adapter.replica.asked[-2:])
+
+
+def test_an_engine_that_has_none_of_a_prompt_names_the_callers_field(adapter: Adapter) -> None:
+    error = InvalidRequestError("none of a prompt here", field="prompt_log_probs")
+    adapter.replica.refusal = error
+    said = adapter.complete(prompt="a", echo=True, logprobs=0, status=400)["error"]
+    adapter.replica.refusal = None
+    assert said["param"] == "logprobs"
 
 
 def test_echo_is_streamed_once_for_each_answer(adapter: Adapter) -> None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from enginehouse.client.wire import ChunkDecoder, Target, encode_request
 from enginehouse.engine.codec import (
     ModelLimits,
     Parameters,
@@ -13,7 +14,9 @@ from enginehouse.engine.codec import (
     read_parameters,
 )
 from enginehouse.engine.openvino import OpenVinoRuntime
+from tritonclient.grpc import service_pb2 as pb
 
+from enginehouse.contract import PROMPT_LOG_PROBS_PARAMETER
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import Chunk, GenerationRequest, GuideKind, Timings
 
@@ -156,3 +159,23 @@ def test_whole_answers_hold_the_prompt_unless_excluded() -> None:
         assert outputs["sequence_length"].tolist() == [[len(expected)]]
         assert outputs["cum_log_probs"].tolist() == [[-1.5]]
         assert outputs["num_output_tokens"].tolist() == [[2]]
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_log_probabilities_of_a_prompt_come_before_those_of_the_answer(*, knows: bool) -> None:
+    request = GenerationRequest([5, 6, 7], 4, return_log_probs=True, prompt_log_probs=True)
+    wanted = frozenset({"output_ids", "output_log_probs"})
+    # An engine that does not know the parameter gives the answer's alone.
+    of_prompt = [0.0, -2.0, -3.0] if knows else []
+    said = Chunk([8, 9], [-0.5, -1.0], prompt_log_probs=of_prompt)
+    outputs = ResponseEncoder(request, wanted).encode(said, Timings())
+    infer = pb.ModelInferResponse()
+    for name, value in outputs.items():
+        infer.outputs.add(name=name, shape=value.shape)
+        infer.raw_output_contents.append(value.tobytes())
+    found = ChunkDecoder(request).decode(pb.ModelStreamInferResponse(infer_response=infer))
+    assert list(found.token_ids) == [8, 9]
+    assert list(found.log_probs) == [-0.5, -1.0]
+    assert list(found.prompt_log_probs) == of_prompt
+    assert encode_request(Target("m"), request).parameters[PROMPT_LOG_PROBS_PARAMETER].bool_param
+    assert read_parameters('{"enginehouse_prompt_log_probs": true}').prompt_log_probs

@@ -146,6 +146,15 @@ def test_a_bad_guide_is_refused_with_its_place(
         sink.wait()
 
 
+def test_log_probabilities_of_a_prompt_are_refused_where_requests_share_steps(
+    served: Served,
+) -> None:
+    asked = served.request("x", return_log_probs=True, prompt_log_probs=True)
+    with pytest.raises(InvalidRequestError, match="DETERMINISTIC") as refused:
+        served.submit(asked)
+    assert refused.value.field == "prompt_log_probs"
+
+
 def test_a_guide_says_where_the_answer_ends(served: Served) -> None:
     yes = Guide(GuideKind.REGEX, "(yes|no)")
     with pytest.raises(InvalidRequestError, match="ignore_eos"):

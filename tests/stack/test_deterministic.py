@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import openai
 import pytest
+from enginehouse.build.openvino_distributions import next_token_log_probs
 
 from enginehouse.bundle import Bundle
+from enginehouse.text import Tokenizer
 from tests.conftest import RunningStack, copied_home, running_stack, stack_env
 
 _SUBJECTS = (
@@ -61,3 +64,28 @@ def test_a_seed_draws_the_same_answer_also_beside_others(sdk: openai.OpenAI) -> 
     first = [_answer(sdk, subject, temperature=1.0) for subject in subjects]
     with ThreadPoolExecutor(3) as threads:
         assert list(threads.map(lambda s: _answer(sdk, s, temperature=1.0), subjects)) == first
+
+
+def test_an_echoed_prompt_has_its_log_probabilities(sdk: openai.OpenAI, bundle: Bundle) -> None:
+    """Against the engine's own graph, run without its serving pipeline."""
+    prompt = "The café 😀 by the sea sold salt, iron and bread. " * 20
+    ids = Tokenizer.from_file(bundle.tokenizer_path).encode(prompt)
+    assert len(ids) > bundle.manifest.engine_settings.max_batched_tokens
+    table = next_token_log_probs(bundle.engine_dir, bundle.manifest.engine_settings)(ids)
+    expected = np.array([row[token] for row, token in zip(table, ids[1:], strict=False)])
+    with ThreadPoolExecutor(2) as threads:
+        beside = threads.submit(_answer, sdk, "salt")
+        for _ in range(2):
+            (choice,) = sdk.completions.create(
+                model="smollm2", prompt=prompt, echo=True, logprobs=0, max_tokens=2, temperature=0
+            ).choices
+            scores = choice.logprobs
+            assert scores is not None
+            assert "".join(scores.tokens or []) == choice.text
+            values = scores.token_logprobs or []
+            assert len(values) == len(ids) + 2
+            assert values[0] is None
+            found = np.array(values[1 : len(ids)], np.float64)
+            assert np.abs(found - expected).max() < 0.3
+            assert np.abs(found - expected).mean() < 0.03
+        assert beside.result() == _answer(sdk, "salt")
