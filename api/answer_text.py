@@ -148,7 +148,8 @@ class _Scores:
 
     def close(self, rest: str) -> None:
         """No token comes any more; `rest` is what the last ones still had to say."""
-        if self._waiting and self._waiting[-1].token_id in self._end_ids:
+        last = self._waiting[-1] if self._waiting else None
+        if last is not None and last.token_id in self._end_ids and not last.text:
             self._waiting.pop()
         if self._waiting:
             self._waiting[-1].text += rest

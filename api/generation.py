@@ -195,7 +195,7 @@ class Generation:
             stop_shown=self.prompt.stop_shown,
             hidden=len(self.prompt.healed),
             scored=self.prompt.log_probs,
-            end_ids=request.end_ids,
+            end_ids=request.end_ids.union(self.prompt.stop_ids),
         )
         reasoning = self.prompt.reasoning()
         clock = _Clock(self)
