@@ -59,7 +59,9 @@ def _at_most(prepare: Prepare, tokens: int) -> Prepare:
             if not error.prompt_tokens:
                 raise
             raise ContextOverflowError(
-                f"prompt is too long: {error.prompt_tokens} tokens > {error.context} maximum",
+                # Clients match the first half, and those of OpenAI's API the second.
+                f"prompt is too long: {error.prompt_tokens} tokens > {error.context} maximum; "
+                f"this model's maximum context length is {error.context} tokens",
                 prompt_tokens=error.prompt_tokens,
                 context=error.context,
             ) from None

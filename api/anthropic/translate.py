@@ -145,6 +145,11 @@ def told_body(request: Told, messages: Sequence[Mapping[str, Any]]) -> dict[str,
     """The body of a chat request with the fields that the prompt is made of."""
     choice = request.tool_choice
     body: dict[str, Any] = {"model": request.model, "messages": messages}
+    if _is_open(messages[-1]):
+        body["continue_final_message"] = True
+    variables = _thinking(request)
+    if variables:
+        body["chat_template_kwargs"] = variables
     output = request.output_config
     form = request.output_format if output is None else output.format or request.output_format
     if form is not None:
@@ -161,6 +166,23 @@ def told_body(request: Told, messages: Sequence[Mapping[str, Any]]) -> dict[str,
         if choice.disable_parallel_tool_use:
             body["parallel_tool_calls"] = False
     return body
+
+
+def _is_open(message: Mapping[str, Any]) -> bool:
+    """Whether the answer goes on where this last message ends, which is an assistant's text."""
+    said = message["role"] == "assistant" and message.get("content")
+    return bool(said) and "tool_calls" not in message
+
+
+def _thinking(request: Told) -> dict[str, Any]:
+    """What chat templates may read of `thinking` and `effort`; those that do not, ignore it."""
+    found: dict[str, Any] = {}
+    if request.thinking is not None:
+        thinks = request.thinking.type != "disabled"
+        found |= {"enable_thinking": thinks, "thinking": thinks}
+    if request.output_config is not None and request.output_config.effort is not None:
+        found["reasoning_effort"] = request.output_config.effort
+    return found
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import Hint, NullsLeftOut, RequestModel, ReturnedModel
 from enginehouse.api.guides import Guided
+from enginehouse.api.hints import Hints
+from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.responses.items import Input
 from enginehouse.api.responses.paths import Id
 from enginehouse.api.schemas import Bias, Metadata, Penalty, PromptReference
-from enginehouse.api.wire_types import INT32_MAX, Count, PositiveCount, Seed, TokenKey
+from enginehouse.api.wire_types import INT32_MAX, Count, PositiveCount, Seed, TokenId, TokenKey
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -151,7 +153,7 @@ ServiceTier = Literal["auto", "default", "flex", "scale", "priority", "fast", "u
 LOGPROBS: Includable = "message.output_text.logprobs"
 
 
-class _Sampled(Guided):
+class _Sampled(Guided, Hints):
     """Fields that the chat API has as well, with the same meaning.
 
     Most are not OpenAI's; they carry the names under which other servers of this API take them.
@@ -167,6 +169,8 @@ class _Sampled(Guided):
     repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
     min_tokens: Count | None = None
     ignore_eos: bool | None = None
+    stop_token_ids: list[TokenId] | None = None
+    include_stop_str_in_output: bool | None = None
 
 
 class Conversed(RequestModel):
@@ -182,6 +186,8 @@ class Conversed(RequestModel):
     text: TextOptions | None = None
     reasoning: Reasoning | None = None
     truncation: Literal["auto", "disabled"] | None = None
+    chat_template_kwargs: Annotated[Schema, NullsLeftOut] | None = None
+    continue_final_message: bool | None = None
     conversation: Annotated[
         None, refused("there are no conversations: continue with previous_response_id")
     ] = None
@@ -275,7 +281,7 @@ class ResponseRequest(Conversed, _Sampled):
     @property
     def shared(self) -> dict[str, Any]:
         """The fields that the chat API takes as they are."""
-        return self.model_dump(include=set(_Sampled.model_fields), exclude_none=True)
+        return self.model_dump(include=set(_Sampled.model_fields), exclude_none=True, by_alias=True)
 
     @property
     def kept(self) -> bool:

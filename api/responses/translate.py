@@ -121,6 +121,8 @@ def counted_body(request: Conversed, messages: Sequence[Mapping[str, Any]]) -> d
         "parallel_tool_calls": request.parallel_tool_calls,
         "reasoning_effort": request.reasoning.effort if request.reasoning else None,
         "response_format": _format(request),
+        "chat_template_kwargs": request.chat_template_kwargs,
+        "continue_final_message": request.continue_final_message,
         **_tools(request),
     }
     return _given(body)

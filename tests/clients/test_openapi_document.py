@@ -33,6 +33,7 @@ _LIMITS = ("max_tokens", "max_completion_tokens", "max_output_tokens")
 _OWN_LIMIT = {
     "/v1/chat/completions": "max_completion_tokens",
     "/v1/completions": "max_tokens",
+    "/v1/messages": "max_tokens",
     "/v1/responses": "max_output_tokens",
 }
 _MODELS = {"/v1/embeddings": "minilm"}

@@ -244,6 +244,27 @@ def test_reasoning_is_a_block_of_its_own(tmp_path: Path) -> None:
         assert "Yes." in adapter.prompt()
 
 
+def test_an_answer_goes_on_where_the_assistant_left_off(adapter: Adapter) -> None:
+    talk = [*_HI, {"role": "assistant", "content": "Hello, my"}]
+    found = _ask(adapter, " friend.", messages=talk)
+    assert found["content"] == [{"type": "text", "text": " friend."}]
+    assert adapter.prompt().endswith("<|im_start|>assistant\nHello, my")
+
+
+def test_thinking_is_the_templates_to_read(tmp_path: Path) -> None:
+    asked = "{% if enable_thinking is defined %}{{ enable_thinking }}{% endif %}"
+    asked += "{% if reasoning_effort is defined %} {{ reasoning_effort }}{% endif %}"
+    with speaking(tmp_path, _REASONING + asked) as adapter:
+        for fields, told in (
+            ({}, ""),
+            ({"thinking": {"type": "disabled"}}, "False"),
+            ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "True"),
+            ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, "True low"),
+        ):
+            _ask(adapter, "Yes.", **fields)
+            assert adapter.prompt().endswith(f"<|im_start|>assistant\n{told}")
+
+
 def test_a_cut_call_has_what_there_is_of_it(adapter: Adapter) -> None:
     said = '<tool_call>{"name": "weather", "arguments": {"city": "Rome and Paris and Lisbon"}}'
     found = _ask(adapter, said, tools=[_TOOL], max_tokens=22)

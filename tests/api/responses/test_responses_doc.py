@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enginehouse.api.hints import ChatHints, Hints
 from enginehouse.api.responses.schemas import ResponseRequest
+from enginehouse.api.schemas import ChatRequest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 from openai.types.responses.response_create_params import ResponseCreateParamsBase
 from pydantic import ValidationError
 
@@ -63,15 +66,27 @@ _VALUES: dict[str, Any] = {
     "guided_json": {"type": "object"},
     "guided_regex": "a",
     "guided_grammar": "root ::= [a]",
-    "guided_choice": ["a", "b"],
+    "guided_choice": ["a"],
     "guided_json_object": True,
-    "structured_outputs": {"regex": "a"},
+    "structured_outputs": {"json": {"type": "object"}},
+    "stop_token_ids": [1],
+    "include_stop_str_in_output": True,
+    "chat_template_kwargs": {"enable_thinking": False},
+    "continue_final_message": True,
 }
 
 
 def test_every_field_of_the_sdk_and_of_the_server_has_a_row() -> None:
     assert set(_ROWS) >= set(ResponseCreateParamsBase.__annotations__) | {"stream"}
-    assert set(_ROWS) == set(ResponseRequest.model_fields)
+    assert set(_ROWS) == set(ResponseRequest.model_fields) - set(Hints.model_fields)
+
+
+def test_what_other_servers_have_in_chat_is_here_too() -> None:
+    openai = set(CompletionCreateParamsBase.__annotations__) | {"stream"}
+    here = set(ResponseRequest.model_fields)
+    # A conversation is shortened by items here, and always ends where an answer begins.
+    not_here = {"add_generation_prompt", "truncate_prompt_tokens", "truncation_side"}
+    assert set(ChatRequest.model_fields) - openai - set(ChatHints.model_fields) - here == not_here
 
 
 def test_the_newest_sdk_has_no_field_that_is_not_known() -> None:

@@ -83,6 +83,12 @@ def test_a_call_goes_with_its_outputs(adapter: Adapter) -> None:
     assert calls_told < 20
 
 
+def test_an_answer_goes_on_where_the_last_message_ends(adapter: Adapter) -> None:
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello, my"}]
+    _respond(adapter, " friend.", input=talk, continue_final_message=True)
+    assert adapter.prompt().endswith("<|im_start|>assistant\nHello, my")
+
+
 def _count(adapter: Adapter, **body: Any) -> int:
     asked = len(adapter.replica.asked)
     answer = adapter.http.post("/v1/responses/input_tokens", json={"model": "smollm2"} | body)
