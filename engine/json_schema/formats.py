@@ -43,22 +43,10 @@ _IPV6 = "(" + "|".join(
         rf"(({_H16}:){{0,6}}{_H16})?::",
     ]
 ) + ")"  # fmt: skip
-# Labels of up to 63 letters, digits and hyphens. A label with hyphens at its third and fourth place
-# ("xn--") needs IDNA's tables and is left out.
-_ALNUM = "[a-zA-Z0-9]"
-_INNER = r"[a-zA-Z0-9\-]"
-
-
-def _label(longest: int) -> str:
-    return (
-        rf"({_ALNUM}({_INNER}?{_ALNUM})?"
-        rf"|{_ALNUM}{_INNER}{_ALNUM}{_INNER}{{0,{longest - 4}}}{_ALNUM}"
-        rf"|{_ALNUM}{_INNER}-{_ALNUM}({_INNER}{{0,{longest - 5}}}{_ALNUM})?)"
-    )
-
-
-# 253 characters at most: three long labels, or eight of up to 30.
-_HOST = rf"({_label(63)}(\.{_label(63)}){{0,2}}|{_label(30)}(\.{_label(30)}){{3,7}})"
+# Up to four labels of letters, digits and single hyphens, of 61 characters at most: 247 together.
+# Two hyphens in a row, as names of IDNA ("xn--") have them, are left out.
+_LABEL = r"[a-zA-Z0-9](-?[a-zA-Z0-9]){0,30}"
+_HOST = rf"{_LABEL}(\.{_LABEL}){{0,3}}"
 _ATEXT = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-]"
 # 64 characters before the "@"; quoted names and addresses in brackets are left out.
 _EMAIL = rf"{_ATEXT}{{1,20}}(\.{_ATEXT}{{1,20}}){{0,2}}@{_HOST}"

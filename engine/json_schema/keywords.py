@@ -110,8 +110,12 @@ def number(node: Subschema) -> NumberShape:
 
 
 def decimal(value: float) -> Decimal:
-    """A number of the schema, as its shortest digits say."""
-    return Decimal(value) if isinstance(value, int) else Decimal(repr(value))
+    """A number of the schema: whole ones as they are, others as their shortest digits say.
+
+    A large double is a whole number that its shortest digits do not spell: 1e23 is
+    99999999999999991611392, and only that is equal to it.
+    """
+    return Decimal(int(value)) if value == int(value) else Decimal(repr(value))
 
 
 def _multiple(node: Subschema) -> int:

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 
 from enginehouse.engine.json_schema.automaton import Dfa
 from enginehouse.engine.json_schema.charset import ANY, CharSet
-from enginehouse.engine.json_schema.counting import any_number, exactly, times, up_to
-from enginehouse.engine.json_schema.grammar import Grammar, Many, Option, Ref, Symbol
+from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
 from enginehouse.engine.json_schema.pattern import Anchor, Chars, Choice, Node, Repeat
 from enginehouse.engine.json_schema.pattern import Sequence as Parts
+from enginehouse.engine.json_schema.runs import Runs, Unit
 
 _SHORT = {'"': '"', "\\": "\\", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _CONTROLS = CharSet.of((0x00, 0x1F))
 _SPECIAL = _CONTROLS | CharSet.of('"\\')
-#: Characters at the end of a bounded repetition that the compiler gets one by one.
-_LAST = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,7 @@ class Texts:
     def __init__(self, grammar: Grammar, spelling: Spelling) -> None:
         self._grammar = grammar
         self._spelling = spelling
+        self._runs = Runs(grammar)
 
     def literal(self, text: str) -> Option:
         """One text with its end."""
@@ -83,7 +82,7 @@ class Texts:
 
     def any(self, least: int, most: int | None) -> Option:
         """A text of so many characters, with its end."""
-        return self._run(ANY, least, most, self._spelling.end)
+        return self._runs.run(self._one(ANY), least, most, self._spelling.end)
 
     def _state(self, dfa: Dfa, state: int) -> Ref:
         def options() -> list[Option]:
@@ -98,110 +97,20 @@ class Texts:
     def _node(self, node: Node) -> Option:
         match node:
             case Chars(chars):
-                options = self._spelling.options(chars & ANY)
-                return options[0] if len(options) == 1 else (self._one(chars & ANY),)
+                return self._one(chars & ANY).symbols(self._grammar)
             case Parts(parts):
                 return tuple(symbol for part in parts for symbol in self._node(part))
             case Choice(options):
-                return (
-                    self._grammar.rule(
-                        (self._spelling, node), lambda: [self._node(option) for option in options]
-                    ),
-                )
+                unit = Unit((self._spelling, node), tuple(self._node(option) for option in options))
+                return unit.symbols(self._grammar)
             case Repeat(Chars(chars), least, most):
-                return self._run(chars & ANY, least, most, ())
+                return self._runs.run(self._one(chars & ANY), least, most, ())
             case Repeat(part, least, most):
-                inner = self._node(part)
-                if len(inner) == 1:
-                    return times(self._grammar, inner[0], least, most)
-                group = self._grammar.rule((self._spelling, part), lambda: [inner])
-                return times(self._grammar, group, least, most)
+                unit = Unit((self._spelling, part), (self._node(part),))
+                return self._runs.run(unit, least, most, ())
             case Anchor():
                 raise AssertionError("anchors are taken off before")
 
-    def _one(self, chars: CharSet) -> Ref:
-        """One character of a set, in a rule of its own."""
-        return self._grammar.rule(
-            (self._spelling, "one", chars), lambda: self._spelling.options(chars)
-        )
-
-    def _run(self, chars: CharSet, least: int, most: int | None, end: Option) -> Option:
-        """Characters of a set, in a number between bounds, and what ends them."""
-        if most is None:
-            body = self._body(chars)
-            return (*exactly(self._grammar, body, least), self._without_limit(chars, end))
-        if most <= _LAST:
-            return (self._tail(chars, least, most, end),)
-        sure = min(least, most - _LAST)
-        begun = exactly(self._grammar, self._body(chars), sure)
-        return (*begun, self._optional(chars, least - sure, most - sure, end))
-
-    def _optional(self, chars: CharSet, least: int, most: int, end: Option) -> Ref:
-        """Characters of which the last ones are written one by one, if it comes to them.
-
-        The text ends before, or all the others are there: with both ways into the last ones
-        open at every character, the compiler's masks of all of them would be joined at each step.
-        """
-        body, longest = self._body(chars), most - _LAST
-
-        def options() -> list[Option]:
-            full = exactly(self._grammar, body, longest)
-            found: list[Option] = [(*full, self._tail(chars, least, _LAST, end))]
-            if longest:
-                found.append((*up_to(self._grammar, body, longest - 1), *end))
-            if longest and end:
-                found.append((*up_to(self._grammar, body, longest - 1), self._last(chars, end)))
-            return found
-
-        return self._grammar.rule((self._spelling, "optional", chars, least, most, end), options)
-
-    def _last(self, chars: CharSet, end: Option) -> Ref:
-        """A character with the end behind it: many vocabularies have both in one token."""
-        key = (self._spelling, "last", chars, end)
-        return self._grammar.rule(
-            key, lambda: [(*option, *end) for option in self._spelling.options(chars)]
-        )
-
-    def _without_limit(self, chars: CharSet, end: Option) -> Symbol:
-        options = self._spelling.options(chars)
-        if not end and options == [(chars,)]:
-            return Many(chars)
-        if not end:
-            return any_number(self._grammar, self._one(chars))
-        key = (self._spelling, "rest", chars, end)
-
-        def rest() -> list[Option]:
-            return [end, *((*option, self._grammar.rule(key, list)) for option in options)]
-
-        return self._grammar.rule(key, rest)
-
-    def _tail(self, chars: CharSet, least: int, most: int, end: Option) -> Ref:
-        """Up to the bound, character by character."""
-
-        def options() -> list[Option]:
-            found = [end] if least <= 0 else []
-            if most:
-                following = self._tail(chars, max(least - 1, 0), most - 1, end)
-                found += [(*option, following) for option in self._spelling.options(chars)]
-            return found
-
-        return self._grammar.rule((self._spelling, "tail", chars, least, most, end), options)
-
-    def _body(self, chars: CharSet) -> Ref:
-        """One character, behind which at least `_LAST` more of the set are allowed.
-
-        The compiler believes a look-ahead that stands at a rule which one sequence refers to, not
-        at its end (`IsExactLookaheadAssertion`), and accepts every token of such characters
-        without asking at run time. So the rule stands between two empty ones: at the begin of a
-        sequence it would be inlined.
-        """
-
-        def options() -> list[Option]:
-            one = self._grammar.rule(
-                (self._spelling, "body", chars), lambda: self._spelling.options(chars)
-            )
-            self._grammar.look_ahead(one, (self._one(chars),) * _LAST)
-            nothing = self._grammar.rule("empty", lambda: [()])
-            return [(nothing, one, nothing)]
-
-        return self._grammar.rule((self._spelling, "sure", chars), options)
+    def _one(self, chars: CharSet) -> Unit:
+        """One character of a set."""
+        return Unit((self._spelling, chars), tuple(self._spelling.options(chars)))

@@ -77,25 +77,29 @@ def served(bundle: Bundle) -> Iterator[Served]:
 
 
 def test_json_schema_output_parses_and_validates(served: Served) -> None:
+    """A hot model writes what a grammar lets it, not what would be likely."""
+    asked = [(schema, heat) for schema in SCHEMAS for heat in (0.8, 2.0)]
     sinks = [
         served.submit(
             served.request(
                 "Give me an example as JSON.",
                 300,
                 guide=Guide(GuideKind.JSON_SCHEMA, json.dumps(schema)),
-                sampling=Sampling(temperature=1.0, top_p=0.9, seed=index),
+                sampling=Sampling(temperature=heat, top_p=1.0, seed=index),
             )
         )
-        for index, schema in enumerate(SCHEMAS)
+        for index, (schema, heat) in enumerate(asked)
     ]
     complete = 0
-    for schema, sink in zip(SCHEMAS, sinks, strict=True):
+    for (schema, _), sink in zip(asked, sinks, strict=True):
         text = served.text(sink.wait())
         if sink.finishes[0] is FinishReason.LENGTH:
             continue
         jsonschema.validate(json.loads(text), schema)
         complete += 1
-    assert complete >= 18
+    assert complete >= len(asked) * 0.8
+    assert served.stats is not None
+    assert served.stats.guide_violations == 0
 
 
 def test_good_requests_finish_while_bad_schemas_arrive(served: Served) -> None:

@@ -27,7 +27,8 @@ _UNUSUAL: dict[str, Callable[[str], bool]] = {
     "time": lambda text: ":60" in text,  # leap seconds but those at 23:59:60 UTC
     "date-time": lambda text: ":60" in text,
     "email": lambda text: '"' in text or "[" in text,  # quoted names, addresses in brackets
-    "hostname": lambda text: "xn--" in text,  # names that need the tables of IDNA
+    # Two hyphens in a row, as names of IDNA have them, and labels of more than 31 letters.
+    "hostname": lambda text: "--" in text or max(map(len, text.split("."))) > 31,
     "duration": lambda text: len(text) > 40,  # more than nine digits of a unit
 }
 
