@@ -19,14 +19,20 @@ _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The pieces of all answers to a question, one answer behind the other, and what they took."""
+    """The pieces of all answers to a question, one answer behind the other, and what they took.
+
+    Attributes:
+        fingerprint: `system_fingerprint` of the engine that gave them.
+    """
 
     pieces: tuple[Piece, ...]
     usage: Usage
+    fingerprint: str | None
 
     def encode(self) -> bytes:
         """As JSON."""
-        return orjson.dumps([self.pieces, self.usage], option=orjson.OPT_SERIALIZE_NUMPY)
+        whole = [self.pieces, self.usage, self.fingerprint]
+        return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
@@ -36,8 +42,8 @@ class Entry:
             ValueError: if it is not that.
         """
         try:
-            pieces, usage = orjson.loads(raw)
-            return cls(tuple(_piece(**piece) for piece in pieces), Usage(**usage))
+            pieces, usage, fingerprint = orjson.loads(raw)
+            return cls(tuple(_piece(**piece) for piece in pieces), Usage(**usage), fingerprint)
         except (TypeError, AttributeError) as error:
             raise ValueError("no kept answer") from error
 
@@ -68,7 +74,7 @@ class Recording:
         else:
             self._answers.clear()
 
-    def entry(self, usage: Usage, choices: Choices | None) -> Entry | None:
+    def entry(self, usage: Usage, choices: Choices | None, fingerprint: str | None) -> Entry | None:
         """The answer, if it is whole and may be kept.
 
         Args:
@@ -80,4 +86,4 @@ class Recording:
         if any(answer[-1].finish not in _WHOLE for answer in answers):
             return None
         kept: Sequence[Sequence[Piece]] = answers if choices is None else choices.best(answers)
-        return Entry(tuple(piece for answer in kept for piece in answer), usage)
+        return Entry(tuple(piece for answer in kept for piece in answer), usage, fingerprint)

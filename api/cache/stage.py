@@ -190,7 +190,9 @@ class ResponseCache:
                     recording.see(piece)
                     yield piece
             if _answered_by(call, key):
-                entry = recording.entry(call.usage, call.choices)
+                by = call.served_by
+                fingerprint = None if by is None else by.fingerprint
+                entry = recording.entry(call.usage, call.choices, fingerprint)
             self._keep(key, entry)
         finally:
             if flight is not None:
@@ -215,7 +217,7 @@ def _answered_by(call: Call, key: Key) -> bool:
 
 async def _kept(call: Call, entry: Entry) -> AsyncGenerator[Piece, None]:
     assert call.served_by is not None  # noqa: S101 - `Routing` stands before
-    call.served_by = replace(call.served_by, source=_SOURCE)
+    call.served_by = replace(call.served_by, source=_SOURCE, fingerprint=entry.fingerprint)
     call.usage = replace(entry.usage)
     for piece in entry.pieces:
         yield piece

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
+from enginehouse.api.answer_text import TokenScore
 from enginehouse.api.attempts import take
 from enginehouse.api.cache.config import CacheConfig
 from enginehouse.api.cache.metrics import CacheMetrics
@@ -27,7 +28,9 @@ from tests.fake_bundle import fake_bundle
 
 PIECES = (
     Piece("Par", (1, 2), (-0.25, -0.5)),
-    Piece("is.", (3,), (-0.125,), FinishReason.STOP),
+    Piece(
+        "is.", (3,), (-0.125,), FinishReason.STOP, scores=(TokenScore("is.", (105,), -0.125, 3),)
+    ),
 )
 
 
@@ -73,11 +76,14 @@ class Behind:
     pieces: Sequence[Piece] = PIECES
     error: Exception | None = None
     gate: asyncio.Event | None = None
+    fingerprint: str = "m@1-0123456789ab"
     asked: list[Call] = field(default_factory=list)
     closed: int = 0
 
     async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
         self.asked.append(call)
+        assert call.served_by is not None
+        call.served_by = replace(call.served_by, fingerprint=self.fingerprint)
         try:
             if self.gate is not None:
                 await self.gate.wait()
