@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -113,14 +113,27 @@ def refused(kind: type[Exception], body: Body, *words: str) -> Exception:
         DifferentError: if there is none, or it says something else.
     """
     try:
-        found = body()
-        if inspect.isawaitable(found):
-            asyncio.run(_awaited(found))
+        body()
     except kind as error:
-        for word in words:
-            check(word in str(error), f"{word!r} is not in the error: {error}")
-        return error
+        return _with(error, words)
     raise DifferentError(f"no {kind.__name__} was raised")
+
+
+async def refused_later(
+    kind: type[Exception], body: Callable[[], Awaitable[object]], *words: str
+) -> Exception:
+    """`refused`, of a coroutine."""
+    try:
+        await body()
+    except kind as error:
+        return _with(error, words)
+    raise DifferentError(f"no {kind.__name__} was raised")
+
+
+def _with(error: Exception, words: tuple[str, ...]) -> Exception:
+    for word in words:
+        check(word in str(error), f"{word!r} is not in the error: {error}")
+    return error
 
 
 async def _awaited(found: Any) -> Any:
@@ -145,15 +158,18 @@ def run() -> None:
     only = {name for name in os.environ.get("MATRIX_ONLY", "").split(",") if name}
     chosen = [one for one in _SCENARIOS if not only or one.name in only]
     _say({"declared": [one.name for one in chosen]})
-    for one in chosen:
-        _say({"scenario": one.name, "column": one.column, "limit": one.limit, **_outcome(one.body)})
+    # One event loop for all: asynchronous clients keep their connections in the first one.
+    with asyncio.Runner() as runner:
+        for one in chosen:
+            told = {"scenario": one.name, "column": one.column, "limit": one.limit}
+            _say(told | _outcome(one.body, runner))
 
 
-def _outcome(body: Body) -> dict[str, object]:
+def _outcome(body: Body, runner: asyncio.Runner) -> dict[str, object]:
     try:
         found = body()
         if inspect.isawaitable(found):
-            found = asyncio.run(_awaited(found))
+            found = runner.run(_awaited(found))
     except Exception as error:  # noqa: BLE001 - whatever a client raises is its outcome
         traceback.print_exc(file=sys.stderr)
         said = f"{type(error).__name__}: {error}".replace("\n", " ")

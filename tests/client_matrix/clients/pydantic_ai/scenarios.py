@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import probe
-from probe import check, refused, same, scenario
+from probe import check, refused_later, same, scenario
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, ToolOutput
 from pydantic_ai.exceptions import ModelHTTPError
@@ -84,16 +84,18 @@ for name, model in MODELS.items():
         check(told.output_tokens > 0, f"usage: {told}")
 
     @scenario(f"{name}: an overflow is a ModelHTTPError of status 400", column="errors")
-    def overflow(model: Any = model) -> None:
+    async def overflow(model: Any = model) -> None:
         agent = Agent(model, model_settings=SETTINGS)
-        error: Any = refused(ModelHTTPError, lambda: agent.run_sync(probe.TOO_LONG), probe.OVERFLOW)
+        error: Any = await refused_later(
+            ModelHTTPError, lambda: agent.run(probe.TOO_LONG), probe.OVERFLOW
+        )
         same(error.status_code, 400, "status")
 
 
 @scenario("an unknown model is a ModelHTTPError of status 404", column="errors")
-def unknown() -> None:
+async def unknown() -> None:
     agent = Agent(OpenAIChatModel("nobody", provider=provider))
-    error: Any = refused(ModelHTTPError, lambda: agent.run_sync(probe.QUESTION), "nobody")
+    error: Any = await refused_later(ModelHTTPError, lambda: agent.run(probe.QUESTION), "nobody")
     same(error.status_code, 404, "status")
 
 
