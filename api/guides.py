@@ -112,12 +112,13 @@ class Guided(RequestModel):
         """The one constraint that is asked for, and the field that asks.
 
         Raises:
-            InvalidRequestError: if there are several.
+            InvalidRequestError: if there are several. One under several names is one: clients
+                give it under vLLM's older and newer name at once.
         """
         asked = dict(self._asked())
         if response_format is not None and response_format.type != "text":
             asked["response_format"] = _from_format(response_format)
-        if len(asked) > 1:
+        if len(set(asked.values())) > 1:
             raise InvalidRequestError(
                 f"{' and '.join(asked)} are given: an answer can have one constraint",
                 field=next(iter(asked)),

@@ -125,7 +125,8 @@ def _errors(asked: Any, *, own: bool) -> None:
     @scenario("an overflow is a BadRequestError", column="errors")
     def overflow() -> None:
         messages = [{"role": "user", "content": probe.TOO_LONG}]
-        words = (probe.OVERFLOW,) if own else ()
+        # Its own wording, which agents match to compact their history.
+        words = ("prompt is too long",) if own else ()
         refused(anthropic.BadRequestError, lambda: asked(messages=messages), *words)
 
     @scenario("an unknown model is an error of its name", column="errors")
