@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,8 @@ from pathlib import Path
 from tests.client_matrix.environments import Environment, InstallError, ensure
 from tests.client_matrix.outcomes import ClientRun, Verdict, judge
 from tests.client_matrix.page import Facts, render
-from tests.client_matrix.roster import Client, chosen
+from tests.client_matrix.roster import CLIENTS, Client, chosen
+from tests.client_matrix.saved import load, save
 from tests.client_matrix.scripts import run_script
 from tests.client_matrix.stack import EMBEDDING, TEXT, build_bundles, served, write_tokenizer
 from tests.conftest import RunningStack
@@ -54,7 +56,8 @@ def main() -> int:
         reached = _reached(stack, write_tokenizer(bundles[TEXT], _HOME / "tokenizer"))
         runs = [_run(client, environments[client.name], reached) for client in clients]
     if options.only is None or options.write:
-        _PAGE.write_text(render(runs, _facts()), "utf-8")
+        kept = [load(_HOME / client.name) for client in CLIENTS]
+        _PAGE.write_text(render([run for run in kept if run], _facts()), "utf-8")
         _tell(f"wrote {_PAGE.relative_to(_ROOT)}")
     return 0 if all(run.promised for run in runs) else 1
 
@@ -62,7 +65,11 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="clients by name, comma between two; no page is written")
-    parser.add_argument("--write", action="store_true", help="write the page all the same")
+    parser.add_argument(
+        "--write",
+        action="store_true",
+        help="write the page all the same, with the last run of the others",
+    )
     return parser.parse_args()
 
 
@@ -81,6 +88,8 @@ def _run(
         run = ClientRun(client.title, (), failure=f"not installed: {environment}")
     else:
         run = _judged(client, environment, reached)
+    run = replace(run, date=datetime.now(UTC).date().isoformat())
+    save(run, _HOME / client.name)
     _tell_run(client, run)
     return run
 
@@ -129,7 +138,7 @@ def _env(scratch: Path, reached: dict[str, str]) -> dict[str, str]:
 
 def _facts() -> Facts:
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
-    return Facts(datetime.now(UTC).date().isoformat(), version("enginehouse"), system)
+    return Facts(version("enginehouse"), system)
 
 
 def _tell_run(client: Client, run: ClientRun) -> None:

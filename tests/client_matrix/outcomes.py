@@ -42,6 +42,7 @@ class ClientRun:
     Attributes:
         failure: why it has no outcomes: not installed, or the script died.
         surprises: scenarios that worked in spite of their limit.
+        date: of the run, ISO, in UTC.
     """
 
     title: str
@@ -49,6 +50,7 @@ class ClientRun:
     outcomes: tuple[Outcome, ...] = ()
     failure: str = ""
     surprises: tuple[str, ...] = ()
+    date: str = ""
 
     @property
     def promised(self) -> bool:

@@ -19,7 +19,7 @@ COLUMNS = (
 )
 _HEAD = """# Clients that work
 
-Made by `make test-clients` on {date} with Enginehouse {version} ({system}); do not edit it by hand.
+Made by `make test-clients` with Enginehouse {version} ({system}); do not edit it by hand.
 Each client ran in an environment of its own, with the versions that the table names, against one
 real stack: a text model and an embedding model behind the adapter, and Triton's ports. A scenario
 is a script that does what a user of the client does; `tests/client_matrix/clients/` has them.
@@ -39,26 +39,24 @@ class Facts:
     """What the page says of the run.
 
     Attributes:
-        date: ISO, in UTC.
         system: processor and operating system.
     """
 
-    date: str
     version: str
     system: str
 
 
 def render(runs: Sequence[ClientRun], facts: Facts) -> str:
     """The page as Markdown."""
-    head = _HEAD.format(date=facts.date, version=facts.version, system=facts.system)
+    head = _HEAD.format(version=facts.version, system=facts.system)
     return head + _table(runs) + "".join(_section(run) for run in runs)
 
 
 def _table(runs: Sequence[ClientRun]) -> str:
     rows = [
-        ["client", "version", *COLUMNS],
-        ["---"] * (2 + len(COLUMNS)),
-        *([run.title, "<br>".join(run.versions), *_cells(run)] for run in runs),
+        ["client", "version", *COLUMNS, "run on"],
+        ["---"] * (3 + len(COLUMNS)),
+        *([run.title, "<br>".join(run.versions), *_cells(run), run.date] for run in runs),
     ]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 

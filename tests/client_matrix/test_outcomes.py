@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.client_matrix.outcomes import MARK, ClientRun, Outcome, Verdict, cell, judge
 from tests.client_matrix.page import COLUMNS, Facts, render
+from tests.client_matrix.saved import load, save
 
-_FACTS = Facts("2026-11-30", "0.1.0", "Linux x86_64, Python 3.11.7")
+_FACTS = Facts("0.1.0", "Linux x86_64, Python 3.11.7")
 
 
 def line(name: str, *, ok: bool, column: str = "chat", limit: str | None = None) -> dict[str, Any]:
@@ -88,14 +91,25 @@ def test_a_cell_tells_the_worst_that_is_promised(verdicts: tuple[Verdict, ...], 
 def test_the_page_has_a_row_and_a_section_for_each_client() -> None:
     runs = [
         judged(line("asks", ok=True), line("limited", ok=False, limit="it cannot")),
-        ClientRun("Absent", (), failure="not installed: a|b <x>"),
+        ClientRun("Absent", (), failure="not installed: a|b <x>", date="2026-11-30"),
     ]
     page = render(runs, _FACTS)
     rows = [row for row in page.split("\n") if row.startswith("| ")]
-    assert all(len(re.split(r"(?<!\\)\|", row)) == len(COLUMNS) + 4 for row in rows)
+    assert all(len(re.split(r"(?<!\\)\|", row)) == len(COLUMNS) + 5 for row in rows)
     assert rows[2].startswith("| A client | client 1.0 | yes, with a limit | - |")
     assert rows[3].count("**no**") == len(COLUMNS)
     assert "1 of 2 scenarios work." in page
     assert "- limited: **limit**, it cannot\n" in page
     assert "Did not run: not installed: a\\|b &lt;x>\n" in page
-    assert "2026-11-30" in page
+    assert rows[3].endswith("| 2026-11-30 |")
+
+
+def test_a_run_is_kept_whole(tmp_path: Path) -> None:
+    run = replace(
+        judged(line("a", ok=True), line("b", ok=True, limit="no"), line("c", ok=False)),
+        date="2026-11-30",
+    )
+    home = tmp_path / "client"
+    assert load(home) is None
+    save(run, home)
+    assert load(home) == run
