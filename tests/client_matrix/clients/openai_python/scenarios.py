@@ -215,7 +215,7 @@ def items() -> None:
 @scenario("Responses: the stream's events", column="streaming")
 def responses_stream() -> None:
     with client.responses.stream(
-        model=probe.MODEL, input=probe.QUESTION, max_output_tokens=24
+        model=probe.MODEL, input=probe.QUESTION, max_output_tokens=64, temperature=0
     ) as events:
         kinds = [event.type for event in events]
         final = events.get_final_response()
