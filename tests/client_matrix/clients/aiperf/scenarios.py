@@ -14,7 +14,7 @@ from probe import check, same, scenario
 _REQUESTS = 4
 
 
-def _run(name: str, *more: str) -> None:
+def _run(name: str, *more: str, model: str = probe.MODEL) -> None:
     folder = Path(probe.SCRATCH) / name
     done = subprocess.run(
         [
@@ -23,7 +23,7 @@ def _run(name: str, *more: str) -> None:
             "aiperf",
             "profile",
             "--model",
-            probe.MODEL,
+            model,
             "--url",
             probe.ROOT_URL,
             "--tokenizer",
@@ -75,7 +75,7 @@ def completions() -> None:
 
 @scenario("embeddings", column="embeddings")
 def embeddings() -> None:
-    _run("embeddings", "--endpoint-type", "embeddings", "--model", probe.EMBEDDING)
+    _run("embeddings", "--endpoint-type", "embeddings", model=probe.EMBEDDING)
 
 
 probe.run()
