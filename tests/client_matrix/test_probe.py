@@ -57,7 +57,7 @@ def test_every_scenario_has_its_line() -> None:
 
 
 def test_scenarios_can_be_chosen() -> None:
-    run = judge("A client", (), ran(_SCRIPT, MATRIX_ONLY="async,works").stdout, "")
+    run = judge("A client", (), ran(_SCRIPT, MATRIX_ONLY="async;works").stdout, "")
     assert [one.scenario for one in run.outcomes] == ["works", "async"]
 
 

@@ -62,7 +62,7 @@ async function outcome(body) {
 
 /** Run every scenario in its order. */
 export async function run() {
-  const only = (process.env.MATRIX_ONLY ?? "").split(",").filter(Boolean);
+  const only = (process.env.MATRIX_ONLY ?? "").split(";").filter(Boolean);
   const chosen = scenarios.filter(({ name }) => !only.length || only.includes(name));
   say({ declared: chosen.map(({ name }) => name) });
   for (const { name, column, limit, body } of chosen) {

@@ -155,7 +155,7 @@ def is_city(found: Any) -> None:
 
 def run() -> None:
     """Run every scenario in its order, and print what came of it."""
-    only = {name for name in os.environ.get("MATRIX_ONLY", "").split(",") if name}
+    only = {name for name in os.environ.get("MATRIX_ONLY", "").split(";") if name}
     chosen = [one for one in _SCENARIOS if not only or one.name in only]
     _say({"declared": [one.name for one in chosen]})
     # One event loop for all: asynchronous clients keep their connections in the first one.
