@@ -57,17 +57,14 @@ def _rows(load: Load) -> list[dict[str, object]]:
 
 
 def _backend(url: str, model: str, api_key: str | None) -> dict[str, Any]:
-    # With a count of tokens in a row it asks with `ignore_eos`. The statistics of every chunk
-    # that it asks for are an extension of another server, and not part of the protocol.
-    body = {"temperature": 0, "stream_options": {"continuous_usage_stats": None}}
+    # With a count of tokens in a row it asks with `ignore_eos`.
     backend = {
         "kind": "openai_http",
         "target": url,
         "model": model,
         "http2": False,
         "timeout": REQUEST_TIMEOUT_S,
-        "api_routes": {"/health": "health/ready"},
-        "extras": {"body": body},
+        "extras": {"body": {"temperature": 0}},
     }
     return backend if api_key is None else {**backend, "api_key": api_key}
 

@@ -67,8 +67,8 @@ def test_an_open_loop_keeps_the_loads_own_times_after_a_first_request(tmp_path: 
 def test_it_asks_as_the_adapter_wants_and_keeps_no_prompt(tmp_path: Path) -> None:
     spec = _spec(tmp_path, _CLOSED, "sk-1")
     body = spec["backend"]["extras"]["body"]
-    assert body == {"temperature": 0, "stream_options": {"continuous_usage_stats": None}}
-    assert spec["backend"]["api_routes"] == {"/health": "health/ready"}
+    assert body == {"temperature": 0}
+    assert "api_routes" not in spec["backend"], "guidellm's own /health is there"
     assert spec["backend"]["api_key"] == "sk-1"
     assert spec["metrics"]["sample_size"] == 0
 
