@@ -8,6 +8,7 @@ import platform
 import shutil
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from tests.client_matrix.outcomes import ClientRun, Verdict, judge
 from tests.client_matrix.page import Facts, render
 from tests.client_matrix.roster import CLIENTS, Client, chosen
 from tests.client_matrix.saved import load, save
-from tests.client_matrix.scripts import run_script
+from tests.client_matrix.scripts import end_all, run_script
 from tests.client_matrix.stack import EMBEDDING, TEXT, build_bundles, served, write_tokenizer
 from tests.conftest import RunningStack
 
@@ -44,8 +45,8 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 def main() -> int:
     """Run them; the exit status is 1 if something that is promised failed."""
-    # `timeout` and CI end a run so: the stack must not outlive it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    # `timeout` and CI end a run so: neither the stack nor a client must outlive it.
+    signal.signal(signal.SIGTERM, _terminated)
     options = _options()
     clients = chosen(options.only)
     _HOME.mkdir(parents=True, exist_ok=True)
@@ -54,7 +55,9 @@ def main() -> int:
     bundles = build_bundles(Path(shared) if shared else _HOME)
     with served(bundles) as stack:
         reached = _reached(stack, write_tokenizer(bundles[TEXT], _HOME / "tokenizer"))
-        runs = [_run(client, environments[client.name], reached) for client in clients]
+        # The imports of one overlap the answers to another.
+        with ThreadPoolExecutor(options.jobs) as pool:
+            runs = list(pool.map(lambda one: _run(one, environments[one.name], reached), clients))
     if options.only is None or options.write:
         kept = [load(_HOME / client.name) for client in CLIENTS]
         _PAGE.write_text(render([run for run in kept if run], _facts()), "utf-8")
@@ -62,9 +65,15 @@ def main() -> int:
     return 0 if all(run.promised for run in runs) else 1
 
 
+def _terminated(*_: object) -> None:
+    end_all()
+    sys.exit(128 + signal.SIGTERM)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", help="clients by name, comma between two; no page is written")
+    parser.add_argument("--jobs", type=int, default=3, help="clients at once")
     parser.add_argument(
         "--write",
         action="store_true",
