@@ -11,11 +11,9 @@ import psutil
 from tests.client_matrix.scripts import run_script
 from tests.conftest import wait_until
 
-_STARTS = """
-import subprocess, sys
-child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-print(child.pid, flush=True)
-"""
+#: The shell starts at once, so that the hanging one has said what it has to in its time.
+_STARTS = ["sh", "-c", "sleep 1000 & echo $!"]
+_HANGS = ["sh", "-c", "sleep 1000 & echo $!; wait"]
 
 
 def test_it_says_what_it_said_and_how_it_ended(tmp_path: Path) -> None:
@@ -27,15 +25,12 @@ def test_it_says_what_it_said_and_how_it_ended(tmp_path: Path) -> None:
 
 
 def test_what_it_started_ends_with_it(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _STARTS]
-    said = run_script(command, tmp_path, os.environ, tmp_path / "run.log", 60.0)
+    said = run_script(_STARTS, tmp_path, os.environ, tmp_path / "run.log", 60.0)
     wait_until(lambda: not _runs(int(said.output)), "the end of its child")
 
 
 def test_one_that_hangs_is_ended(tmp_path: Path) -> None:
-    code = f"{_STARTS}\nchild.wait()"
-    command = [sys.executable, "-c", code]
-    said = run_script(command, tmp_path, os.environ, tmp_path / "run.log", 2.0)
+    said = run_script(_HANGS, tmp_path, os.environ, tmp_path / "run.log", 2.0)
     assert said.status == "did not end within 2 s"
     wait_until(lambda: not _runs(int(said.output)), "the end of its child")
 
