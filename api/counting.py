@@ -11,6 +11,9 @@ from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import until_disconnect
 from starlette.requests import Request
 
+#: What such a call is called in metrics, in the ledger and in the audit trail.
+COUNTING = "count_tokens"
+
 
 async def counted_tokens(call: Call, request: Request, state: ApiState) -> int:
     """Tokens of a call's prompt; it goes through the stages, and the engine is not asked.
@@ -18,7 +21,7 @@ async def counted_tokens(call: Call, request: Request, state: ApiState) -> int:
     Raises:
         ServingError: if the call is refused.
     """
-    call.ask = replace(call.ask, run=state.counting, stream=False)
+    call.ask = replace(call.ask, endpoint=COUNTING, run=state.counting, stream=False)
     request.state.response_headers = call.response_headers
 
     async def run() -> None:

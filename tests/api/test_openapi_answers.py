@@ -60,6 +60,31 @@ def test_tokens(adapter: Adapter) -> None:
     _check(adapter, "/detokenize", "200", adapter.http.post("/detokenize", json=back).json())
 
 
+def _posted(adapter: Adapter, path: str, *says: str, **body: Any) -> Any:
+    adapter.replica.says.extend(says)
+    answer = adapter.http.post(path, json={"model": "smollm2"} | body)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def test_responses(adapter: Adapter) -> None:
+    path, tools = "/v1/responses", [{"type": "function", "name": "f"}]
+    for asked in ({}, {"tools": tools}, {"truncation": "auto", "service_tier": "flex"}):
+        _check(adapter, path, "200", _posted(adapter, path, _SAID, input="Hi", **asked))
+    path = "/v1/responses/input_tokens"
+    _check(adapter, path, "200", _posted(adapter, path, input="Hi"))
+
+
+def test_messages(adapter: Adapter) -> None:
+    path, told = "/v1/messages", {"messages": [{"role": "user", "content": "Hi"}]}
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    for asked in ({}, {"tools": tools}, {"stop_sequences": ["m"]}):
+        _check(adapter, path, "200", _posted(adapter, path, _SAID, max_tokens=50, **told, **asked))
+    _check(adapter, path, "400", adapter.http.post(path, json={}).json())
+    path = "/v1/messages/count_tokens"
+    _check(adapter, path, "200", _posted(adapter, path, **told))
+
+
 def test_errors(adapter: Adapter) -> None:
     for path in ("/v1/chat/completions", "/v1/completions", "/tokenize", "/detokenize"):
         _check(adapter, path, "400", adapter.http.post(path, json={}).json())

@@ -144,6 +144,8 @@ _INFERENCE, _READ, _ADMIN = Role.INFERENCE, Role.READ, Role.ADMIN
         ("POST", "/v1/embeddings", {_INFERENCE}),
         ("POST", "/tokenize", {_INFERENCE}),
         ("GET", "/v1/responses/resp_1", {_INFERENCE}),
+        ("POST", "/v1/messages", {_INFERENCE}),
+        ("POST", "/v1/messages/count_tokens", {_INFERENCE}),
         ("DELETE", "/v1/files/file_1", {_INFERENCE}),
         ("POST", "/v1/models", {_INFERENCE}),
         ("GET", "/v1/models", {_INFERENCE, _READ, _ADMIN}),
