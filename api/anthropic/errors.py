@@ -66,9 +66,11 @@ def _sentence(error: dict[str, Any]) -> str:
             return f"{place}: Field required"
         case "unknown_parameter":
             return f"{place}: Extra inputs are not permitted"
-    if message.startswith(f"{param}:"):
-        return place + message.removeprefix(param)
-    return message if param in message else f"{place}: {message}"
+    for opening in (f"Invalid {param!r}: ", f"{param}: "):
+        if message.startswith(opening):
+            return f"{place}: {message.removeprefix(opening)}"
+    message = message.replace(param, place)
+    return message if message.startswith(place) else f"{place}: {message}"
 
 
 class MessagesErrors:

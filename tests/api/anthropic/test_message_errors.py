@@ -54,6 +54,9 @@ def test_every_error_has_its_status_and_type(
          "a.0: Field required"),
         ({"message": "?", "param": "a", "code": "unknown_parameter"},
          "a: Extra inputs are not permitted"),
+        ({"message": "Invalid 'a[0]': wrong", "param": "a[0]"}, "a.0: wrong"),
+        ({"message": "Invalid type for 'a[0]': no", "param": "a[0]"},
+         "a.0: Invalid type for 'a.0': no"),
         ({"message": "wrong", "param": None}, "wrong"),
     ],
 )  # fmt: skip
