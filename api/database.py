@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from enginehouse.errors import StoreError
+from enginehouse.lines import split_lines
 
 #: Every table of the endpoint; each module that has one declares it here.
 metadata = MetaData()
@@ -109,4 +110,4 @@ def _private_file(path: Path) -> None:
 def _reason(error: Exception) -> str:
     """The driver's own words: SQLAlchemy's would repeat the statement and its values."""
     original = getattr(error, "orig", None)
-    return str(original or error).splitlines()[0]
+    return next(iter(split_lines(str(original or error))), type(error).__name__)

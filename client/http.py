@@ -10,10 +10,10 @@ from typing import Any
 import httpx
 
 from enginehouse.errors import EngineUnavailableError, ServingError
+from enginehouse.lines import lines_of
 from enginehouse.tls import tls_context
 
-_DATA = "data: "
-_DONE = f"{_DATA}[DONE]"
+_DATA, _DONE = b"data:", b"[DONE]"
 _KEY_VARIABLE = "ENGINEHOUSE_API_KEY"
 _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 5.0
@@ -79,10 +79,11 @@ def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     Raises:
         ServingError: if one of them is an error.
     """
-    for line in answer.iter_lines():
-        if not line.startswith(_DATA) or line == _DONE:
+    for line in lines_of(answer.iter_bytes()):
+        data = line.removeprefix(_DATA).strip()
+        if not line.startswith(_DATA) or data == _DONE:
             continue
-        chunk = json.loads(line.removeprefix(_DATA))
+        chunk = json.loads(data)
         if "error" in chunk:
             raise ServingError(chunk["error"]["message"])
         yield chunk

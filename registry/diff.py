@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from enginehouse.lines import split_lines
 from enginehouse.manifest import BundleFile, EngineManifest
 
 Value = str | float | int | bool | None
@@ -167,7 +168,7 @@ def _digests(files: Iterable[BundleFile]) -> dict[str, Value]:
 
 def _text_diff(left: str, right: str) -> tuple[str, ...]:
     lines = difflib.unified_diff(
-        left.splitlines(), right.splitlines(), "left", "right", lineterm="", n=2
+        split_lines(left), split_lines(right), "left", "right", lineterm="", n=2
     )
     return _capped(list(lines))
 

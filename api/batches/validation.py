@@ -9,6 +9,9 @@ from typing import Any
 
 import orjson
 from enginehouse.api.batches.config import BatchesConfig
+from enginehouse.api.json_text import read_json
+
+from enginehouse.errors import InvalidJsonError, InvalidRequestError
 
 #: What a batch may ask.
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
@@ -86,9 +89,11 @@ class LineChecker:
             message = f"the line has {len(raw)} bytes, and at most {most} are taken"
             return None, "line_too_large", message
         try:
-            given = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            return None, "invalid_json_line", f"not valid JSON: {error.msg}"
+            given = read_json(raw)
+        except InvalidJsonError as error:
+            return None, "invalid_json_line", f"not valid JSON: {error}"
+        except InvalidRequestError as error:
+            return error.field, error.code, str(error)
         if not isinstance(given, dict):
             return None, "invalid_json_line", "the line is not a JSON object"
         problem = next(self._problems(given), None)

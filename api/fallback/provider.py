@@ -23,6 +23,7 @@ from enginehouse.api.fallback.translate import (
     guessed_prompt_tokens,
 )
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.json_text import read_json
 from enginehouse.client.policy import RetryPolicy
 
 from enginehouse.errors import (
@@ -33,9 +34,10 @@ from enginehouse.errors import (
     QueueFullError,
     ServingError,
 )
+from enginehouse.lines import lines_of_stream
 
 _T = TypeVar("_T")
-_DATA, _DONE = "data:", "[DONE]"
+_DATA, _DONE = b"data:", b"[DONE]"
 _AGAIN = {408, 429, 500, 502, 503, 504}
 #: The caller's fault rather than the provider's.
 _REFUSED = {400, 413, 422}
@@ -219,17 +221,26 @@ async def _head(response: httpx.Response) -> bytes:
     return found
 
 
-async def _data(response: httpx.Response) -> AsyncGenerator[str, None]:
+async def _data(response: httpx.Response) -> AsyncGenerator[bytes, None]:
     """The data of server-sent events; comments and other fields are left out."""
-    async for line in response.aiter_lines():
-        if line.startswith(_DATA):
-            yield line.removeprefix(_DATA).strip()
+    async with aclosing(lines_of_stream(response.aiter_bytes())) as lines:
+        async for line in lines:
+            if line.startswith(_DATA):
+                yield line.removeprefix(_DATA).strip()
 
 
-def _chunk(data: str) -> Mapping[str, Any]:
+def _json(data: bytes) -> Any:
+    """Read quickly, or, where a provider cut a character into two chunks, with U+FFFD for it."""
     try:
-        chunk = orjson.loads(data)
+        return orjson.loads(data)
     except orjson.JSONDecodeError:
+        return read_json(data)
+
+
+def _chunk(data: bytes) -> Mapping[str, Any]:
+    try:
+        chunk = _json(data)
+    except InvalidRequestError:
         chunk = None
     if not isinstance(chunk, dict):
         raise EngineUnavailableError("the provider sent what is no answer")

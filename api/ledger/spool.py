@@ -13,6 +13,8 @@ from pathlib import Path
 
 from enginehouse.api.ledger.records import UsageRecord
 
+from enginehouse.lines import lines_of
+
 _FILES = "usage-spool.*.jsonl"
 _DAMAGED = "usage-spool.damaged"
 _PRIVATE = 0o600
@@ -42,7 +44,7 @@ class SpoolFile:
         found = []
         os.lseek(self.descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(self.descriptor), "rb") as file:
-            lines = file.read().splitlines()
+            lines = list(lines_of(file))
         for line in lines:
             try:
                 found.append(UsageRecord.of_line(line))

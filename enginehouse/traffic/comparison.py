@@ -12,6 +12,8 @@ from statistics import fmean, median
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from enginehouse.lines import lines_of
+
 #: Two texts → cosine of their embeddings; None where no embedding model serves.
 Cosine = Callable[[str, str], float | None]
 
@@ -123,7 +125,7 @@ def read_pairs(directory: Path, model: str) -> list[ShadowPair]:
     """All pairs of a model, oldest first; lines that a crash cut off are passed over."""
     pairs = []
     try:
-        lines = pairs_path(directory, model).read_bytes().splitlines()
+        lines = list(lines_of([pairs_path(directory, model).read_bytes()]))
     except FileNotFoundError:
         return []
     for line in lines:

@@ -20,6 +20,7 @@ from enginehouse.perf.python_tool import (
     run_tool,
 )
 
+from enginehouse.lines import split_lines
 from enginehouse.settings import Addresses
 
 AIPERF = PythonTool("aiperf", "0.13.0", "1.2 GB on disk")
@@ -66,7 +67,7 @@ def run_aiperf(
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").splitlines() if path.is_file() else []
+    return split_lines(path.read_bytes().decode("utf-8")) if path.is_file() else []
 
 
 def _summary(path: Path) -> dict[str, float]:

@@ -23,6 +23,7 @@ from enginehouse.registry.store import Registry
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from enginehouse.errors import ServingError, SpecError
+from enginehouse.lines import split_lines
 from enginehouse.settings import Settings
 
 _WORKERS = "MLFLOW_GENAI_EVAL_MAX_WORKERS"
@@ -125,7 +126,7 @@ def load_rows(path: Path) -> list[Row]:
         SpecError: naming file, line and field.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = split_lines(path.read_bytes().decode("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"--data {path}: {error}") from None
     rows = []
