@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -47,6 +48,21 @@ def test_a_wrong_line_is_named(line: Any, param: str | None, code: str) -> None:
     checker, _ = _checked(jsonl(request_line("first"), line, request_line("last")))
     (error,) = checker.errors
     assert (error["line"], error["param"], error["code"]) == (2, param, code)
+
+
+def test_lines_are_read_as_bodies_are() -> None:
+    odd = "\u2028\x85"
+    raw = [
+        jsonl(request_line("a", body={"model": "m", "x": "CUT"})).replace(b"CUT", rb"\ud83d"),
+        json.dumps(request_line("b", body={"model": "m", "x": odd}), ensure_ascii=False).encode()
+        + b"\r\n",
+    ]
+    checker = LineChecker(CHAT, BatchesConfig())
+    bodies = [json.loads(line.body)["x"] for line in checker.lines(raw)]
+    assert (bodies, checker.errors) == (["\ufffd", odd], [])
+    far = jsonl(request_line("a", body={"model": "m", "n": 0})).replace(b'"n": 0', b'"n": 1e999')
+    (error,) = _checked(far)[0].errors
+    assert (error["param"], error["code"]) == ("body.n", "invalid_value")
 
 
 def test_what_is_no_json_too_long_too_many_or_nothing_is_refused() -> None:
