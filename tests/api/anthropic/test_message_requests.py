@@ -12,7 +12,7 @@ from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsBase
 from enginehouse.api.anthropic.schemas import MessagesRequest, Told
 from enginehouse.api.anthropic.translate import Conversation, chat_body
-from enginehouse.api.field_path import field_path
+from enginehouse.api.refusals.problem import problem_of
 from enginehouse.api.schemas import ChatRequest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -110,7 +110,8 @@ def test_a_hint_is_taken(hint: dict[str, Any]) -> None:
 def test_what_is_not_there_is_refused_by_name(fields: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError) as failed:
         _request(**fields)
-    assert field_path(failed.value.errors()[0]["loc"]) == field
+    whole = {"model": "m", "max_tokens": 5, "messages": _HI} | fields
+    assert problem_of(failed.value.errors(), whole).param == field
 
 
 _RESULT = {"type": "tool_result", "tool_use_id": "t"}
