@@ -12,6 +12,8 @@ _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 PREPROCESSING = "preprocessing"
 TENSORRT_LLM = "tensorrt_llm"
 POSTPROCESSING = "postprocessing"
+#: Of the model that answers a request once, for clients without streams.
+WHOLE = "whole"
 #: Folder of the Triton model that an embedding model is; it stands under the name alone.
 EMBEDDING = "embedding"
 

@@ -147,6 +147,10 @@ class Settings:
         mlflow_tracking_uri: ``None`` means embedded: SQLite and files under `home`.
         compat_model: the model that is served under NVIDIA's bare names too
             (``ENGINEHOUSE_COMPAT_NAMES``).
+        compat_decoupled: NVIDIA's `decoupled_mode` of those names: streams, or one response a
+            request (``ENGINEHOUSE_COMPAT_DECOUPLED``).
+        unary: whether each text generator has a `<model>.whole`, which answers once
+            (``ENGINEHOUSE_UNARY``).
         replicas: Triton replicas that `up` starts on this host (``ENGINEHOUSE_REPLICAS``).
         fleet: where the replicas are (``ENGINEHOUSE_FLEET``), see `enginehouse.client.discovery`;
             None means those that `up` starts.
@@ -163,6 +167,8 @@ class Settings:
     release: ReleaseSettings = field(default_factory=ReleaseSettings)
     mlflow_tracking_uri: str | None = None
     compat_model: str | None = None
+    compat_decoupled: bool = True
+    unary: bool = True
     replicas: int = 1
     fleet: str | None = None
     adapters: tuple[str, ...] = ()
@@ -321,6 +327,8 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         api=api,
         mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
         compat_model=environ.get(f"{_PREFIX}COMPAT_NAMES") or None,
+        compat_decoupled=_switch(environ, "COMPAT_DECOUPLED", default=True),
+        unary=_switch(environ, "UNARY", default=True),
         release=_release(environ),
         replicas=int(_number(environ, "REPLICAS", 1)),
         fleet=environ.get(f"{_PREFIX}FLEET") or None,

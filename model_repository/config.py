@@ -6,7 +6,7 @@ Triton could not parse; `parse` reads a file back into the same message.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -79,11 +79,21 @@ def ensemble_config(name: str, model: str, version: int) -> Any:
     """An alias: the ensemble `name`, every step pinned to `version` of `model`'s parts."""
     config = pb.ModelConfig(name=name, platform="ensemble", max_batch_size=1)
     add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
+    add_steps(
+        config,
+        {
+            suffix: (part(model, suffix), version)
+            for suffix in (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
+        },
+    )
+    return config
+
+
+def add_steps(config: Any, models: Mapping[str, tuple[str, int]]) -> None:
+    """Add an ensemble's steps; `models` says which Triton model and version each part is."""
     steps = {
-        suffix: config.ensemble_scheduling.step.add(
-            model_name=part(model, suffix), model_version=version
-        )
-        for suffix in (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
+        suffix: config.ensemble_scheduling.step.add(model_name=name, model_version=version)
+        for suffix, (name, version) in models.items()
     }
     for outer, (suffix, inner) in contract.ENSEMBLE_INPUT_ROUTES.items():
         steps[suffix].input_map[inner] = outer
@@ -96,7 +106,6 @@ def ensemble_config(name: str, model: str, version: int) -> Any:
         steps[TENSORRT_LLM].output_map[output] = f"_{target}"
         steps[POSTPROCESSING].input_map[target] = f"_{target}"
     steps[POSTPROCESSING].output_map["OUTPUT"] = "text_output"
-    return config
 
 
 def compat_engine_config(model: str, version: int) -> Any:

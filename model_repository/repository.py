@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.model_repository import config as configs
+from enginehouse.model_repository import whole_config
+from enginehouse.model_repository.alias_names import AliasNames
 from enginehouse.model_repository.layout import (
     SETTINGS_FILE,
     bundle_dir,
@@ -25,21 +27,19 @@ from enginehouse.model_repository.tensorrtllm_backend_config import BACKEND, ten
 from enginehouse.bundle import ENGINE_DIR, Bundle
 from enginehouse.errors import BundleError
 from enginehouse.manifest import MANIFEST_NAME, EngineSettings, read_manifest
-from enginehouse.names import EMBEDDING, POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+from enginehouse.names import EMBEDDING, POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, WHOLE, part
 from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
-#: The vendor's name for the whole.
-COMPAT_ENSEMBLE = "ensemble"
 _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
 
 class ModelRepository:
     """Writer of one repository directory."""
 
-    def __init__(self, root: Path, compat_model: str | None = None) -> None:
-        """`compat_model` is served under the vendor's bare names as well, see `aliases`."""
+    def __init__(self, root: Path, names: AliasNames | None = None) -> None:
+        """`names` says what is served beside the parts."""
         self.root = root
-        self._compat_model = compat_model
+        self.names = names or AliasNames()
         root.mkdir(parents=True, exist_ok=True)
 
     def add_version(
@@ -75,20 +75,18 @@ class ModelRepository:
 
     def point_alias(self, name: str, model: str, version: int) -> None:
         """Pin the ensemble `name` to a version of `model`."""
-        # Triton wants a version directory, and an ensemble has nothing to put in it.
-        (self.root / name / "1").mkdir(parents=True, exist_ok=True)
-        self._write_config(name, configs.ensemble_config(name, model, version))
-        if name == model == self._compat_model:
-            self._point_bare_names(model, version)
+        self._write_ensemble(name, configs.ensemble_config(name, model, version))
+        if name != model:
+            return
+        pin = whole_config.Pin(model, version, self._most_under_way(model, version))
+        if self.names.unary:
+            self._write_calling(part(model, WHOLE), whole_config.whole_config(pin))
+        if model == self.names.compat_model:
+            self._point_bare_names(pin)
 
-    def _point_bare_names(self, model: str, version: int) -> None:
+    def _point_bare_names(self, pin: whole_config.Pin) -> None:
         """The stateless parts stand there once more; the one engine is lent."""
-        for name in (COMPAT_ENSEMBLE, TENSORRT_LLM):
-            (self.root / name / "1").mkdir(parents=True, exist_ok=True)
-        self._write_config(
-            COMPAT_ENSEMBLE, configs.ensemble_config(COMPAT_ENSEMBLE, model, version)
-        )
-        self._write_config(TENSORRT_LLM, configs.compat_engine_config(model, version))
+        model, version = pin.model, pin.version
         for suffix, config in (
             (PREPROCESSING, configs.preprocessing_config(PREPROCESSING, [version])),
             (POSTPROCESSING, configs.postprocessing_config(POSTPROCESSING, [version])),
@@ -96,25 +94,45 @@ class ModelRepository:
             source = self.root / part(model, suffix) / str(version)
             self._write_model(self.root / suffix / str(version), suffix, bundle_dir(source))
             self._write_config(suffix, config)
+        decoupled = self.names.compat_decoupled
+        ensemble = whole_config.COMPAT_ENSEMBLE
+        if decoupled:
+            self._write_ensemble(TENSORRT_LLM, configs.compat_engine_config(model, version))
+            self._write_ensemble(ensemble, configs.ensemble_config(ensemble, model, version))
+        else:
+            self._write_calling(TENSORRT_LLM, whole_config.unary_engine_config(pin))
+            self._write_ensemble(ensemble, whole_config.unary_ensemble_config(pin))
+        self._write_calling(
+            whole_config.COMPAT_BLS, whole_config.bls_config(pin, decoupled=decoupled)
+        )
+
+    def _most_under_way(self, model: str, version: int) -> int:
+        """What the engine itself takes; more would wait here where nobody counts them."""
+        settings = engine_settings(self.root / part(model, TENSORRT_LLM) / str(version))
+        return (settings.max_batch + settings.max_queue) * settings.instances
+
+    def _write_ensemble(self, name: str, config: Any) -> None:
+        """Triton wants a version directory, and an ensemble has nothing to put in it."""
+        (self.root / name / "1").mkdir(parents=True, exist_ok=True)
+        self._write_config(name, config)
+
+    def _write_calling(self, name: str, config: Any) -> None:
+        """A model that calls the parts has no bundle: its configuration says which it calls."""
+        version_dir = self.root / name / "1"
+        version_dir.mkdir(parents=True, exist_ok=True)
+        self._write_source(version_dir, WHOLE)
+        self._write_config(name, config)
 
     def _write_model(self, version_dir: Path, suffix: str, bundle: Path) -> None:
         link_bundle(version_dir, bundle)
+        self._write_source(version_dir, suffix)
+
+    def _write_source(self, version_dir: Path, suffix: str) -> None:
         source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
         model_file = version_dir / "model.py"
         # Compiled by the stub, it would change the directory, and Triton would load again.
         if _replace(model_file, source.read_text("utf-8")) or not _is_compiled(model_file):
             py_compile.compile(str(model_file), doraise=True)
-
-    def aliases(self, model: str) -> tuple[str, ...]:
-        """What is to be loaded after an alias of `model` was pointed: it, and its bare names.
-
-        Clients of NVIDIA's repository have the names `ensemble`, `preprocessing`,
-        `tensorrt_llm` and `postprocessing` built in.
-        """
-        if model != self._compat_model:
-            return (model,)
-        # The model's own name last: who sees it ready may use the others.
-        return (COMPAT_ENSEMBLE, *_PARTS, model)
 
     def _engine_config(self, model: str, versions: Sequence[int]) -> Any:
         """In our Python runtime, unless a version's manifest asks for NVIDIA's C++ backend."""

@@ -24,10 +24,17 @@ def up(
         str | None,
         typer.Option(
             metavar="MODEL",
-            help="Serve MODEL also as ensemble, preprocessing, tensorrt_llm and postprocessing, "
-            "for clients that have NVIDIA's names built in.",
+            help="Serve MODEL also as ensemble, preprocessing, tensorrt_llm, postprocessing and "
+            "tensorrt_llm_bls, for clients that have NVIDIA's names built in.",
         ),
     ] = None,
+    compat_unary: Annotated[
+        bool,
+        typer.Option(
+            help="Let NVIDIA's names answer each request once, as their decoupled_mode: False "
+            "does, instead of in a stream.",
+        ),
+    ] = False,
 ) -> None:
     """Start Triton and the adapter, and serve every champion until Ctrl-C.
 
@@ -40,6 +47,8 @@ def up(
     settings = current_settings()
     if compat_names is not None:
         settings = replace(settings, compat_model=compat_names)
+    if compat_unary:
+        settings = replace(settings, compat_decoupled=False)
 
     def ready(serving: dict[str, int]) -> None:
         with suppress(OSError):

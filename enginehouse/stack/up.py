@@ -139,6 +139,7 @@ class Stack:
         env = {**self._environ, "ENGINEHOUSE_HOME": str(self._settings.home)}
         if self._settings.compat_model is not None:
             env["ENGINEHOUSE_COMPAT_NAMES"] = self._settings.compat_model
+        env["ENGINEHOUSE_COMPAT_DECOUPLED"] = str(self._settings.compat_decoupled).lower()
         env["ENGINEHOUSE_REPLICAS"] = str(self._settings.replicas)
         return ManagedProcess(name, argv, env, self._settings.logs_dir / f"{name}.log")
 

@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from enginehouse.client.discovery import discovery_of
+from enginehouse.model_repository.alias_names import AliasNames
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.controller.collector import SampleCollector
@@ -56,7 +57,8 @@ class Controller:
         self._report = report
         self._registry = Registry(settings)
         cache = BundleCache(settings.cache_dir, self._registry)
-        repository = ModelRepository(settings.model_repository_dir, settings.compat_model)
+        names = AliasNames(settings.unary, settings.compat_model, settings.compat_decoupled)
+        repository = ModelRepository(settings.model_repository_dir, names)
         self._placement = Placement(cache, repository, override)
         self._lease = Lease(
             self._registry, settings.addresses.controller_url, settings.release.lease_s

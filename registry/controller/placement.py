@@ -51,7 +51,8 @@ class Placement:
                 return Bundle.open(path)
         bundle = self._cache.fetch(model, version)
         self._repository.add_version(model, version, bundle, self.settings(bundle))
-        if bundle.manifest.embedding is not None and len(self.aliases(model)) > 1:
+        compat = self._repository.names.compat_model
+        if bundle.manifest.embedding is not None and model == compat:
             raise BundleError(
                 f"--compat-names {model}: it is an embedding model; NVIDIA's names are for a "
                 "text generator"
@@ -59,9 +60,9 @@ class Placement:
         self._placed.add((model, version))
         return bundle
 
-    def aliases(self, model: str) -> tuple[str, ...]:
-        """What is loaded for a model: its alias, and its bare names if it has some."""
-        return self._repository.aliases(model)
+    def aliases(self, model: str, *, embedding: bool = False) -> tuple[str, ...]:
+        """What is loaded of a model beside its parts."""
+        return self._repository.names.of(model, embedding=embedding)
 
     def write(self, model: str, wanted: Wanted) -> None:
         """Write everything that is wanted of a model; nothing is loaded yet."""

@@ -196,7 +196,7 @@ class ReplicaWorker:
         match step.kind:
             case StepKind.LOAD:
                 self._placement.write(model, wanted)
-                for name in self._placement.aliases(model):
+                for name in self._placement.aliases(model, embedding=wanted.embedding):
                     self._control.load(name)
             case StepKind.POINT_CHALLENGER:
                 self._placement.write(model, wanted)
@@ -205,6 +205,10 @@ class ReplicaWorker:
                 self._control.unload(challenger_alias(model))
             case StepKind.REPAIR:
                 self._repair(step, wanted)
+            case StepKind.DROP_NAME:
+                name, _, version = step.part.rpartition("/")
+                self._control.unload(name)
+                self._wait_gone(name, int(version))
             case StepKind.REMOVE:
                 self._remove(model)
 
@@ -229,7 +233,7 @@ class ReplicaWorker:
         self._control.unload(name)
         self._wait_gone(name, version)
         self._placement.write(step.model, wanted)
-        for alias in self._placement.aliases(step.model):
+        for alias in self._placement.aliases(step.model, embedding=wanted.embedding):
             self._control.load(alias)
 
     def _wait_gone(self, name: str, version: int) -> bool:
@@ -266,7 +270,8 @@ class ReplicaWorker:
                         if pinned is not None:
                             pins[alias] = pinned
             silent = self._prober.silent(model, _engines(model, wanted, ready), wanted)
-            models[model] = actual_of(model, index, pins, dead | silent)
+            beside = self._placement.aliases(model, embedding=wanted.embedding)
+            models[model] = actual_of(model, index, pins, dead | silent, beside)
         return models
 
     def _dead(self, ready: set[tuple[str, str]]) -> frozenset[str]:

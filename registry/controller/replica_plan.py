@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -37,12 +37,16 @@ class Actual:
         parts: Triton model → versions of it that are ready.
         champion, challenger: versions to which the ensembles are pinned, None if not loaded.
         dead: parts, as ``<triton model>/<version>``, whose process is gone or silent.
+        lost: names beside the parts that are not loaded, though the model's own name is.
+        dead_names: names beside the parts, as ``<triton model>/<version>``, whose process is gone.
     """
 
     parts: Mapping[str, frozenset[int]] = field(default_factory=dict)
     champion: int | None = None
     challenger: int | None = None
     dead: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    dead_names: frozenset[str] = frozenset()
 
     def ready(self, model: str, *, embedding: bool) -> frozenset[int]:
         """Versions of which every part is ready and alive."""
@@ -69,6 +73,8 @@ class StepKind(StrEnum):
     DROP_CHALLENGER = "drop_challenger"
     #: Bring a dead part back.
     REPAIR = "repair"
+    #: Unload a name beside the parts whose process is gone; it is loaded again as one that is lost.
+    DROP_NAME = "drop_name"
     #: Unload everything of a model that nobody wants any more.
     REMOVE = "remove"
 
@@ -107,6 +113,9 @@ def _mend(model: str, wanted: Wanted, actual: Actual) -> Step | None:
     dead = sorted(name for name in actual.dead if int(name.rpartition("/")[2]) in wanted.versions)
     if dead:
         return Step(StepKind.REPAIR, model, f"{dead[0]} is dead", dead[0])
+    if actual.dead_names:
+        name = min(actual.dead_names)
+        return Step(StepKind.DROP_NAME, model, f"{name} is dead", name)
     if actual.challenger not in (None, wanted.challenger) and (
         wanted.challenger is None or actual.challenger not in wanted.versions
     ):
@@ -121,6 +130,8 @@ def _load(model: str, wanted: Wanted, actual: Actual) -> Step | None:
         return Step(StepKind.LOAD, model, f"version {_list(missing)} is not loaded")
     if not wanted.embedding and actual.champion != wanted.champion:
         return Step(StepKind.LOAD, model, f"the alias is to point to version {wanted.champion}")
+    if actual.lost and wanted.champion is not None:
+        return Step(StepKind.LOAD, model, f"{min(actual.lost)} is not loaded")
     extra = sorted(actual.present(model, embedding=wanted.embedding) - wanted.versions)
     if extra:
         return Step(StepKind.LOAD, model, f"version {_list(extra)} is not wanted any more")
@@ -139,24 +150,29 @@ def actual_of(
     index: Sequence[tuple[str, str, str]],
     pins: Mapping[str, int],
     dead: frozenset[str],
+    beside: Collection[str] = (),
 ) -> Actual:
     """Read a replica's answers.
 
     Args:
         index: Triton's repository index: name, version, state.
         pins: ensemble → version that it is pinned to.
-        dead: parts that do not answer, ``<triton model>/<version>``.
+        dead: what does not answer, ``<triton model>/<version>``.
+        beside: the names that are to be loaded beside the parts.
     """
     names = {model, *(part(model, suffix) for suffix in _PARTS)}
     parts: dict[str, set[int]] = {}
     for name, version, state in index:
         if name in names and state == _READY:
             parts.setdefault(name, set()).add(int(version))
+    there = {name for name, _, state in index if state == _READY}
     return Actual(
         parts={name: frozenset(versions) for name, versions in parts.items()},
         champion=pins.get(model),
         challenger=pins.get(challenger_alias(model)),
         dead=frozenset(d for d in dead if d.rpartition("/")[0] in names),
+        lost=frozenset(beside) - there if model in there else frozenset(),
+        dead_names=frozenset(d for d in dead if d.rpartition("/")[0] in set(beside) - names),
     )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.model_repository import config
+from enginehouse.model_repository import config, whole_config
 from tritonclient.grpc import model_config_pb2 as pb
 
 from enginehouse import contract
@@ -13,6 +13,7 @@ from enginehouse import contract
 _PUBLISHED = json.loads(
     (Path(__file__).parent.parent / "data" / "inflight_batcher_llm.json").read_text()
 )
+_PIN = whole_config.Pin("m", 3, 192)
 
 
 def _rendered() -> dict[str, Any]:
@@ -21,10 +22,25 @@ def _rendered() -> dict[str, Any]:
         "tensorrt_llm": config.engine_config("m", [3]),
         "postprocessing": config.postprocessing_config("m", [3]),
         "ensemble": config.ensemble_config("m", "m", 3),
+        "tensorrt_llm_bls": whole_config.bls_config(_PIN, decoupled=True),
+        "unary ensemble": whole_config.unary_ensemble_config(_PIN),
+        "unary tensorrt_llm": whole_config.unary_engine_config(_PIN),
+        "whole": whole_config.whole_config(_PIN),
     }
 
 
-@pytest.mark.parametrize("part", ["preprocessing", "tensorrt_llm", "postprocessing", "ensemble"])
+_PARTS = (
+    "preprocessing",
+    "tensorrt_llm",
+    "postprocessing",
+    "ensemble",
+    "tensorrt_llm_bls",
+    "unary ensemble",
+    "unary tensorrt_llm",
+)
+
+
+@pytest.mark.parametrize("part", _PARTS)
 @pytest.mark.parametrize("side", ["input", "output"])
 def test_tensors_are_those_of_the_published_repository(part: str, side: str) -> None:
     """`data/inflight_batcher_llm.json` holds the published names, dtypes, dims and flags."""
@@ -36,10 +52,13 @@ def test_tensors_are_those_of_the_published_repository(part: str, side: str) -> 
         ]
         for tensor in getattr(_rendered()[part], side)
     }
-    assert ours == _PUBLISHED[part][side]
+    published = _PUBLISHED[part.removeprefix("unary ")][side]
+    assert ours == published
+    if side == "output":
+        assert list(ours) == list(published)
 
 
-@pytest.mark.parametrize("part", ["preprocessing", "tensorrt_llm", "postprocessing", "ensemble"])
+@pytest.mark.parametrize("part", [*_PARTS, "whole"])
 def test_a_rendered_config_reads_back_as_the_same_message(part: str) -> None:
     message = _rendered()[part]
     assert config.parse(config.render(message)) == message
@@ -64,8 +83,29 @@ def test_an_alias_pins_every_step() -> None:
     assert config.pinned_version(config.engine_config("smollm2", [8])) is None
 
 
-def test_every_input_of_the_ensemble_reaches_a_step() -> None:
-    message = config.ensemble_config("m", "m", 1)
+@pytest.mark.parametrize("part", _rendered())
+def test_more_than_one_request_in_a_batch_is_refused_by_the_configuration(part: str) -> None:
+    assert _rendered()[part].max_batch_size == 1
+
+
+def test_what_answers_once_is_not_decoupled_and_knows_its_version() -> None:
+    for part in ("whole", "unary tensorrt_llm"):
+        message = _rendered()[part]
+        assert not message.model_transaction_policy.decoupled
+        assert message.parameters["model"].string_value == "m"
+        assert message.parameters["version"].string_value == "3"
+
+
+def test_the_whole_takes_what_the_text_and_the_engine_take() -> None:
+    names = {tensor.name for tensor in _rendered()["whole"].input}
+    both = {**_PUBLISHED["tensorrt_llm"]["input"], **_PUBLISHED["tensorrt_llm_bls"]["input"]}
+    assert names == both.keys()
+    assert all(tensor.optional for tensor in _rendered()["whole"].input)
+
+
+@pytest.mark.parametrize("part", ["ensemble", "unary ensemble"])
+def test_every_input_of_the_ensemble_reaches_a_step(part: str) -> None:
+    message = _rendered()[part]
     used = {outer for step in message.ensemble_scheduling.step for outer in step.input_map.values()}
     assert {tensor.name for tensor in message.input} <= used
 

@@ -40,6 +40,10 @@ def _wanted(*versions: int, champion: int | None = 1, challenger: int | None = N
          StepKind.REPAIR),
         (_wanted(1), _holding(1, 2, champion=1, dead=frozenset({"m.tensorrt_llm/2"})),
          StepKind.LOAD),
+        (_wanted(1), _holding(1, champion=1, lost=frozenset({"m.whole"})), StepKind.LOAD),
+        (_wanted(1, champion=None), _holding(1, lost=frozenset({"m.whole"})), None),
+        (_wanted(1), _holding(1, champion=1, dead_names=frozenset({"m.whole/1"})),
+         StepKind.DROP_NAME),
     ],
 )  # fmt: skip
 def test_the_next_step(wanted: Wanted, actual: Actual, kind: StepKind | None) -> None:
@@ -84,3 +88,13 @@ def test_an_embedding_model_is_one_triton_model_without_an_alias() -> None:
     assert step is not None
     assert step.kind is StepKind.LOAD
     assert next_step("m", wanted, Actual(parts={"m": frozenset({2})})) is None
+
+
+def test_a_name_beside_the_parts_is_missed_and_found_dead() -> None:
+    index = [("m", "1", "READY"), ("ensemble", "1", "READY"), ("m.whole", "1", "UNAVAILABLE")]
+    beside = ("ensemble", "m.whole", "m")
+    actual = actual_of("m", index, {"m": 1}, frozenset({"ensemble/1", "n.whole/1"}), beside)
+    assert actual.lost == {"m.whole"}
+    assert actual.dead_names == {"ensemble/1"}
+    # Before the model's own name is there, everything is still to be loaded.
+    assert actual_of("m", index[1:], {}, frozenset(), beside).lost == frozenset()

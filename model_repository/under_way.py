@@ -1,0 +1,100 @@
+"""Requests that a gathering model waits for, and how they end early.
+
+A request of these models is another one to the engine, which knows nothing of the first one's
+client. So it has an id of its own there, and the engine's `stop` with that id ends it when the
+client has gone, or when the client's own id is stopped.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from enginehouse.errors import QueueFullError
+
+_LOOK_EVERY_S = 0.2
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One request under way.
+
+    Attributes:
+        client_id: as the client named it; may be empty, and need not be unique.
+        engine_id: as the engine knows it.
+        cancelled: whether the client has gone.
+        ending: the engine is told to stop it, until it has.
+    """
+
+    client_id: str
+    engine_id: str
+    cancelled: Callable[[], bool]
+    ending: bool = False
+
+
+class UnderWay:
+    """All requests of one model; methods may be called from any thread."""
+
+    def __init__(self, most: int, stop: Callable[[str], None]) -> None:
+        """Begin to watch.
+
+        Args:
+            most: requests at a time; one more is refused.
+            stop: tells the engine to end the requests with an id.
+        """
+        self._most = most
+        self._stop = stop
+        self._entries: set[Entry] = set()
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._watch, name="under-way", daemon=True)
+        self._thread.start()
+
+    def enter(self, client_id: str, cancelled: Callable[[], bool]) -> Entry:
+        """Add a request.
+
+        Raises:
+            QueueFullError: if too many are under way.
+        """
+        entry = Entry(client_id, f"whole-{uuid.uuid4().hex}", cancelled)
+        with self._lock:
+            if len(self._entries) >= self._most:
+                raise QueueFullError(f"{self._most} requests are under way; try again later")
+            self._entries.add(entry)
+        self._wake.set()
+        return entry
+
+    def leave(self, entry: Entry) -> None:
+        """A request has been answered."""
+        with self._lock:
+            self._entries.discard(entry)
+
+    def stop(self, client_id: str) -> None:
+        """End the requests that a client named `client_id`."""
+        for entry in self._now():
+            if client_id and entry.client_id == client_id:
+                entry.ending = True
+        self._wake.set()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def _now(self) -> list[Entry]:
+        with self._lock:
+            return list(self._entries)
+
+    def _watch(self) -> None:
+        """The engine is told again until the answer is there: it may not have the request yet."""
+        while not self._closing:
+            self._wake.wait(_LOOK_EVERY_S if self._now() else None)
+            self._wake.clear()
+            for entry in self._now():
+                entry.ending = entry.ending or entry.cancelled()
+                if entry.ending:
+                    self._stop(entry.engine_id)

@@ -1,0 +1,124 @@
+"""Triton model `<model>.whole`, and `tensorrt_llm_bls` of NVIDIA's names.
+
+It runs the ensemble's path by calls to the parts, in threads of its own, so that any number of
+requests share the engine's batch. Not decoupled, it answers each request once, which is what a
+unary `infer` needs; decoupled, it passes on every response of the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+from enginehouse.model_repository.gathering import Asked, divide, gather
+from enginehouse.model_repository.parts import Outputs, PartFailedError, Parts
+from enginehouse.model_repository.under_way import Entry, UnderWay
+
+from enginehouse.errors import QueueFullError, ServingError, to_wire
+
+_FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+class TritonPythonModel:
+    """Named by Triton's Python backend."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read which version of which model it stands for."""
+        config = json.loads(args["model_config"])
+        given = {key: value["string_value"] for key, value in config["parameters"].items()}
+        self._name = args["model_name"]
+        self._streams = pb_utils.using_decoupled_model_transaction_policy(config)
+        self._order = [output["name"] for output in config["output"]]
+        self._parts = Parts(pb_utils, given["model"], int(given["version"]))
+        most = int(given["most_under_way"])
+        self._under_way = UnderWay(most, self._parts.stop)
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix="whole")
+
+    def execute(self, requests: list[Any]) -> None:
+        """Hand requests to threads; answers come through their senders."""
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                self._accept(request, sender)
+            except ServingError as error:
+                sender.send(_failure(error), flags=_FINAL)
+
+    def _accept(self, request: Any, sender: Any) -> None:
+        # Copies: the inputs' memory is not this request's any more once `execute` has returned.
+        arrays = {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
+        asked = divide(arrays, self._name, streams=self._streams)
+        client_id = request.request_id()
+        if asked.stop:
+            self._under_way.stop(client_id)
+            self._pool.submit(self._stop, client_id, sender)
+            return
+        parameters = json.loads(request.parameters() or "{}")
+        requested = frozenset(request.requested_output_names())
+        wanted = [name for name in self._order if name in requested]
+        entry = self._under_way.enter(client_id, sender.is_cancelled)
+        self._pool.submit(self._answer, asked, wanted, parameters, entry, sender)
+
+    def _stop(self, client_id: str, sender: Any) -> None:
+        """End what the engine knows by the client's own id: a stream of the ensemble."""
+        try:
+            self._parts.stop(client_id)
+            self._end(sender)
+        except Exception as error:  # noqa: BLE001 - or the client would wait for ever
+            sender.send(_failure(error), flags=_FINAL)
+
+    def _answer(
+        self,
+        asked: Asked,
+        wanted: list[str],
+        parameters: Mapping[str, Any],
+        entry: Entry,
+        sender: Any,
+    ) -> None:
+        try:
+            pieces = self._parts.generate(asked, wanted, parameters, entry)
+            if self._streams:
+                for piece in pieces:
+                    sender.send(self._made(asked, wanted, piece))
+                self._end(sender)
+            else:
+                sender.send(self._made(asked, wanted, gather(list(pieces))), flags=_FINAL)
+        except Exception as error:  # noqa: BLE001 - or the client would wait for ever
+            sender.send(_failure(error), flags=_FINAL)
+        finally:
+            self._under_way.leave(entry)
+
+    def _made(self, asked: Asked, wanted: list[str], piece: Outputs) -> Any:
+        """A response: what is wanted of `piece`, with its text, in the configuration's order."""
+        if asked.preprocessing is not None and "output_ids" in piece and "text_output" in wanted:
+            piece["text_output"] = self._parts.text(piece)
+        names = [name for name in wanted if name in piece]
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, piece[name]) for name in names])
+
+    def _end(self, sender: Any) -> None:
+        """Nothing more to say; a model that answers once must have said something."""
+        if self._streams:
+            sender.send(flags=_FINAL)
+        else:
+            sender.send(pb_utils.InferenceResponse([]), flags=_FINAL)
+
+    def finalize(self) -> None:
+        """Triton has no request here any more."""
+        self._under_way.close()
+        self._pool.shutdown()
+
+
+def _failure(error: Exception) -> Any:
+    if isinstance(error, PartFailedError):
+        return pb_utils.InferenceResponse(error=error.error)
+    code = (
+        pb_utils.TritonError.UNAVAILABLE
+        if isinstance(error, QueueFullError)
+        else pb_utils.TritonError.INVALID_ARG
+    )
+    if not isinstance(error, ServingError):
+        error = ServingError(str(error))
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(to_wire(error), code))
