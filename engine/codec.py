@@ -1,4 +1,4 @@
-"""The contract's tensors ↔ the vocabulary of `enginehouse.generation`.
+"""The contract's tensors → the vocabulary of `enginehouse.generation`; back: `encoder`.
 
 Every input is read or refused by name; none is ignored. Arrays carry the batch dimension that
 Triton adds, and a batch is one request: in-flight batching happens in the engine.
@@ -7,7 +7,7 @@ Triton adds, and a batch is one request: in-flight batching happens in the engin
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,11 @@ from enginehouse.contract import (
 )
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import (
-    Chunk,
     GenerationRequest,
     Guide,
     GuideKind,
     Report,
     Sampling,
-    Timings,
 )
 from enginehouse.telemetry import TraceParent
 from enginehouse.text_inputs import text_of
@@ -38,6 +36,11 @@ from enginehouse.word_lists import unpack_words
 
 Arrays = Mapping[str, NDArray[Any]]
 _INT32_MAX = 2**31 - 1
+#: The vendor's preprocessing sends one token of these for every request; only a model with an
+#: encoder reads it. More is somebody's own prompt for the decoder.
+_DECODER_INPUTS = frozenset({"decoder_input_ids", "decoder_input_lengths"})
+#: They act on beams, and a request for several is refused: with one they change nothing.
+_BEAM_ONLY = frozenset({"len_penalty", "early_stopping", "beam_search_diversity_rate"})
 #: Characters of a text that are told back.
 _SHOWN = 80
 
@@ -221,6 +224,8 @@ def _refuse_unsupported(read: _Reader, arrays: Arrays, unsupported: frozenset[st
             continue
         if name.startswith("return_") and not value.any():
             continue
+        if name in _BEAM_ONLY or (name in _DECODER_INPUTS and value.size == 1):
+            continue
         alias = ensemble_input_for(name)
         also = f" ({alias!r} of the ensemble)" if alias and alias != name else ""
         raise InvalidRequestError(
@@ -344,63 +349,3 @@ def _guide(read: _Reader) -> Guide | None:
             f"guided_decoding_guide is missing for type {name!r}", field="guided_decoding_guide"
         )
     return Guide(GuideKind(name), "" if text is None else text_of(text, "guided_decoding_guide"))
-
-
-class ResponseEncoder:
-    """Chunks of one request → output arrays, in the contract's shapes with a batch of one."""
-
-    def __init__(self, request: GenerationRequest, wanted: Collection[str]) -> None:
-        """`wanted` are the output names that the caller asked for."""
-        self._request = request
-        self._wanted = wanted
-        self._report = request.report
-        self._generated = 0
-        self._cumulative = 0.0
-
-    def encode(self, chunk: Chunk, timings: Timings) -> dict[str, NDArray[Any]]:
-        """Arrays of one response.
-
-        A streaming response holds only new tokens; a whole one the prompt before them, unless
-        `exclude_input_in_output`.
-        """
-        ids = list(chunk.token_ids)
-        self._generated += len(ids)
-        request = self._request
-        if not request.streaming and not request.exclude_input_in_output:
-            ids = [*request.input_ids, *ids]
-        outputs: dict[str, NDArray[Any]] = {
-            "output_ids": np.array(ids, dtype=np.int32).reshape(1, 1, -1)
-        }
-        if len(self._wanted) > 1:
-            outputs["sequence_length"] = _int32(len(ids))
-            self._add_details(outputs, chunk, timings)
-        return {name: value for name, value in outputs.items() if name in self._wanted}
-
-    def _add_details(
-        self, outputs: dict[str, NDArray[Any]], chunk: Chunk, timings: Timings
-    ) -> None:
-        """Outputs that few callers ask for; scores are zero unless `return_log_probs`."""
-        log_probs = list(chunk.log_probs) if self._request.return_log_probs else []
-        self._cumulative += sum(log_probs)
-        outputs["cum_log_probs"] = np.array([[self._cumulative]], dtype=np.float32)
-        scores = [*chunk.prompt_log_probs, *log_probs]
-        outputs["output_log_probs"] = np.array(scores, dtype=np.float32).reshape(1, 1, -1)
-        outputs["batch_index"] = _int32(0)
-        outputs["sequence_index"] = _int32(self._request.sequence_index)
-        if self._report.input_tokens:
-            outputs["num_input_tokens"] = _int32(len(self._request.input_ids))
-        if self._report.output_tokens:
-            outputs["num_output_tokens"] = _int32(self._generated)
-        if self._report.times:
-            outputs["arrival_time_ns"] = _int64(timings.arrival_ns)
-            outputs["first_scheduled_time_ns"] = _int64(timings.first_scheduled_ns)
-            outputs["first_token_time_ns"] = _int64(timings.first_token_ns)
-            outputs["last_token_time_ns"] = _int64(timings.last_token_ns)
-
-
-def _int32(value: int) -> NDArray[Any]:
-    return np.array([[value]], dtype=np.int32)
-
-
-def _int64(value: int) -> NDArray[Any]:
-    return np.array([[value]], dtype=np.int64)

@@ -10,7 +10,7 @@ from typing import Protocol
 from enginehouse.engine.runtime import Drained, Slot, SlotState
 
 from enginehouse.errors import ServingError
-from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Timings
+from enginehouse.generation import Chunk, Drafts, FinishReason, GenerationRequest, Timings
 from enginehouse.text.detokenizer import CharacterBoundary
 
 #: Bytes of one character are at most this many tokens: hold back no longer for a boundary.
@@ -48,6 +48,7 @@ class Job:
     slot: Slot | None = None
     generated: list[int] = field(default_factory=list)
     stop_requested: bool = False
+    drafts: Drafts = field(default_factory=Drafts)
     timings: Timings = field(default_factory=lambda: Timings(arrival_ns=time.monotonic_ns()))
     _pending: list[int] = field(default_factory=list)
     _pending_log_probs: list[float] = field(default_factory=list)

@@ -56,7 +56,7 @@ class EngineLoop:
             token_bytes: bytes of each id, so that no response ends inside a character.
             publish: called with the loop's figures a few times a second while it works.
         """
-        self.stats = LoopStats()
+        self.stats = LoopStats(max_requests=settings.max_batch, block_tokens=runtime.block_tokens)
         self._runtime = runtime
         self._max_batch = settings.batch
         self._alone = settings.deterministic
@@ -243,6 +243,8 @@ class EngineLoop:
             if self._draft_tokens and drained.token_ids:
                 self.stats.draft_steps += 1
                 self.stats.accepted_draft_tokens += len(drained.token_ids) - 1
+                job.drafts.drafted += self._draft_tokens
+                job.drafts.accepted += len(drained.token_ids) - 1
             self.stats.generated_tokens += job.take(drained)
             if job.finished and drained.state is SlotState.RUNNING:
                 self._release(job)
@@ -315,6 +317,10 @@ class EngineLoop:
             self.stats.in_flight = len(self._active) + len(self._quarantine)
             self.stats.waiting = len(self._waiting)
             self.stats.kv_cache_usage = self._runtime.kv_cache_usage()
+            self.stats.kv_blocks = self._runtime.kv_blocks
+            fresh = [len(job.request.input_ids) for job in self._active if not job.generated]
+            self.stats.context_requests, self.stats.context_tokens = len(fresh), sum(fresh)
+            self.stats.paused = len(self._quarantine)
             drafted = self.stats.draft_steps * self._draft_tokens
             if drafted:
                 self.stats.draft_acceptance = self.stats.accepted_draft_tokens / drafted

@@ -19,6 +19,7 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
 from enginehouse.manifest import Adapter, EngineSettings
+from enginehouse.sizes import kv_bytes_per_token
 
 _PERCENT = 100.0
 _LOOKUP_NGRAM = 3
@@ -122,6 +123,8 @@ class OpenVinoRuntime:
 
     bad_words_need_a_guide = True
     computes_here = True
+    #: OpenVINO GenAI's size on a CPU (`src/cpp/src/continuous_batching/pipeline_impl.cpp`).
+    block_tokens = 32
     unsupported_inputs = frozenset(
         {
             "encoder_input_features",
@@ -171,6 +174,7 @@ class OpenVinoRuntime:
         check_fingerprint(bundle.manifest, settings)
         self._vocabulary_size = bundle.manifest.architecture.vocabulary_size
         self._settings = settings
+        self.kv_blocks = _kv_blocks(bundle, settings)
         self._pipelines = giving_way(lambda: _pipelines(bundle, settings))
         self._next_key = 0
 
@@ -238,6 +242,12 @@ def _check_alone(settings: EngineSettings) -> None:
             "or leave out either the echo or the log-probabilities",
             field="prompt_log_probs",
         )
+
+
+def _kv_blocks(bundle: Bundle, settings: EngineSettings) -> int:
+    """Blocks of one pipeline's pool; each adapter has a pipeline of its own."""
+    per_token = kv_bytes_per_token(bundle.manifest.architecture, settings.kv_cache_precision)
+    return settings.kv_cache_gib * 2**30 // (per_token * OpenVinoRuntime.block_tokens)
 
 
 class _OpenVinoSlot:

@@ -61,6 +61,10 @@ class Runtime(Protocol):
     bad_words_need_a_guide: bool
     #: Whether a step computes on this host's cores, which Triton and the adapter need too.
     computes_here: bool
+    #: Tokens in one block of the KV cache; 0 if nobody knows.
+    block_tokens: int
+    #: Blocks of the KV cache; 0 if nobody knows.
+    kv_blocks: int
 
     def check(self, request: GenerationRequest) -> None:
         """Refuse what this runtime cannot do or would choke on; called from any thread.

@@ -58,6 +58,7 @@ class EngineService:
         self._spans = spans
         self._tokenizer = tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
         self.identity = as_text(engine_identity(manifest, settings))
+        self.block_tokens = runtime.block_tokens
         self.limits = ModelLimits(
             context_length=manifest.context_length,
             end_ids=frozenset(manifest.special_tokens.end_ids),

@@ -16,6 +16,11 @@ class LoopStats:
         draft_acceptance: accepted tokens, of the most that could have been drafted. The runtime
             does not say how many were.
         guide_violations: finished answers that do not fit their JSON Schema; see `judged.py`.
+        context_requests: requests in the batch that have no token yet.
+        context_tokens: of their prompts.
+        paused: requests that wait for the repair of a failed step.
+        max_requests: most requests in the batch.
+        block_tokens, kv_blocks: of the KV cache, see `Runtime`.
         step_seconds_max: longest step since the figures were last published.
     """
 
@@ -36,3 +41,9 @@ class LoopStats:
     draft_steps: int = 0
     accepted_draft_tokens: int = 0
     draft_acceptance: float = 0.0
+    context_requests: int = 0
+    context_tokens: int = 0
+    paused: int = 0
+    max_requests: int = 0
+    block_tokens: int = 0
+    kv_blocks: int = 0

@@ -51,6 +51,8 @@ _READ = frozenset(
 _FINISHED = {"stop": SlotState.FINISHED_STOP, "length": SlotState.FINISHED_LENGTH}
 
 
+#: The vendor's own size of a KV cache block.
+_BLOCK_TOKENS = 32
 _UNSUPPORTED = frozenset(spec.name for spec in ENGINE_INPUTS) - _READ
 _GUIDES = frozenset({"guided_decoding_guide_type", "guided_decoding_guide"})
 
@@ -61,6 +63,7 @@ class TensorRtLlmRuntime:
     unsupported_inputs = _UNSUPPORTED
     bad_words_need_a_guide = False
     computes_here = False
+    kv_blocks = 0
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
         """Load.
@@ -81,6 +84,7 @@ class TensorRtLlmRuntime:
             self.unsupported_inputs = _UNSUPPORTED | _GUIDES
             self._decode = None
         self._settings = resolved(manifest.tensorrt_llm, bundle.engine_dir)
+        self.block_tokens = self._settings.kv_cache.tokens_per_block or _BLOCK_TOKENS
         self._tokens = manifest.special_tokens
         self._vocabulary_size = manifest.architecture.vocabulary_size
         self._llm = make(llm_call(self._settings, str(bundle.engine_dir), manifest.format))
@@ -191,6 +195,7 @@ class TensorRtLlmRuntime:
         for iteration in self._llm.get_stats(timeout=_STATS_TIMEOUT_S):
             cache = iteration.get("kvCacheStats") or {}
             if cache.get("maxNumBlocks"):
+                self.kv_blocks = int(cache["maxNumBlocks"])
                 self._usage = float(cache["usedNumBlocks"]) / float(cache["maxNumBlocks"])
         return self._usage
 

@@ -112,7 +112,7 @@ ENGINE_INPUTS: tuple[TensorSpec, ...] = (
     ),
 )
 
-_PERF_OUTPUTS: tuple[TensorSpec, ...] = (
+PERF_OUTPUTS: tuple[TensorSpec, ...] = (
     *(
         TensorSpec(name, "INT32")
         for name in (
@@ -150,7 +150,7 @@ ENGINE_OUTPUTS: tuple[TensorSpec, ...] = (
     TensorSpec("sequence_length", "INT32", (-1,)),
     *_SCORE_OUTPUTS,
     TensorSpec("context_phase_params", "UINT8", (-1,)),
-    *_PERF_OUTPUTS,
+    *PERF_OUTPUTS,
 )
 
 PREPROCESSING_INPUTS: tuple[TensorSpec, ...] = (
@@ -256,7 +256,7 @@ ENSEMBLE_PREPROCESSED: dict[str, str] = {
 
 #: Engine outputs that the ensemble passes on under their own names.
 ENSEMBLE_PASSED_OUTPUTS: tuple[str, ...] = tuple(
-    spec.name for spec in (*_SCORE_OUTPUTS, *_PERF_OUTPUTS)
+    spec.name for spec in (*_SCORE_OUTPUTS, *PERF_OUTPUTS)
 )
 
 _PARTS: dict[str, tuple[TensorSpec, ...]] = {
@@ -284,7 +284,7 @@ ENSEMBLE_INPUTS: tuple[TensorSpec, ...] = tuple(_ensemble_inputs())
 ENSEMBLE_OUTPUTS: tuple[TensorSpec, ...] = (
     TensorSpec("text_output", "STRING", (-1,)),
     *_SCORE_OUTPUTS,
-    *_PERF_OUTPUTS,
+    *PERF_OUTPUTS,
 )
 
 

@@ -144,6 +144,24 @@ class Timings:
     last_token_ns: int = 0
 
 
+@dataclass(slots=True)
+class Drafts:
+    """Tokens of speculative decoding for one request, so far.
+
+    Attributes:
+        drafted: the most that could have been: runtimes do not say how many were.
+        accepted: tokens of a step beyond the one that any step gives.
+    """
+
+    drafted: int = 0
+    accepted: int = 0
+
+    @property
+    def acceptance(self) -> float:
+        """Share of the drafted tokens that were accepted, 0 to 1; 0 without any."""
+        return self.accepted / self.drafted if self.drafted else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class Chunk:
     """Tokens that became available together.

@@ -30,7 +30,9 @@ _UNSUPPORTED = (
 def preprocess(
     arrays: Arrays, tokenizer: Tokenizer, tokens: SpecialTokens
 ) -> dict[str, NDArray[Any]]:
-    """Inputs of one request → outputs, with a batch of one.
+    """Inputs of one request → outputs, with a batch of one, in the configuration's order.
+
+    Those of a multimodal request are left out, as the vendor's preprocessing does for a text.
 
     The prompt is the client's own template, so control tokens in it are control tokens, as for
     every client of this contract; words to stop at are text.
@@ -48,14 +50,19 @@ def preprocess(
         ids = [tokens.bos_id, *ids]
     if not ids:
         raise InvalidRequestError("QUERY is empty: give some text", field="QUERY")
+    pad_id = _one(arrays, "PAD_ID", tokens.pad_id)
     return {
         "INPUT_ID": np.array([ids], dtype=np.int32),
         "REQUEST_INPUT_LEN": np.array([[len(ids)]], dtype=np.int32),
-        "REQUEST_OUTPUT_LEN": _one(arrays, "REQUEST_OUTPUT_LEN", None),
-        "STOP_WORDS_IDS": word_list(arrays, "STOP_WORDS_DICT", tokenizer),
+        # As the vendor's: without a prompt for a decoder, which begins with one padding token.
+        "DECODER_INPUT_ID": pad_id,
+        "REQUEST_DECODER_INPUT_LEN": np.ones((1, 1), dtype=np.int32),
         "BAD_WORDS_IDS": word_list(arrays, "BAD_WORDS_DICT", tokenizer),
+        "STOP_WORDS_IDS": word_list(arrays, "STOP_WORDS_DICT", tokenizer),
+        "EMBEDDING_BIAS": np.zeros((1, 0), dtype=np.float32),
+        "REQUEST_OUTPUT_LEN": _one(arrays, "REQUEST_OUTPUT_LEN", None),
         "OUT_END_ID": _one(arrays, "END_ID", tokens.end_ids[0]),
-        "OUT_PAD_ID": _one(arrays, "PAD_ID", tokens.pad_id),
+        "OUT_PAD_ID": pad_id,
     }
 
 

@@ -7,13 +7,15 @@ client has gone, or when the client's own id is stopped.
 
 from __future__ import annotations
 
+import logging
 import threading
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from enginehouse.errors import QueueFullError
 
+_log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.2
 
 
@@ -26,12 +28,22 @@ class Entry:
         engine_id: as the engine knows it.
         cancelled: whether the client has gone.
         ending: the engine is told to stop it, until it has.
+        lock: held while `cancelled` is asked, which nobody may do once the request has left.
     """
 
     client_id: str
     engine_id: str
     cancelled: Callable[[], bool]
     ending: bool = False
+    left: bool = False
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def to_end(self) -> bool:
+        """Whether the engine is to be told to stop it."""
+        with self.lock:
+            if not self.left:
+                self.ending = self.ending or self.cancelled()
+            return self.ending and not self.left
 
 
 class UnderWay:
@@ -68,7 +80,9 @@ class UnderWay:
         return entry
 
     def leave(self, entry: Entry) -> None:
-        """A request has been answered."""
+        """A request is about to be answered; it is not asked after again."""
+        with entry.lock:
+            entry.left = True
         with self._lock:
             self._entries.discard(entry)
 
@@ -95,6 +109,11 @@ class UnderWay:
             self._wake.wait(_LOOK_EVERY_S if self._now() else None)
             self._wake.clear()
             for entry in self._now():
-                entry.ending = entry.ending or entry.cancelled()
-                if entry.ending:
-                    self._stop(entry.engine_id)
+                if entry.to_end():
+                    self._end(entry)
+
+    def _end(self, entry: Entry) -> None:
+        try:
+            self._stop(entry.engine_id)
+        except Exception:  # noqa: BLE001 - the next look tries again, and others are watched too
+            _log.warning("the engine could not be told to stop %s", entry.engine_id, exc_info=True)

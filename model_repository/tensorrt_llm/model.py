@@ -9,20 +9,23 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 from enginehouse.engine.codec import (
-    ResponseEncoder,
     StopRequest,
     decode_request,
     description,
     read_parameters,
 )
+from enginehouse.engine.encoder import ResponseEncoder
 from enginehouse.engine.job import Job
+from enginehouse.engine.nvidia_metrics import NvidiaMetrics
 from enginehouse.engine.service import EngineService
+from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.stop_relay import StopRelay
 from enginehouse.engine.tracing import open_spans
 from enginehouse.engine.triton_metrics import TritonMetrics
 from enginehouse.model_repository.failures import unforeseen
 from enginehouse.model_repository.layout import bundle_dir, engine_settings
 
+from enginehouse.contract import PROBE_PRIORITY
 from enginehouse.errors import QueueFullError, ServingError, to_wire
 from enginehouse.generation import Chunk, FinishReason, each_sequence
 
@@ -44,8 +47,12 @@ def _error(error: ServingError) -> Any:
 class _TritonSink:
     """Sends one request's answers through Triton; the last response is that of the last answer."""
 
-    def __init__(self, sender: Any, encoders: list[ResponseEncoder]) -> None:
+    def __init__(
+        self, sender: Any, encoders: list[ResponseEncoder], metrics: NvidiaMetrics
+    ) -> None:
         self._sender = sender
+        self._metrics = metrics
+        self._generated = 0
         self._encoders = encoders
         self._open = len(encoders)
         self._failed = False
@@ -56,14 +63,21 @@ class _TritonSink:
             return
         if chunk.finish is not None:
             self._open -= 1
+            self._count(job)
         flags = 0 if self._open else _FINAL
         if chunk.finish is FinishReason.CANCELLED and not chunk.token_ids:
             if flags:
                 self._sender.send(flags=flags)
             return
-        outputs = self._encoders[job.request.sequence_index].encode(chunk, job.timings)
+        outputs = self._encoders[job.request.sequence_index].encode(chunk, job.timings, job.drafts)
         tensors = [pb_utils.Tensor(name, value) for name, value in outputs.items()]
         self._sender.send(pb_utils.InferenceResponse(tensors), flags=flags)
+
+    def _count(self, job: Job) -> None:
+        """Lengths of requests; health probes are nobody's."""
+        self._generated += len(job.generated)
+        if not self._open and job.request.priority < PROBE_PRIORITY:
+            self._metrics.finished(len(job.request.input_ids), self._generated)
 
     def fail(self, error: ServingError) -> None:
         if not self._failed:
@@ -87,12 +101,18 @@ class TritonPythonModel:
     def initialize(self, args: dict[str, str]) -> None:
         """Load the version's bundle and start the loop."""
         instance = args["model_instance_name"].rpartition("_")[2]
-        metrics = TritonMetrics(pb_utils, args["model_name"], args["model_version"], instance)
+        about = (pb_utils, args["model_name"], args["model_version"], instance)
+        ours, self._metrics = TritonMetrics(*about), NvidiaMetrics(*about)
+
+        def publish(stats: LoopStats) -> None:
+            ours.publish(stats)
+            self._metrics.publish(stats)
+
         version_dir = Path(args["model_repository"]) / args["model_version"]
         self._service = EngineService(
             bundle_dir(version_dir),
             engine_settings(version_dir),
-            metrics.publish,
+            publish,
             open_spans(os.environ, args["model_name"], args["model_version"]),
         )
         self._relay = StopRelay(str(version_dir), int(instance), self._service.cancel)
@@ -127,10 +147,12 @@ class TritonPythonModel:
             sender.send(flags=_FINAL)
             return
         wanted = frozenset(request.requested_output_names())
-        encoders = [ResponseEncoder(one, wanted) for one in each_sequence(decoded)]
-        self._service.submit(decoded, _TritonSink(sender, encoders))
+        block = self._service.block_tokens
+        encoders = [ResponseEncoder(one, wanted, block) for one in each_sequence(decoded)]
+        self._service.submit(decoded, _TritonSink(sender, encoders, self._metrics))
 
     def finalize(self) -> None:
         """End the loop."""
         self._relay.close()
         self._service.close()
+        self._metrics.close()

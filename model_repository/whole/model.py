@@ -8,18 +8,21 @@ unary `infer` needs; decoupled, it passes on every response of the engine.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
+from enginehouse.model_repository.failures import unforeseen
 from enginehouse.model_repository.gathering import Asked, divide, gather
 from enginehouse.model_repository.parts import Outputs, PartFailedError, Parts
 from enginehouse.model_repository.under_way import Entry, UnderWay
 
-from enginehouse.errors import QueueFullError, ServingError, to_wire
+from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError, to_wire
 
+_log = logging.getLogger(__name__)
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -44,7 +47,7 @@ class TritonPythonModel:
             sender = request.get_response_sender()
             try:
                 self._accept(request, sender)
-            except ServingError as error:
+            except Exception as error:  # noqa: BLE001 - it would fail the others of the batch
                 sender.send(_failure(error), flags=_FINAL)
 
     def _accept(self, request: Any, sender: Any) -> None:
@@ -62,14 +65,6 @@ class TritonPythonModel:
         entry = self._under_way.enter(client_id, sender.is_cancelled)
         self._pool.submit(self._answer, asked, wanted, parameters, entry, sender)
 
-    def _stop(self, client_id: str, sender: Any) -> None:
-        """End what the engine knows by the client's own id: a stream of the ensemble."""
-        try:
-            self._parts.stop(client_id)
-            self._end(sender)
-        except Exception as error:  # noqa: BLE001 - or the client would wait for ever
-            sender.send(_failure(error), flags=_FINAL)
-
     def _answer(
         self,
         asked: Asked,
@@ -78,18 +73,37 @@ class TritonPythonModel:
         entry: Entry,
         sender: Any,
     ) -> None:
+        last = None
         try:
             pieces = self._parts.generate(asked, wanted, parameters, entry)
             if self._streams:
                 for piece in pieces:
                     sender.send(self._made(asked, wanted, piece))
-                self._end(sender)
             else:
-                sender.send(self._made(asked, wanted, gather(list(pieces))), flags=_FINAL)
+                last = self._made(asked, wanted, gather(list(pieces)))
         except Exception as error:  # noqa: BLE001 - or the client would wait for ever
-            sender.send(_failure(error), flags=_FINAL)
-        finally:
-            self._under_way.leave(entry)
+            last = _failure(error)
+        # Triton must not be asked about a request that it has given back.
+        self._under_way.leave(entry)
+        self._send_last(sender, last)
+
+    def _stop(self, client_id: str, sender: Any) -> None:
+        """End what the engine knows by the client's own id: a stream of the ensemble."""
+        last = None
+        try:
+            self._parts.stop(client_id)
+        except Exception as error:  # noqa: BLE001 - or the client would wait for ever
+            last = _failure(error)
+        self._send_last(sender, last)
+
+    def _send_last(self, sender: Any, last: Any) -> None:
+        """The last response; a model that answers once must have said something."""
+        if last is None and not self._streams:
+            last = pb_utils.InferenceResponse([])
+        if last is None:
+            sender.send(flags=_FINAL)
+        else:
+            sender.send(last, flags=_FINAL)
 
     def _made(self, asked: Asked, wanted: list[str], piece: Outputs) -> Any:
         """A response: what is wanted of `piece`, with its text, in the configuration's order."""
@@ -97,13 +111,6 @@ class TritonPythonModel:
             piece["text_output"] = self._parts.text(piece)
         names = [name for name in wanted if name in piece]
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, piece[name]) for name in names])
-
-    def _end(self, sender: Any) -> None:
-        """Nothing more to say; a model that answers once must have said something."""
-        if self._streams:
-            sender.send(flags=_FINAL)
-        else:
-            sender.send(pb_utils.InferenceResponse([]), flags=_FINAL)
 
     def finalize(self) -> None:
         """Triton has no request here any more."""
@@ -114,11 +121,14 @@ class TritonPythonModel:
 def _failure(error: Exception) -> Any:
     if isinstance(error, PartFailedError):
         return pb_utils.InferenceResponse(error=error.error)
+    if isinstance(error, pb_utils.TritonModelException):
+        _log.warning("a part could not be called: %s", error)
+        error = EngineUnavailableError("a part of this model is not ready; try again later")
+    if not isinstance(error, ServingError):
+        error = unforeseen(error)
     code = (
         pb_utils.TritonError.UNAVAILABLE
-        if isinstance(error, QueueFullError)
+        if isinstance(error, QueueFullError | EngineUnavailableError)
         else pb_utils.TritonError.INVALID_ARG
     )
-    if not isinstance(error, ServingError):
-        error = ServingError(str(error))
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(to_wire(error), code))

@@ -36,6 +36,8 @@ class TokenGenerator:
     unsupported_inputs: frozenset[str] = frozenset()
     bad_words_need_a_guide = False
     computes_here = False
+    block_tokens = 0
+    kv_blocks = 0
 
     def __init__(self, bundle: Bundle, _settings: EngineSettings) -> None:
         self._ids = Tokenizer.from_file(bundle.tokenizer_path).encode(_WORDS)

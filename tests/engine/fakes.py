@@ -40,6 +40,8 @@ class CountingRuntime:
     unsupported_inputs: frozenset[str] = frozenset()
     bad_words_need_a_guide = False
     computes_here = False
+    block_tokens = 16
+    kv_blocks = 100
 
     def __init__(self) -> None:
         self.slots: list[CountingSlot] = []

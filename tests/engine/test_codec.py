@@ -8,17 +8,17 @@ from enginehouse.client.wire import ChunkDecoder, Target, encode_request
 from enginehouse.engine.codec import (
     ModelLimits,
     Parameters,
-    ResponseEncoder,
     StopRequest,
     decode_request,
     read_parameters,
 )
+from enginehouse.engine.encoder import ResponseEncoder
 from enginehouse.engine.openvino import OpenVinoRuntime
 from tritonclient.grpc import service_pb2 as pb
 
-from enginehouse.contract import PROMPT_LOG_PROBS_PARAMETER
+from enginehouse.contract import ENGINE_OUTPUTS, PROMPT_LOG_PROBS_PARAMETER
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
-from enginehouse.generation import Chunk, GenerationRequest, GuideKind, Timings
+from enginehouse.generation import Chunk, Drafts, GenerationRequest, GuideKind, Timings
 
 _LIMITS = ModelLimits(100, frozenset({2}), OpenVinoRuntime.unsupported_inputs)
 
@@ -154,7 +154,9 @@ def test_whole_answers_hold_the_prompt_unless_excluded() -> None:
             return_log_probs=[[True]],
             return_num_output_tokens=[[True]],
         )
-        outputs = ResponseEncoder(request, wanted).encode(Chunk([8, 9], [-0.5, -1.0]), Timings())
+        outputs = ResponseEncoder(request, wanted).encode(
+            Chunk([8, 9], [-0.5, -1.0]), Timings(), Drafts()
+        )
         assert outputs["output_ids"].tolist() == [[expected]]
         assert outputs["sequence_length"].tolist() == [[len(expected)]]
         assert outputs["cum_log_probs"].tolist() == [[-1.5]]
@@ -168,7 +170,7 @@ def test_log_probabilities_of_a_prompt_come_before_those_of_the_answer(*, knows:
     # An engine that does not know the parameter gives the answer's alone.
     of_prompt = [0.0, -2.0, -3.0] if knows else []
     said = Chunk([8, 9], [-0.5, -1.0], prompt_log_probs=of_prompt)
-    outputs = ResponseEncoder(request, wanted).encode(said, Timings())
+    outputs = ResponseEncoder(request, wanted).encode(said, Timings(), Drafts())
     infer = pb.ModelInferResponse()
     for name, value in outputs.items():
         infer.outputs.add(name=name, shape=value.shape)
@@ -179,3 +181,54 @@ def test_log_probabilities_of_a_prompt_come_before_those_of_the_answer(*, knows:
     assert list(found.prompt_log_probs) == of_prompt
     assert encode_request(Target("m"), request).parameters[PROMPT_LOG_PROBS_PARAMETER].bool_param
     assert read_parameters('{"enginehouse_prompt_log_probs": true}').prompt_log_probs
+
+
+def test_return_perf_metrics_gives_all_ten_outputs_of_the_vendor() -> None:
+    request = _decode(return_perf_metrics=[[True]], streaming=[[True]])
+    names = [spec.name for spec in ENGINE_OUTPUTS]
+    outputs = ResponseEncoder(request, names, 4).encode(
+        Chunk([8, 9]), Timings(1, 2, 3, 4), Drafts(drafted=8, accepted=2)
+    )
+    values = {name: array.item() for name, array in outputs.items() if array.size == 1}
+    assert (
+        values
+        | {
+            "kv_cache_alloc_new_blocks": 2,
+            "kv_cache_reused_blocks": 0,
+            "kv_cache_alloc_total_blocks": 2,
+            "arrival_time_ns": 1,
+            "first_scheduled_time_ns": 2,
+            "first_token_time_ns": 3,
+            "last_token_time_ns": 4,
+            "acceptance_rate": 0.25,
+            "total_accepted_draft_tokens": 2,
+            "total_draft_tokens": 8,
+        }
+        == values
+    )
+    numpy = {"INT32": np.int32, "INT64": np.int64, "FP32": np.float32}
+    for spec in ENGINE_OUTPUTS:
+        if spec.name in outputs:
+            assert outputs[spec.name].dtype == numpy[spec.dtype]
+            assert outputs[spec.name].ndim == 1 + len(spec.dims)
+
+
+def test_outputs_come_in_the_order_of_the_configuration() -> None:
+    request = _decode(
+        return_perf_metrics=[[True]],
+        return_num_input_tokens=[[True]],
+        return_num_output_tokens=[[True]],
+    )
+    order = [spec.name for spec in ENGINE_OUTPUTS]
+    outputs = ResponseEncoder(request, frozenset(order)).encode(Chunk([8]), Timings(), Drafts())
+    assert list(outputs) == [name for name in order if name in outputs]
+    assert len(outputs) == len(order) - len(
+        ("context_logits", "generation_logits", "context_phase_params")
+    )
+
+
+def test_the_decoder_token_of_the_vendors_preprocessing_asks_for_nothing() -> None:
+    plain = _decode()
+    assert _decode(decoder_input_ids=[[2]], decoder_input_lengths=[[1]]) == plain
+    with pytest.raises(InvalidRequestError, match="decoder_input_ids"):
+        _decode(decoder_input_ids=[[2, 3]])

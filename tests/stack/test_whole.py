@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import tritonclient.http as triton_http
+from enginehouse.engine.nvidia_metrics import GAUGES
 
+from enginehouse.contract import PERF_OUTPUTS, PREPROCESSING_OUTPUTS
 from enginehouse.contract_whole import WHOLE_OUTPUTS
 from tests.conftest import RunningStack, wait_until
 from tests.stack.test_triton_clients import ANSWER, PROMPT, tensor
@@ -198,3 +200,43 @@ def test_a_bad_request_fails_alone(stack: RunningStack) -> None:
         good = [pool.submit(_infer, stack, _ids()) for _ in range(2)]
         assert all(call.result().as_numpy("output_ids").size == 9 for call in good)
         assert all(isinstance(c.exception(), triton.InferenceServerException) for c in bad)
+
+
+def test_perf_metrics_and_the_vendors_series(stack: RunningStack) -> None:
+    """Lengths of requests are counted once, whichever name was asked."""
+    page_url = stack.settings.addresses.triton_metrics_url
+
+    def series(start: str) -> list[float]:
+        lines = httpx.get(page_url, timeout=30).text.splitlines()
+        return [float(line.split()[-1]) for line in lines if line.startswith(start)]
+
+    counted = (
+        'nv_llm_input_token_len_bucket{model="smollm2.tensorrt_llm",'
+        'response_metric_type="total_input_tokens",version="1",le="10"}'
+    )
+    (before,) = series(counted) or [0.0]
+    result = _infer(stack, _ids(tensor("return_perf_metrics", [[True]], "BOOL")))
+    names = [spec.name for spec in PERF_OUTPUTS]
+    values = {name: result.as_numpy(name).item() for name in names if "num_" not in name}
+    assert values["kv_cache_alloc_total_blocks"] == 1
+    assert values["kv_cache_alloc_new_blocks"] + values["kv_cache_reused_blocks"] == 1
+    assert 0 < values["arrival_time_ns"] <= values["first_scheduled_time_ns"]
+    assert values["first_scheduled_time_ns"] <= values["first_token_time_ns"]
+    assert values["first_token_time_ns"] <= values["last_token_time_ns"]
+    assert (values["acceptance_rate"], values["total_draft_tokens"]) == (0.0, 0)
+    wait_until(lambda: series(counted) == [before + 1], "the request's length")
+    for family in GAUGES:
+        assert len(series(f'{family}{{model="smollm2.tensorrt_llm"')) == len(GAUGES[family][2])
+
+
+def test_preprocessing_gives_a_decoders_first_token(stack: RunningStack) -> None:
+    inputs = [
+        tensor("QUERY", [[b"Hello"]], "BYTES"),
+        tensor("REQUEST_OUTPUT_LEN", [[4]], "INT32"),
+    ]
+    with triton.InferenceServerClient(stack.grpc) as client:
+        result = client.infer("smollm2.preprocessing", inputs)
+    found = [output.name for output in result.get_response().outputs]
+    assert found == [spec.name for spec in PREPROCESSING_OUTPUTS if spec.name in found]
+    assert result.as_numpy("DECODER_INPUT_ID").shape == (1, 1)
+    assert result.as_numpy("REQUEST_DECODER_INPUT_LEN").tolist() == [[1]]
