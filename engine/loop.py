@@ -56,7 +56,7 @@ class EngineLoop:
             token_bytes: bytes of each id, so that no response ends inside a character.
             publish: called with the loop's figures a few times a second while it works.
         """
-        self.stats = LoopStats(max_requests=settings.max_batch, block_tokens=runtime.block_tokens)
+        self.stats = LoopStats(max_requests=settings.batch, block_tokens=runtime.block_tokens)
         self._runtime = runtime
         self._max_batch = settings.batch
         self._alone = settings.deterministic
