@@ -23,6 +23,7 @@ from enginehouse.api.fallback.stage import open_fallback
 from enginehouse.api.generation import Engine
 from enginehouse.api.journal import Journal
 from enginehouse.api.ledger.ledger import open_ledger
+from enginehouse.api.limits.ceiling import most_answer_tokens
 from enginehouse.api.limits.opening import open_limits
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.model_settings import ModelSettings
@@ -141,7 +142,9 @@ class Assembly:
             samples=samples,
             journal=journal,
             aside=aside,
-            engine=Engine(client, metrics, limits),
+            engine=Engine(
+                client, metrics, limits, most_answer_tokens(self._file.limits, settings.api)
+            ),
             pipeline=whole_pipeline(stages),
             text=text_pipeline(stages, router, metrics, samples, aside),
             counting=counting_pipeline(stages, router),

@@ -140,7 +140,7 @@ class _Chat:
             adapter=route.adapter,
             priority=route.priority or call.priority,
             logit_bias=asked.logit_bias,
-            field_names=field_names(field or None),
+            field_names=field_names(field or None, limit_field=self.body.limit_field),
             reasoning=lambda: self._splitter(template),
         )
         return choices(self.state.engine, revision, [prompt], call.id, asked.n or 1)

@@ -17,7 +17,7 @@ from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
-from enginehouse.api.schemas import CompletionRequest
+from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS, CompletionRequest
 from enginehouse.api.state import ApiState, State
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -66,10 +66,17 @@ class _Continued:
     async def prepare(self, call: Call, route: Route) -> Choices:
         """See `Ask`."""
         own = self.state.models.of(call.model)
-        body = settled(treated(self.body, route.treatment), own)
+        asked = treated(self.body, route.treatment)
+        body = settled(asked, own)
+        if asked.max_tokens is None:
+            most = min(DEFAULT_COMPLETION_TOKENS, own.max_tokens or DEFAULT_COMPLETION_TOKENS)
+            body = body.model_copy(update={"max_tokens": max(most, body.min_tokens or 0)})
 
         def encode() -> list[Prompt]:
-            return [_prompt(body, call, text, route) for text in call.texts]
+            prompts = [_prompt(body, call, text, route) for text in call.texts]
+            if asked.max_tokens is not None:
+                return prompts
+            return [_within(prompt, route.revision) for prompt in prompts]
 
         size = sum(len(text) for text in call.texts)
         prompts = await asyncio.to_thread(encode) if size > _LONG_TEXT else encode()
@@ -101,7 +108,7 @@ def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: R
         adapter=route.adapter,
         priority=route.priority or call.priority,
         logit_bias=body.logit_bias,
-        field_names=field_names(guide_field),
+        field_names=field_names(guide_field, "prompt"),
     )
     if not body.token_healing:
         return prompt
@@ -111,8 +118,14 @@ def _prompt(body: CompletionRequest, call: Call, text: str | list[int], route: R
             field="token_healing",
         )
     ids, healed, guide = heal(revision.tokenizer, list(prompt.ids))
-    names = field_names("token_healing")
+    names = field_names("token_healing", "prompt")
     return replace(prompt, ids=ids, healed=healed, guide=guide, field_names=names)
+
+
+def _within(prompt: Prompt, revision: Revision) -> Prompt:
+    """With as many tokens to generate as there is room for; the caller has not said how many."""
+    room = revision.manifest.context_length - len(prompt.ids)
+    return replace(prompt, max_tokens=min(prompt.max_tokens or 1, max(1, room)))
 
 
 def _prompt_ids(text: str | list[int], revision: Revision, *, begins: bool) -> list[int]:

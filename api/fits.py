@@ -28,17 +28,39 @@ def check_prompts(prompts: Sequence[Prompt], revision: Revision) -> None:
 
 
 def _check_room(prompt: Prompt, revision: Revision) -> None:
-    context, wanted = revision.manifest.context_length, prompt.max_tokens
-    room = context - len(prompt.ids)
-    if room < 1 or (wanted is not None and wanted > room):
-        asked = f" and {wanted} to generate" if wanted is not None else ""
+    context, size, wanted = revision.manifest.context_length, len(prompt.ids), prompt.max_tokens
+    if size + (1 if wanted is None else wanted) > context:
+        names = prompt.field_names
+        place = names.get("input_ids", "messages")
+        limit = names.get("request_output_len", "max_tokens")
         raise ContextOverflowError(
-            f"the model's context is {context} tokens; the prompt has {len(prompt.ids)}{asked}: "
-            "shorten the prompt or lower max_tokens",
-            field="messages" if room < 1 else "max_tokens",
-            prompt_tokens=len(prompt.ids),
+            overflow(context, size, wanted, place),
+            # What the caller can change: the limit is no help to a prompt that is too long.
+            field=place if size >= context else limit,
+            prompt_tokens=size,
             context=context,
         )
+
+
+def overflow(context: int, size: int, wanted: int | None, place: str) -> str:
+    """OpenAI's sentence: clients look for its beginning to shorten a conversation by themselves.
+
+    Args:
+        context: most tokens of prompt and answer.
+        size: tokens of the prompt.
+        wanted: tokens of the answer, if the caller said how many.
+        place: the field that the prompt came in.
+    """
+    begins = f"This model's maximum context length is {context} tokens. However, "
+    if wanted is None or size >= context:
+        return (
+            f"{begins}your {place} resulted in {size} tokens. Please reduce the length of the "
+            f"{place}."
+        )
+    return (
+        f"{begins}you requested {size + wanted} tokens ({size} in the {place}, {wanted} in the "
+        f"completion). Please reduce the length of the {place} or completion."
+    )
 
 
 def _check_ids(prompt: Prompt, revision: Revision) -> None:

@@ -25,11 +25,16 @@ from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What runs generations: the fleet, how long it may take, and where it is counted."""
+    """What runs generations: the fleet, how long it may take, and where it is counted.
+
+    Attributes:
+        most_tokens: of any answer; one that is longer ends there. None is no limit.
+    """
 
     client: AsyncFleetClient
     metrics: ApiMetrics
     deadlines: Deadlines
+    most_tokens: int | None = None
 
     def within(self, timeout_s: float | None) -> Deadlines:
         """The deadlines of a caller who waits so long at most."""
@@ -119,12 +124,17 @@ class Usage:
         }
 
 
-def field_names(guide_field: str | None) -> dict[str, str]:
+def field_names(
+    guide_field: str | None, prompt_field: str = "messages", limit_field: str = "max_tokens"
+) -> dict[str, str]:
     """The engine's names of inputs → the fields of an OpenAI request."""
     names = {
+        "input_ids": prompt_field,
+        "request_output_len": limit_field,
         "embedding_bias": "logit_bias",
         "adapter": "model",
         "end_id": "ignore_eos",
+        "stop_words_list": "stop_token_ids",
         "prompt_log_probs": "logprobs",
     }
     if guide_field is not None:
@@ -176,8 +186,13 @@ class Generation:
 
     @property
     def most_tokens(self) -> int:
-        """The most that this may generate: what was asked for, else what the context has left."""
-        return self.room if self.prompt.max_tokens is None else self.prompt.max_tokens
+        """The most that this may generate.
+
+        What was asked for, else what the context has left; never more than any answer may have.
+        """
+        wanted = self.room if self.prompt.max_tokens is None else self.prompt.max_tokens
+        most = self.engine.most_tokens
+        return wanted if most is None else min(wanted, most)
 
     async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
@@ -188,6 +203,9 @@ class Generation:
         Raises:
             ServingError: one of its subclasses.
         """
+        if self.most_tokens == 0 and not self.prompt.prompt_log_probs:
+            yield self._nothing(())
+            return
         request = self._request()
         text = AnswerText(
             self.revision.tokenizer,
@@ -209,6 +227,8 @@ class Generation:
                         clock.tick(len(chunk.token_ids))
                         self.identity = self.identity or chunk.engine
                         piece = self._piece(chunk, text)
+                        if self.most_tokens == 0 and piece.token_ids:
+                            piece = self._nothing(piece.prompt_log_probs)
                         if reasoning is not None:
                             self._count_reasoning(reasoning, piece)
                         if piece.text or piece.token_ids or piece.finish is not None:
@@ -236,7 +256,8 @@ class Generation:
         ends = () if self.prompt.ignore_eos else manifest.special_tokens.end_ids
         return GenerationRequest(
             input_ids=self.prompt.ids,
-            max_tokens=self.most_tokens,
+            # The engine generates one token at least.
+            max_tokens=max(1, self.most_tokens),
             request_id=self.request_id,
             sampling=self.prompt.sampling.of_sequence(self.index),
             guide=self.prompt.guide,
@@ -269,6 +290,12 @@ class Generation:
             written.stop,
             self._of_prompt(chunk.prompt_log_probs),
         )
+
+    def _nothing(self, prompt_log_probs: Sequence[float | None]) -> Piece:
+        """The only piece of an answer that may have no token."""
+        self.usage.completion_tokens = 0
+        finish = FinishReason.LENGTH
+        return Piece("", finish=finish, index=self.index, prompt_log_probs=prompt_log_probs)
 
     def _of_prompt(self, log_probs: Sequence[float]) -> Sequence[float | None]:
         return [None, *log_probs[1:], *([None] if self.prompt.healed else [])] if log_probs else ()

@@ -178,6 +178,6 @@ def settled(body: _Body, settings: PerModel) -> _Body:
                     "ask for fewer, or leave it out",
                     field=name,
                 )
-        if not any(given.values()):
+        if all(value is None for value in given.values()):
             update["max_tokens"] = settings.max_tokens
     return body.model_copy(update=update) if update else body

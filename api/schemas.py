@@ -250,6 +250,11 @@ class ChatRequest(_Common, ChatForm, ChatHints):
         return self.max_completion_tokens or self.max_tokens
 
     @property
+    def limit_field(self) -> str:
+        """The field that `most_tokens` comes from."""
+        return "max_tokens" if self.max_completion_tokens is None else "max_completion_tokens"
+
+    @property
     def end_user(self) -> str | None:
         """Who asks behind the caller: `user`, or its newer name."""
         return self.user or self.safety_identifier
@@ -258,8 +263,18 @@ class ChatRequest(_Common, ChatForm, ChatHints):
 Ids = Annotated[list[TokenId], Field(min_length=1)]
 
 
+#: OpenAI's default of `max_tokens` for completions; chat has none.
+DEFAULT_COMPLETION_TOKENS = 16
+
+
 class CompletionRequest(_Common):
-    """`POST /v1/completions`: one prompt or several, as text or as token ids."""
+    """`POST /v1/completions`: one prompt or several, as text or as token ids.
+
+    Attributes:
+        max_tokens: with 0 nothing is generated: for `echo`.
+    """
+
+    max_tokens: Count | None = None
 
     prompt: StrictStr | list[StrictStr] | Ids | list[Ids]
     logprobs: Annotated[Literal[0] | None, refused_unless(0, _NO_ALTERNATIVES)] = None

@@ -79,8 +79,9 @@ class EmbeddingEngine:
         for text, ids in zip(texts, found, strict=True):
             if len(ids) > most and not truncate:
                 raise ContextOverflowError(
-                    f"the text {text[:_SHOWN_CHARACTERS]!r}… has {len(ids)} tokens and the model "
-                    f"takes {most}, special tokens included: shorten or split it",
+                    f"This model's maximum context length is {most} tokens. However, the text "
+                    f"{text[:_SHOWN_CHARACTERS]!r}… has {len(ids)}, special tokens included: "
+                    "shorten or split it",
                     field="text_input",
                 )
         # The template ends with one special token, which stays the last.

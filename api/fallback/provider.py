@@ -191,7 +191,11 @@ class Provider:
         said = f"provider {self.name} answered HTTP {status}"
         if status in _REFUSED:
             if _TOO_LONG in await self._within(attempt, _head(response)):
-                raise ContextOverflowError(f"{said}: the prompt is too long for it")
+                raise ContextOverflowError(
+                    f"{said}: this model's maximum context length is less than prompt and answer "
+                    "need together: shorten the prompt or lower max_tokens",
+                    field="prompt" if attempt.call.texts else "messages",
+                )
             raise InvalidRequestError(f"{said}: it refuses this request")
         attempt.again = status in _AGAIN
         attempt.after_s = _retry_after_s(response)

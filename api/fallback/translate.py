@@ -8,6 +8,7 @@ from typing import Any
 
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Call
 from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS
 
 from enginehouse.errors import EngineUnavailableError
 from enginehouse.generation import FinishReason
@@ -51,6 +52,8 @@ def body_of(call: Call, model: str) -> dict[str, Any]:
     body = {name: identity[name] for name in sorted(_PORTABLE & identity.keys())}
     body = {name: value for name, value in body.items() if value is not None}
     if call.ask.endpoint == "completions":
+        # Not every provider has OpenAI's default.
+        body.setdefault("max_tokens", DEFAULT_COMPLETION_TOKENS)
         body["prompt"] = call.texts[0] if len(call.texts) == 1 else call.texts
     else:
         body["messages"] = call.messages

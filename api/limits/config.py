@@ -101,6 +101,9 @@ class LimitsConfig(_Section):
             what comes beyond is charged as it comes.
         on_store_failure: what happens while Redis is away: ``local`` has each adapter enforce its
             part of the limits, ``refuse`` refuses calls that have limits with 503.
+        max_completion_tokens: most tokens of any answer; one that is longer ends there, with
+            `finish_reason` ``length``. None sets it so that the slowest answer ends within the
+            time of a request, see `most_answer_tokens`.
         adapters: that share one Redis; each enforces 1/`adapters` of a limit while it is away.
         store_timeout_ms: longest wait for Redis, in milliseconds.
         retry_ms: between two tries while Redis is away, in milliseconds.
@@ -112,6 +115,7 @@ class LimitsConfig(_Section):
     tenants: dict[str, TenantLimits] = Field(default_factory=dict)
     keys: dict[str, KeyLimits] = Field(default_factory=dict)
     reserve_tokens: PositiveInt = 512
+    max_completion_tokens: Count = None
     on_store_failure: Literal["local", "refuse"] = "local"
     adapters: PositiveInt = 1
     store_timeout_ms: PositiveInt = 200

@@ -65,8 +65,8 @@ class Limits:
             if most is not None and prompt_tokens > most:
                 self.metrics.refused(call.caller.tenant, "context_tokens")
                 raise ContextOverflowError(
-                    f"the prompt has {prompt_tokens} tokens, and {rule.who} may send {most}: "
-                    "shorten it",
+                    f"This model's maximum context length is {most} tokens for {rule.who}. "
+                    f"However, the prompt has {prompt_tokens} tokens: shorten it",
                     field=_FIELDS.get(call.ask.endpoint, "messages"),
                 )
 

@@ -105,8 +105,7 @@ def _functions_only(value: Any) -> Any:
     return value
 
 
-#: An empty list says what no list says.
-Tools = Annotated[list[Tool], Field(max_length=128), BeforeValidator(_functions_only)]
+Tools = Annotated[list[Tool], Field(min_length=1, max_length=128), BeforeValidator(_functions_only)]
 Choice = Annotated[
     Literal["none", "auto", "required"] | ToolChoice, BeforeValidator(_functions_only)
 ]

@@ -309,6 +309,7 @@ _CUSTOM = {"type": "custom", "custom": {"name": "f"}}
 @pytest.mark.parametrize(
     ("change", "param", "word"),
     [
+        ({"tools": []}, "tools", "empty array"),
         ({"tools": [_CUSTOM]}, "tools", "custom"),
         ({"tools": [{"type": "function", "function": {"name": "a b"}}]}, "tools[0].function.name",
          "pattern"),

@@ -232,7 +232,7 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 _CHAT_DEFAULTS: dict[str, Any] = {
     "include_reasoning": True, "echo": False, "add_special_tokens": False, "best_of": 1,
-    "documents": [], "functions": [], "function_call": "none", "tools": [], "tool_choice": "none",
+    "documents": [], "functions": [], "function_call": "none", "tool_choice": "none",
     "parallel_tool_calls": True, "prediction": {"type": "content", "content": "x"},
     "prompt_cache_options": {"ttl": "30m"}, "prompt_cache_retention": "24h", "verbosity": "low",
 }  # fmt: skip
@@ -259,7 +259,7 @@ def test_hints_are_taken_and_say_nothing(adapter: Adapter) -> None:
     plain = ChatRequest.model_validate({"model": "m", "messages": [_USER]})
     body = {"model": "m", "messages": [_USER]} | _DEFAULTS | _CHAT_DEFAULTS
     hinted = ChatRequest.model_validate(body)
-    ours = {"functions", "function_call", "tools", "tool_choice", "parallel_tool_calls"}
+    ours = {"functions", "function_call", "tool_choice", "parallel_tool_calls"}
     assert {name for name in hinted.identity if name not in ours} == set(plain.identity)
     adapter.chat("x", **_DEFAULTS, **_CHAT_DEFAULTS)
     adapter.complete("x", prompt="x", **_DEFAULTS)

@@ -58,7 +58,7 @@ def test_a_text_of_the_longest_length_fits_and_one_more_token_is_refused(
 ) -> None:
     longest = " ".join(["word"] * 254)
     assert engine.embed([longest]).token_counts == [256]
-    with pytest.raises(ContextOverflowError, match=r"257 tokens and the model takes 256"):
+    with pytest.raises(ContextOverflowError, match=r"length is 256 tokens\. However.* has 257"):
         engine.embed(["short", f"{longest} word"])
 
 

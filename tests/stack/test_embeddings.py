@@ -103,7 +103,7 @@ def test_wrong_inputs_are_refused_by_name(both: RunningStack) -> None:
     assert _refusal(both, input="a", encoding_format="int8")["param"] == "encoding_format"
     long = _refusal(both, input=["a", _TOO_LONG])
     assert (long["code"], long["param"]) == ("context_length_exceeded", "input")
-    assert "302 tokens and the model takes 256" in long["message"]
+    assert "maximum context length is 256 tokens" in long["message"]
 
 
 def test_each_kind_of_model_points_to_its_own_endpoint(both: RunningStack) -> None:
