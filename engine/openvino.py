@@ -123,7 +123,7 @@ class OpenVinoRuntime:
 
     bad_words_need_a_guide = True
     computes_here = True
-    #: OpenVINO GenAI's size on a CPU (`src/cpp/src/continuous_batching/pipeline_impl.cpp`).
+    #: OpenVINO GenAI's `cpu_block_size` (`src/cpp/src/continuous_batching/cache_manager.hpp`).
     block_tokens = 32
     unsupported_inputs = frozenset(
         {

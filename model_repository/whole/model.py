@@ -23,6 +23,8 @@ from enginehouse.model_repository.under_way import Entry, UnderWay
 from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError, to_wire
 
 _log = logging.getLogger(__name__)
+#: For `stop`, which must not wait until what it is to stop has ended.
+_SPARE_THREADS = 4
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
@@ -39,7 +41,7 @@ class TritonPythonModel:
         self._parts = Parts(pb_utils, given["model"], int(given["version"]))
         most = int(given["most_under_way"])
         self._under_way = UnderWay(most, self._parts.stop)
-        self._pool = ThreadPoolExecutor(most, thread_name_prefix="whole")
+        self._pool = ThreadPoolExecutor(most + _SPARE_THREADS, thread_name_prefix="whole")
 
     def execute(self, requests: list[Any]) -> None:
         """Hand requests to threads; answers come through their senders."""
