@@ -10,6 +10,7 @@ from enginehouse.api.call import PRIORITIES, Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import ModelName
 from enginehouse.api.tools import FORMATS
+from enginehouse.api.wire_types import MinP, Penalty, RepetitionPenalty, Temperature, TopP
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from enginehouse.errors import InvalidRequestError
@@ -25,13 +26,13 @@ class SamplingDefaults(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
-    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_k: Annotated[int, Field(ge=0)] | None = None
-    min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
-    presence_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] | None = None
-    frequency_penalty: Annotated[float, Field(ge=-2.0, le=2.0)] | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
 
 
 class PerModel(BaseModel):

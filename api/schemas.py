@@ -11,7 +11,19 @@ from enginehouse.api.hints import ChatHints, Hints
 from enginehouse.api.messages import ChatForm, Message
 from enginehouse.api.refused import refused, refused_unless, wrong
 from enginehouse.api.tools.schema import Choice, Tools
-from enginehouse.api.wire_types import Count, CountOrOff, PositiveCount, Seed, TokenId, TokenKey
+from enginehouse.api.wire_types import (
+    Count,
+    CountOrOff,
+    MinP,
+    Penalty,
+    PositiveCount,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TokenId,
+    TokenKey,
+    TopP,
+)
 from pydantic import (
     Field,
     StrictStr,
@@ -19,7 +31,7 @@ from pydantic import (
     model_validator,
 )
 
-from enginehouse.generation import Sampling
+from enginehouse.generation import GREEDY_BELOW_TEMPERATURE, GREEDY_BELOW_TOP_P, Sampling
 from enginehouse.manifest import GenerationDefaults
 
 _MAX_STOPS = 16
@@ -34,7 +46,10 @@ _NO_IDENTITY = {
     "prompt_cache_options", "prediction", "verbosity",
 }  # fmt: skip
 Bias = Annotated[float, Field(ge=-100.0, le=100.0, allow_inf_nan=False)]
-Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+
+
+def _is_below(value: float | None, bound: float) -> bool:
+    return value is not None and value < bound
 
 
 class StreamOptions(RequestModel):
@@ -67,8 +82,8 @@ class _Common(Guided, Hints):
 
     model: str
     max_tokens: PositiveCount | None = None
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
-    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     stop: str | list[str] | None = None
@@ -81,8 +96,8 @@ class _Common(Guided, Hints):
     ) = None
     user: str | None = None
     top_k: CountOrOff | None = None
-    min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     min_tokens: Count | None = None
     ignore_eos: bool | None = None
     stop_token_ids: Annotated[list[TokenId], Field(max_length=_MAX_STOPS)] | None = None
@@ -125,8 +140,10 @@ class _Common(Guided, Hints):
     @property
     def deterministic(self) -> bool:
         """Whether the same question has the same answer."""
-        drawn = self.temperature != 0 and self.top_p != 0 and self.seed is None
-        return not drawn and (self.n or 1) == 1
+        greedy = _is_below(self.temperature, GREEDY_BELOW_TEMPERATURE) or _is_below(
+            self.top_p, GREEDY_BELOW_TOP_P
+        )
+        return (greedy or self.seed is not None) and (self.n or 1) == 1
 
     @property
     def stops(self) -> list[str]:

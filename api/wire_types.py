@@ -12,6 +12,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, StrictInt
 from pydantic_core import PydanticCustomError
 
+from enginehouse.generation import (
+    LARGEST_REPETITION_PENALTY,
+    LARGEST_SHARE,
+    SMALLEST_REPETITION_PENALTY,
+)
+
 INT32_MAX = 2**31 - 1
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _DECIMAL = re.compile(r"-?[0-9]{1,20}")
@@ -38,6 +44,15 @@ def _decimal(value: Any) -> Any:
         return int(value)
     return value
 
+
+#: Numbers that travel as float32: what it cannot hold is refused, or means the same as what it can.
+Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
+TopP = Annotated[float, Field(ge=0.0, le=1.0)]
+MinP = Annotated[float, Field(ge=0.0, le=LARGEST_SHARE)]
+Penalty = Annotated[float, Field(ge=-2.0, le=2.0)]
+RepetitionPenalty = Annotated[
+    float, Field(ge=SMALLEST_REPETITION_PENALTY, le=LARGEST_REPETITION_PENALTY)
+]
 
 #: A token id as the key of a JSON object.
 TokenKey = Annotated[int, Field(ge=0, le=INT32_MAX), BeforeValidator(_decimal)]

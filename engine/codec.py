@@ -24,6 +24,9 @@ from enginehouse.contract import (
 )
 from enginehouse.errors import ContextOverflowError, InvalidRequestError
 from enginehouse.generation import (
+    LARGEST_REPETITION_PENALTY,
+    LARGEST_SHARE,
+    SMALLEST_REPETITION_PENALTY,
     GenerationRequest,
     Guide,
     GuideKind,
@@ -94,7 +97,7 @@ def read_parameters(parameters: str) -> Parameters:
             field=PRIORITY_PARAMETER,
         )
     min_p = given.get(MIN_P_PARAMETER, 0.0)
-    if not isinstance(min_p, int | float) or not 0.0 <= min_p < 1.0:
+    if not isinstance(min_p, int | float) or not 0.0 <= min_p <= LARGEST_SHARE:
         raise InvalidRequestError(
             f"{MIN_P_PARAMETER} is {min_p!r}: give a number from 0 to below 1",
             field=MIN_P_PARAMETER,
@@ -299,7 +302,9 @@ def _sampling(read: _Reader, min_p: float) -> Sampling:
         top_k=read.count("runtime_top_k", 0),
         top_p=None if top_p is None else read.number("runtime_top_p", 1.0, 0.0, 1.0),
         seed=read.scalar("seed"),
-        repetition_penalty=read.number("repetition_penalty", 1.0, 1e-3, 100.0),
+        repetition_penalty=read.number(
+            "repetition_penalty", 1.0, SMALLEST_REPETITION_PENALTY, LARGEST_REPETITION_PENALTY
+        ),
         presence_penalty=read.number("presence_penalty", 0.0, -2.0, 2.0),
         frequency_penalty=read.number("frequency_penalty", 0.0, -2.0, 2.0),
         min_tokens=read.count("min_tokens", 0) or 0,

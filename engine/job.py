@@ -121,6 +121,9 @@ class Job:
         self.generated.clear()
         self._pending.clear()
         self._pending_log_probs.clear()
+        self.boundary.restart()
+        self._boundary_closed = True
+        self.timings.first_token_ns = self.timings.last_token_ns = 0
         return True
 
     def end(self, reason: FinishReason) -> None:

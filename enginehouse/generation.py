@@ -33,12 +33,25 @@ class Guide:
     text: str
 
 
+#: Below it a temperature is 0: engines divide logits by it in float32, where the quotients of a
+#: smaller one overflow, and a smaller number than 1.2e-38 is no normal float32 at all. At 1e-5 a
+#: logit that is behind by a hundredth is drawn once in e**1000 times.
+GREEDY_BELOW_TEMPERATURE = 1e-5
+#: Below it `top_p` leaves one token: the likeliest has at least 1 / vocabulary of the probability.
+GREEDY_BELOW_TOP_P = 1e-6
+#: The largest float32 below 1.
+LARGEST_SHARE = 1 - 2**-24
+#: Range of a repetition penalty.
+SMALLEST_REPETITION_PENALTY, LARGEST_REPETITION_PENALTY = 1e-3, 100.0
+
+
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How the next token is drawn.
 
     Greedy unless `top_k` > 1, or `top_p` is given with `top_k` absent or 0, the contract's own
-    rule (NVIDIA/TensorRT-LLM, `SamplingConfig`); `temperature` 0 is greedy as well.
+    rule (NVIDIA/TensorRT-LLM, `SamplingConfig`); a `temperature` of 0, or one that float32 cannot
+    divide by, is greedy as well, and so is a `top_p` that leaves one token.
 
     Attributes:
         seed: None draws one at random.
@@ -58,7 +71,9 @@ class Sampling:
     @property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
-        if self.temperature == 0:
+        if self.temperature < GREEDY_BELOW_TEMPERATURE:
+            return True
+        if self.top_p and self.top_p < GREEDY_BELOW_TOP_P:
             return True
         if self.top_k:
             return self.top_k == 1

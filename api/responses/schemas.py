@@ -11,8 +11,20 @@ from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.responses.items import Input
 from enginehouse.api.responses.paths import Id
-from enginehouse.api.schemas import Bias, Metadata, Penalty, PromptReference
-from enginehouse.api.wire_types import INT32_MAX, Count, PositiveCount, Seed, TokenId, TokenKey
+from enginehouse.api.schemas import Bias, Metadata, PromptReference
+from enginehouse.api.wire_types import (
+    INT32_MAX,
+    Count,
+    MinP,
+    Penalty,
+    PositiveCount,
+    RepetitionPenalty,
+    Seed,
+    Temperature,
+    TokenId,
+    TokenKey,
+    TopP,
+)
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -165,8 +177,8 @@ class _Sampled(Guided, Hints):
     stop: str | list[str] | None = None
     logit_bias: Annotated[dict[TokenKey, Bias], NullsLeftOut] | None = None
     top_k: Annotated[int, Field(ge=-1, le=INT32_MAX)] | None = None
-    min_p: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0.0, le=100.0)] | None = None
+    min_p: MinP | None = None
+    repetition_penalty: RepetitionPenalty | None = None
     min_tokens: Count | None = None
     ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
@@ -232,8 +244,8 @@ class ResponseRequest(Conversed, _Sampled):
     """The request."""
 
     max_output_tokens: PositiveCount | None = None
-    temperature: Annotated[float, Field(ge=0.0, le=2.0)] | None = None
-    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    temperature: Temperature | None = None
+    top_p: TopP | None = None
     top_logprobs: Annotated[
         Literal[0] | None,
         refused_unless(

@@ -107,3 +107,7 @@ class CharacterBoundary:
             return True
         self._utf8.decode(b"".join([self._table[i] for i in ids if i < len(self._table)]))
         return not self._utf8.getstate()[0]
+
+    def restart(self) -> None:
+        """Forget every id: another list begins."""
+        self._utf8.reset()
