@@ -19,6 +19,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from enginehouse.errors import StoreError
 from enginehouse.lines import split_lines
+from enginehouse.urls import redacted
 
 #: Every table of the endpoint; each module that has one declares it here.
 metadata = MetaData()
@@ -37,13 +38,16 @@ class Database:
         Raises:
             StoreError: if it cannot be opened.
         """
+        self._url = url
         if url.startswith(_SQLITE):
             _private_file(Path(url.removeprefix(_SQLITE)))
         try:
             self._engine = _engine(url)
             self._create_tables()
-        except (SQLAlchemyError, OSError) as error:
-            raise StoreError(f"the endpoint's database cannot be used: {_reason(error)}") from None
+        except (SQLAlchemyError, OSError, ValueError) as error:
+            raise StoreError(
+                f"the endpoint's database cannot be used: {redacted(_reason(error), url)}"
+            ) from None
 
     def _create_tables(self) -> None:
         with self._engine.begin() as connection:
@@ -63,7 +67,8 @@ class Database:
             with self._engine.begin() as connection:
                 yield connection
         except SQLAlchemyError as error:
-            raise StoreError(f"the endpoint's database: {_reason(error)}") from error
+            reason = redacted(_reason(error), self._url)
+            raise StoreError(f"the endpoint's database: {reason}") from error
 
     async def run(self, work: Callable[[Connection], _T]) -> _T:
         """Do some work in a transaction of its own, in a thread.

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from enginehouse import errors
+from enginehouse.urls import redacted
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
@@ -69,12 +70,26 @@ def status_of(error: errors.EnginehouseError) -> tuple[HTTPStatus, str]:
     return next((s, kind) for cls, s, kind in _TABLE if isinstance(error, cls))
 
 
-def error_body(error: errors.EnginehouseError) -> dict[str, Any]:
-    """OpenAI's error object."""
+def public_text(error: errors.EnginehouseError) -> str:
+    """What callers are told; where that is less than the error says, the log has all of it."""
+    if error.public is None:
+        return str(error)
+    if error.public != str(error):
+        _log.warning("%s: %s", type(error).__name__, redacted(str(error)))
+    return error.public
+
+
+def error_body(error: errors.EnginehouseError, *, operator: bool = False) -> dict[str, Any]:
+    """OpenAI's error object.
+
+    Args:
+        operator: whether it is for one who runs the service, and is told all but credentials.
+    """
     _, kind = status_of(error)
     code = error.code if isinstance(error, errors.ServingError) else "internal_error"
     field = error.field if isinstance(error, errors.ServingError) else None
-    return _body(str(error), kind, _PARAMS.get(field, field) if field else None, code)
+    message = redacted(str(error)) if operator else public_text(error)
+    return _body(message, kind, _PARAMS.get(field, field) if field else None, code)
 
 
 def _body(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
@@ -90,14 +105,14 @@ def _retry_after(error: errors.EnginehouseError) -> str:
     return _RETRY_AFTER_S
 
 
-def error_response(error: errors.EnginehouseError) -> JSONResponse:
-    """The whole response."""
+def error_response(error: errors.EnginehouseError, *, operator: bool = False) -> JSONResponse:
+    """The whole response; see `error_body`."""
     status, _ = status_of(error)
     busy = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
     headers = {"Retry-After": _retry_after(error)} if busy else {}
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(error_body(error), status_code=status, headers=headers)
+    return JSONResponse(error_body(error, operator=operator), status_code=status, headers=headers)
 
 
 def _response_headers(request: Request) -> dict[str, str]:
@@ -110,8 +125,13 @@ def _response_headers(request: Request) -> dict[str, str]:
     return headers
 
 
-def install_error_handlers(app: FastAPI) -> None:
-    """Register the handlers; routes need no try."""
+def install_error_handlers(app: FastAPI, *, operators: bool = False) -> None:
+    """Register the handlers; routes need no try.
+
+    Args:
+        operators: whether all callers run the service.
+    """
+    app.state.operators = operators
     app.add_exception_handler(errors.EnginehouseError, _on_enginehouse_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
@@ -120,7 +140,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
 async def _on_enginehouse_error(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, errors.EnginehouseError)  # noqa: S101 - registered for that class
-    response = error_response(error)
+    response = error_response(error, operator=request.app.state.operators)
     response.headers.update(_response_headers(request))
     return response
 

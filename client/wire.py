@@ -299,6 +299,16 @@ _TRITON_TEXTS: tuple[tuple[str, type[ServingError]], ...] = (
 )
 
 
+_AWAY = "the engine does not answer right now: try again later"
+_TOO_LATE = "the engine took too long"
+_FAILED = "the engine failed on this request; Triton's log has the details"
+_PUBLIC: dict[type[ServingError], str] = {
+    EngineUnavailableError: _AWAY,
+    ModelNotFoundError: "the model or this version of it is not loaded right now",
+    QueueFullError: "the engine's queue is full: try again later",
+}
+
+
 def error_from_text(text: str) -> ServingError:
     """Triton's error text → our exception."""
     ours = from_wire(text)
@@ -306,8 +316,9 @@ def error_from_text(text: str) -> ServingError:
         return ours
     for part_of, kind in _TRITON_TEXTS:
         if part_of in text:
-            return kind(text)
-    return ServingError(text)
+            # Triton names models and files of its host, gRPC its addresses.
+            return kind(text).told(_PUBLIC.get(kind, _FAILED))
+    return ServingError(text).told(_FAILED)
 
 
 def stream_cut() -> EngineUnavailableError:
@@ -324,12 +335,12 @@ def error_from_rpc(error: grpc.RpcError) -> ServingError:
         return ours
     match code:
         case grpc.StatusCode.UNAVAILABLE:
-            return EngineUnavailableError(f"Triton does not answer: {details}")
+            return EngineUnavailableError(f"Triton does not answer: {details}").told(_AWAY)
         case grpc.StatusCode.DEADLINE_EXCEEDED:
-            return DeadlineError(f"Triton took too long: {details}")
+            return DeadlineError(f"Triton took too long: {details}").told(_TOO_LATE)
         case grpc.StatusCode.CANCELLED:
             return CancelledError("the request was cancelled")
         case grpc.StatusCode.NOT_FOUND:
-            return ModelNotFoundError(details)
+            return ModelNotFoundError(details).told(_PUBLIC[ModelNotFoundError])
         case _:
             return ours

@@ -49,11 +49,23 @@ other side, so that the adapter maps types and never searches texts.
 from __future__ import annotations
 
 import re
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class EnginehouseError(Exception):
-    """Base of all; `str(error)` is one sentence that a user can act on."""
+    """Base of all; `str(error)` is one sentence that a user can act on.
+
+    Attributes:
+        public: what callers of the HTTP API are told instead, where `str(error)` may name hosts,
+            users, files or what a driver said; None tells them the sentence itself.
+    """
+
+    public: str | None = "internal error; the adapter's log has the details"
+
+    def told(self, public: str | None) -> Self:
+        """The same error, of which callers are told this; None is its own sentence."""
+        self.public = public
+        return self
 
 
 class SettingsError(EnginehouseError):
@@ -62,6 +74,8 @@ class SettingsError(EnginehouseError):
 
 class NameRefusedError(EnginehouseError):
     """A model name that Triton or MLflow cannot carry."""
+
+    public = None
 
 
 class CheckpointError(EnginehouseError):
@@ -91,21 +105,31 @@ class FingerprintError(BundleError):
 class RegistryError(EnginehouseError):
     """The registry refused, or does not answer."""
 
+    public: str | None = "the model registry cannot be used right now: try again later"
+
 
 class NotRegisteredError(RegistryError):
     """No such model, version or alias in the registry."""
+
+    public = None
 
 
 class InUseError(RegistryError):
     """A version cannot go: it is loaded, aliased or being released."""
 
+    public = None
+
 
 class ConflictError(RegistryError):
     """Somebody else changed the same thing in between, or holds the lease."""
 
+    public = None
+
 
 class RolloutError(EnginehouseError):
     """A rollout, a gate or an experiment cannot do what was asked in the state that it is in."""
+
+    public = None
 
 
 class SpecError(RolloutError):
@@ -118,6 +142,8 @@ class GateError(RolloutError):
 
 class StoreError(EnginehouseError):
     """The endpoint's database or its shared store fails."""
+
+    public: str | None = "the endpoint's store cannot be used right now: try again later"
 
 
 class AuditTrailError(StoreError):
@@ -149,6 +175,7 @@ class ServingError(EnginehouseError):
     """
 
     code: ClassVar[str] = "internal_error"
+    public = None
 
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)

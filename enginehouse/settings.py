@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enginehouse.errors import SettingsError
 from enginehouse.origins import parse_origins
+from enginehouse.urls import check_url
 
 _PREFIX = "ENGINEHOUSE_"
 _OPEN_WORDS = "i-accept-that-anybody-may-call"
@@ -325,7 +326,7 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         home=home if home.is_absolute() else (cwd / home).resolve(),
         addresses=addresses,
         api=api,
-        mlflow_tracking_uri=environ.get("MLFLOW_TRACKING_URI") or None,
+        mlflow_tracking_uri=_url(environ, "MLFLOW_TRACKING_URI"),
         compat_model=environ.get(f"{_PREFIX}COMPAT_NAMES") or None,
         compat_decoupled=_switch(environ, "COMPAT_DECOUPLED", default=True),
         unary=_switch(environ, "UNARY", default=True),
@@ -334,9 +335,13 @@ def load_settings(environ: Mapping[str, str], *, cwd: Path) -> Settings:
         fleet=environ.get(f"{_PREFIX}FLEET") or None,
         adapters=tuple(url.strip().rstrip("/") for url in adapters.split(",") if url.strip()),
         environment=environ.get(f"{_PREFIX}ENVIRONMENT") or None,
-        prometheus_url=environ.get(f"{_PREFIX}PROMETHEUS_URL") or None,
+        prometheus_url=_url(environ, f"{_PREFIX}PROMETHEUS_URL"),
         endpoint=endpoint,
     )
+
+
+def _url(environ: Mapping[str, str], variable: str) -> str | None:
+    return check_url(variable, environ.get(variable) or None)
 
 
 def _release(environ: Mapping[str, str]) -> ReleaseSettings:
@@ -382,8 +387,8 @@ def _endpoint(environ: Mapping[str, str]) -> EndpointSettings:
         )
     return EndpointSettings(
         file=Path(file).expanduser() if file else None,
-        database_url=environ.get(f"{_PREFIX}DATABASE_URL") or None,
-        redis_url=environ.get(f"{_PREFIX}REDIS_URL") or None,
+        database_url=_url(environ, f"{_PREFIX}DATABASE_URL"),
+        redis_url=_url(environ, f"{_PREFIX}REDIS_URL"),
         keys=_switch(environ, "KEYS", default=False),
         keys_pepper_file=Path(pepper).expanduser() if pepper else None,
         open_without_keys=bool(spoken),

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from enginehouse.errors import SettingsError
+from enginehouse.urls import check_url, shown
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -93,10 +94,11 @@ def read_telemetry(environ: Mapping[str, str]) -> Telemetry:
 def _traces_url(endpoint: str) -> str | None:
     if not endpoint:
         return None
+    check_url(_ENDPOINT, endpoint)
     parts = urlsplit(endpoint)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise SettingsError(
-            f"{_ENDPOINT}={endpoint!r}: give the http(s) URL of a collector, for example "
+            f"{_ENDPOINT}={shown(endpoint)!r}: give the http(s) URL of a collector, for example "
             "http://127.0.0.1:4318"
         )
     base = endpoint.rstrip("/")

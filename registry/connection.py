@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from enginehouse.errors import NotRegisteredError, RegistryError
+from enginehouse.urls import redacted, shown
 
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _PAGE = 500
 # A dead server would otherwise be asked for minutes.
 _CLIENT_LIMITS = {
@@ -69,13 +68,10 @@ def registry_errors(uri: str, name: str | None = None) -> Iterator[None]:
                 f"no registered model {name!r}; register one with "
                 f"`enginehouse register BUNDLE --name {name}`"
             ) from error
-        raise RegistryError(f"the registry at {redact(uri)}: {redact(error.message)}") from None
+        raise RegistryError(
+            f"the registry at {shown(uri)}: {redacted(str(error.message), uri)}"
+        ) from None
     except (SQLAlchemyError, OSError) as error:
         raise RegistryError(
-            f"the registry at {redact(uri)} cannot be used: {redact(str(error))}"
+            f"the registry at {shown(uri)} cannot be used: {redacted(str(error), uri)}"
         ) from None
-
-
-def redact(text: str) -> str:
-    """The text with user and password taken out of every URI in it."""
-    return _CREDENTIALS.sub("://", text)

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.registry import records
-from enginehouse.registry.connection import connect, every_page, redact, registry_errors
+from enginehouse.registry.connection import connect, every_page, registry_errors
 from enginehouse.registry.environments import Environment
 from enginehouse.registry.records import CHAMPION, ModelSnapshot, VersionRecord
 
 from enginehouse.errors import NotRegisteredError
 from enginehouse.settings import Settings
+from enginehouse.urls import shown
 
 
 class RegistryReader:
@@ -43,7 +44,7 @@ class RegistryReader:
     @property
     def location(self) -> str:
         """Where MLflow is, without credentials."""
-        return redact(self._uri)
+        return shown(self._uri)
 
     def models(self) -> list[str]:
         """Names of all registered models that we could serve.

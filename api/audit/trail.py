@@ -87,7 +87,7 @@ class Trail:
             raise StoreError(
                 "the audit trail cannot be written right now, and `audit.on_full` is `stop`: "
                 "try again later"
-            )
+            ).told(None)
 
     def add(self, event: Event) -> None:
         """Have an event written; one that finds the queue full is lost, and counted."""

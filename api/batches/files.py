@@ -189,7 +189,7 @@ class FileStore:
             raise StoreError(
                 f"the content of file {file.id!r} is not on this adapter: adapters that share a "
                 "database must share the folder of files too"
-            )
+            ).told(None)
         return path
 
     def write(self, file_id: str, chunks: Iterable[bytes]) -> int:
@@ -225,7 +225,7 @@ class FileStore:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             target = os.fdopen(os.open(path, flags, 0o600), "wb")
         except OSError as error:
-            raise StoreError(f"a file cannot be made: {error.strerror}") from error
+            raise StoreError(f"a file cannot be made: {error.strerror}").told(None) from error
         try:
             with target:
                 yield target
@@ -233,7 +233,7 @@ class FileStore:
                 os.fsync(target.fileno())
         except OSError as error:
             path.unlink(missing_ok=True)
-            raise StoreError(f"a file cannot be written: {error.strerror}") from error
+            raise StoreError(f"a file cannot be written: {error.strerror}").told(None) from error
 
     def _insert(self, connection: Connection, file: StoredFile) -> None:
         used = select(func.coalesce(func.sum(files.c.size_bytes), 0)).where(

@@ -71,7 +71,7 @@ class Ledger:
             raise StoreError(
                 "usage cannot be written down right now, and `ledger.on_failure` is `refuse`: "
                 "try again later"
-            )
+            ).told(None)
 
     async def record(self, call: Call) -> None:
         """Write down a call that is answered.

@@ -21,6 +21,7 @@ from enginehouse.api.limits.turns import Turns
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import SettingsError
+from enginehouse.urls import redacted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +75,8 @@ def _redis(config: LimitsConfig, metrics: LimitMetrics, url: str) -> RedisStore:
             failed=metrics.store_failures.inc,
         )
     except ValueError as error:
-        # The URL may hold a password: it is not repeated.
-        raise SettingsError(f"ENGINEHOUSE_REDIS_URL cannot be used: {error}") from None
+        reason = redacted(str(error), url)
+        raise SettingsError(f"ENGINEHOUSE_REDIS_URL cannot be used: {reason}") from None
 
 
 def _shared(config: LimitsConfig, metrics: LimitMetrics, redis: RedisStore) -> LimitStore:

@@ -90,7 +90,7 @@ class SharedStore:
         if self._degradation.refuse:
             raise StoreError(
                 "limits cannot be checked, since their Redis does not answer: try again later"
-            )
+            ).told(None)
         found = self._local.take_now(self._part_of(wanted))
         if isinstance(found, Refusal):
             return found

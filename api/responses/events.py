@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from enginehouse.api.errors import status_of
+from enginehouse.api.errors import public_text, status_of
 from enginehouse.api.responses.stored import Stored, new_id, output_text
 
 from enginehouse.errors import EnginehouseError
@@ -179,7 +179,7 @@ class ResponseWriter:
         self.response["status"] = "failed"
         self.response["error"] = {
             "code": "rate_limit_exceeded" if busy else "server_error",
-            "message": str(error),
+            "message": public_text(error),
         }
         return events
 

@@ -17,6 +17,7 @@ from enginehouse.api.tracing.access_log import ACCESS_LOGGER
 from enginehouse.api.tracing.context import current_request
 
 from enginehouse.telemetry import LogFormat
+from enginehouse.urls import redacted
 
 
 def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
@@ -46,7 +47,7 @@ class JsonLines(logging.Formatter):
         line |= _where()
         fields = getattr(record, "fields", None)
         if fields is None:
-            line["message"] = record.getMessage()
+            line["message"] = redacted(record.getMessage())
         else:
             line |= {"message": "request", **fields}
         if record.exc_info and record.exc_info[1] is not None:
@@ -61,7 +62,7 @@ class TextLines(logging.Formatter):
         """Time, level, logger, request id, message."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         where = "".join(f" {name}={value}" for name, value in _where().items())
-        text = f"{time} {record.levelname} {record.name}{where}: {record.getMessage()}"
+        text = f"{time} {record.levelname} {record.name}{where}: {redacted(record.getMessage())}"
         if record.exc_info and record.exc_info[1] is not None:
             text += "\n" + "\n".join(f"  {line}" for line in described(record.exc_info[1]))
         return text

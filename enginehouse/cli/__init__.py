@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.urls import redacted
 
 
 def main() -> None:
@@ -16,5 +17,7 @@ def main() -> None:
     try:
         app()
     except EnginehouseError as error:
-        Terminal(stderr=True).print(styled(("error:", "bold red"), f" {error}"), soft_wrap=True)
+        Terminal(stderr=True).print(
+            styled(("error:", "bold red"), f" {redacted(str(error))}"), soft_wrap=True
+        )
         sys.exit(1)

@@ -12,6 +12,7 @@ import typer
 
 from enginehouse.cli.terminal import Terminal, styled
 from enginehouse.settings import Settings, load_settings
+from enginehouse.urls import redacted
 
 console = Terminal()
 #: Progress goes to stderr, so that `--json` on stdout stays clean.
@@ -36,7 +37,7 @@ def print_json(value: Any) -> None:
 
 def say(text: str) -> None:
     """One line of progress."""
-    progress.print(styled(("·", "dim"), f" {text}"), highlight=False, soft_wrap=True)
+    progress.print(styled(("·", "dim"), f" {redacted(text)}"), highlight=False, soft_wrap=True)
 
 
 def tell(text: str) -> None:

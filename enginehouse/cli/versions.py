@@ -20,6 +20,7 @@ from enginehouse.registry.labels import remove_label, resolve, set_label
 from enginehouse.registry.retirement import Retirement
 from enginehouse.registry.search import LabelRange, Query, parse_tag
 from enginehouse.registry.transfer import transfer as transfer_version
+from enginehouse.urls import check_url
 
 NameArgument = Annotated[str, typer.Argument(help="Registered model, for example smollm2.")]
 VersionArgument = Annotated[
@@ -140,7 +141,7 @@ def transfer(
     if to is not None:
         there = replace(there, environment=Environment.named(to).prefix)
     if to_registry is not None:
-        there = replace(there, mlflow_tracking_uri=to_registry)
+        there = replace(there, mlflow_tracking_uri=check_url("--to-registry", to_registry))
     if there == settings:
         raise RegistryError("say where it goes: --to ENVIRONMENT, --to-registry URI, or both")
     registry, target = Registry(settings), Registry(there)

@@ -75,7 +75,7 @@ def create_controller_app(
 
     app = FastAPI(title="Enginehouse release controller", lifespan=lifespan, docs_url=None,
                   redoc_url=None)  # fmt: skip
-    install_error_handlers(app)
+    install_error_handlers(app, operators=True)
     app.include_router(_open_routes(controller, webhooks))
     app.include_router(_model_routes(controller, History(registry)), dependencies=[_guard(token)])
     app.include_router(_release_routes(controller), dependencies=[_guard(token)])
