@@ -115,21 +115,33 @@ for bare in ("ensemble", "tensorrt_llm_bls"):
         check(texts(results), "no text")
         check(len(results) > 2, "came in one piece")
 
-    for protocol in PROTOCOLS:
 
-        @scenario(f"unary `infer` of `{bare}` over {protocol}", column="chat")
-        def unary(bare: str = bare, protocol: str = protocol) -> None:
-            with client_of(protocol) as client:
-                result = client.infer(unary_name(bare), text_inputs(protocol))
-            check(texts([result]), "no text")
+WHOLE = f"{probe.MODEL}.whole"
+_DECOUPLED = (
+    "Triton refuses unary requests of decoupled models, NVIDIA's too: ask `<model>.whole`, or start "
+    "with `--compat-unary`, NVIDIA's `decoupled_mode: False`"
+)
 
+for protocol in PROTOCOLS:
 
-def unary_name(bare: str) -> str:
-    """The model that answers once: the bare name itself where it is not decoupled."""
-    with client_of("gRPC") as client:
-        config = client.get_model_config(bare, as_json=True)["config"]
-    decoupled = config.get("model_transaction_policy", {}).get("decoupled", False)
-    return f"{probe.MODEL}.whole" if decoupled else bare
+    @scenario(f"unary `infer` of `<model>.whole` over {protocol}, text", column="chat")
+    def unary(protocol: str = protocol) -> None:
+        with client_of(protocol) as client:
+            result = client.infer(WHOLE, text_inputs(protocol))
+        check(texts([result]), "no text")
+
+    @scenario(f"unary `infer` of `<model>.whole` over {protocol}, token ids", column="chat")
+    def unary_ids(protocol: str = protocol) -> None:
+        with client_of(protocol) as client:
+            result = client.infer(WHOLE, id_inputs(protocol))
+        check(result.as_numpy("output_ids").size >= 8, "too few tokens")
+
+    @scenario(
+        f"unary `infer` of the bare `ensemble` over {protocol}", column="chat", limit=_DECOUPLED
+    )
+    def unary_bare(protocol: str = protocol) -> None:
+        with client_of(protocol) as client:
+            check(texts([client.infer("ensemble", text_inputs(protocol))]), "no text")
 
 
 @scenario("generate_stream endpoint of `ensemble`", column="streaming")
