@@ -257,7 +257,7 @@ def words() -> None:
     check(len(more) == 2 and texts(streamed("ensemble", [*inputs, *made])) is not None, "no text")
 
 
-@scenario("sampling inputs: top_k, top_p, seed, penalties, min_length")
+@scenario("sampling inputs: top_k, top_p, seed, penalties, min_tokens")
 def sampling() -> None:
     more = [
         tensor("gRPC", "top_k", [[4]], np.int32),
@@ -266,7 +266,7 @@ def sampling() -> None:
         tensor("gRPC", "repetition_penalty", [[1.1]], np.float32),
         tensor("gRPC", "presence_penalty", [[0.1]], np.float32),
         tensor("gRPC", "frequency_penalty", [[0.1]], np.float32),
-        tensor("gRPC", "min_length", [[2]], np.int32),
+        tensor("gRPC", "min_tokens", [[2]], np.int32),
         tensor("gRPC", "random_seed", [[7]], np.uint64),
     ]
     check(texts(streamed("ensemble", text_inputs("gRPC", *more))), "no text")
