@@ -206,7 +206,9 @@ class ContextOverflowError(InvalidRequestError):
     def __init__(
         self, message: str, *, field: str | None = None, prompt_tokens: int = 0, context: int = 0
     ) -> None:
-        super().__init__(message, field=field)
+        # Newer SDKs leave the code out of their exception's text, where frameworks look for it.
+        said = message if self.code in message else f"{message} ({self.code})"
+        super().__init__(said, field=field)
         self.prompt_tokens = prompt_tokens
         self.context = context
 
