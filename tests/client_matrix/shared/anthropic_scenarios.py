@@ -95,7 +95,7 @@ def _tools(client: anthropic.Anthropic, asked: Any) -> None:
 
     @scenario("a call that is required, its result, and the answer", column="tools")
     def tools() -> None:
-        first = asked(tools=[_TOOL], tool_choice=choice, max_tokens=64)
+        first = asked(tools=[_TOOL], tool_choice=choice, max_tokens=256)
         same(first.stop_reason, "tool_use", "stop_reason")
         call = next(block for block in first.content if block.type == "tool_use")
         probe.is_city(call.input)
@@ -114,7 +114,7 @@ def _tools(client: anthropic.Anthropic, asked: Any) -> None:
     @scenario("a streamed call", column="tools")
     def streamed() -> None:
         with client.messages.stream(
-            model=probe.MODEL, messages=_ASKED, max_tokens=64, tools=[_TOOL], tool_choice=choice
+            model=probe.MODEL, messages=_ASKED, max_tokens=256, tools=[_TOOL], tool_choice=choice
         ) as events:
             final: Any = events.get_final_message()
         call = next(block for block in final.content if block.type == "tool_use")

@@ -30,7 +30,8 @@ const tools = {
 
 const given = (model) => ({
   model,
-  maxOutputTokens: 48,
+  maxOutputTokens: 200, // several calls fit
+  temperature: 0,
   maxRetries: 0,
   abortSignal: AbortSignal.timeout(90_000),
 });
