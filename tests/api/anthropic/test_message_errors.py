@@ -39,7 +39,7 @@ def test_every_error_has_its_status_and_type(
     assert found == status
     assert body == {
         "type": "error",
-        "error": {"type": kind, "message": "x"},
+        "error": {"type": kind, "message": "x" if error.public is None else error.public},
         "request_id": "req_1",
     }
 
