@@ -59,10 +59,15 @@ def main() -> int:
         with ThreadPoolExecutor(options.jobs) as pool:
             runs = list(pool.map(lambda one: _run(one, environments[one.name], reached), clients))
     if options.only is None or options.write:
-        kept = [load(_HOME / client.name) for client in CLIENTS]
-        _PAGE.write_text(render([run for run in kept if run], _facts()), "utf-8")
-        _tell(f"wrote {_PAGE.relative_to(_ROOT)}")
+        write_page()
     return 0 if all(run.promised for run in runs) else 1
+
+
+def write_page() -> None:
+    """Write the page from the last run of each client."""
+    kept = [load(_HOME / client.name) for client in CLIENTS]
+    _PAGE.write_text(render([run for run in kept if run], _facts()), "utf-8")
+    _tell(f"wrote {_PAGE.relative_to(_ROOT)}")
 
 
 def _terminated(*_: object) -> None:

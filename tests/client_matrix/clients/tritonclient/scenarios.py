@@ -118,7 +118,7 @@ for bare in ("ensemble", "tensorrt_llm_bls"):
 
 WHOLE = f"{probe.MODEL}.whole"
 _DECOUPLED = (
-    "Triton refuses unary requests of decoupled models, as NVIDIA does: ask `<model>.whole`, or "
+    "Triton refuses unary requests of decoupled models, as NVIDIA does: ask the model's `.whole`, or "
     "start with `--compat-unary`, NVIDIA's `decoupled_mode: False`"
 )
 
@@ -267,7 +267,7 @@ def sampling() -> None:
         tensor("gRPC", "presence_penalty", [[0.1]], np.float32),
         tensor("gRPC", "frequency_penalty", [[0.1]], np.float32),
         tensor("gRPC", "min_tokens", [[2]], np.int32),
-        tensor("gRPC", "random_seed", [[7]], np.uint64),
+        tensor("gRPC", "seed", [[7]], np.uint64),
     ]
     check(texts(streamed("ensemble", text_inputs("gRPC", *more))), "no text")
 
