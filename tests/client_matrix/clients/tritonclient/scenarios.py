@@ -118,8 +118,8 @@ for bare in ("ensemble", "tensorrt_llm_bls"):
 
 WHOLE = f"{probe.MODEL}.whole"
 _DECOUPLED = (
-    "Triton refuses unary requests of decoupled models, as NVIDIA does: ask the model's `.whole`, or "
-    "start with `--compat-unary`, NVIDIA's `decoupled_mode: False`"
+    "Triton refuses unary requests of decoupled models, as NVIDIA does: ask the model's `.whole`, "
+    "or start with `--compat-unary`, NVIDIA's `decoupled_mode: False`"
 )
 
 for protocol in PROTOCOLS:
