@@ -19,12 +19,12 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from enginehouse.errors import StoreError
 from enginehouse.lines import split_lines
+from enginehouse.sqlite_urls import sqlite_path
 from enginehouse.urls import redacted
 
 #: Every table of the endpoint; each module that has one declares it here.
 metadata = MetaData()
 _T = TypeVar("_T")
-_SQLITE = "sqlite:///"
 #: Any number that nothing else locks in this database.
 _LOCK = 7_305_219
 
@@ -39,8 +39,9 @@ class Database:
             StoreError: if it cannot be opened.
         """
         self._url = url
-        if url.startswith(_SQLITE):
-            _private_file(Path(url.removeprefix(_SQLITE)))
+        file = sqlite_path(url)
+        if file is not None:
+            _private_file(file)
         try:
             self._engine = _engine(url)
             self._create_tables()

@@ -16,6 +16,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from enginehouse.private_directory import private_directory
+
 _MAX_ID_BYTES = 4096
 
 
@@ -29,11 +31,15 @@ class StopRelay:
             group: the same text for all instances of a version.
             index: which of them this is.
             cancel: ends the requests with an id here.
+
+        Raises:
+            SettingsError: if the directory is not this user's alone.
         """
         self._cancel = cancel
         self._prefix = hashlib.sha256(group.encode()).hexdigest()[:16]
-        self._directory = Path(tempfile.gettempdir()) / f"enginehouse-{os.getuid()}"
-        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self._directory = private_directory(
+            Path(tempfile.gettempdir()) / f"enginehouse-{os.getuid()}"
+        )
         self._path = self._directory / f"{self._prefix}-{index}.sock"
         self._path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from enginehouse.errors import SettingsError
 from enginehouse.origins import parse_origins
+from enginehouse.sqlite_urls import sqlite_url
 from enginehouse.urls import check_url
 
 _PREFIX = "ENGINEHOUSE_"
@@ -185,7 +186,7 @@ class Settings:
     @property
     def database_url(self) -> str:
         """Keys, usage ledger, stored responses, batches."""
-        return self.endpoint.database_url or f"sqlite:///{self.home / 'endpoint.db'}"
+        return self.endpoint.database_url or sqlite_url(self.home / "endpoint.db")
 
     @property
     def keys_pepper_path(self) -> Path:
@@ -270,7 +271,7 @@ class Settings:
     @property
     def registry_uri(self) -> str:
         """MLflow tracking and registry URI; SQLite under `home` by default."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self._registry_file}"
+        return self.mlflow_tracking_uri or sqlite_url(self._registry_file)
 
     @property
     def registry_exists(self) -> bool:

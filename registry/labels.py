@@ -81,7 +81,8 @@ def resolve(registry: Registry, name: str, text: str) -> VersionRecord:
         return registry.version(name, int(number[1]))
     known = registry.versions(name)
     wanted = _canonical(text)
-    for record in known:
+    for record in reversed(known):
+        # The earlier one, should a crash have left two; see `check_first`.
         if record.label == wanted:
             return record
     for record in known:
@@ -107,6 +108,24 @@ def check_free(registry: Registry, name: str, label: Label, version: int | None 
             raise ConflictError(
                 f"{name} version {record.version} has the label {label.text} already: choose "
                 "another, or take it off that version first"
+            )
+
+
+def check_first(registry: Registry, name: str, label: Label, version: int) -> None:
+    """Refuse a label of a new version that an earlier one has by now.
+
+    MLflow has no compare-and-set, but it gives version numbers out one by one: of two versions
+    that are registered with one label at once, the later sees the earlier, and gives way.
+
+    Raises:
+        ConflictError: naming that version.
+        RegistryError: if the registry does not answer.
+    """
+    for record in registry.versions(name):
+        if record.label == label.text and record.version < version:
+            raise ConflictError(
+                f"{name} version {record.version} has just been given the label {label.text}: "
+                "choose another, and register again"
             )
 
 

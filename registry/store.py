@@ -7,7 +7,7 @@ from pathlib import Path
 
 from enginehouse.registry import records
 from enginehouse.registry.connection import registry_errors
-from enginehouse.registry.labels import Label, check_free
+from enginehouse.registry.labels import Label, check_first, check_free
 from enginehouse.registry.lineage import lineage_tags, log_parameters
 from enginehouse.registry.reader import RegistryReader
 from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord
@@ -62,11 +62,21 @@ class Registry(RegistryReader):
                     tags=tags if parsed is None else {**tags, records.TAG_LABEL: parsed.text},
                     description=bundle.card,
                 )
+                if parsed is not None:
+                    self._keep_if_first(name, parsed, int(created.version))
             except BaseException:
                 self._client.set_terminated(run_id, "FAILED")
                 raise
             self._client.set_terminated(run_id, "FINISHED")
             return self.version(name, int(created.version))
+
+    def _keep_if_first(self, name: str, label: Label, version: int) -> None:
+        """Delete a version that was registered at the same time as an earlier one of its label."""
+        try:
+            check_first(self, name, label, version)
+        except ConflictError:
+            self._client.delete_model_version(self.registered_name(name), str(version))
+            raise
 
     def adopt(
         self, name: str, source: VersionRecord, tags: Mapping[str, str], description: str
