@@ -109,6 +109,15 @@ class RunningStack:
         assert values, f"{full} is not on the metrics page"
         return sum(values)
 
+    def guide_violations(self) -> float:
+        """Finished answers that broke their schema; 0 also where no engine is left to ask."""
+        try:
+            page = httpx.get(self.settings.addresses.triton_metrics_url, timeout=10.0).text
+        except httpx.HTTPError:
+            return 0
+        name = "enginehouse_guide_violations_total{"
+        return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
+
     def family(self) -> list[psutil.Process]:
         """The stack's process and all below it."""
         top = psutil.Process(self.process.pid)
@@ -127,6 +136,7 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
         )
         assert stack.process.running(), stack.process.log_tail(40)
         yield stack
+        assert stack.guide_violations() == 0
     finally:
         stack.process.stop(15.0)
 

@@ -49,12 +49,14 @@ class ObjectRules:
         """The options of the object.
 
         Raises:
-            SchemaRefusedError: if `minProperties` asks for several members without known names.
+            SchemaRefusedError: if `minProperties` may be met by several members without a known
+                name, which the grammar could not count.
         """
-        if self._shape.least > len(self._keys.known) + 1 and self._free:
+        if self._shape.least > len(self._shape.required) + 1 and self._free:
             raise SchemaRefusedError(
-                f"'minProperties' at {self._shape.place or '/'} is {self._shape.least}: name the "
-                "members in 'properties', as keys without a name might repeat"
+                f"'minProperties' at {self._shape.place or '/'} is {self._shape.least}: name all "
+                "but one in 'required', or forbid others by 'additionalProperties', as other keys "
+                "might repeat"
             )
         return [("{", self._from(0, 0))]
 
