@@ -136,7 +136,9 @@ def _tag(chosen: Chosen, name: str) -> Told:
 def _bound(chosen: Chosen, name: str) -> Told:
     code, what, sign, key = _BOUNDS[chosen.error["type"]]
     limit, value = chosen.error["ctx"][key], chosen.value
-    least = f"{limit:g}" if isinstance(limit, float) else str(limit)
+    # Six digits where they say the bound exactly: the largest float32 below 1 is not 1.
+    short = f"{limit:g}"
+    least = short if isinstance(limit, float) and float(short) == limit else str(limit)
     number = "integer" if isinstance(limit, int) else "decimal"
     return (
         f"{number}_{code}",

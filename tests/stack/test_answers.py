@@ -57,13 +57,13 @@ def test_a_json_object_and_what_was_cut_by_the_limit(sdk: openai.OpenAI) -> None
     ("options", "field", "said"),
     [
         ({"response_format": schema({"type": "objekt"})}, "response_format", "/type"),
-        ({"response_format": schema({"not": {}})}, "response_format", "'not'"),
+        ({"response_format": schema({"uniqueItems": True})}, "response_format", "/uniqueItems"),
         ({"guided_regex": "(a"}, "guided_regex", "position"),
         ({"guided_regex": "a", "guided_grammar": "b"}, "guided_regex", "one constraint"),
         ({"logit_bias": {"7": 5}}, "logit_bias", "not supported by this runtime"),
         ({"n": 17}, "n", "16"),
         ({"top_logprobs": 3, "logprobs": True}, "top_logprobs", ""),
-        ({"min_p": 1.0}, "min_p", "< 1"),
+        ({"min_p": 1.0}, "min_p", "<= 0.9999"),
     ],
 )
 def test_what_cannot_be_done_is_refused_by_name(
