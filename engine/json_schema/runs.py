@@ -13,7 +13,8 @@ from enginehouse.engine.json_schema.charset import CharSet
 from enginehouse.engine.json_schema.counting import any_number, exactly, up_to
 from enginehouse.engine.json_schema.grammar import Grammar, Many, Option, Ref, Symbol
 
-#: Units at the end of a bounded run that are written one by one.
+#: Units at the end of a bounded run that are written one by one. Fewer make every token that is
+#: longer a matter of run time: with 12 a mask took 18 ms instead of 1.6 over SmolLM2's vocabulary.
 _LAST = 16
 
 

@@ -120,7 +120,7 @@ def test_every_class_decides_what_callers_are_told(kind: type[EnginehouseError])
     """A class whose sentence is its own is one that a caller causes or can act on."""
     error = kind(_WORDS)
     message = error_body(error)["error"]["message"]
-    assert message == (_WORDS if kind.public is None else kind.public)
+    assert message == (str(error) if kind.public is None else kind.public)
     if kind.public is None and not issubclass(kind, errors.ServingError):
         assert status_of(error)[0] < 500 or kind is errors.NameRefusedError
 
