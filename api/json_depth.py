@@ -1,4 +1,4 @@
-"""How deep JSON may be nested: what walks through it later does so by recursion."""
+"""How deep a schema of a request may be nested."""
 
 from __future__ import annotations
 
@@ -6,26 +6,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from enginehouse.json_depth import is_shallow
+
 MOST_LEVELS = 64
 
 
-def is_shallow(value: Any, levels: int = MOST_LEVELS) -> bool:
-    """Whether a JSON value has at most so many levels of objects and lists."""
-    nodes = [value]
-    for _ in range(levels + 1):
-        nodes = [
-            child
-            for node in nodes
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-        if not nodes:
-            return True
-    return False
-
-
 def _shallow(value: dict[str, Any]) -> dict[str, Any]:
-    if not is_shallow(value):
+    if not is_shallow(value, MOST_LEVELS):
         raise ValueError(f"nested deeper than {MOST_LEVELS} levels")
     return value
 

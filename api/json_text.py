@@ -20,9 +20,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from enginehouse.api.field_path import field_path
-from enginehouse.api.json_depth import is_shallow
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
+from enginehouse.json_depth import is_shallow
 
 MOST_LEVELS = 128
 #: Characters of a name that are told back.

@@ -62,7 +62,6 @@ class GuideCompiler:
         self._patience_s = patience_s
         self._compiling = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        self._begun_s = 0.0  # CPU time of the process when it got its task
         # Apart from the other lock: `known` never waits for a compilation.
         self._remembering = threading.Lock()
         self._known: OrderedDict[Guide, Guide] = OrderedDict()
@@ -123,9 +122,10 @@ class GuideCompiler:
         process = self._process
         if process is None or process.poll() is not None:
             process = self._start()
-        answer = self._exchange(process, document, self._patience_s, self._work_s)
+        limit_s = _worked_s(process) + self._work_s
+        answer = self._exchange(process, document, self._patience_s, limit_s)
         if answer is None:
-            overworked = _worked_s(process) - self._begun_s > self._work_s
+            overworked = _worked_s(process) > limit_s
             ended = process.poll() is not None
             self._stop()
             raise self._gave_up(kind, ended=ended, overworked=overworked)
@@ -172,12 +172,15 @@ class GuideCompiler:
         return process
 
     def _exchange(
-        self, process: subprocess.Popen[bytes], document: object, patience_s: float, work_s: float
+        self, process: subprocess.Popen[bytes], document: object, patience_s: float, limit_s: float
     ) -> dict[str, str] | None:
-        """Send one line, wait for one; None if the process died or was past a limit."""
+        """Send one line, wait for one; None if the process died or was past a limit.
+
+        Args:
+            limit_s: of the CPU time that the process has used since its start.
+        """
         if process.stdin is None or process.stdout is None:
             raise BundleError("the guide compiler was started without pipes")
-        self._begun_s = _worked_s(process)
         until = time.monotonic() + patience_s
         try:
             process.stdin.write(json.dumps(document).encode() + b"\n")
@@ -188,7 +191,7 @@ class GuideCompiler:
             selector.register(process.stdout, selectors.EVENT_READ)
             while not selector.select(_LOOK_S):
                 late = time.monotonic() > until
-                if late or _worked_s(process) - self._begun_s > work_s:
+                if late or _worked_s(process) > limit_s:
                     return None
         line = process.stdout.readline()
         answer: dict[str, str] | None = json.loads(line) if line else None

@@ -6,8 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enginehouse.api.json_depth import is_shallow
+from enginehouse.api.json_depth import MOST_LEVELS
 from enginehouse.api.tools.base import ToolFormat
+
+from enginehouse.json_depth import is_shallow
 
 Message = dict[str, Any]
 
@@ -98,4 +100,4 @@ def _object(written: str) -> Any:
         value = json.loads(written)
     except (ValueError, RecursionError):
         return written
-    return value if is_shallow(value) else written
+    return value if is_shallow(value, MOST_LEVELS) else written

@@ -24,6 +24,7 @@ from enginehouse.engine.json_schema.shapes import (
     Literal,
     ObjectShape,
     Shape,
+    other_kinds,
 )
 
 _MOST = 512
@@ -163,7 +164,7 @@ class Alternatives:
         return list(dict.fromkeys(shape for group in branches for shape in self.of(group)))
 
     def _dependent(self, node: Subschema, schema: dict[str, Any]) -> Iterable[list[Shape]]:
-        others = [shape for kind, shape in TOPS.items() if kind is not Kind.OBJECT]
+        others = other_kinds(Kind.OBJECT)
         for name, needed in schema.get("dependentRequired", {}).items():
             yield [*others, self.absent(name), ObjectShape(required=tuple(needed))]
         for name, child in schema.get("dependentSchemas", {}).items():

@@ -88,8 +88,17 @@ def matching(node: Node, *, search: bool) -> Dfa:
 
 def words(texts: Iterable[str]) -> Dfa:
     """Exactly these strings."""
-    options = tuple(Parts(tuple(Chars(CharSet.of(c)) for c in text)) for text in texts)
-    return matching(Choice(options), search=False)
+    return matching(_spelled(texts), search=False)
+
+
+def beginning(texts: Iterable[str]) -> Dfa:
+    """Strings that begin with one of these."""
+    rest = Repeat(Chars(ANY), 0, None)
+    return matching(Parts((_spelled(texts), rest)), search=False)
+
+
+def _spelled(texts: Iterable[str]) -> Node:
+    return Choice(tuple(Parts(tuple(Chars(CharSet.of(c)) for c in text)) for text in texts))
 
 
 def anything() -> Dfa:

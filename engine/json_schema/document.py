@@ -18,8 +18,11 @@ from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import Group, Literal
 from referencing.jsonschema import DRAFT202012
 
+from enginehouse.json_depth import is_shallow
+
 MAX_CHARACTERS = 131_072
 MAX_DEPTH = 64
+_TOO_DEEP = f"the schema is nested deeper than {MAX_DEPTH} levels"
 _DIALECTS = (
     "https://json-schema.org/draft/2020-12/schema",
     "https://json-schema.org/draft/2019-09/schema",
@@ -49,7 +52,8 @@ class Document:
             SchemaRefusedError: if it is not JSON, too large, or no schema of draft 2020-12.
         """
         schema = _read(text)
-        _check_depth(schema)
+        if not is_shallow(schema, MAX_DEPTH - 1):
+            raise SchemaRefusedError(_TOO_DEEP)
         dialect = schema.get("$schema") if isinstance(schema, dict) else None
         if isinstance(dialect, str) and dialect.rstrip("#") not in _DIALECTS:
             raise SchemaRefusedError(
@@ -71,7 +75,6 @@ class Document:
         registry: referencing.Registry[Any] = referencing.Registry()
         resolver = registry.with_resource("", resource).resolver_with_root(resource)
         self.root = self._literal(schema, resolver, "")
-        self.true = self._literal(True, resolver, "")
         self.false = self._literal(False, resolver, "")
 
     def at(self, literal: Literal) -> Subschema:
@@ -128,7 +131,7 @@ def _read(text: str) -> Any:
             f"the schema is not JSON: {error.msg} at line {error.lineno}, column {error.colno}"
         ) from None
     except RecursionError:
-        raise SchemaRefusedError(f"the schema is nested deeper than {MAX_DEPTH} levels") from None
+        raise SchemaRefusedError(_TOO_DEEP) from None
     except ValueError as error:  # an integer of more digits than Python reads
         raise SchemaRefusedError(f"the schema holds a number that is too long: {error}") from None
 
@@ -138,20 +141,6 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise SchemaRefusedError(f"the schema holds the number {text[:40]}, which is not finite")
     return value
-
-
-def _check_depth(value: Any) -> None:
-    level, nodes = 0, [value]
-    while nodes:
-        level += 1
-        if level > MAX_DEPTH:
-            raise SchemaRefusedError(f"the schema is nested deeper than {MAX_DEPTH} levels")
-        nodes = [
-            child
-            for node in nodes
-            if isinstance(node, dict | list)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
 
 
 def pointer(path: Any) -> str:

@@ -71,7 +71,7 @@ class Values:
                 number = isinstance(value, int | float) and not isinstance(value, bool)
                 return number and shape.admits(keywords.decimal(value))
             case StringShape():
-                return isinstance(value, str) and _string_fits(value, shape)
+                return isinstance(value, str) and string_fits(value, shape)
             case ArrayShape():
                 return isinstance(value, list) and self._array_fits(value, shape)
             case ObjectShape():
@@ -129,7 +129,8 @@ def _shape(value: Any) -> Shape:
     return ValueShape(kind, json.dumps(value, ensure_ascii=False))
 
 
-def _string_fits(text: str, shape: StringShape) -> bool:
+def string_fits(text: str, shape: StringShape) -> bool:
+    """Whether a text has a shape."""
     if len(text) < shape.least or (shape.most is not None and len(text) > shape.most):
         return False
     return all(part_holds(part, text) for part in shape.parts)

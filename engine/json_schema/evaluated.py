@@ -8,13 +8,13 @@ from typing import Any
 from enginehouse.engine.json_schema.document import Document, Subschema
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import (
-    TOPS,
     ArrayShape,
     Group,
     KeyMap,
     Kind,
     ObjectShape,
     Shape,
+    other_kinds,
 )
 
 _BRANCHES = ("anyOf", "oneOf", "if", "dependentSchemas", "not", "contains")
@@ -37,13 +37,13 @@ def unevaluated_members(document: Document, node: Subschema) -> Iterator[list[Sh
             members = KeyMap(
                 _free(applied, "properties"), _free(applied, "patternProperties"), rest
             )
-            yield [*_others(Kind.OBJECT), ObjectShape(maps=(members,))]
+            yield [*other_kinds(Kind.OBJECT), ObjectShape(maps=(members,))]
     if schema.get("unevaluatedItems", True) not in _ALLOWS_ALL:
         applied = list(_in_place(document, node, "unevaluatedItems"))
         if not any("items" in found for found in applied):
             rest = document.group(node, schema["unevaluatedItems"], "unevaluatedItems")
             longest = max(len(found.get("prefixItems", ())) for found in applied)
-            yield [*_others(Kind.ARRAY), ArrayShape((_FREE,) * longest, rest)]
+            yield [*other_kinds(Kind.ARRAY), ArrayShape((_FREE,) * longest, rest)]
 
 
 def _in_place(
@@ -77,7 +77,3 @@ def _in_place(
 
 def _free(applied: list[dict[str, Any]], keyword: str) -> tuple[tuple[str, Group], ...]:
     return tuple((name, _FREE) for found in applied for name in found.get(keyword, {}))
-
-
-def _others(kind: Kind) -> list[Shape]:
-    return [shape for other, shape in TOPS.items() if other is not kind]

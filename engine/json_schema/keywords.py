@@ -10,6 +10,7 @@ from typing import Any
 from enginehouse.engine.json_schema.automaton import Dfa, matching
 from enginehouse.engine.json_schema.document import Document, Subschema
 from enginehouse.engine.json_schema.formats import UNSUPPORTED, format_pattern
+from enginehouse.engine.json_schema.numbers import MAX_MULTIPLE
 from enginehouse.engine.json_schema.pattern import parse
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import (
@@ -121,9 +122,10 @@ def decimal(value: float) -> Decimal:
 def _multiple(node: Subschema) -> int:
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     value = node.schema["multipleOf"]
-    if value != int(value) or not 1 <= value <= 1000:  # noqa: PLR2004
+    if value != int(value) or not 1 <= value <= MAX_MULTIPLE:
         raise SchemaRefusedError(
-            f"'multipleOf' at {node.place or '/'} is {value}: whole numbers from 1 to 1000 work"
+            f"'multipleOf' at {node.place or '/'} is {value}: whole numbers from 1 to "
+            f"{MAX_MULTIPLE} work"
         )
     return int(value)
 

@@ -9,14 +9,13 @@ from enginehouse.engine.json_schema.alternatives import Alternatives
 from enginehouse.engine.json_schema.automaton import (
     Dfa,
     anything,
+    beginning,
     both,
     either,
-    matching,
     of_length,
     without,
     words,
 )
-from enginehouse.engine.json_schema.charset import ANY, CharSet
 from enginehouse.engine.json_schema.keywords import found_by, member
 from enginehouse.engine.json_schema.pattern import Anchor, Chars, Choice, Node, Repeat
 from enginehouse.engine.json_schema.pattern import Sequence as Parts
@@ -139,7 +138,7 @@ class Keys:
         length = max(sizes, default=1)
         whole_names = [name for name in names if len(name) < length]
         begins = [name[:length] for name in names if len(name) >= length]
-        return without(without(allowed, words(whole_names)), _beginning(begins))
+        return without(without(allowed, words(whole_names)), beginning(begins))
 
     def _cells(
         self, patterns: Sequence[str], others: Dfa | None
@@ -165,8 +164,3 @@ class Keys:
 
 def _prefix_size(names: Sequence[str], length: int) -> int:
     return len({name[:size] for name in names for size in range(1, min(length, len(name)) + 1)})
-
-
-def _beginning(begins: Sequence[str]) -> Dfa:
-    options = tuple(Parts(tuple(Chars(CharSet.of(c)) for c in text)) for text in begins)
-    return matching(Parts((Choice(options), Repeat(Chars(ANY), 0, None))), search=False)

@@ -6,7 +6,7 @@ number is no multiple, that a value is not a listed object) are refused with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 #: Keywords that say nothing by themselves, or are handled with another one.
 _SILENT = frozenset({"then", "else", "minContains", "maxContains"})
-#: What each number keyword asks when it does not hold.
-_NUMBERS: dict[str, Callable[[Any], NumberShape]] = {
-    "minimum": lambda value: NumberShape(high=keywords.decimal(value), high_open=True),
-    "exclusiveMinimum": lambda value: NumberShape(high=keywords.decimal(value)),
-    "maximum": lambda value: NumberShape(low=keywords.decimal(value), low_open=True),
-    "exclusiveMaximum": lambda value: NumberShape(low=keywords.decimal(value)),
+#: The bound that holds where a number is not within another one.
+_OPPOSITE = {
+    "minimum": "exclusiveMaximum",
+    "exclusiveMinimum": "maximum",
+    "maximum": "exclusiveMinimum",
+    "exclusiveMaximum": "minimum",
 }
 
 
@@ -62,8 +62,8 @@ class Negation:
         return list(found)
 
     def _keyword(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
-        if keyword in _NUMBERS:
-            return [_NUMBERS[keyword](value)]
+        if keyword in _OPPOSITE:
+            return [keywords.BOUNDS[_OPPOSITE[keyword]](keywords.decimal(value))]
         found = self._sizes(keyword, value)
         if found is not None:
             return found

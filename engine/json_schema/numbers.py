@@ -19,7 +19,7 @@ from enginehouse.engine.json_schema.shapes import NumberShape
 _EXACT_DIGITS = 15
 _MOST_DIGITS = 64
 _MULTIPLE_DIGITS = 18
-_MAX_MULTIPLE = 1_000
+MAX_MULTIPLE = 1_000
 _SYMBOLS = "-.0123456789"
 _CLASSES = tuple(CharSet.of(symbol) for symbol in _SYMBOLS)
 #: Any number, short enough to be finite as a double.
@@ -71,8 +71,8 @@ def number_dfa(shape: NumberShape) -> Dfa:
     Raises:
         SchemaRefusedError: for a multiple or a bound that is too large.
     """
-    if shape.multiple > _MAX_MULTIPLE:
-        raise SchemaRefusedError(f"'multipleOf' is above {_MAX_MULTIPLE}")
+    if shape.multiple > MAX_MULTIPLE:
+        raise SchemaRefusedError(f"'multipleOf' is above {MAX_MULTIPLE}")
     reader = _Reader(shape)
     return explored([_State()], _CLASSES, reader.follow, reader.ends)
 
@@ -120,15 +120,15 @@ class _Reader:
         if settled is None:
             return False
         low, high, _ = self._bounds[state.negative]
-        over = low is None or self._against(settled.low, low, settled) > 0
-        under = high is None or self._against(settled.high, high, settled) < 0
-        over = over or (
-            low is not None and self._against(settled.low, low, settled) == 0 and not low.open
-        )
-        under = under or (
-            high is not None and self._against(settled.high, high, settled) == 0 and not high.open
-        )
-        return over and under
+        above = self._within(1, settled.low, low, settled)
+        return above and self._within(-1, settled.high, high, settled)
+
+    def _within(self, side: int, seen: int, bound: _Bound | None, state: _State) -> bool:
+        """Whether a whole text is on the right side of a bound: 1 is above it, -1 below."""
+        if bound is None:
+            return True
+        found = side * self._against(seen, bound, state)
+        return found > 0 or (found == 0 and not bound.open)
 
     def _against(self, seen: int, bound: _Bound, state: _State) -> int:
         """How a whole text compares: digits of the bound that were not read are smaller's."""

@@ -80,7 +80,7 @@ class ObjectRules:
 
     def _ending(self, count: int) -> list[Option]:
         """Other members, of which at least one if the count still asks for one."""
-        missing = self._shape.least - self._written(count)
+        missing = self._shape.least - count
         found: list[Option] = [("}",)] if missing <= 0 else []
         if missing <= 1 and self._free and self._room(count):
             found.append((*self._before(count), self._pair(), self._more(self._counted(count))))
@@ -116,10 +116,7 @@ class ObjectRules:
         return (_SEPARATOR,) if count else ()
 
     def _room(self, count: int) -> bool:
-        return self._shape.most is None or self._written(count) < self._shape.most
-
-    def _written(self, count: int) -> int:
-        return count
+        return self._shape.most is None or count < self._shape.most
 
     def _counted(self, count: int) -> int:
         """Counts beyond what matters are one; that a member was written always matters."""

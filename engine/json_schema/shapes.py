@@ -194,6 +194,11 @@ TOPS: dict[Kind, Shape] = {
 }
 
 
+def other_kinds(kind: Kind) -> list[Shape]:
+    """A shape for each JSON type but one."""
+    return [shape for other, shape in TOPS.items() if other is not kind]
+
+
 def meet(one: Shape, other: Shape) -> Shape | None:
     """What both allow, or None if that is nothing for sure; not for `ValueShape`."""
     match one, other:

@@ -11,7 +11,7 @@ from enginehouse.engine.json_schema.languages import anchored, whole
 from enginehouse.engine.json_schema.pattern import parse
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.strings import Spelling, Texts
-from enginehouse.engine.json_schema.values import Values
+from enginehouse.engine.json_schema.values import ValueRules
 
 
 def schema_grammar(text: str) -> str:
@@ -30,7 +30,7 @@ def schema_grammar(text: str) -> str:
     document = Document(text)
     grammar = Grammar()
     try:
-        root = Values(Alternatives(document), grammar).value(frozenset({document.root}))
+        root = ValueRules(Alternatives(document), grammar).value(frozenset({document.root}))
     except RecursionError:
         raise SchemaRefusedError("the schema's parts refer to each other too deeply") from None
     try:

@@ -8,7 +8,7 @@ from typing import Any
 from enginehouse.engine.json_schema.alternatives import Alternatives
 from enginehouse.engine.json_schema.arrays import array_options
 from enginehouse.engine.json_schema.determinism import deterministic
-from enginehouse.engine.json_schema.enumerated import part_holds, point
+from enginehouse.engine.json_schema.enumerated import point, string_fits
 from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
 from enginehouse.engine.json_schema.keywords import decimal
 from enginehouse.engine.json_schema.languages import Keys, string_dfa, whole
@@ -29,7 +29,7 @@ from enginehouse.engine.json_schema.shapes import (
 from enginehouse.engine.json_schema.strings import Spelling, Texts
 
 
-class Values:
+class ValueRules:
     """Writes values into a grammar."""
 
     def __init__(self, alternatives: Alternatives, grammar: Grammar) -> None:
@@ -82,7 +82,7 @@ class Values:
             return [('"', *self._quoted.any(shape.least, shape.most))]
         listed = [part.words for part in shape.parts if part.pattern is None and part.positive]
         if listed:
-            texts = [text for text in sorted(listed[0]) if _fits(text, shape)]
+            texts = [text for text in sorted(listed[0]) if string_fits(text, shape)]
             return [('"', *self._quoted.literal(text)) for text in texts]
         (part, *others) = shape.parts
         alone = not others and part.positive and not shape.least and shape.most is None
@@ -104,8 +104,3 @@ class Values:
             case bool() | None:
                 return json.dumps(value)
         return spelled(decimal(value))
-
-
-def _fits(text: str, shape: StringShape) -> bool:
-    long_enough = len(text) >= shape.least and (shape.most is None or len(text) <= shape.most)
-    return long_enough and all(part_holds(part, text) for part in shape.parts)

@@ -1,0 +1,20 @@
+"""How deep JSON is nested: what walks through it later does so by recursion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_shallow(value: Any, levels: int) -> bool:
+    """Whether a JSON value has at most so many levels of objects and lists."""
+    nodes = [value]
+    for _ in range(levels + 1):
+        nodes = [
+            child
+            for node in nodes
+            if isinstance(node, dict | list)
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
+        if not nodes:
+            return True
+    return False
