@@ -19,7 +19,7 @@ from enginehouse.api.samples import (
     outcome_of,
 )
 
-from enginehouse.errors import CancelledError, EnginehouseError
+from enginehouse.errors import EnginehouseError, RequestCancelledError
 from enginehouse.traffic import RequestSample
 
 OK = "200"
@@ -49,7 +49,9 @@ class Origin:
 
 def code_of(error: EnginehouseError) -> str:
     """The status that an error has in metrics and samples."""
-    return CLIENT_GONE if isinstance(error, CancelledError) else str(status_of(error)[0].value)
+    return (
+        CLIENT_GONE if isinstance(error, RequestCancelledError) else str(status_of(error)[0].value)
+    )
 
 
 @dataclass(slots=True)

@@ -36,7 +36,7 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.QueueFullError, HTTPStatus.TOO_MANY_REQUESTS, "rate_limit_error"),
     (errors.DeadlineError, HTTPStatus.GATEWAY_TIMEOUT, "timeout_error"),
     (errors.EngineUnavailableError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
-    (errors.CancelledError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
+    (errors.RequestCancelledError, HTTPStatus.SERVICE_UNAVAILABLE, "service_unavailable_error"),
     (errors.NotRegisteredError, HTTPStatus.NOT_FOUND, "invalid_request_error"),
     (errors.InUseError, HTTPStatus.CONFLICT, "conflict_error"),
     (errors.ConflictError, HTTPStatus.CONFLICT, "conflict_error"),

@@ -16,7 +16,7 @@ from enginehouse.api.errors import error_body
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from enginehouse.errors import CancelledError, EnginehouseError
+from enginehouse.errors import EnginehouseError, RequestCancelledError
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,7 @@ class EventStream(Response):
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         """Send events until they end or the client goes."""
         async with contextlib.aclosing(self._events):
-            with contextlib.suppress(CancelledError):
+            with contextlib.suppress(RequestCancelledError):
                 await until_disconnect(receive, self._send(send), lambda: self._sent)
 
     async def _send(self, send: Send) -> None:
@@ -89,7 +89,7 @@ async def until_disconnect(
         answered: whether the client has got all, so that it may go.
 
     Raises:
-        CancelledError: if the client has gone; nobody will read the response.
+        RequestCancelledError: if the client has gone; nobody will read the response.
     """
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(receive))
@@ -97,7 +97,7 @@ async def until_disconnect(
         await asyncio.wait({task, leaving}, return_when=asyncio.FIRST_COMPLETED)
         if task.done() or answered():
             return await task
-        raise CancelledError("the client has gone")
+        raise RequestCancelledError("the client has gone")
     finally:
         leaving.cancel()
         if not task.done():

@@ -18,12 +18,12 @@ from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import Target, stream_cut
 
 from enginehouse.errors import (
-    CancelledError,
     DeadlineError,
     EngineUnavailableError,
     InvalidRequestError,
     ModelNotFoundError,
     QueueFullError,
+    RequestCancelledError,
     ServingError,
 )
 from enginehouse.generation import Chunk, GenerationRequest
@@ -35,7 +35,7 @@ _CONTINUATIONS = 3
 #: A caller who has half an answer waits for the repair of an engine: half a minute, about.
 PATIENT = RetryPolicy(attempts=16, base_s=0.2, most_s=4.0)
 _READY = "READY"
-_ELSEWHERE = (EngineUnavailableError, ModelNotFoundError, QueueFullError, CancelledError)
+_ELSEWHERE = (EngineUnavailableError, ModelNotFoundError, QueueFullError, RequestCancelledError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +262,6 @@ class AsyncFleetClient:
 
 def _as_failure(error: ServingError) -> ServingError:
     """A call that we did not cancel was cancelled by a Triton that is going down."""
-    if isinstance(error, CancelledError):
+    if isinstance(error, RequestCancelledError):
         return EngineUnavailableError("the replica ended the call")
     return error

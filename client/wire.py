@@ -24,11 +24,11 @@ from enginehouse.contract import (
     TRACEPARENT_PARAMETER,
 )
 from enginehouse.errors import (
-    CancelledError,
     DeadlineError,
     EngineUnavailableError,
     ModelNotFoundError,
     QueueFullError,
+    RequestCancelledError,
     ServingError,
     from_wire,
 )
@@ -339,7 +339,7 @@ def error_from_rpc(error: grpc.RpcError) -> ServingError:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return DeadlineError(f"Triton took too long: {details}").told(_TOO_LATE)
         case grpc.StatusCode.CANCELLED:
-            return CancelledError("the request was cancelled")
+            return RequestCancelledError("the request was cancelled")
         case grpc.StatusCode.NOT_FOUND:
             return ModelNotFoundError(details).told(_PUBLIC[ModelNotFoundError])
         case _:

@@ -37,7 +37,7 @@
         ├── ModelNotFoundError   no such model or version is loaded
         ├── QueueFullError       admission refused: try again later
         │   └── GuideCompilerBusyError   guides are compiled one at a time, and too many wait
-        ├── CancelledError       the caller asked for the end
+        ├── RequestCancelledError    the caller asked for the end
         ├── DeadlineError        the time the caller gave ran out
         └── EngineUnavailableError   the engine is gone, broken or being repaired
 
@@ -287,7 +287,7 @@ class GuideCompilerBusyError(QueueFullError):
     code = "guide_compiler_busy"
 
 
-class CancelledError(ServingError):
+class RequestCancelledError(ServingError):
     """The caller asked for the end of this request."""
 
     code = "cancelled"
@@ -321,7 +321,7 @@ _BY_CODE: dict[str, type[ServingError]] = {
         ModelNotFoundError,
         QueueFullError,
         GuideCompilerBusyError,
-        CancelledError,
+        RequestCancelledError,
         DeadlineError,
         EngineUnavailableError,
     )

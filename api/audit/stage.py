@@ -19,7 +19,7 @@ from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Piece
 from prometheus_client import CollectorRegistry
 
-from enginehouse.errors import CancelledError, EnginehouseError, ServingError
+from enginehouse.errors import EnginehouseError, RequestCancelledError, ServingError
 from enginehouse.secret_files import ensure_secret_file
 
 _UNEXPECTED = "internal_error"
@@ -56,14 +56,14 @@ class Audit:
         answers: dict[int, list[str]] = {}
         ended = Ended.CANCELLED
         status: int | None = None
-        code: str | None = CancelledError.code
+        code: str | None = RequestCancelledError.code
         try:
             async with aclosing(proceed(call)) as pieces:
                 async for piece in pieces:
                     answers.setdefault(piece.index, []).append(piece.text)
                     yield piece
             ended, code, status = Ended.OK, None, _OK_STATUS
-        except CancelledError:
+        except RequestCancelledError:
             raise
         except EnginehouseError as error:
             ended = Ended.FAILED if answers else Ended.REFUSED

@@ -11,7 +11,7 @@ from enginehouse.api.generation import Piece
 from enginehouse.api.ledger.ledger import Ledger
 from enginehouse.api.ledger.records import Outcome
 
-from enginehouse.errors import CancelledError, DeadlineError
+from enginehouse.errors import DeadlineError, RequestCancelledError
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class UsageLedger:
                 await self.ledger.record(call)
             if last is not None:
                 yield last
-        except (CancelledError, DeadlineError):
+        except (RequestCancelledError, DeadlineError):
             # It ended since the caller wanted it to: what was generated is paid for.
             raise
         except Exception:

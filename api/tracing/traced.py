@@ -20,7 +20,7 @@ from enginehouse.api.tracing.spans import current_span, enter
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
-from enginehouse.errors import CancelledError, EnginehouseError, ServingError
+from enginehouse.errors import EnginehouseError, RequestCancelledError, ServingError
 from enginehouse.telemetry import TraceParent
 
 _NANOSECONDS = 1_000_000_000
@@ -142,7 +142,7 @@ async def _watched(span: Span, call: Call, proceed: Proceed) -> AsyncGenerator[P
         async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
                 yield piece
-    except (GeneratorExit, asyncio.CancelledError, CancelledError):
+    except (GeneratorExit, asyncio.CancelledError, RequestCancelledError):
         span.set_attribute("error.type", _CLIENT_GONE)
         raise
     except EnginehouseError as error:

@@ -103,7 +103,7 @@ def test_a_body_says_nothing_of_what_a_driver_said(
     with caplog.at_level(logging.WARNING):
         body = str(error_body(ours))
     assert not [secret for secret in _SECRETS if secret in body]
-    if type(ours).__name__ != "CancelledError":
+    if type(ours).__name__ != "RequestCancelledError":
         assert "10.1.2.3" in caplog.text
     assert not isinstance(error, MlflowException) or "hunter2" not in caplog.text
 

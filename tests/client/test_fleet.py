@@ -8,12 +8,12 @@ import pytest
 from enginehouse.client import AsyncFleetClient, Deadlines, RetryPolicy, Target
 
 from enginehouse.errors import (
-    CancelledError,
     DeadlineError,
     EngineUnavailableError,
     InvalidRequestError,
     ModelNotFoundError,
     QueueFullError,
+    RequestCancelledError,
     ServingError,
 )
 from enginehouse.generation import FinishReason, GenerationRequest, Guide, GuideKind, Sampling
@@ -172,7 +172,7 @@ def test_a_full_queue_everywhere_is_said_at_once() -> None:
     _run(test)
 
 
-@pytest.mark.parametrize("error", [_GONE, DeadlineError("hangs"), CancelledError("SIGTERM")])
+@pytest.mark.parametrize("error", [_GONE, DeadlineError("hangs"), RequestCancelledError("SIGTERM")])
 def test_a_cut_answer_goes_on_elsewhere_with_what_was_received(error: ServingError) -> None:
     async def test() -> None:
         replicas = [generator(1), generator(1)]

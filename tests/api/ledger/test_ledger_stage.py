@@ -11,10 +11,10 @@ from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.ledger.stage import UsageLedger
 
 from enginehouse.errors import (
-    CancelledError,
     DeadlineError,
     EngineUnavailableError,
     RateLimitError,
+    RequestCancelledError,
 )
 from enginehouse.generation import FinishReason
 from tests.api.ledger.ledger_calls import (
@@ -127,7 +127,7 @@ def test_what_was_generated_for_a_caller_who_left_is_billed(
         (EngineUnavailableError("gone"), "failed", 0),
         (RuntimeError("a bug"), "failed", 0),
         (DeadlineError("too late"), "cancelled", 220),
-        (CancelledError("left"), "cancelled", 220),
+        (RequestCancelledError("left"), "cancelled", 220),
     ],
 )
 def test_an_answer_that_breaks_is_free_unless_the_caller_ended_it(
