@@ -22,7 +22,7 @@ class WeightFormat(StrEnum):
     NVFP4 = "nvfp4"
 
 
-class Thresholds(BaseModel):
+class ParityThresholds(BaseModel):
     """How far an engine may be from its reference.
 
     Attributes:
@@ -40,8 +40,8 @@ class Thresholds(BaseModel):
     tasks_lost: int
 
 
-def _thresholds(ratio: float, kl: float, equal: float, lost: int) -> Thresholds:
-    return Thresholds(
+def _thresholds(ratio: float, kl: float, equal: float, lost: int) -> ParityThresholds:
+    return ParityThresholds(
         perplexity_ratio=ratio, mean_kl_nats=kl, equal_tokens_share=equal, tasks_lost=lost
     )
 
@@ -49,7 +49,7 @@ def _thresholds(ratio: float, kl: float, equal: float, lost: int) -> Thresholds:
 #: Set from measurements on the default model with room for another model's noise, and held
 #: against damage: weights scaled by 1.1 pass none of them (tests/build/test_proof.py). Those of
 #: the GPU formats follow the CPU format of the same width, since no GPU was there to measure.
-THRESHOLDS: dict[WeightFormat, Thresholds] = {
+THRESHOLDS: dict[WeightFormat, ParityThresholds] = {
     WeightFormat.FP16: _thresholds(1.02, 0.01, 0.6, 1),
     WeightFormat.BF16: _thresholds(1.02, 0.01, 0.6, 1),
     WeightFormat.INT8: _thresholds(1.03, 0.03, 0.2, 2),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from enginehouse.build.formats import Thresholds
+from enginehouse.build.formats import ParityThresholds
 from enginehouse.build.parity_report import (
     GreedyAgreement,
     KlDivergence,
@@ -16,7 +16,7 @@ from enginehouse.build.parity_report import (
     TaskScore,
 )
 from enginehouse.build.proof_set import DISTRIBUTION_EVERY, GREEDY_TOKENS, TASK_TOKENS, ProofSet
-from enginehouse.build.reference import Continuation, Reference, TextReference
+from enginehouse.build.reference import Continuation, ProofReference, TextReference
 from numpy.typing import NDArray
 
 from enginehouse.text import Tokenizer
@@ -28,7 +28,7 @@ Continue = Callable[[Sequence[Sequence[int]], int], list[list[int]]]
 
 
 def measure(
-    reference: Reference,
+    reference: ProofReference,
     proofs: ProofSet,
     tokenizer: Tokenizer,
     distributions: NextTokenLogProbs | str,
@@ -67,7 +67,7 @@ def measure(
     )
 
 
-def failures(measured: Measurements, allowed: Thresholds) -> tuple[str, ...]:
+def failures(measured: Measurements, allowed: ParityThresholds) -> tuple[str, ...]:
     """What is past its threshold, a sentence each; empty if the engine is proven."""
     found: list[str] = []
     if measured.tokenizer_differs_on:
@@ -95,7 +95,9 @@ def failures(measured: Measurements, allowed: Thresholds) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _tokenizer_differences(reference: Reference, proofs: ProofSet, tokenizer: Tokenizer) -> int:
+def _tokenizer_differences(
+    reference: ProofReference, proofs: ProofSet, tokenizer: Tokenizer
+) -> int:
     pairs = [
         *zip(proofs.texts, (t.token_ids for t in reference.texts), strict=True),
         *zip(proofs.prompts, (c.prompt_ids for c in reference.greedy), strict=True),
@@ -104,7 +106,7 @@ def _tokenizer_differences(reference: Reference, proofs: ProofSet, tokenizer: To
 
 
 def _distributions(
-    reference: Reference, distributions: NextTokenLogProbs | str
+    reference: ProofReference, distributions: NextTokenLogProbs | str
 ) -> tuple[Perplexity | None, KlDivergence]:
     if isinstance(distributions, str):
         return None, KlDivergence(mean_nats=None, positions=0, unavailable=distributions)

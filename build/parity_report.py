@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from enginehouse.build.formats import Thresholds
+from enginehouse.build.formats import ParityThresholds
 from pydantic import BaseModel, ConfigDict
 
 from enginehouse.manifest import Quality
@@ -89,7 +89,7 @@ class ParityReport(_Frozen):
     measured_at: datetime
     cpu_model: str
     reference: dict[str, str]
-    thresholds: Thresholds
+    thresholds: ParityThresholds
     measurements: Measurements | None
     failures: tuple[str, ...]
 

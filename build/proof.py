@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 from functools import partial
 
 from enginehouse.build.distributions import distributions_of
-from enginehouse.build.formats import THRESHOLDS, Thresholds, WeightFormat
+from enginehouse.build.formats import THRESHOLDS, ParityThresholds, WeightFormat
 from enginehouse.build.parity import failures, measure
 from enginehouse.build.parity_report import ParityReport
 from enginehouse.build.plan import Progress
 from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import Reference
+from enginehouse.build.reference import ProofReference
 from enginehouse.engine.runtime import Runtime, SlotState, load_runtime
 
 from enginehouse.bundle import Bundle
@@ -45,7 +45,7 @@ def loaded(bundle: Bundle) -> Iterator[Runtime]:
 def prove(
     bundle: Bundle,
     runtime: Runtime,
-    reference: Reference,
+    reference: ProofReference,
     accept_quality: str | None,
     progress: Progress,
 ) -> ParityReport:
@@ -85,7 +85,9 @@ def unmeasured(manifest: EngineManifest, reason: str) -> ParityReport:
     return _report(manifest, THRESHOLDS[WeightFormat(manifest.format)], reason)
 
 
-def _report(manifest: EngineManifest, thresholds: Thresholds, reason: str | None) -> ParityReport:
+def _report(
+    manifest: EngineManifest, thresholds: ParityThresholds, reason: str | None
+) -> ParityReport:
     settings = manifest.engine_settings
     return ParityReport(
         status="not_measured",

@@ -22,7 +22,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Distribution(_Frozen):
+class NextTokenDistribution(_Frozen):
     """The likeliest next tokens at one position, natural log-probabilities, same length."""
 
     ids: tuple[int, ...]
@@ -40,7 +40,7 @@ class TextReference(_Frozen):
 
     token_ids: tuple[int, ...]
     log_probs: tuple[float, ...]
-    distributions: tuple[Distribution, ...]
+    distributions: tuple[NextTokenDistribution, ...]
 
 
 class Continuation(_Frozen):
@@ -50,7 +50,7 @@ class Continuation(_Frozen):
     generated_ids: tuple[int, ...]
 
 
-class Reference(_Frozen):
+class ProofReference(_Frozen):
     """All that a proof compares with."""
 
     schema_version: Literal[1] = 1
@@ -70,21 +70,21 @@ class ReferenceStore:
         """Without `cache_dir`, only shipped references are known and nothing is kept."""
         self._cache_dir = cache_dir
 
-    def find(self, checkpoint_sha256: str, proofs: ProofSet) -> Reference | None:
+    def find(self, checkpoint_sha256: str, proofs: ProofSet) -> ProofReference | None:
         """The reference of a checkpoint, if it is known and readable."""
         name = _file_name(checkpoint_sha256, proofs)
         shipped = files("enginehouse.build").joinpath("references", name)
         if shipped.is_file():
-            return Reference.model_validate_json(shipped.read_bytes())
+            return ProofReference.model_validate_json(shipped.read_bytes())
         cached = None if self._cache_dir is None else self._cache_dir / name
         if cached is None or not cached.is_file():
             return None
         try:
-            return Reference.model_validate_json(cached.read_bytes())
+            return ProofReference.model_validate_json(cached.read_bytes())
         except ValidationError as error:
             raise BuildError(f"{cached}: damaged reference; delete the file") from error
 
-    def keep(self, reference: Reference, proofs: ProofSet) -> None:
+    def keep(self, reference: ProofReference, proofs: ProofSet) -> None:
         """Cache a reference; appears whole or not at all."""
         if self._cache_dir is None:
             return
@@ -96,7 +96,7 @@ class ReferenceStore:
 
     def find_or_compute(
         self, checkpoint: Path, checkpoint_sha256: str, proofs: ProofSet, tokenizer: Tokenizer
-    ) -> Reference:
+    ) -> ProofReference:
         """The known reference, or a new one.
 
         Args:

@@ -15,8 +15,8 @@ from enginehouse.build.proof_set import (
 )
 from enginehouse.build.reference import (
     Continuation,
-    Distribution,
-    Reference,
+    NextTokenDistribution,
+    ProofReference,
     TextReference,
 )
 
@@ -30,7 +30,7 @@ _DIGITS = 4
 
 def compute_reference(
     checkpoint: Path, checkpoint_sha256: str, proofs: ProofSet, tokenizer: Tokenizer
-) -> Reference:
+) -> ProofReference:
     """Run the proof set through torch; needs 4 bytes of memory for each weight.
 
     Raises:
@@ -39,7 +39,7 @@ def compute_reference(
     model = _load(checkpoint)
     encode = tokenizer.encode
     tasks = [_greedy(model, encode(task.prompt), TASK_TOKENS) for task in proofs.tasks]
-    return Reference(
+    return ProofReference(
         checkpoint_sha256=checkpoint_sha256,
         proof_set=proofs.digest,
         made_with={
@@ -82,7 +82,9 @@ def _text(model: Any, ids: list[int]) -> TextReference:
         token_ids=tuple(ids),
         log_probs=tuple(_rounded(following)),
         distributions=tuple(
-            Distribution(ids=tuple(top.indices.tolist()), log_probs=tuple(_rounded(top.values)))
+            NextTokenDistribution(
+                ids=tuple(top.indices.tolist()), log_probs=tuple(_rounded(top.values))
+            )
             for top in kept
         ),
     )

@@ -16,9 +16,9 @@ from enginehouse.build.formats import WeightFormat
 from enginehouse.build.hf_checkpoint import HfCheckpoint
 from enginehouse.build.plan import BuildPlan, BuiltEngine, Progress
 from enginehouse.build.tensorrt_llm_commands import (
-    Command,
+    BuildPaths,
     Network,
-    Places,
+    VendorCommand,
     engine_commands,
     rank_files,
 )
@@ -66,7 +66,7 @@ class TensorRtLlmBuilder:
         settings = settings.model_copy(update=capability)
         check_capability(settings, plan.weight_format)
         if settings.flavour == "engine":
-            _build_plan(plan, settings, source, Places(scratch, engine_dir), progress)
+            _build_plan(plan, settings, source, BuildPaths(scratch, engine_dir), progress)
         else:
             _collect(plan, source, engine_dir, progress)
         settings = _localised(settings, engine_dir)
@@ -142,7 +142,7 @@ def _build_plan(
     plan: BuildPlan,
     settings: TensorRtLlmSettings,
     source: HfCheckpoint,
-    places: Places,
+    places: BuildPaths,
     progress: Progress,
 ) -> None:
     target = Network(plan.checkpoint.resolve(), source.architecture.family)
@@ -163,7 +163,7 @@ def _build_plan(
         _write_xgrammar(engine_dir / XGRAMMAR_FILE, source.tokenizer_json, ends)
 
 
-def _run(command: Command, scratch: Path) -> None:
+def _run(command: VendorCommand, scratch: Path) -> None:
     log = scratch / "build.log"
     try:
         with log.open("ab") as output:

@@ -28,7 +28,7 @@ HOSTS_FILE = "hosts.txt"
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class VendorCommand:
     """One command.
 
     Attributes:
@@ -50,7 +50,7 @@ class Network:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class BuildPaths:
     """Where a build works.
 
     Attributes:
@@ -72,8 +72,8 @@ def engine_commands(
     weight_format: WeightFormat,
     target: Network,
     draft: Network | None,
-    places: Places,
-) -> list[Command]:
+    places: BuildPaths,
+) -> list[VendorCommand]:
     """Every command of a build of flavour `engine`, in order.
 
     Raises:
@@ -103,7 +103,7 @@ def rank_files(settings: TensorRtLlmSettings) -> tuple[str, ...]:
 
 def _convert(
     settings: TensorRtLlmSettings, weight_format: WeightFormat, network: Network, output: PurePath
-) -> Command:
+) -> VendorCommand:
     gpu = FORMATS[weight_format]
     if gpu.qformat is None:
         argv = _convert_argv(settings, gpu, network)
@@ -113,7 +113,7 @@ def _convert(
         purpose = f"quantise {network.directory.name} to {weight_format}"
     ranks = range(settings.parallel.world_size)
     files = ("config.json", *(f"rank{rank}.safetensors" for rank in ranks))
-    return Command(purpose, (*argv, "--output_dir", str(output)), files)
+    return VendorCommand(purpose, (*argv, "--output_dir", str(output)), files)
 
 
 def _convert_argv(settings: TensorRtLlmSettings, gpu: GpuFormat, network: Network) -> list[str]:
@@ -171,7 +171,7 @@ def _build(
     output: PurePath,
     *,
     speculative: bool,
-) -> Command:
+) -> VendorCommand:
     argv = ["trtllm-build", "--checkpoint_dir", str(converted), "--output_dir", str(output)]
     argv += _sizes(settings)
     # In-flight batching needs these three; chunked context and reuse need paged context FMHA.
@@ -188,7 +188,7 @@ def _build(
         if settings.lora is not None:
             argv += _lora(settings.lora)
             files += tuple(f"lora/{i}/" for i in range(len(settings.lora.adapters)))
-    return Command(f"build the engine in {output}", tuple(argv), files)
+    return VendorCommand(f"build the engine in {output}", tuple(argv), files)
 
 
 def _sizes(settings: TensorRtLlmSettings) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.engine.runtime import Drained, SequenceSlot, SlotState
 
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, Drafts, FinishReason, GenerationRequest, Timings
@@ -45,7 +45,7 @@ class Job:
     request: GenerationRequest
     sink: Sink
     boundary: CharacterBoundary
-    slot: Slot | None = None
+    slot: SequenceSlot | None = None
     generated: list[int] = field(default_factory=list)
     stop_requested: bool = False
     drafts: Drafts = field(default_factory=Drafts)

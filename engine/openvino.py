@@ -12,7 +12,7 @@ import numpy as np
 import openvino
 from enginehouse.engine.fingerprint import check_fingerprint
 from enginehouse.engine.priority import giving_way
-from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.engine.runtime import Drained, SequenceSlot, SlotState
 from openvino_genai import py_openvino_genai as genai
 
 from enginehouse.bundle import Bundle
@@ -201,7 +201,7 @@ class OpenVinoRuntime:
             reason = str(error).strip().splitlines()[-1]
             raise InvalidRequestError(f"the runtime refuses these parameters: {reason}") from error
 
-    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> SequenceSlot:
         """See `Runtime.admit`."""
         self._next_key += 1
         ids = np.array([[*request.input_ids, *generated]], dtype=np.int64)

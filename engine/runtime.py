@@ -40,7 +40,7 @@ class Drained:
     prompt_log_probs: Sequence[float] = ()
 
 
-class Slot(Protocol):
+class SequenceSlot(Protocol):
     """One sequence in flight."""
 
     def drain(self) -> Drained:
@@ -74,7 +74,7 @@ class Runtime(Protocol):
         """
         ...
 
-    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> SequenceSlot:
         """Take a request into the batch; `generated` continues one that was interrupted.
 
         Raises:

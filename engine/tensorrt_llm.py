@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from enginehouse.engine.fingerprint import check_fingerprint
-from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.engine.runtime import Drained, SequenceSlot, SlotState
 from enginehouse.engine.tensorrt_llm_arguments import (
     Decode,
     generate_arguments,
@@ -155,7 +155,7 @@ class TensorRtLlmRuntime:
             )
         return lora_call(lora, name)
 
-    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> SequenceSlot:
         """See `Runtime.admit`."""
         sampling = sampling_call(request, len(generated), self._tokens, self._decode)
         ids = [*request.input_ids, *generated]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from enginehouse.engine.tensorrt_llm_calls import Call, Member
+from enginehouse.engine.tensorrt_llm_calls import VendorCall, VendorEnumMember
 
 from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
 from enginehouse.manifest import SpecialTokens
@@ -48,7 +48,7 @@ def resolved(settings: TensorRtLlmSettings, engine_dir: Path) -> TensorRtLlmSett
     return settings.model_copy(update=changed)
 
 
-def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) -> Call:
+def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) -> VendorCall:
     """The constructor of the LLM that runs a bundle's engine files in `model_dir`."""
     parallel = settings.parallel
     arguments: dict[str, Any] = {
@@ -72,8 +72,8 @@ def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) 
         # Sizes and types are the plan's own: the vendor warns about any that are given again.
         if settings.lora is not None:
             arguments["enable_lora"] = True
-        return Call("tensorrt_llm._tensorrt_engine", "LLM", arguments)
-    return Call("tensorrt_llm", "LLM", arguments | _pytorch(settings, weight_format))
+        return VendorCall("tensorrt_llm._tensorrt_engine", "LLM", arguments)
+    return VendorCall("tensorrt_llm", "LLM", arguments | _pytorch(settings, weight_format))
 
 
 def _pytorch(settings: TensorRtLlmSettings, weight_format: str) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def _pytorch(settings: TensorRtLlmSettings, weight_format: str) -> dict[str, Any
         arguments["lora_config"] = _lora(settings.lora, settings.version)
     if settings.cuda_graphs:
         graphs = {"max_batch_size": limits.max_batch_size, "enable_padding": True}
-        arguments["cuda_graph_config"] = Call(_LLMAPI, "CudaGraphConfig", graphs)
+        arguments["cuda_graph_config"] = VendorCall(_LLMAPI, "CudaGraphConfig", graphs)
     else:
         arguments["cuda_graph_config"] = None
     if settings.attention_data_parallel:
@@ -115,7 +115,7 @@ def _sampler(settings: TensorRtLlmSettings) -> dict[str, Any]:
     return {"sampler_type": "TRTLLMSampler" if settings.sampler == "trtllm" else "TorchSampler"}
 
 
-def _kv_cache(settings: TensorRtLlmSettings) -> Call:
+def _kv_cache(settings: TensorRtLlmSettings) -> VendorCall:
     cache: KvCache = settings.kv_cache
     arguments: dict[str, Any] = {
         "free_gpu_memory_fraction": cache.free_gpu_memory_fraction,
@@ -134,20 +134,20 @@ def _kv_cache(settings: TensorRtLlmSettings) -> Call:
         arguments["max_attention_window"] = list(cache.max_attention_window)
     if cache.sink_token_length is not None:
         arguments["sink_token_length"] = cache.sink_token_length
-    return Call(_LLMAPI, "KvCacheConfig", arguments)
+    return VendorCall(_LLMAPI, "KvCacheConfig", arguments)
 
 
-def _scheduler(scheduler: Scheduler) -> Call:
-    policy = Member(_LLMAPI, "CapacitySchedulerPolicy", scheduler.capacity_policy)
+def _scheduler(scheduler: Scheduler) -> VendorCall:
+    policy = VendorEnumMember(_LLMAPI, "CapacitySchedulerPolicy", scheduler.capacity_policy)
     arguments: dict[str, Any] = {"capacity_scheduler_policy": policy}
     if scheduler.chunking_policy is not None:
-        arguments["context_chunking_policy"] = Member(
+        arguments["context_chunking_policy"] = VendorEnumMember(
             _LLMAPI, "ContextChunkingPolicy", scheduler.chunking_policy
         )
-    return Call(_LLMAPI, "SchedulerConfig", arguments)
+    return VendorCall(_LLMAPI, "SchedulerConfig", arguments)
 
 
-def _lora(lora: Lora, version: Series) -> Call:
+def _lora(lora: Lora, version: Series) -> VendorCall:
     module = "tensorrt_llm.lora_manager" if version == "1.0" else "tensorrt_llm.lora_helper"
     arguments: dict[str, Any] = {
         "lora_dir": [adapter.path for adapter in lora.adapters],
@@ -157,19 +157,19 @@ def _lora(lora: Lora, version: Series) -> Call:
     }
     if lora.target_modules:
         arguments["lora_target_modules"] = list(lora.target_modules)
-    return Call(module, "LoraConfig", arguments)
+    return VendorCall(module, "LoraConfig", arguments)
 
 
-def _peft_cache(lora: Lora) -> Call:
+def _peft_cache(lora: Lora) -> VendorCall:
     arguments = {
         "max_adapter_size": lora.max_rank,
         "device_cache_percent": lora.gpu_cache_fraction,
         "host_cache_size": lora.host_cache_bytes,
     }
-    return Call(_LLMAPI, "PeftCacheConfig", arguments)
+    return VendorCall(_LLMAPI, "PeftCacheConfig", arguments)
 
 
-def _speculative(settings: TensorRtLlmSettings) -> Call:
+def _speculative(settings: TensorRtLlmSettings) -> VendorCall:
     kind = settings.speculative
     # The draft's directory was renamed after 1.2; the old name stayed as an alias for a while.
     newest = settings.version == "newest"
@@ -200,7 +200,7 @@ def _speculative(settings: TensorRtLlmSettings) -> Call:
             arguments["max_verification_set_size"] = kind.verification_set_size
         case None:
             raise ValueError("settings.speculative is None: there is nothing to configure")
-    return Call(_LLMAPI, name, arguments)
+    return VendorCall(_LLMAPI, name, arguments)
 
 
 def _mtp(kind: Mtp) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def sampling_call(
     generated: int,
     tokens: SpecialTokens,
     decode: Decode | None = None,
-) -> Call:
+) -> VendorCall:
     """`SamplingParams` of a request of which `generated` tokens are out already.
 
     Args:
@@ -246,7 +246,7 @@ def sampling_call(
         arguments["guided_decoding"] = _guided(request.guide)
     arguments |= _drawing(request.sampling)
     arguments |= _penalties(request.sampling, generated)
-    return Call("tensorrt_llm", "SamplingParams", arguments)
+    return VendorCall("tensorrt_llm", "SamplingParams", arguments)
 
 
 def _bad_words(words: Sequence[tuple[int, ...]], decode: Decode | None) -> dict[str, Any]:
@@ -296,7 +296,7 @@ def _penalties(sampling: Sampling, generated: int) -> dict[str, Any]:
     return given
 
 
-def _guided(guide: Guide) -> Call:
+def _guided(guide: Guide) -> VendorCall:
     argument: dict[GuideKind, tuple[Literal["json", "json_object", "regex", "grammar"], Any]] = {
         GuideKind.JSON: ("json_object", True),
         GuideKind.JSON_SCHEMA: ("json", guide.text),
@@ -304,10 +304,10 @@ def _guided(guide: Guide) -> Call:
         GuideKind.EBNF_GRAMMAR: ("grammar", guide.text),
     }
     name, value = argument[guide.kind]
-    return Call(_LLMAPI, "GuidedDecodingParams", {name: value})
+    return VendorCall(_LLMAPI, "GuidedDecodingParams", {name: value})
 
 
-def lora_call(lora: Lora, name: str) -> Call:
+def lora_call(lora: Lora, name: str) -> VendorCall:
     """`LoRARequest` of one of the adapters; ids begin at 1, which the vendor wants.
 
     Raises:
@@ -316,11 +316,13 @@ def lora_call(lora: Lora, name: str) -> Call:
     for number, adapter in enumerate(lora.adapters, start=1):
         if adapter.name == name:
             arguments = {"lora_name": name, "lora_int_id": number, "lora_path": adapter.path}
-            return Call("tensorrt_llm.executor.request", "LoRARequest", arguments)
+            return VendorCall("tensorrt_llm.executor.request", "LoRARequest", arguments)
     raise KeyError(name)
 
 
-def generate_arguments(ids: list[int], sampling: Call, adapter: Call | None) -> dict[str, Any]:
+def generate_arguments(
+    ids: list[int], sampling: VendorCall, adapter: VendorCall | None
+) -> dict[str, Any]:
     """Keyword arguments of `LLM.generate_async`."""
     arguments: dict[str, Any] = {"inputs": ids, "sampling_params": sampling, "streaming": True}
     if adapter is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class VendorEnumMember:
     """A member of one of the vendor's enumerations."""
 
     module: str
@@ -22,7 +22,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class VendorCall:
     """A class or function of the vendor's and the keyword arguments it gets."""
 
     module: str
@@ -33,40 +33,40 @@ class Call:
 def make(value: Any) -> Any:
     """Make the call, and those inside it, with the vendor's own classes."""
     match value:
-        case Call():
+        case VendorCall():
             function = getattr(importlib.import_module(value.module), value.name)
             return function(**{name: make(item) for name, item in value.arguments.items()})
-        case Member():
+        case VendorEnumMember():
             return getattr(getattr(importlib.import_module(value.module), value.enum), value.name)
         case _:
             return value
 
 
-def walk(value: Any) -> Iterable[Call | Member]:
+def walk(value: Any) -> Iterable[VendorCall | VendorEnumMember]:
     """The call and everything of the vendor's inside it."""
-    if isinstance(value, Call):
+    if isinstance(value, VendorCall):
         yield value
         for item in value.arguments.values():
             yield from walk(item)
-    elif isinstance(value, Member):
+    elif isinstance(value, VendorEnumMember):
         yield value
 
 
-def source(call: Call) -> str:
+def source(call: VendorCall) -> str:
     """Python source: the imports, and `llm = …`."""
     needed = sorted({_import_of(item) for item in walk(call)})
     imports = [f"from {module} import {name}" for module, name in needed]
     return "\n".join([*imports, "", f"llm = {_expression(call, 0)}", ""])
 
 
-def _import_of(item: Call | Member) -> tuple[str, str]:
-    return (item.module, item.name if isinstance(item, Call) else item.enum)
+def _import_of(item: VendorCall | VendorEnumMember) -> tuple[str, str]:
+    return (item.module, item.name if isinstance(item, VendorCall) else item.enum)
 
 
 def _expression(value: Any, depth: int) -> str:
-    if isinstance(value, Member):
+    if isinstance(value, VendorEnumMember):
         return f"{value.enum}.{value.name}"
-    if not isinstance(value, Call):
+    if not isinstance(value, VendorCall):
         return repr(value)
     inner, outer = "    " * (depth + 1), "    " * depth
     lines = [f"{inner}{k}={_expression(v, depth + 1)},\n" for k, v in value.arguments.items()]

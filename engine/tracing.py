@@ -30,7 +30,7 @@ _SERVICE = "enginehouse-engine"
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class EndedGeneration:
     """One answer that ended.
 
     Attributes:
@@ -63,7 +63,7 @@ class EngineSpans:
             "gen_ai.response.model": model,
             "enginehouse.version": int(version),
         }
-        self._endings: queue.Queue[Ended | None] = queue.Queue(_MOST_WAITING)
+        self._endings: queue.Queue[EndedGeneration | None] = queue.Queue(_MOST_WAITING)
         self._dropped = 0
         self._thread = threading.Thread(target=self._work, name="engine-spans", daemon=True)
         self._thread.start()
@@ -77,7 +77,7 @@ class EngineSpans:
             return sink
         return _FollowedSink(self, parent, request, sink)
 
-    def add(self, ended: Ended) -> None:
+    def add(self, ended: EndedGeneration) -> None:
         """Never waits: with too many waiting, it is dropped and counted."""
         try:
             self._endings.put_nowait(ended)
@@ -97,7 +97,7 @@ class EngineSpans:
         while (ended := self._endings.get()) is not None:
             self._record(tracer, ended)
 
-    def _record(self, tracer: Tracer, ended: Ended) -> None:
+    def _record(self, tracer: Tracer, ended: EndedGeneration) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
         # Timings are of the monotonic clock, spans of the calendar.
@@ -117,7 +117,7 @@ class EngineSpans:
         whole.end(ended.ended_ns + shift_ns)
 
 
-def phases(ended: Ended) -> list[tuple[str, int, int]]:
+def phases(ended: EndedGeneration) -> list[tuple[str, int, int]]:
     """Name, begin and end of each phase that was reached, in monotonic nanoseconds.
 
     ``guide`` is the compilation of a guide, ``queue`` the wait for a place in the batch,
@@ -139,7 +139,7 @@ def phases(ended: Ended) -> list[tuple[str, int, int]]:
     return [(name, begin, end) for (name, begin), end in zip(reached, ends_ns, strict=True)]
 
 
-def _facts(ended: Ended) -> dict[str, str | int]:
+def _facts(ended: EndedGeneration) -> dict[str, str | int]:
     facts: dict[str, str | int] = {
         "enginehouse.engine_request_id": ended.request_id,
         "gen_ai.usage.input_tokens": ended.prompt_tokens,
@@ -161,7 +161,7 @@ class _FollowedSink:
         self._spans = spans
         self._sink = sink
         self._timings = Timings()
-        self._base = Ended(
+        self._base = EndedGeneration(
             parent=parent,
             timings=self._timings,
             submitted_ns=time.monotonic_ns(),

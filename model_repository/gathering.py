@@ -28,7 +28,7 @@ _PAD = -1
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class DividedRequest:
     """A request, divided among the parts.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
     stop: bool = False
 
 
-def divide(arrays: Arrays, name: str, *, streams: bool) -> Asked:
+def divide(arrays: Arrays, name: str, *, streams: bool) -> DividedRequest:
     """Inputs of one request → those of each part.
 
     Args:
@@ -54,7 +54,7 @@ def divide(arrays: Arrays, name: str, *, streams: bool) -> Asked:
     """
     given = {key: value for key, value in arrays.items() if value.size}
     if _flag(given, "stop"):
-        return Asked(None, {"stop": given["stop"]}, stop=True)
+        return DividedRequest(None, {"stop": given["stop"]}, stop=True)
     if not streams:
         _refuse_streaming(given, name)
     given = _without_second_model(given)
@@ -68,7 +68,7 @@ def divide(arrays: Arrays, name: str, *, streams: bool) -> Asked:
     )
 
 
-def _of_text(given: Arrays) -> Asked:
+def _of_text(given: Arrays) -> DividedRequest:
     _refuse_others(given, TEXT_INPUT_ROUTES, "text_input")
     parts: dict[str, dict[str, NDArray[Any]]] = {"preprocessing": {}, "tensorrt_llm": {}}
     for name, value in given.items():
@@ -78,15 +78,15 @@ def _of_text(given: Arrays) -> Asked:
         raise InvalidRequestError(
             "max_tokens is missing: say how many tokens to generate at most", field="max_tokens"
         )
-    return Asked(parts["preprocessing"], parts["tensorrt_llm"])
+    return DividedRequest(parts["preprocessing"], parts["tensorrt_llm"])
 
 
-def _of_ids(given: Arrays) -> Asked:
+def _of_ids(given: Arrays) -> DividedRequest:
     _refuse_others(given, _ENGINE_INPUTS, "input_ids")
     for name in ("input_lengths", "request_output_len"):
         if name not in given:
             raise InvalidRequestError(f"{name} is missing: input_ids needs it", field=name)
-    return Asked(None, dict(given))
+    return DividedRequest(None, dict(given))
 
 
 def _refuse_others(given: Arrays, known: Iterable[str], prompt: str) -> None:
@@ -122,7 +122,7 @@ def _flag(given: Arrays, name: str) -> bool:
     return name in given and bool(given[name].reshape(-1)[0])
 
 
-def engine_inputs(asked: Asked, preprocessed: Arrays) -> dict[str, NDArray[Any]]:
+def engine_inputs(asked: DividedRequest, preprocessed: Arrays) -> dict[str, NDArray[Any]]:
     """The engine's inputs, with what preprocessing made of the text."""
     made = {
         target: preprocessed[output]
@@ -132,7 +132,7 @@ def engine_inputs(asked: Asked, preprocessed: Arrays) -> dict[str, NDArray[Any]]
     return {**made, **asked.engine}
 
 
-def engine_outputs(asked: Asked, wanted: Iterable[str]) -> list[str]:
+def engine_outputs(asked: DividedRequest, wanted: Iterable[str]) -> list[str]:
     """The outputs to ask the engine for, if the client wants `wanted`."""
     passed = [name for name in wanted if name in _ENGINE_OUTPUTS]
     needed = _IDS if asked.preprocessing is not None or not passed else ()

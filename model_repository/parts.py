@@ -6,8 +6,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from enginehouse.model_repository.gathering import Arrays, Asked, engine_inputs, engine_outputs
-from enginehouse.model_repository.under_way import Entry
+from enginehouse.model_repository.gathering import (
+    Arrays,
+    DividedRequest,
+    engine_inputs,
+    engine_outputs,
+)
+from enginehouse.model_repository.under_way import ActiveRequest
 from numpy.typing import NDArray
 
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
@@ -32,7 +37,11 @@ class Parts:
         self._version = version
 
     def generate(
-        self, asked: Asked, wanted: Collection[str], parameters: Mapping[str, Any], entry: Entry
+        self,
+        asked: DividedRequest,
+        wanted: Collection[str],
+        parameters: Mapping[str, Any],
+        entry: ActiveRequest,
     ) -> Iterator[Outputs]:
         """The engine's responses, each with the outputs that are wanted of it.
 

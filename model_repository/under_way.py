@@ -20,7 +20,7 @@ _LOOK_EVERY_S = 0.2
 
 
 @dataclass(slots=True, eq=False)
-class Entry:
+class ActiveRequest:
     """One request under way.
 
     Attributes:
@@ -58,20 +58,20 @@ class UnderWay:
         """
         self._most = most
         self._stop = stop
-        self._entries: set[Entry] = set()
+        self._entries: set[ActiveRequest] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._watch, name="under-way", daemon=True)
         self._thread.start()
 
-    def enter(self, client_id: str, cancelled: Callable[[], bool]) -> Entry:
+    def enter(self, client_id: str, cancelled: Callable[[], bool]) -> ActiveRequest:
         """Add a request.
 
         Raises:
             QueueFullError: if too many are under way.
         """
-        entry = Entry(client_id, f"whole-{uuid.uuid4().hex}", cancelled)
+        entry = ActiveRequest(client_id, f"whole-{uuid.uuid4().hex}", cancelled)
         with self._lock:
             if len(self._entries) >= self._most:
                 raise QueueFullError(f"{self._most} requests are under way; try again later")
@@ -79,7 +79,7 @@ class UnderWay:
         self._wake.set()
         return entry
 
-    def leave(self, entry: Entry) -> None:
+    def leave(self, entry: ActiveRequest) -> None:
         """A request is about to be answered; it is not asked after again."""
         with entry.lock:
             entry.left = True
@@ -99,7 +99,7 @@ class UnderWay:
         self._wake.set()
         self._thread.join()
 
-    def _now(self) -> list[Entry]:
+    def _now(self) -> list[ActiveRequest]:
         with self._lock:
             return list(self._entries)
 
@@ -112,7 +112,7 @@ class UnderWay:
                 if entry.to_end():
                     self._end(entry)
 
-    def _end(self, entry: Entry) -> None:
+    def _end(self, entry: ActiveRequest) -> None:
         try:
             self._stop(entry.engine_id)
         except Exception:  # noqa: BLE001 - the next look tries again, and others are watched too

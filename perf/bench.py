@@ -15,7 +15,7 @@ from typing import Any
 from enginehouse.client import Target, TritonClient
 from enginehouse.perf.load.http import burst
 from enginehouse.perf.processes import StackProcesses
-from enginehouse.perf.workload import NEW_TOKENS, STREAMS, Trace, Workload
+from enginehouse.perf.workload import NEW_TOKENS, STREAMS, BurstWorkload, Trace
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
@@ -32,7 +32,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(slots=True)
-class Side:
+class BenchSide:
     """All bursts of one side at one number of streams."""
 
     tokens_per_s: list[float] = field(default_factory=list)
@@ -87,7 +87,7 @@ class RawSide:
             text=True,
         )
 
-    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+    def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
         """One burst.
 
         Raises:
@@ -124,7 +124,7 @@ class PathSide:
         self._model = model
         self.processes = StackProcesses.find(settings.addresses)
 
-    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+    def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
         """One burst over HTTP."""
         before = self.processes.cpu_seconds()
         seconds, traces = burst(
@@ -133,7 +133,7 @@ class PathSide:
         after = self.processes.cpu_seconds()
         return seconds, traces, {role: after[role] - before[role] for role in after}
 
-    def _body(self, messages: list[dict[str, str]], workload: Workload) -> dict[str, Any]:
+    def _body(self, messages: list[dict[str, str]], workload: BurstWorkload) -> dict[str, Any]:
         return {
             "model": self._model,
             "messages": messages,
@@ -175,16 +175,16 @@ def run_bench(
     Raises:
         EnginehouseError: if either side fails; a failed request spoils a run.
     """
-    results = {side: {n: Side() for n in STREAMS} for side in ("raw", "path")}
+    results = {side: {n: BenchSide() for n in STREAMS} for side in ("raw", "path")}
     path = PathSide(settings, target.model)
     with _raw_side(bundle, engine) as raw:
         report("warming up both sides")
         for side in (raw, path):
-            side.run(Workload(STREAMS[-1], _WARM_UP_ROUND, new_tokens=min(32, tokens)))
+            side.run(BurstWorkload(STREAMS[-1], _WARM_UP_ROUND, new_tokens=min(32, tokens)))
         for number in range(rounds):
             for streams in STREAMS:
                 place = number * len(STREAMS) + STREAMS.index(streams)
-                workload = Workload(streams, place, tokens)
+                workload = BurstWorkload(streams, place, tokens)
                 report(f"round {number + 1} of {rounds}: {streams} streams")
                 for name, side in _in_turn(number, raw, path):
                     results[name][streams].add(*side.run(workload))
@@ -208,9 +208,9 @@ def _adapter_ttft(
     with TritonClient(settings.addresses.triton_grpc_url) as client:
         for sample in range(_TTFT_SAMPLES):
             # Each side has prompts of its own: the second would find the first's in the cache.
-            workload = Workload(1, _TTFT_ROUND + 2 * sample, new_tokens=2)
+            workload = BurstWorkload(1, _TTFT_ROUND + 2 * sample, new_tokens=2)
             adapter.append(path.run(workload)[1][0].first_s)
-            other = Workload(1, _TTFT_ROUND + 2 * sample + 1, new_tokens=2)
+            other = BurstWorkload(1, _TTFT_ROUND + 2 * sample + 1, new_tokens=2)
             direct.append(_direct_first_s(client, target, template, other))
     return {
         "adapter_ms": _percentiles(adapter),
@@ -221,7 +221,7 @@ def _adapter_ttft(
 
 
 def _direct_first_s(
-    client: TritonClient, target: Target, template: ChatTemplate, workload: Workload
+    client: TritonClient, target: Target, template: ChatTemplate, workload: BurstWorkload
 ) -> float:
     ids = template.encode(workload.conversations()[0])
     began = time.perf_counter()
@@ -234,7 +234,7 @@ def _direct_first_s(
 
 
 def _collect(
-    results: dict[str, dict[int, Side]],
+    results: dict[str, dict[int, BenchSide]],
     ttft: dict[str, Any],
     path: PathSide,
     engine: EngineSettings,

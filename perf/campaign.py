@@ -58,7 +58,7 @@ class Sample(BaseModel):
     error: str | None
 
 
-class Run(BaseModel):
+class CampaignRun(BaseModel):
     """One run at one load.
 
     Attributes:
@@ -75,11 +75,11 @@ class Run(BaseModel):
     details: dict[str, Any]
 
 
-class Level(BaseModel):
+class CampaignLevel(BaseModel):
     """All runs at one load."""
 
     level: float
-    runs: list[Run]
+    runs: list[CampaignRun]
     spread: dict[str, Spread]
 
 
@@ -100,7 +100,7 @@ class CampaignReport(BaseModel):
     model: str
     version: int
     settings: dict[str, Any]
-    levels: list[Level]
+    levels: list[CampaignLevel]
 
 
 def measured_versions() -> dict[str, str]:
@@ -154,7 +154,7 @@ def run_campaign(
     Raises:
         ServingError: if a run measured nothing.
     """
-    runs: dict[float, list[Run]] = {level: [] for level in profile.levels}
+    runs: dict[float, list[CampaignRun]] = {level: [] for level in profile.levels}
     if profile.warm_up:
         report(f"warming up: {profile.warm_up} requests")
         driver.run(warm_up_of(profile, maker))
@@ -179,7 +179,8 @@ def run_campaign(
         version=subject.version,
         settings=subject.settings,
         levels=[
-            Level(level=level, runs=found, spread=_spread(found)) for level, found in runs.items()
+            CampaignLevel(level=level, runs=found, spread=_spread(found))
+            for level, found in runs.items()
         ],
     )
 
@@ -195,14 +196,14 @@ def _run(
     figures: Figures,
     records: Sequence[RequestRecord],
     details: dict[str, Any],
-) -> Run:
+) -> CampaignRun:
     times = [
         round(record.sent_s + moment, 4)
         for record in records
         if record.trace is not None
         for moment in record.trace.arrivals_s
     ]
-    return Run(
+    return CampaignRun(
         repeat=repeat,
         began_s=round(began_s, 3),
         figures=figures,
@@ -224,6 +225,6 @@ def _sample(record: RequestRecord) -> Sample:
     )
 
 
-def _spread(runs: Sequence[Run]) -> dict[str, Spread]:
+def _spread(runs: Sequence[CampaignRun]) -> dict[str, Spread]:
     named = [figures_by_name(run.figures) for run in runs]
     return {key: Spread.of([one[key] for one in named]) for key in named[0]}

@@ -14,7 +14,7 @@ from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
 from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
 from enginehouse.perf.load.doors import open_door
 from enginehouse.perf.load.generator import closed_loop, open_loop
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.perf_analyzer.install import PerfAnalyzer, install, required
 from enginehouse.perf.perf_analyzer.run import run_perf_analyzer
@@ -57,7 +57,7 @@ class Driver(Protocol):
     def version(self) -> str:
         """For the report."""
 
-    def run(self, load: Load) -> Ran:
+    def run(self, load: OfferedLoad) -> Ran:
         """Send it all.
 
         Raises:
@@ -76,11 +76,11 @@ class OwnDriver:
     ) -> None:
         self._open = partial(open_door, door, addresses, target, api_key=api_key)
 
-    def run(self, load: Load) -> Ran:
+    def run(self, load: OfferedLoad) -> Ran:
         """See `Driver`; a failed request is a record with an error."""
         return Ran(asyncio.run(self._run(load)))
 
-    async def _run(self, load: Load) -> list[RequestRecord]:
+    async def _run(self, load: OfferedLoad) -> list[RequestRecord]:
         async with self._open() as send:
             if isinstance(load.schedule, int):
                 return await closed_loop(send, load.prompts, int(load.level))
@@ -98,7 +98,7 @@ class PerfAnalyzerDriver:
         self.version = f"{tool.version()} ({tool.origin})"
         self._tool, self._door, self._addresses, self._target = tool, door, addresses, target
 
-    def run(self, load: Load) -> Ran:
+    def run(self, load: OfferedLoad) -> Ran:
         """See `Driver`; a failed request fails the run."""
         outcome = run_perf_analyzer(
             self._tool,
@@ -126,7 +126,7 @@ class PythonToolDriver:
         self.name, self.version = name, tool.version
         self._run = partial(_RUN[name], tools, addresses, target, api_key=api_key)
 
-    def run(self, load: Load) -> Ran:
+    def run(self, load: OfferedLoad) -> Ran:
         """See `Driver`; a failed request is a record with an error."""
         outcome = self._run(load)
         return Ran(outcome.records, outcome.details)

@@ -16,7 +16,7 @@ from enginehouse.build.formats import WeightFormat
 from enginehouse.build.openvino import OpenVinoBuilder
 from enginehouse.build.plan import BuildPlan
 from enginehouse.perf.bench import RawSide
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.bundle import Bundle
 
@@ -39,15 +39,15 @@ def main() -> None:
     sides = {f: RawSide(b, b.manifest.engine_settings) for f, b in bundles.items()}
     try:
         for side in sides.values():
-            side.run(Workload(16, 9_000, new_tokens=16))
+            side.run(BurstWorkload(16, 9_000, new_tokens=16))
         for number in range(rounds):
             for streams in _STREAMS:
                 for name, side in sides.items():
-                    seconds, traces, _ = side.run(Workload(streams, 100 * number + streams))
+                    seconds, traces, _ = side.run(BurstWorkload(streams, 100 * number + streams))
                     rates[name][streams].append(sum(t.tokens for t in traces) / seconds)
             for sample in range(_TTFT_SAMPLES):
                 for name, side in sides.items():
-                    burst = Workload(1, 5_000 + 100 * number + sample, new_tokens=1)
+                    burst = BurstWorkload(1, 5_000 + 100 * number + sample, new_tokens=1)
                     firsts[name].append(side.run(burst)[1][0].first_s)
     finally:
         for side in sides.values():

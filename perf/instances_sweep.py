@@ -13,7 +13,7 @@ from statistics import median
 
 from enginehouse.perf.bench import PathSide
 from enginehouse.perf.private_stack import MODEL, private_home, running
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.bundle import Bundle
 
@@ -29,11 +29,11 @@ def main() -> None:
     with ExitStack() as cleanup:
         sides = {i: _start(cleanup, bundle, i) for i in _INSTANCES}
         for side in sides.values():
-            side.run(Workload(16, 9_000, new_tokens=16))
+            side.run(BurstWorkload(16, 9_000, new_tokens=16))
         for number in range(rounds):
             for streams in _STREAMS:
                 for instances, side in sides.items():
-                    seconds, traces, _ = side.run(Workload(streams, 100 * number + streams))
+                    seconds, traces, _ = side.run(BurstWorkload(streams, 100 * number + streams))
                     rates[instances][streams].append(sum(t.tokens for t in traces) / seconds)
     print("| instances | " + " | ".join(f"{n}: tokens/s" for n in _STREAMS) + " |")  # noqa: T201
     print("|---|" + "---:|" * len(_STREAMS))  # noqa: T201 - a command

@@ -43,7 +43,7 @@ class RequestRecord:
         return self.sent_s + (self.trace.arrivals_s[-1] if self.trace else 0.0)
 
 
-class Slo(BaseModel):
+class RequestSlo(BaseModel):
     """Limits that a good request keeps; a limit that is None always holds.
 
     Attributes:
@@ -68,7 +68,7 @@ class Slo(BaseModel):
         return all(limit is None or _MS * value <= limit for limit, value in pairs)
 
 
-class Distribution(BaseModel):
+class LatencyPercentiles(BaseModel):
     """Milliseconds: percentiles by linear interpolation, and the mean."""
 
     p50: float
@@ -78,7 +78,7 @@ class Distribution(BaseModel):
     mean: float
 
     @classmethod
-    def of(cls, values_s: Sequence[float]) -> Distribution:
+    def of(cls, values_s: Sequence[float]) -> LatencyPercentiles:
         """Of seconds; all zero if there are none."""
         values = _MS * np.asarray(values_s or [0.0])
         p50, p90, p95, p99 = (round(float(v), 3) for v in np.percentile(values, (50, 90, 95, 99)))
@@ -107,15 +107,15 @@ class Figures(BaseModel):
     tokens_per_s: float
     requests_per_s: float
     goodput_per_s: float | None
-    ttft: Distribution
-    inter_token: Distribution
-    total: Distribution
-    response_gap: Distribution
-    late: Distribution
+    ttft: LatencyPercentiles
+    inter_token: LatencyPercentiles
+    total: LatencyPercentiles
+    response_gap: LatencyPercentiles
+    late: LatencyPercentiles
     errors: dict[str, int]
 
 
-def figures_of(records: Sequence[RequestRecord], slo: Slo | None = None) -> Figures:
+def figures_of(records: Sequence[RequestRecord], slo: RequestSlo | None = None) -> Figures:
     """The figures of one run.
 
     Raises:
@@ -143,10 +143,10 @@ def figures_of(records: Sequence[RequestRecord], slo: Slo | None = None) -> Figu
         tokens_per_s=round(tokens / duration, 2),
         requests_per_s=round(len(traces) / duration, 3),
         goodput_per_s=None if good is None else round(good, 3),
-        ttft=Distribution.of([trace.first_s for trace in traces]),
-        inter_token=Distribution.of([t.inter_token_s for t in traces if t.tokens > 1]),
-        total=Distribution.of([trace.arrivals_s[-1] for trace in traces]),
-        response_gap=Distribution.of([gap for trace in traces for gap in trace.gaps_s]),
-        late=Distribution.of([max(0.0, r.sent_s - r.due_s) for r in records]),
+        ttft=LatencyPercentiles.of([trace.first_s for trace in traces]),
+        inter_token=LatencyPercentiles.of([t.inter_token_s for t in traces if t.tokens > 1]),
+        total=LatencyPercentiles.of([trace.arrivals_s[-1] for trace in traces]),
+        response_gap=LatencyPercentiles.of([gap for trace in traces for gap in trace.gaps_s]),
+        late=LatencyPercentiles.of([max(0.0, r.sent_s - r.due_s) for r in records]),
         errors=errors,
     )

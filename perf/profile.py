@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from enginehouse.perf.measurement import Slo
+from enginehouse.perf.measurement import RequestSlo
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from enginehouse.errors import SettingsError
@@ -39,7 +39,7 @@ class Lengths(_Section):
         return min(self.maximum, max(self.minimum, value))
 
 
-class Kind(_Section):
+class RequestKind(_Section):
     """One kind of request in the mix.
 
     Attributes:
@@ -115,11 +115,11 @@ class Profile(_Section):
 
     name: str
     description: str
-    mix: Annotated[list[Kind], Field(min_length=1)]
+    mix: Annotated[list[RequestKind], Field(min_length=1)]
     load: Load
     seed: int = 0
     warm_up: int = Field(default=4, ge=0)
-    slo: Slo | None = None
+    slo: RequestSlo | None = None
 
     @property
     def levels(self) -> Sequence[float]:

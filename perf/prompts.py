@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from enginehouse.perf.profile import Kind, Profile
+from enginehouse.perf.profile import Profile, RequestKind
 
 from enginehouse.bundle import Bundle
 from enginehouse.text import ChatTemplate, Tokenizer
@@ -24,7 +24,7 @@ _TEMPLATE_ROOM = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class LoadPrompt:
     """One request's content, in the forms that the doors take.
 
     Attributes:
@@ -50,7 +50,7 @@ class PromptMaker:
         self._template = ChatTemplate(bundle.chat_template, self._tokenizer)
         self._context = bundle.manifest.context_length
 
-    def prompts(self, profile: Profile, count: int, *, place: str) -> list[Prompt]:
+    def prompts(self, profile: Profile, count: int, *, place: str) -> list[LoadPrompt]:
         """`count` prompts: their kinds and lengths follow from the seed alone.
 
         Another `place` has other words, which no prefix cache has seen. Lengths that the model's
@@ -61,8 +61,8 @@ class PromptMaker:
         return [self._prompt(kind, lengths, words, f"{profile.seed} {place}") for kind in kinds]
 
     def _prompt(
-        self, kind: Kind, lengths: random.Random, words: random.Random, place: str
-    ) -> Prompt:
+        self, kind: RequestKind, lengths: random.Random, words: random.Random, place: str
+    ) -> LoadPrompt:
         new = min(kind.output.draw(lengths), self._context // 2)
         room = max(1, self._context - new - _TEMPLATE_ROOM)
         text = self._text(min(kind.input.draw(lengths), room), words)
@@ -73,7 +73,7 @@ class PromptMaker:
         messages = [{"role": "user", "content": text}]
         ids = tuple(self._template.encode(messages))
         rendered = self._tokenizer.decode(ids, skip_special_tokens=False)
-        return Prompt(kind.name, text, rendered, ids, new)
+        return LoadPrompt(kind.name, text, rendered, ids, new)
 
     def _text(self, tokens: int, chance: random.Random) -> str:
         words = " ".join(chance.choices(_WORDS, k=tokens))
@@ -84,6 +84,6 @@ def _chance(*seed: object) -> random.Random:
     return random.Random(" ".join(map(str, seed)))  # noqa: S311 - prompts, not secrets
 
 
-def prompt_tokens(prompts: Sequence[Prompt]) -> int:
+def prompt_tokens(prompts: Sequence[LoadPrompt]) -> int:
     """Tokens of all prompts, chat template included."""
     return sum(len(prompt.input_ids) for prompt in prompts)

@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from importlib.resources import as_file, files
 from pathlib import Path
 
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 
 from enginehouse.errors import ServingError, StackError
 
@@ -47,7 +47,7 @@ Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ToolRun:
     """What one run gave.
 
     Attributes:
@@ -172,7 +172,7 @@ def write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
     return str(path)
 
 
-def due_times(load: Load) -> list[tuple[Prompt, float | None]]:
+def due_times(load: OfferedLoad) -> list[tuple[LoadPrompt, float | None]]:
     """Every prompt with the second at which it is due; None in a closed loop."""
     if isinstance(load.schedule, int):
         return [(prompt, None) for prompt in load.prompts]
@@ -188,7 +188,7 @@ def run_tool(argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
     return "\n".join([f"exit status {done.returncode}", *said])
 
 
-def complete(name: str, records: Sequence[RequestRecord], load: Load, said: str) -> None:
+def complete(name: str, records: Sequence[RequestRecord], load: OfferedLoad, said: str) -> None:
     """Do nothing if every request has its record, failed ones included.
 
     Raises:

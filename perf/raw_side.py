@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import openvino
 from enginehouse.engine.openvino import generation_config, pipeline
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
@@ -30,7 +30,7 @@ def main() -> None:
     tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
     template = ChatTemplate(bundle.chat_template, tokenizer)
     for line in sys.stdin:
-        workload = Workload(**json.loads(line))
+        workload = BurstWorkload(**json.loads(line))
         prompts = [template.encode(conversation) for conversation in workload.conversations()]
         print(json.dumps(_run(engine, settings, prompts, workload.new_tokens)), flush=True)  # noqa: T201
 

@@ -35,7 +35,7 @@ _HEAD = """\
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class SimulatedRollout:
     """How one rollout ended.
 
     Attributes:
@@ -69,7 +69,7 @@ def main() -> None:
         given.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def row(scenario: Scenario, outcomes: list[Outcome]) -> str:
+def row(scenario: Scenario, outcomes: list[SimulatedRollout]) -> str:
     """A scenario's line of the table."""
     shares = [
         f"{sum(o.end == end for o in outcomes) / len(outcomes):.2%}"
@@ -87,7 +87,7 @@ def row(scenario: Scenario, outcomes: list[Outcome]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def simulate(scenario: Scenario, seed: int, spec: RolloutSpec | None = None) -> Outcome:
+def simulate(scenario: Scenario, seed: int, spec: RolloutSpec | None = None) -> SimulatedRollout:
     """One rollout from the gates to its end."""
     return _Rollout(scenario, seed, spec or RolloutSpec()).run()
 
@@ -104,7 +104,7 @@ class _Rollout:
         self._requests = 0
         self._status = begin("simulated", "m", _CHAMPION, _CHALLENGER, self._now, "", "")
 
-    def run(self) -> Outcome:
+    def run(self) -> SimulatedRollout:
         """To its end; the deadline ends it at the latest."""
         gate = GateResult(name="simulated", verdict=Verdict.PASS, reason="")
         self._decide(Observation(gates=(gate,)))
@@ -118,14 +118,14 @@ class _Rollout:
             self._decide(Observation(serving=_CHALLENGER))
         return self._outcome()
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self) -> SimulatedRollout:
         status = self._status
         end = "promoted" if status.phase is Phase.SUCCEEDED else "aborted"
         if "not promoted within" in (status.abort_reason or ""):
             end = "held"
         needed = sum(step.min_samples for step in self._spec.steps if step.weight)
         unmeasured = end == "promoted" and min(self._requests, status.sampled) < needed
-        return Outcome(end, self._requests, self._now - self._start, unmeasured)
+        return SimulatedRollout(end, self._requests, self._now - self._start, unmeasured)
 
     def _decide(self, observation: Observation) -> None:
         of = observation.model_copy(update={"of": self._status.mark})

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from enginehouse.perf.bench import RawSide
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings
@@ -53,9 +53,9 @@ def _measure(
 ) -> None:
     side = RawSide(bundle, settings)
     try:
-        side.run(Workload(4, 9_000, new_tokens=16))
+        side.run(BurstWorkload(4, 9_000, new_tokens=16))
         for streams in _STREAMS:
-            seconds, traces, _ = side.run(Workload(streams, number * 10 + streams))
+            seconds, traces, _ = side.run(BurstWorkload(streams, number * 10 + streams))
             tokens = sum(trace.tokens for trace in traces)
             into[streams].append((tokens / seconds, median(t.first_s for t in traces)))
     finally:

@@ -26,7 +26,7 @@ from enginehouse.perf.load.http import burst
 from enginehouse.perf.ports import free_ports
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.carriage import generator_stack
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
@@ -71,7 +71,7 @@ _WITH_KEYS = (_KEYS, _ALL)
 
 
 @dataclass
-class Variant:
+class AdapterVariant:
     """One adapter and what was measured on it."""
 
     name: str
@@ -100,7 +100,7 @@ class Variant:
         times = self.process.cpu_times()
         return float(times.user + times.system)
 
-    def load(self, workload: Workload, model: str) -> None:
+    def load(self, workload: BurstWorkload, model: str) -> None:
         """A burst of streams."""
         bodies = [
             {
@@ -147,7 +147,7 @@ def measure_stages(
     return _table(variants, requests, rounds)
 
 
-def _ask_each(variants: list[Variant], requests: int) -> None:
+def _ask_each(variants: list[AdapterVariant], requests: int) -> None:
     order = random.Random(0)  # noqa: S311 - no secret
     with httpx.Client(timeout=60.0, trust_env=False) as http:
         model = _model(http, variants[0])
@@ -163,23 +163,23 @@ def _ask_each(variants: list[Variant], requests: int) -> None:
         del variant.latencies_s[:_WARM_UP]
 
 
-def _load_both(none: Variant, every: Variant, rounds: int) -> None:
+def _load_both(none: AdapterVariant, every: AdapterVariant, rounds: int) -> None:
     with httpx.Client(timeout=60.0, trust_env=False) as http:
         model = _model(http, none)
     for number in range(rounds):
         for variant in _turned([none, every], number):
             # Each has prompts of its own: no prefix cache helps whoever comes second.
             place = _ROUND + 2 * number + (variant is every)
-            variant.load(Workload(_STREAMS, place), model)
+            variant.load(BurstWorkload(_STREAMS, place), model)
 
 
-def _turned(variants: list[Variant], number: int) -> list[Variant]:
+def _turned(variants: list[AdapterVariant], number: int) -> list[AdapterVariant]:
     """Another one begins each time, so that a drifting machine favours nobody."""
     shift = number % len(variants)
     return variants[shift:] + variants[:shift]
 
 
-def _table(variants: list[Variant], requests: int, rounds: int) -> str:
+def _table(variants: list[AdapterVariant], requests: int, rounds: int) -> str:
     plain = variants[0]
     how = (
         f"{requests} requests of one token each, in turns, of an engine that takes {_STEP_MS} ms; "
@@ -207,7 +207,7 @@ def _table(variants: list[Variant], requests: int, rounds: int) -> str:
 @contextmanager
 def _variants(
     settings: Settings, env: Mapping[str, str], names: Iterable[str]
-) -> Iterator[list[Variant]]:
+) -> Iterator[list[AdapterVariant]]:
     with ExitStack() as cleanup:
         scratch = Path(cleanup.enter_context(tempfile.TemporaryDirectory()))
         yield [_started(cleanup, settings, env, name, scratch / name) for name in names]
@@ -215,7 +215,7 @@ def _variants(
 
 def _started(
     cleanup: ExitStack, settings: Settings, env: Mapping[str, str], name: str, home: Path
-) -> Variant:
+) -> AdapterVariant:
     home.mkdir()
     for shared in _SHARED:
         (home / shared).symlink_to(settings.home / shared)
@@ -237,7 +237,7 @@ def _started(
     cleanup.callback(child.stop, 5.0)
     url = f"http://127.0.0.1:{port}"
     _wait_ready(url, child)
-    return Variant(name, f"{url}/v1", api_key, psutil.Process(child.pid))
+    return AdapterVariant(name, f"{url}/v1", api_key, psutil.Process(child.pid))
 
 
 def _wait_ready(url: str, child: ManagedProcess) -> None:
@@ -256,6 +256,6 @@ def _wait_ready(url: str, child: ManagedProcess) -> None:
     )
 
 
-def _model(http: httpx.Client, variant: Variant) -> str:
+def _model(http: httpx.Client, variant: AdapterVariant) -> str:
     served = http.get(f"{variant.url}/models").raise_for_status().json()["data"]
     return str(next(m["id"] for m in served if m["enginehouse"]["kind"] != "embedding"))

@@ -18,7 +18,7 @@ _SUBJECTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class BurstWorkload:
     """One measured burst: `streams` requests at once, each of `new_tokens` tokens, greedy.
 
     The end token is ignored, so every side generates exactly the same number of tokens.

@@ -19,8 +19,8 @@ from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import (
     TOPS,
     Group,
+    JsonType,
     KeyMap,
-    Kind,
     Literal,
     ObjectShape,
     Shape,
@@ -164,7 +164,7 @@ class Alternatives:
         return list(dict.fromkeys(shape for group in branches for shape in self.of(group)))
 
     def _dependent(self, node: Subschema, schema: dict[str, Any]) -> Iterable[list[Shape]]:
-        others = other_kinds(Kind.OBJECT)
+        others = other_kinds(JsonType.OBJECT)
         for name, needed in schema.get("dependentRequired", {}).items():
             yield [*others, self.absent(name), ObjectShape(required=tuple(needed))]
         for name, child in schema.get("dependentSchemas", {}).items():
@@ -172,7 +172,7 @@ class Alternatives:
             yield [*others, self.absent(name), *self._objects(literal)]
 
     def _objects(self, literal: Literal) -> list[Shape]:
-        return [s for s in self.of(frozenset({literal})) if s.kind is Kind.OBJECT]
+        return [s for s in self.of(frozenset({literal})) if s.kind is JsonType.OBJECT]
 
     def absent(self, name: str) -> ObjectShape:
         """Objects without a member of this name."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from enginehouse.engine.json_schema.alternatives import Alternatives
 from enginehouse.engine.json_schema.counting import times
-from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Option, Ref
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import ArrayShape, Contained, Group, item_at
 
@@ -16,7 +16,7 @@ Value = Callable[[Group], Ref]
 
 
 def array_options(
-    grammar: Grammar, shape: ArrayShape, alternatives: Alternatives, value: Value
+    grammar: GuideGrammar, shape: ArrayShape, alternatives: Alternatives, value: Value
 ) -> list[Option]:
     """The options of an array.
 
@@ -32,7 +32,7 @@ def array_options(
     return [("[", option) for option in [_plain(grammar, shape, value, 0)]]
 
 
-def _plain(grammar: Grammar, shape: ArrayShape, value: Value, place: int) -> Ref:
+def _plain(grammar: GuideGrammar, shape: ArrayShape, value: Value, place: int) -> Ref:
     """What stands behind the first items, the bracket that closes included."""
 
     def options() -> list[Option]:
@@ -55,7 +55,7 @@ class _Containing:
     """Arrays in which some items are counted: each is one of them, or is certainly none."""
 
     def __init__(
-        self, grammar: Grammar, shape: ArrayShape, alternatives: Alternatives, value: Value
+        self, grammar: GuideGrammar, shape: ArrayShape, alternatives: Alternatives, value: Value
     ) -> None:
         self._grammar = grammar
         self._shape = shape

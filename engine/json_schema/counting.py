@@ -6,25 +6,25 @@ half as often and then perhaps one more: each count is parsed in one way only.
 
 from __future__ import annotations
 
-from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref, Symbol
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Option, Ref, Symbol
 
 _UNROLLED = 4
 
 
-def times(grammar: Grammar, symbol: Symbol, least: int, most: int | None) -> Option:
+def times(grammar: GuideGrammar, symbol: Symbol, least: int, most: int | None) -> Option:
     """A symbol from `least` to `most` times in a row; None is without limit."""
     if most is None:
         return (*exactly(grammar, symbol, least), any_number(grammar, symbol))
     return (*exactly(grammar, symbol, least), *up_to(grammar, symbol, most - least))
 
 
-def any_number(grammar: Grammar, symbol: Symbol) -> Ref:
+def any_number(grammar: GuideGrammar, symbol: Symbol) -> Ref:
     """A symbol any number of times."""
     key = ("any", symbol)
     return grammar.rule(key, lambda: [(), (symbol, grammar.rule(key, list))])
 
 
-def exactly(grammar: Grammar, symbol: Symbol, count: int) -> Option:
+def exactly(grammar: GuideGrammar, symbol: Symbol, count: int) -> Option:
     """A symbol so many times."""
     if count <= _UNROLLED:
         return (symbol,) * count
@@ -32,19 +32,19 @@ def exactly(grammar: Grammar, symbol: Symbol, count: int) -> Option:
     return (half, half, symbol) if count % 2 else (half, half)
 
 
-def exactly_rule(grammar: Grammar, symbol: Symbol, count: int) -> Ref:
+def exactly_rule(grammar: GuideGrammar, symbol: Symbol, count: int) -> Ref:
     """The same as a rule."""
     return grammar.rule(("exactly", symbol, count), lambda: [exactly(grammar, symbol, count)])
 
 
-def up_to(grammar: Grammar, symbol: Symbol, count: int) -> Option:
+def up_to(grammar: GuideGrammar, symbol: Symbol, count: int) -> Option:
     """A symbol at most so many times."""
     if count == 0:
         return ()
     return (grammar.rule(("up to", symbol, count), lambda: _up_to(grammar, symbol, count)),)
 
 
-def _up_to(grammar: Grammar, symbol: Symbol, count: int) -> list[Option]:
+def _up_to(grammar: GuideGrammar, symbol: Symbol, count: int) -> list[Option]:
     if count == 1:
         return [(), (symbol,)]
     if count % 2 == 0:

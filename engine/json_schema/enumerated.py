@@ -11,7 +11,7 @@ from enginehouse.engine.json_schema.shapes import (
     ArrayShape,
     BooleanShape,
     Group,
-    Kind,
+    JsonType,
     NullShape,
     NumberShape,
     ObjectShape,
@@ -125,7 +125,7 @@ def _shape(value: Any) -> Shape:
     if isinstance(value, int | float):
         number = keywords.decimal(value)
         return NumberShape(low=number, high=number)
-    kind = Kind.ARRAY if isinstance(value, list) else Kind.OBJECT
+    kind = JsonType.ARRAY if isinstance(value, list) else JsonType.OBJECT
     return ValueShape(kind, json.dumps(value, ensure_ascii=False))
 
 

@@ -10,8 +10,8 @@ from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import (
     ArrayShape,
     Group,
+    JsonType,
     KeyMap,
-    Kind,
     ObjectShape,
     Shape,
     other_kinds,
@@ -37,13 +37,13 @@ def unevaluated_members(document: Document, node: Subschema) -> Iterator[list[Sh
             members = KeyMap(
                 _free(applied, "properties"), _free(applied, "patternProperties"), rest
             )
-            yield [*other_kinds(Kind.OBJECT), ObjectShape(maps=(members,))]
+            yield [*other_kinds(JsonType.OBJECT), ObjectShape(maps=(members,))]
     if schema.get("unevaluatedItems", True) not in _ALLOWS_ALL:
         applied = list(_in_place(document, node, "unevaluatedItems"))
         if not any("items" in found for found in applied):
             rest = document.group(node, schema["unevaluatedItems"], "unevaluatedItems")
             longest = max(len(found.get("prefixItems", ())) for found in applied)
-            yield [*other_kinds(Kind.ARRAY), ArrayShape((_FREE,) * longest, rest)]
+            yield [*other_kinds(JsonType.ARRAY), ArrayShape((_FREE,) * longest, rest)]
 
 
 def _in_place(

@@ -46,7 +46,7 @@ Option = tuple[Symbol, ...]
 
 
 @dataclass(slots=True)
-class Rule:
+class GrammarRule:
     """Options of which one is taken; an empty option is the empty string.
 
     Attributes:
@@ -57,11 +57,11 @@ class Rule:
     ahead: Option = ()
 
 
-class Grammar:
+class GuideGrammar:
     """Rules by name; each is made once for its key."""
 
     def __init__(self) -> None:
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, GrammarRule] = {}
         self._names: dict[Hashable, str] = {}
 
     def rule(self, key: Hashable, options: Callable[[], Iterable[Option]]) -> Ref:
@@ -77,7 +77,7 @@ class Grammar:
         if len(self._names) >= _MAX_RULES:
             raise SchemaRefusedError(f"its grammar has more than {_MAX_RULES} rules")
         self._names[key] = name
-        rule = self._rules[name] = Rule()
+        rule = self._rules[name] = GrammarRule()
         rule.options = list(dict.fromkeys(options()))
         return Ref(name)
 

@@ -18,8 +18,8 @@ from enginehouse.engine.json_schema.shapes import (
     ArrayShape,
     Contained,
     Group,
+    JsonType,
     KeyMap,
-    Kind,
     NumberShape,
     ObjectShape,
     Shape,
@@ -73,7 +73,7 @@ def check(node: Subschema) -> None:
 
 def types(schema: dict[str, Any]) -> list[Shape]:
     """The shapes that `type` leaves."""
-    given = schema.get("type", list(Kind))
+    given = schema.get("type", list(JsonType))
     names = [given] if isinstance(given, str) else given
     found: list[Shape] = [shape for kind, shape in TOPS.items() if kind.value in names]
     if "integer" in names and "number" not in names:
@@ -84,11 +84,11 @@ def types(schema: dict[str, Any]) -> list[Shape]:
 def simple(document: Document, node: Subschema) -> list[Shape]:
     """The shapes of a schema's keywords that do not branch."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
-    typed: dict[Kind, Shape] = {
-        Kind.NUMBER: number(node),
-        Kind.STRING: string(node),
-        Kind.ARRAY: array(document, node),
-        Kind.OBJECT: object_(document, node),
+    typed: dict[JsonType, Shape] = {
+        JsonType.NUMBER: number(node),
+        JsonType.STRING: string(node),
+        JsonType.ARRAY: array(document, node),
+        JsonType.OBJECT: object_(document, node),
     }
     found = [meet(shape, typed.get(shape.kind, shape)) for shape in types(node.schema)]
     return [shape for shape in found if shape is not None]

@@ -83,7 +83,7 @@ def anchored(node: Node) -> bool:
             return any(map(anchored, parts))
 
 
-class Keys:
+class ObjectKeys:
     """The keys of an object: the known ones by name, all others by what they match."""
 
     def __init__(self, alternatives: Alternatives, shape: ObjectShape) -> None:

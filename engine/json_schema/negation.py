@@ -19,8 +19,8 @@ from enginehouse.engine.json_schema.shapes import (
     BooleanShape,
     Contained,
     Group,
+    JsonType,
     KeyMap,
-    Kind,
     NumberShape,
     ObjectShape,
     Shape,
@@ -137,9 +137,9 @@ class Negation:
         if any(isinstance(value, list | dict) for value in values):
             raise _refused(node, "enum")
         words = frozenset(value for value in values if isinstance(value, str))
-        rest: list[Shape] = [s for k, s in TOPS.items() if k in {Kind.ARRAY, Kind.OBJECT}]
+        rest: list[Shape] = [s for k, s in TOPS.items() if k in {JsonType.ARRAY, JsonType.OBJECT}]
         if None not in values:
-            rest.append(TOPS[Kind.NULL])
+            rest.append(TOPS[JsonType.NULL])
         booleans = frozenset({True, False}) - {v for v in values if isinstance(v, bool)}
         if booleans:
             rest.append(BooleanShape(booleans))
@@ -236,7 +236,7 @@ def _other_types(value: str | list[str]) -> list[Shape]:
     found: list[Shape] = [
         shape
         for kind, shape in TOPS.items()
-        if kind.value not in names and not (kind is Kind.NUMBER and "integer" in names)
+        if kind.value not in names and not (kind is JsonType.NUMBER and "integer" in names)
     ]
     if "integer" in names and "number" not in names:
         found.append(NumberShape(integer=False))

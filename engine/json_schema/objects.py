@@ -6,11 +6,11 @@ import functools
 from collections.abc import Callable
 
 from enginehouse.engine.json_schema.automaton import Dfa
-from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
-from enginehouse.engine.json_schema.languages import Keys
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Option, Ref
+from enginehouse.engine.json_schema.languages import ObjectKeys
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import Group, ObjectShape
-from enginehouse.engine.json_schema.strings import Texts
+from enginehouse.engine.json_schema.strings import StringWriter
 
 _SEPARATOR = ", "
 _COLON = ": "
@@ -27,11 +27,11 @@ class ObjectRules:
 
     def __init__(
         self,
-        grammar: Grammar,
+        grammar: GuideGrammar,
         shape: ObjectShape,
-        keys: Keys,
+        keys: ObjectKeys,
         value: Callable[[Group], Ref],
-        texts: Texts,
+        texts: StringWriter,
     ) -> None:
         self._grammar = grammar
         self._shape = shape

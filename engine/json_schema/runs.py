@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from enginehouse.engine.json_schema.charset import CharSet
 from enginehouse.engine.json_schema.counting import any_number, exactly, up_to
-from enginehouse.engine.json_schema.grammar import Grammar, Many, Option, Ref, Symbol
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Many, Option, Ref, Symbol
 
 #: Units at the end of a bounded run that are written one by one. Fewer make every token that is
 #: longer a matter of run time: with 12 a mask took 18 ms instead of 1.6 over SmolLM2's vocabulary.
@@ -25,11 +25,11 @@ class Unit:
     key: Hashable
     options: tuple[Option, ...]
 
-    def symbols(self, grammar: Grammar) -> Option:
+    def symbols(self, grammar: GuideGrammar) -> Option:
         """The unit once."""
         return self.options[0] if len(self.options) == 1 else (self.rule(grammar),)
 
-    def rule(self, grammar: Grammar) -> Ref:
+    def rule(self, grammar: GuideGrammar) -> Ref:
         """The unit once, in a rule of its own."""
         return grammar.rule((self.key, "one"), lambda: self.options)
 
@@ -37,7 +37,7 @@ class Unit:
 class Runs:
     """Writes runs into a grammar."""
 
-    def __init__(self, grammar: Grammar) -> None:
+    def __init__(self, grammar: GuideGrammar) -> None:
         self._grammar = grammar
 
     def run(self, unit: Unit, least: int, most: int | None, end: Option) -> Option:

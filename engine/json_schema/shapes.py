@@ -11,7 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class JsonType(StrEnum):
     """JSON's types; `integer` is a number here."""
 
     NULL = "null"
@@ -42,7 +42,7 @@ Group = frozenset[Literal]
 class NullShape:
     """`null`."""
 
-    kind = Kind.NULL
+    kind = JsonType.NULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class BooleanShape:
     """`true` or `false`, as far as they are among the values."""
 
     values: frozenset[bool] = frozenset({True, False})
-    kind = Kind.BOOLEAN
+    kind = JsonType.BOOLEAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class NumberShape:
     high_open: bool = False
     integer: bool | None = None
     multiple: int = 1
-    kind = Kind.NUMBER
+    kind = JsonType.NUMBER
 
     @property
     def empty(self) -> bool:
@@ -116,7 +116,7 @@ class StringShape:
     parts: frozenset[StringPart] = frozenset()
     least: int = 0
     most: int | None = None
-    kind = Kind.STRING
+    kind = JsonType.STRING
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class ArrayShape:
     most: int | None = None
     contained: tuple[Contained, ...] = ()
     unique: str | None = None
-    kind = Kind.ARRAY
+    kind = JsonType.ARRAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,30 +171,30 @@ class ObjectShape:
     least: int = 0
     most: int | None = None
     place: str = ""
-    kind = Kind.OBJECT
+    kind = JsonType.OBJECT
 
 
 @dataclass(frozen=True, slots=True)
 class ValueShape:
     """An array or object that stands in `enum` or `const`, as JSON text."""
 
-    kind: Kind
+    kind: JsonType
     text: str
 
 
 Shape = NullShape | BooleanShape | NumberShape | StringShape | ArrayShape | ObjectShape | ValueShape
 
-TOPS: dict[Kind, Shape] = {
-    Kind.NULL: NullShape(),
-    Kind.BOOLEAN: BooleanShape(),
-    Kind.NUMBER: NumberShape(),
-    Kind.STRING: StringShape(),
-    Kind.ARRAY: ArrayShape(),
-    Kind.OBJECT: ObjectShape(),
+TOPS: dict[JsonType, Shape] = {
+    JsonType.NULL: NullShape(),
+    JsonType.BOOLEAN: BooleanShape(),
+    JsonType.NUMBER: NumberShape(),
+    JsonType.STRING: StringShape(),
+    JsonType.ARRAY: ArrayShape(),
+    JsonType.OBJECT: ObjectShape(),
 }
 
 
-def other_kinds(kind: Kind) -> list[Shape]:
+def other_kinds(kind: JsonType) -> list[Shape]:
     """A shape for each JSON type but one."""
     return [shape for other, shape in TOPS.items() if other is not kind]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from enginehouse.engine.json_schema.automaton import Dfa
 from enginehouse.engine.json_schema.charset import ANY, CharSet
-from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Option, Ref
 from enginehouse.engine.json_schema.pattern import Anchor, Chars, Choice, Node, Repeat
 from enginehouse.engine.json_schema.pattern import Sequence as Parts
 from enginehouse.engine.json_schema.runs import Runs, Unit
@@ -53,10 +53,10 @@ class Spelling:
         return found
 
 
-class Texts:
+class StringWriter:
     """Writes texts into a grammar, in one spelling."""
 
-    def __init__(self, grammar: Grammar, spelling: Spelling) -> None:
+    def __init__(self, grammar: GuideGrammar, spelling: Spelling) -> None:
         self._grammar = grammar
         self._spelling = spelling
         self._runs = Runs(grammar)

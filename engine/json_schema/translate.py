@@ -6,11 +6,11 @@ from enginehouse.engine.json_schema.alternatives import Alternatives
 from enginehouse.engine.json_schema.automaton import matching
 from enginehouse.engine.json_schema.determinism import deterministic
 from enginehouse.engine.json_schema.document import Document
-from enginehouse.engine.json_schema.grammar import Grammar
+from enginehouse.engine.json_schema.grammar import GuideGrammar
 from enginehouse.engine.json_schema.languages import anchored, whole
 from enginehouse.engine.json_schema.pattern import parse
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
-from enginehouse.engine.json_schema.strings import Spelling, Texts
+from enginehouse.engine.json_schema.strings import Spelling, StringWriter
 from enginehouse.engine.json_schema.values import ValueRules
 
 
@@ -28,7 +28,7 @@ def schema_grammar(text: str) -> str:
         SchemaRefusedError: for what is no schema, and for what cannot be kept, with its place.
     """
     document = Document(text)
-    grammar = Grammar()
+    grammar = GuideGrammar()
     try:
         root = ValueRules(Alternatives(document), grammar).value(frozenset({document.root}))
     except RecursionError:
@@ -49,8 +49,8 @@ def regex_grammar(text: str) -> str:
         SchemaRefusedError: with the position of what is wrong, or cannot be kept.
     """
     node = parse(text)
-    grammar = Grammar()
-    texts = Texts(grammar, Spelling(json=False))
+    grammar = GuideGrammar()
+    texts = StringWriter(grammar, Spelling(json=False))
     plain = node if not anchored(node) else whole(node)
     if plain is not None and deterministic(plain):
         root = grammar.rule("root", lambda: [texts.pattern(plain)])

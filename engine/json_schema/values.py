@@ -9,9 +9,9 @@ from enginehouse.engine.json_schema.alternatives import Alternatives
 from enginehouse.engine.json_schema.arrays import array_options
 from enginehouse.engine.json_schema.determinism import deterministic
 from enginehouse.engine.json_schema.enumerated import point, string_fits
-from enginehouse.engine.json_schema.grammar import Grammar, Option, Ref
+from enginehouse.engine.json_schema.grammar import GuideGrammar, Option, Ref
 from enginehouse.engine.json_schema.keywords import decimal
-from enginehouse.engine.json_schema.languages import Keys, string_dfa, whole
+from enginehouse.engine.json_schema.languages import ObjectKeys, string_dfa, whole
 from enginehouse.engine.json_schema.numbers import ANY_NUMBER, number_dfa, spelled
 from enginehouse.engine.json_schema.objects import ObjectRules
 from enginehouse.engine.json_schema.pattern import parse
@@ -26,17 +26,17 @@ from enginehouse.engine.json_schema.shapes import (
     StringShape,
     ValueShape,
 )
-from enginehouse.engine.json_schema.strings import Spelling, Texts
+from enginehouse.engine.json_schema.strings import Spelling, StringWriter
 
 
 class ValueRules:
     """Writes values into a grammar."""
 
-    def __init__(self, alternatives: Alternatives, grammar: Grammar) -> None:
+    def __init__(self, alternatives: Alternatives, grammar: GuideGrammar) -> None:
         self._alternatives = alternatives
         self._grammar = grammar
-        self._quoted = Texts(grammar, Spelling(json=True))
-        self._bare = Texts(grammar, Spelling(json=False))
+        self._quoted = StringWriter(grammar, Spelling(json=True))
+        self._bare = StringWriter(grammar, Spelling(json=False))
 
     def value(self, group: Group) -> Ref:
         """The rule of a value that fits a group."""
@@ -60,7 +60,7 @@ class ValueRules:
             case ArrayShape():
                 return array_options(self._grammar, shape, self._alternatives, self.value)
             case ObjectShape():
-                keys = Keys(self._alternatives, shape)
+                keys = ObjectKeys(self._alternatives, shape)
                 return ObjectRules(self._grammar, shape, keys, self.value, self._quoted).options()
             case ValueShape(_, text):
                 return [(self._literal(json.loads(text)),)]

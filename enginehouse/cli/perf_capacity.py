@@ -14,7 +14,7 @@ from enginehouse.cli.measured_stack import Served, measured_stack, served_model
 from enginehouse.client.http import key_from_environment
 from enginehouse.errors import SettingsError
 from enginehouse.perf.capacity.report import report_of, write_capacity
-from enginehouse.perf.capacity.search import Found, Limits, search
+from enginehouse.perf.capacity.search import Found, LatencyLimits, search
 from enginehouse.perf.capacity.sizing import UTILISATION, size
 from enginehouse.perf.drivers import OwnDriver
 from enginehouse.perf.loads import load_of, warm_up_of
@@ -98,11 +98,11 @@ def capacity(
         raise typer.Exit(_NONE_HELD)
 
 
-def _limits(ttft_s: float | None, inter_token_s: float | None) -> Limits:
+def _limits(ttft_s: float | None, inter_token_s: float | None) -> LatencyLimits:
     if ttft_s is None and inter_token_s is None:
         raise SettingsError("without a limit every rate holds: give --ttft-p95, --itl-p95 or both")
     scaled = [None if value is None else _MS * value for value in (ttft_s, inter_token_s)]
-    return Limits(*scaled)
+    return LatencyLimits(*scaled)
 
 
 def _profile(name: str, seconds: float | None) -> Profile:
@@ -116,7 +116,7 @@ def _profile(name: str, seconds: float | None) -> Profile:
     return chosen.model_copy(update={"load": chosen.load.model_copy(update=changes)})
 
 
-def _search(settings: Settings, served: Served, profile: Profile, limits: Limits) -> Found:
+def _search(settings: Settings, served: Served, profile: Profile, limits: LatencyLimits) -> Found:
     driver = OwnDriver("adapter", settings.addresses, served.target, key_from_environment())
     maker = PromptMaker(served.bundle)
     driver.run(warm_up_of(profile, maker))

@@ -9,12 +9,12 @@ import typer
 from enginehouse.cli.common import JsonOption, print_json
 from enginehouse.cli.durations import latency_s
 from enginehouse.cli.markdown import print_markdown
-from enginehouse.perf.planner.bounds import Workload
+from enginehouse.perf.planner.bounds import PlannedWorkload
 from enginehouse.perf.planner.deployment import deploy
-from enginehouse.perf.planner.expected import Replica
+from enginehouse.perf.planner.expected import PlannedReplica
 from enginehouse.perf.planner.gpu import find_gpu
 from enginehouse.perf.planner.model import read_model
-from enginehouse.perf.planner.plan import UTILISATION, Load, Slo
+from enginehouse.perf.planner.plan import UTILISATION, FleetDemand, PlannedSlo
 from enginehouse.perf.planner.plan import plan as plan_replicas
 from enginehouse.perf.planner.text import as_dict, markdown
 
@@ -60,9 +60,9 @@ def plan(
     Example: `enginehouse perf plan --model llama-3.1-8b --gpu H100-SXM --precision fp8 --demand 20`
     """
     deployment = deploy(read_model(model), find_gpu(gpu), precision, kv_precision, tp)
-    replica = Replica(deployment, Workload(isl, osl))
+    replica = PlannedReplica(deployment, PlannedWorkload(isl, osl))
     answer = plan_replicas(
-        replica, Slo(ttft_p95, itl_p95), Load(demand, utilisation, gpu_hour_price)
+        replica, PlannedSlo(ttft_p95, itl_p95), FleetDemand(demand, utilisation, gpu_hour_price)
     )
     if as_json:
         print_json(as_dict(answer))

@@ -19,8 +19,8 @@ from enginehouse.build.tensorrt_llm import (
 )
 from enginehouse.build.tensorrt_llm_commands import (
     HOSTS_FILE,
+    BuildPaths,
     Network,
-    Places,
     as_ranks,
     engine_commands,
     launch_command,
@@ -106,7 +106,7 @@ def _extra_inputs(settings: TensorRtLlmSettings) -> Iterable[str]:
 
 
 def _engine_commands(plan: BuildPlan, settings: TensorRtLlmSettings, target: Network) -> str:
-    places = Places(plan.output.with_name(f"{plan.output.name}.scratch"), _engine_dir(plan))
+    places = BuildPaths(plan.output.with_name(f"{plan.output.name}.scratch"), _engine_dir(plan))
     draft = draft_network(settings)
     commands = engine_commands(settings, plan.weight_format, target, draft, places)
     lines = [_comment("2. Build the engine.")]

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 from enginehouse.model_repository.failures import unforeseen
-from enginehouse.model_repository.gathering import Asked, divide, gather
+from enginehouse.model_repository.gathering import DividedRequest, divide, gather
 from enginehouse.model_repository.parts import Outputs, PartFailedError, Parts
-from enginehouse.model_repository.under_way import Entry, UnderWay
+from enginehouse.model_repository.under_way import ActiveRequest, UnderWay
 
 from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError, to_wire
 
@@ -69,10 +69,10 @@ class TritonPythonModel:
 
     def _answer(
         self,
-        asked: Asked,
+        asked: DividedRequest,
         wanted: list[str],
         parameters: Mapping[str, Any],
-        entry: Entry,
+        entry: ActiveRequest,
         sender: Any,
     ) -> None:
         last = None
@@ -107,7 +107,7 @@ class TritonPythonModel:
         else:
             sender.send(last, flags=_FINAL)
 
-    def _made(self, asked: Asked, wanted: list[str], piece: Outputs) -> Any:
+    def _made(self, asked: DividedRequest, wanted: list[str], piece: Outputs) -> Any:
         """A response: what is wanted of `piece`, with its text, in the configuration's order."""
         if asked.preprocessing is not None and "output_ids" in piece and "text_output" in wanted:
             piece["text_output"] = self._parts.text(piece)

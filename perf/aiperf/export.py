@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.workload import Trace
 
@@ -19,7 +19,7 @@ _NS = 1e-9
 _MS = 1e-3
 
 
-def records_of(lines: Iterable[str], load: Load) -> list[RequestRecord]:
+def records_of(lines: Iterable[str], load: OfferedLoad) -> list[RequestRecord]:
     """A record for each request, in the order of the load."""
     rows = [json.loads(line) for line in lines if line.strip()]
     rows.sort(key=_place)

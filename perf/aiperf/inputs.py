@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.python_tool import (
     KEY_VARIABLE,
     REQUEST_TIMEOUT_S,
@@ -22,7 +22,7 @@ _LOOKS_PER_S = 500
 
 
 def configuration(
-    folder: Path, url: str, model: str, load: Load, *, with_key: bool
+    folder: Path, url: str, model: str, load: OfferedLoad, *, with_key: bool
 ) -> dict[str, Any]:
     """The `--config` of aiperf; its data set and its tokenizer are written into `folder`.
 
@@ -57,7 +57,7 @@ def _endpoint(url: str, *, with_key: bool) -> dict[str, Any]:
     return endpoint
 
 
-def _data(folder: Path, load: Load) -> dict[str, str]:
+def _data(folder: Path, load: OfferedLoad) -> dict[str, str]:
     rows = [
         {
             # Comes back with the record, so that each is known by its place in the load.
@@ -79,7 +79,7 @@ def _data(folder: Path, load: Load) -> dict[str, str]:
     }
 
 
-def _phase(load: Load) -> dict[str, Any]:
+def _phase(load: OfferedLoad) -> dict[str, Any]:
     """A closed loop, or requests at the load's own times, bursts too."""
     phase = {"name": "profiling", "kind": "profiling", "requests": len(load.prompts)}
     if isinstance(load.schedule, int):

@@ -10,11 +10,11 @@ from typing import Any
 from enginehouse.client import Target
 from enginehouse.perf.aiperf.export import records_of
 from enginehouse.perf.aiperf.inputs import ARTIFACTS, configuration
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.python_tool import (
     KEY_VARIABLE,
-    Outcome,
     PythonTool,
+    ToolRun,
     complete,
     environment,
     run_tool,
@@ -38,10 +38,10 @@ def run_aiperf(
     tools: Path,
     addresses: Addresses,
     target: Target,
-    load: Load,
+    load: OfferedLoad,
     *,
     api_key: str | None = None,
-) -> Outcome:
+) -> ToolRun:
     """Send the prompts through the adapter and read the export.
 
     Raises:
@@ -63,7 +63,7 @@ def run_aiperf(
         complete(AIPERF.name, records, load, said)
         summary = _summary(folder / ARTIFACTS / "profile_export_aiperf.json")
     command = [AIPERF.name, *_ARGUMENTS]
-    return Outcome(records, {"command": command, "phase": config["benchmark"]["phases"], **summary})
+    return ToolRun(records, {"command": command, "phase": config["benchmark"]["phases"], **summary})
 
 
 def _lines(path: Path) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from pathlib import Path
 
-from enginehouse.perf.capacity.search import Found, Limits
+from enginehouse.perf.capacity.search import Found, LatencyLimits
 from enginehouse.perf.capacity.sizing import Sizing
 from enginehouse.perf.measurement import Figures
 from pydantic import BaseModel
@@ -36,7 +36,13 @@ class CapacityReport(BaseModel):
 
 
 def report_of(
-    found: Found, limits: Limits, sizing: Sizing | None, *, model: str, version: int, profile: str
+    found: Found,
+    limits: LatencyLimits,
+    sizing: Sizing | None,
+    *,
+    model: str,
+    version: int,
+    profile: str,
 ) -> CapacityReport:
     """The data of a report."""
     trials = [Tried(rate=t.rate, broken=t.broken, figures=t.figures) for t in found.trials]

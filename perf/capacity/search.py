@@ -21,7 +21,7 @@ _LATE_MS, _LATE_SHARE = 50.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LatencyLimits:
     """An SLO on percentiles of the whole run, in milliseconds; None always holds."""
 
     ttft_p95_ms: float | None
@@ -72,7 +72,7 @@ class Found:
     trials: list[Trial]
 
 
-def search(measure: Callable[[float], Figures], limits: Limits, first: float) -> Found:
+def search(measure: Callable[[float], Figures], limits: LatencyLimits, first: float) -> Found:
     """Search from `first` requests a second.
 
     Args:

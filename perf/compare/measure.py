@@ -71,7 +71,7 @@ class Judged(BaseModel):
     log_ratios: list[float]
 
 
-class Comparison(BaseModel):
+class PerformanceComparison(BaseModel):
     """What a comparison found.
 
     Attributes:
@@ -112,7 +112,7 @@ def compare(
     *,
     report: Report,
     environ: Mapping[str, str] | None = None,
-) -> Comparison:
+) -> PerformanceComparison:
     """Load both into a Triton of the comparison's own, and measure them in turn.
 
     Args:
@@ -148,7 +148,7 @@ def compare_loaded(
     effort: Effort,
     *,
     place: str = "",
-) -> Comparison:
+) -> PerformanceComparison:
     """Compare two versions that a Triton has loaded.
 
     Args:
@@ -180,7 +180,7 @@ def compare_loaded(
             **asdict(estimated),
         )
     first, second = versions
-    return Comparison(
+    return PerformanceComparison(
         measured_at=datetime.now(UTC),
         host=host_fingerprint(with_gpus=True),
         model=model,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from enginehouse.perf.compare.measure import WATCHED, Comparison, Judged
+from enginehouse.perf.compare.measure import WATCHED, Judged, PerformanceComparison
 from matplotlib.figure import Figure
 
 from enginehouse.paired import Change
@@ -34,7 +34,7 @@ class WrittenComparison:
     text: str
 
 
-def markdown(found: Comparison) -> str:
+def markdown(found: PerformanceComparison) -> str:
     """The verdict, the ratios and the medians behind them."""
     sentence = _SENTENCES[found.change].format(
         first=found.first, second=found.second, margin=found.margin
@@ -62,7 +62,7 @@ def markdown(found: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(found: Comparison, name: str, judged: Judged) -> str:
+def _row(found: PerformanceComparison, name: str, judged: Judged) -> str:
     cells = [
         _TITLES.get(name, name),
         _median(found, found.first, name),
@@ -75,7 +75,7 @@ def _row(found: Comparison, name: str, judged: Judged) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _median(found: Comparison, side: str, name: str) -> str:
+def _median(found: PerformanceComparison, side: str, name: str) -> str:
     figures = found.figures[side]
     if name == "ttft":
         return f"{np.median(found.alone_ms[side]):.1f} ms"
@@ -84,7 +84,7 @@ def _median(found: Comparison, side: str, name: str) -> str:
     return f"{np.median([one.tokens_per_s for one in figures]):.1f} tokens/s"
 
 
-def plot(found: Comparison) -> bytes:
+def plot(found: PerformanceComparison) -> bytes:
     """Every pair's ratio, in the order measured, with the estimate and its interval; PNG."""
     figure = Figure(figsize=(9.0, 4.0), dpi=110, layout="constrained")
     for axes, (name, judged) in zip(
@@ -105,7 +105,7 @@ def plot(found: Comparison) -> bytes:
     return buffer.getvalue()
 
 
-def write_comparison(found: Comparison, reports_dir: Path) -> WrittenComparison:
+def write_comparison(found: PerformanceComparison, reports_dir: Path) -> WrittenComparison:
     """Write all of it into a folder of its own.
 
     Raises:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from enginehouse.perf.compare.measure import Comparison, Effort, compare_loaded
+from enginehouse.perf.compare.measure import Effort, PerformanceComparison, compare_loaded
 from enginehouse.perf.private_stack import with_runtime
 from enginehouse.perf.private_triton import private_triton
 from enginehouse.perf.profile import load_profile
@@ -79,7 +79,7 @@ def run_trials(bundle: Bundle, trials: int, slowdown: float, most_pairs: int) ->
     return results
 
 
-def _result(found: Comparison, *, is_slowed: bool) -> TrialResult:
+def _result(found: PerformanceComparison, *, is_slowed: bool) -> TrialResult:
     ratios = {name: round(judged.ratio, 4) for name, judged in found.metrics.items()}
     pairs = max(judged.pairs for judged in found.metrics.values())
     return TrialResult(is_slowed, found.change.value, ratios, pairs)

@@ -12,7 +12,7 @@ import re
 from typing import Any
 
 from enginehouse.perf.guidellm.inputs import LEAD_S
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.workload import Trace
 
@@ -22,7 +22,7 @@ _KINDS = ("successful", "errored", "incomplete")
 _STATUS = re.compile(r"(?:Client|Server) error '([^']+)'")
 
 
-def records_of(report: dict[str, Any], load: Load) -> list[RequestRecord]:
+def records_of(report: dict[str, Any], load: OfferedLoad) -> list[RequestRecord]:
     """A record for each request, in the order in which they were sent.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.python_tool import (
     REQUEST_TIMEOUT_S,
     due_times,
@@ -25,7 +25,7 @@ _FIRST = {
 
 
 def configuration(
-    folder: Path, url: str, model: str, load: Load, *, api_key: str | None
+    folder: Path, url: str, model: str, load: OfferedLoad, *, api_key: str | None
 ) -> dict[str, Any]:
     """The `--config` of guidellm; its data set and its tokenizer are written into `folder`."""
     rows = _rows(load)
@@ -45,7 +45,7 @@ def configuration(
     }
 
 
-def _rows(load: Load) -> list[dict[str, object]]:
+def _rows(load: OfferedLoad) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = [] if isinstance(load.schedule, int) else [_FIRST]
     for prompt, due in due_times(load):
         row: dict[str, object] = {
@@ -69,7 +69,7 @@ def _backend(url: str, model: str, api_key: str | None) -> dict[str, Any]:
     return backend if api_key is None else {**backend, "api_key": api_key}
 
 
-def _profile(load: Load) -> dict[str, Any]:
+def _profile(load: OfferedLoad) -> dict[str, Any]:
     """A closed loop, or requests at the load's own times, bursts too."""
     if isinstance(load.schedule, int):
         return {"kind": "concurrent", "streams": [int(load.level)]}

@@ -11,8 +11,8 @@ from typing import Any
 from enginehouse.client import Target
 from enginehouse.perf.guidellm.export import records_of
 from enginehouse.perf.guidellm.inputs import REPORT, configuration
-from enginehouse.perf.loads import Load
-from enginehouse.perf.python_tool import Outcome, PythonTool, complete, environment, run_tool
+from enginehouse.perf.loads import OfferedLoad
+from enginehouse.perf.python_tool import PythonTool, ToolRun, complete, environment, run_tool
 
 from enginehouse.errors import ServingError
 from enginehouse.settings import Addresses
@@ -38,10 +38,10 @@ def run_guidellm(
     tools: Path,
     addresses: Addresses,
     target: Target,
-    load: Load,
+    load: OfferedLoad,
     *,
     api_key: str | None = None,
-) -> Outcome:
+) -> ToolRun:
     """Send the prompts through the adapter and read the report.
 
     Raises:
@@ -60,7 +60,7 @@ def run_guidellm(
     details = {"command": command, "profile": config["spec"]["profile"]}
     # Of an open loop its own figures count the request that goes first, and the wait after it.
     own = _printed(report) if isinstance(load.schedule, int) else {}
-    return Outcome(records, {**details, **own})
+    return ToolRun(records, {**details, **own})
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from enginehouse.client import Target
 from enginehouse.client.aio import AsyncTritonClient
 from enginehouse.perf.load.http import HttpSender
 from enginehouse.perf.profile import Door
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.perf.workload import Trace
 
 from enginehouse.generation import GenerationRequest
@@ -25,7 +25,7 @@ Outcome = Callable[[], tuple[Trace, int | None]]
 class Send(Protocol):
     """One request, from sending to its end; `time.perf_counter` at sending, and what came."""
 
-    async def __call__(self, prompt: Prompt, /) -> tuple[float, Outcome]:
+    async def __call__(self, prompt: LoadPrompt, /) -> tuple[float, Outcome]:
         """Send it.
 
         Raises:
@@ -51,7 +51,7 @@ async def open_door(
         yield _ensemble(client, target) if door == "ensemble" else _engine(client, target)
 
 
-def chat_body(model: str, prompt: Prompt) -> dict[str, object]:
+def chat_body(model: str, prompt: LoadPrompt) -> dict[str, object]:
     """The chat request of a prompt: greedy, streamed, past the model's own end."""
     return {
         "model": model,
@@ -65,7 +65,7 @@ def chat_body(model: str, prompt: Prompt) -> dict[str, object]:
 
 
 def _adapter(sender: HttpSender, target: Target) -> Send:
-    async def send(prompt: Prompt) -> tuple[float, Outcome]:
+    async def send(prompt: LoadPrompt) -> tuple[float, Outcome]:
         answer = await sender.send(sender.encode(chat_body(target.model, prompt)))
         return answer.sent_at, answer.read
 
@@ -73,7 +73,7 @@ def _adapter(sender: HttpSender, target: Target) -> Send:
 
 
 def _engine(client: AsyncTritonClient, target: Target) -> Send:
-    async def send(prompt: Prompt) -> tuple[float, Outcome]:
+    async def send(prompt: LoadPrompt) -> tuple[float, Outcome]:
         request = GenerationRequest(prompt.input_ids, prompt.max_tokens)
         began = time.perf_counter()
         arrivals: list[float] = []
@@ -90,7 +90,7 @@ def _engine(client: AsyncTritonClient, target: Target) -> Send:
 def _ensemble(client: AsyncTritonClient, target: Target) -> Send:
     """Text answers carry no count of tokens: they are as many as were asked for."""
 
-    async def send(prompt: Prompt) -> tuple[float, Outcome]:
+    async def send(prompt: LoadPrompt) -> tuple[float, Outcome]:
         began = time.perf_counter()
         pieces = client.generate_text(
             target.model, prompt.rendered, prompt.max_tokens, ignore_end=True

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from enginehouse.perf.load.doors import Outcome, Send
 from enginehouse.perf.measurement import Figures, RequestRecord, figures_of
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 
 from enginehouse.errors import ServingError
 
@@ -35,7 +35,7 @@ class _Sent:
 
 
 async def closed_loop(
-    send: Send, prompts: Sequence[Prompt], concurrency: int
+    send: Send, prompts: Sequence[LoadPrompt], concurrency: int
 ) -> list[RequestRecord]:
     """Keep `concurrency` requests running until every prompt was sent; a failed one is counted."""
     began = time.perf_counter()
@@ -51,7 +51,7 @@ async def closed_loop(
     return [one.record(began) for one in sent]
 
 
-async def flawless(send: Send, prompts: Sequence[Prompt], concurrency: int) -> Figures:
+async def flawless(send: Send, prompts: Sequence[LoadPrompt], concurrency: int) -> Figures:
     """Figures of a closed loop in which nothing may fail.
 
     Raises:
@@ -65,12 +65,12 @@ async def flawless(send: Send, prompts: Sequence[Prompt], concurrency: int) -> F
 
 
 async def open_loop(
-    send: Send, prompts: Sequence[Prompt], due_s: Sequence[float]
+    send: Send, prompts: Sequence[LoadPrompt], due_s: Sequence[float]
 ) -> list[RequestRecord]:
     """Send each prompt when it is due, whether others have ended or not."""
     began = time.perf_counter()
 
-    async def one(prompt: Prompt, due: float) -> _Sent:
+    async def one(prompt: LoadPrompt, due: float) -> _Sent:
         await asyncio.sleep(max(0.0, due - (time.perf_counter() - began)))
         return await _one(send, prompt, due, began)
 
@@ -78,7 +78,7 @@ async def open_loop(
     return [each.record(began) for each in sent]
 
 
-async def _one(send: Send, prompt: Prompt, due_s: float, began: float) -> _Sent:
+async def _one(send: Send, prompt: LoadPrompt, due_s: float, began: float) -> _Sent:
     try:
         sent_at, outcome = await send(prompt)
     except (ServingError, OSError) as error:

@@ -70,7 +70,7 @@ class _Connection(asyncio.Protocol):
             self._done.set_result(None)
 
 
-class Answer:
+class RawAnswer:
     """What came of one request: bytes and moments, read when the run is over.
 
     Attributes:
@@ -138,7 +138,7 @@ class HttpSender:
         payload = json.dumps(body).encode()
         return f"{self._head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload
 
-    async def send(self, request: bytes) -> Answer:
+    async def send(self, request: bytes) -> RawAnswer:
         """Send it and wait for its end.
 
         Raises:
@@ -155,7 +155,7 @@ class HttpSender:
                 connection.close()
         if kept:
             self._idle.append(connection)
-        return Answer(sent_at, connection.arrived)
+        return RawAnswer(sent_at, connection.arrived)
 
     async def _connection(self) -> _Connection:
         while self._idle:

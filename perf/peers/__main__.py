@@ -11,8 +11,8 @@ from pathlib import Path
 
 from enginehouse.perf.peers.report import write_report
 from enginehouse.perf.peers.roster import PEERS, chosen
-from enginehouse.perf.peers.session import Plan, run_session
-from enginehouse.perf.workload import STREAMS, Workload
+from enginehouse.perf.peers.session import SessionPlan, run_session
+from enginehouse.perf.workload import STREAMS, BurstWorkload
 
 from enginehouse.errors import EnginehouseError, SettingsError
 from enginehouse.host import host_fingerprint
@@ -59,7 +59,7 @@ def _run(arguments: argparse.Namespace) -> None:
     settings = load_settings(os.environ, cwd=Path.cwd())
     if arguments.rounds < 1:
         raise SettingsError(f"--rounds {arguments.rounds}: give 1 or more")
-    plan = Plan(
+    plan = SessionPlan(
         settings.home / "peers",
         chosen(arguments.only),
         stream_counts(arguments.streams),
@@ -71,7 +71,7 @@ def _run(arguments: argparse.Namespace) -> None:
         "host": host_fingerprint().model_dump(),
         "command": _command(),
         "model": _MODEL,
-        "new_tokens": Workload(1, 0).new_tokens,
+        "new_tokens": BurstWorkload(1, 0).new_tokens,
         "rounds": plan.rounds,
         **measured,
     }

@@ -16,7 +16,7 @@ from typing import Any
 import gguf
 import numpy as np
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
-from enginehouse.perf.peers.peer import Checkpoint
+from enginehouse.perf.peers.peer import PeerCheckpoint
 from safetensors.numpy import save_file
 
 from enginehouse.bundle import Bundle
@@ -39,7 +39,7 @@ _LAYER_NAMES = {
 _NAMES = {"token_embd": "embed_tokens", "output_norm": "norm"}
 
 
-def prepare_checkpoint(source: Path, bundle: Bundle, target: Path) -> Checkpoint:
+def prepare_checkpoint(source: Path, bundle: Bundle, target: Path) -> PeerCheckpoint:
     """Write what is not there yet.
 
     Args:
@@ -60,7 +60,7 @@ def prepare_checkpoint(source: Path, bundle: Bundle, target: Path) -> Checkpoint
         shutil.rmtree(part, ignore_errors=True)
         _write_huggingface(f16, bundle, part)
         part.rename(directory)
-    return Checkpoint(bundle.path, f16, directory)
+    return PeerCheckpoint(bundle.path, f16, directory)
 
 
 def _write_huggingface(f16: Path, bundle: Bundle, target: Path) -> None:

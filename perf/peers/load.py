@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from enginehouse.perf.load.http import Answer as Arrived
 from enginehouse.perf.load.http import HttpSender
+from enginehouse.perf.load.http import RawAnswer as Arrived
 from enginehouse.perf.workload import Trace
 
 from enginehouse.errors import ServingError
@@ -29,7 +29,7 @@ _SHOWN = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class PeerAnswer:
     """One stream that has been read.
 
     Attributes:
@@ -40,7 +40,7 @@ class Answer:
     text: str
 
 
-def ask(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[Answer]]:
+def ask(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[PeerAnswer]]:
     """Send all bodies at once to a streaming chat endpoint; seconds, and an answer each.
 
     Raises:
@@ -59,7 +59,7 @@ async def _exchange(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list
     return time.perf_counter() - began, answers
 
 
-def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> Answer:
+def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> PeerAnswer:
     """What a server streamed, with the moment at which each piece of text was complete.
 
     Args:
@@ -88,7 +88,7 @@ def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> Ans
             arrivals.append(arrived[place][0] - sent_at_s)
     if not arrivals or tokens is None:
         raise ServingError(f"a stream was cut: it ends in {whole[-_SHOWN:]!r}")
-    return Answer(Trace(arrivals, int(tokens)), "".join(pieces))
+    return PeerAnswer(Trace(arrivals, int(tokens)), "".join(pieces))
 
 
 def _text(event: dict[str, Any]) -> str:

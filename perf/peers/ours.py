@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from enginehouse.build.default_checkpoint import DEFAULT_MODEL
-from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 from enginehouse.perf.ports import free_ports
 
 _OTHER_PORTS = ("TRITON_HTTP", "TRITON_GRPC", "TRITON_METRICS", "CONTROLLER")
@@ -16,7 +16,7 @@ class Ours:
 
     name = "enginehouse"
     title = "Enginehouse, whole path"
-    kind = Kind.OURS
+    kind = SideRole.OURS
     package = "enginehouse"
     own_environment = False
     install_env: Mapping[str, str] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 
-class Kind(StrEnum):
+class SideRole(StrEnum):
     """What a side stands for in the table."""
 
     LIMIT = "limit"
@@ -20,7 +20,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class PeerCheckpoint:
     """One model in the forms that peers read; the same numbers in each.
 
     Attributes:
@@ -47,7 +47,7 @@ class Place:
     python: Path
     home: Path
     port: int
-    checkpoint: Checkpoint
+    checkpoint: PeerCheckpoint
 
     @property
     def scripts(self) -> Path:
@@ -111,7 +111,7 @@ class Peer(Protocol):
         """Its name in the table."""
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> SideRole:
         """What it stands for."""
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from enginehouse.perf.peers.peer import Kind
+from enginehouse.perf.peers.peer import SideRole
 
 #: The stream count at which targets are stated.
 TARGET_STREAMS = "16"
@@ -75,7 +75,7 @@ def paired_ratio(side: dict[str, Any], other: dict[str, Any]) -> float:
 
 
 def _ours(data: dict[str, Any]) -> dict[str, Any]:
-    return next(side for side in data["sides"] if side["kind"] == Kind.OURS)
+    return next(side for side in data["sides"] if side["kind"] == SideRole.OURS)
 
 
 def _left_out(data: dict[str, Any]) -> list[str]:
@@ -83,7 +83,7 @@ def _left_out(data: dict[str, Any]) -> list[str]:
 
 
 def _targets(data: dict[str, Any]) -> list[str]:
-    peers = [side for side in data["sides"] if side["kind"] == Kind.PEER]
+    peers = [side for side in data["sides"] if side["kind"] == SideRole.PEER]
     ours = _ours(data)["streams"].get(TARGET_STREAMS)
     if not peers or ours is None:
         return []

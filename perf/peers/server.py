@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import httpx
 import psutil
-from enginehouse.perf.peers.load import Answer, ask
+from enginehouse.perf.peers.load import PeerAnswer, ask
 from enginehouse.perf.peers.peer import Dialect, Launch
 
 from enginehouse.errors import ServingError, StackError
@@ -52,7 +52,7 @@ class PeerServer:
 
     def ask(
         self, conversations: list[list[dict[str, str]]], new_tokens: int
-    ) -> tuple[float, list[Answer]]:
+    ) -> tuple[float, list[PeerAnswer]]:
         """Ask all at once; seconds, and the answers.
 
         Raises:

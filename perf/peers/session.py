@@ -11,14 +11,14 @@ from statistics import mean
 from typing import Any, TypeVar
 
 from enginehouse.build.default_checkpoint import DEFAULT_MODEL, default_checkpoint
-from enginehouse.perf.bench import Side
+from enginehouse.perf.bench import BenchSide
 from enginehouse.perf.peers.checkpoints import prepare_checkpoint
 from enginehouse.perf.peers.environment import ensure_environment
-from enginehouse.perf.peers.peer import Checkpoint, Peer, Place
+from enginehouse.perf.peers.peer import Peer, PeerCheckpoint, Place
 from enginehouse.perf.peers.roster import OURS
 from enginehouse.perf.peers.sides import Burst, ServedSide, raw_pipeline, served
 from enginehouse.perf.ports import free_ports
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 from enginehouse.registry import Registry
 
 from enginehouse.bundle import Bundle
@@ -39,7 +39,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class SessionPlan:
     """What is measured.
 
     Attributes:
@@ -53,7 +53,7 @@ class Plan:
     rounds: int
 
 
-def run_session(plan: Plan, report: Report) -> dict[str, Any]:
+def run_session(plan: SessionPlan, report: Report) -> dict[str, Any]:
     """Install, start, warm up and measure; the report's data.
 
     A peer that cannot be installed or started is left out, with its reason.
@@ -82,7 +82,7 @@ def run_session(plan: Plan, report: Report) -> dict[str, Any]:
         return _collect(sides, results, agreement, left_out)
 
 
-def prepared(home: Path, report: Report) -> tuple[Bundle, Checkpoint]:
+def prepared(home: Path, report: Report) -> tuple[Bundle, PeerCheckpoint]:
     """Our engine, in a home of its own so that nobody's settings reach it, and peers' forms of it.
 
     Raises:
@@ -95,7 +95,7 @@ def prepared(home: Path, report: Report) -> tuple[Bundle, Checkpoint]:
 
 
 def _entered(
-    opened: ExitStack, peer: Peer, home: Path, checkpoint: Checkpoint, report: Report
+    opened: ExitStack, peer: Peer, home: Path, checkpoint: PeerCheckpoint, report: Report
 ) -> tuple[ServedSide, list[str]]:
     """A peer's running server, held, and what it says; nothing of it is left if it fails."""
     report(f"preparing {peer.name}")
@@ -133,13 +133,15 @@ def in_turn(sides: Sequence[_T], number: int) -> list[_T]:
     return [*sides[shift:], *sides[:shift]]
 
 
-def _measure(sides: list[Burst], plan: Plan, report: Report) -> dict[str, dict[int, Side]]:
-    results = {side.about.name: {n: Side() for n in plan.streams} for side in sides}
+def _measure(
+    sides: list[Burst], plan: SessionPlan, report: Report
+) -> dict[str, dict[int, BenchSide]]:
+    results = {side.about.name: {n: BenchSide() for n in plan.streams} for side in sides}
     for side in sides:
         report(f"warming up {side.about.name}")
         with _awake(side):
             for step, streams in enumerate(plan.streams):
-                side.run(Workload(streams, _WARM_UP_ROUND + step, new_tokens=_WARM_UP_TOKENS))
+                side.run(BurstWorkload(streams, _WARM_UP_ROUND + step, new_tokens=_WARM_UP_TOKENS))
     for number in range(plan.rounds):
         for step, streams in enumerate(plan.streams):
             place = number * len(plan.streams) + step
@@ -147,8 +149,8 @@ def _measure(sides: list[Burst], plan: Plan, report: Report) -> dict[str, dict[i
             for side in in_turn(sides, place):
                 with _awake(side):
                     time.sleep(_REST_S)
-                    side.run(Workload(1, _WAKE_ROUND + place, new_tokens=_WAKE_TOKENS))
-                    results[side.about.name][streams].add(*side.run(Workload(streams, place)))
+                    side.run(BurstWorkload(1, _WAKE_ROUND + place, new_tokens=_WAKE_TOKENS))
+                    results[side.about.name][streams].add(*side.run(BurstWorkload(streams, place)))
     return results
 
 
@@ -163,7 +165,7 @@ def _awake(side: Burst) -> Iterator[None]:
 
 def _collect(
     sides: list[Burst],
-    results: dict[str, dict[int, Side]],
+    results: dict[str, dict[int, BenchSide]],
     agreement: dict[str, float],
     left_out: dict[str, str],
 ) -> dict[str, Any]:

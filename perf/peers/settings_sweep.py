@@ -22,7 +22,7 @@ from enginehouse.perf.peers.roster import chosen
 from enginehouse.perf.peers.server import PeerServer
 from enginehouse.perf.peers.session import in_turn, prepared
 from enginehouse.perf.ports import free_ports
-from enginehouse.perf.workload import Workload
+from enginehouse.perf.workload import BurstWorkload
 
 from enginehouse.errors import EnginehouseError, SettingsError
 from enginehouse.settings import load_settings
@@ -35,7 +35,7 @@ _CHOSEN = "chosen"
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
+class SettingsVariant:
     """What differs from the chosen settings.
 
     Attributes:
@@ -46,34 +46,34 @@ class Variant:
     env: Mapping[str, str] = field(default_factory=dict)
 
 
-_VARIANTS: dict[str, dict[str, Variant]] = {
+_VARIANTS: dict[str, dict[str, SettingsVariant]] = {
     "vllm": {
-        "OpenMP bound to all cores but one (its own choice)": Variant(
+        "OpenMP bound to all cores but one (its own choice)": SettingsVariant(
             env={"VLLM_CPU_OMP_THREADS_BIND": "auto"}
         ),
-        "no preloaded libraries": Variant(env={"LD_PRELOAD": ""}),
-        "not compiled": Variant({"--enforce-eager": ""}),
-        "float16": Variant({"--dtype": "float16"}),
-        "batched tokens 1024": Variant({"--max-num-batched-tokens": "1024"}),
+        "no preloaded libraries": SettingsVariant(env={"LD_PRELOAD": ""}),
+        "not compiled": SettingsVariant({"--enforce-eager": ""}),
+        "float16": SettingsVariant({"--dtype": "float16"}),
+        "batched tokens 1024": SettingsVariant({"--max-num-batched-tokens": "1024"}),
     },
     "llama-server": {
-        "no flash attention": Variant({"--flash-attn": "off"}),
-        "one KV cache for all slots": Variant({"--kv-unified": ""}),
-        "KV cache q8_0": Variant({"--cache-type-k": "q8_0", "--cache-type-v": "q8_0"}),
-        "physical batch 128": Variant({"--ubatch-size": "128"}),
-        "physical batch 2048": Variant({"--ubatch-size": "2048"}),
-        "no polling": Variant({"--poll": "0"}),
-        "sampling in the graph": Variant({"--backend-sampling": ""}),
+        "no flash attention": SettingsVariant({"--flash-attn": "off"}),
+        "one KV cache for all slots": SettingsVariant({"--kv-unified": ""}),
+        "KV cache q8_0": SettingsVariant({"--cache-type-k": "q8_0", "--cache-type-v": "q8_0"}),
+        "physical batch 128": SettingsVariant({"--ubatch-size": "128"}),
+        "physical batch 2048": SettingsVariant({"--ubatch-size": "2048"}),
+        "no polling": SettingsVariant({"--poll": "0"}),
+        "sampling in the graph": SettingsVariant({"--backend-sampling": ""}),
     },
     "transformers": {
-        "batched tokens 64": Variant({"--cb-max-batch-tokens": "64"}),
-        "batched tokens 1024": Variant({"--cb-max-batch-tokens": "1024"}),
-        "batched tokens 8192 (its own choice)": Variant({"--cb-max-batch-tokens": None}),
-        "pages of 32 tokens": Variant({"--cb-block-size": "32", "--cb-num-blocks": "512"}),
-        "attention by SDPA": Variant({"--attn-implementation": "sdpa"}),
-        "one thread": Variant(env={"OMP_NUM_THREADS": "1"}),
-        "float32": Variant({"--dtype": "float32"}),
-        "compiled": Variant({"--compile": ""}),
+        "batched tokens 64": SettingsVariant({"--cb-max-batch-tokens": "64"}),
+        "batched tokens 1024": SettingsVariant({"--cb-max-batch-tokens": "1024"}),
+        "batched tokens 8192 (its own choice)": SettingsVariant({"--cb-max-batch-tokens": None}),
+        "pages of 32 tokens": SettingsVariant({"--cb-block-size": "32", "--cb-num-blocks": "512"}),
+        "attention by SDPA": SettingsVariant({"--attn-implementation": "sdpa"}),
+        "one thread": SettingsVariant(env={"OMP_NUM_THREADS": "1"}),
+        "float32": SettingsVariant({"--dtype": "float32"}),
+        "compiled": SettingsVariant({"--compile": ""}),
     },
 }
 
@@ -88,8 +88,8 @@ class _Running:
         """One measured burst; nobody else computes."""
         self.server.resume()
         try:
-            self.server.ask(Workload(1, _WARM_UP_ROUND + place).conversations(), _WAKE_TOKENS)
-            workload = Workload(streams, place)
+            self.server.ask(BurstWorkload(1, _WARM_UP_ROUND + place).conversations(), _WAKE_TOKENS)
+            workload = BurstWorkload(streams, place)
             seconds, answers = self.server.ask(workload.conversations(), workload.new_tokens)
         finally:
             self.server.hold()
@@ -112,7 +112,7 @@ def main() -> None:
         raise SystemExit(str(error)) from error
 
 
-def wanted(peer: str, names: list[str] | None) -> dict[str, Variant]:
+def wanted(peer: str, names: list[str] | None) -> dict[str, SettingsVariant]:
     """Variants by name, after the chosen settings; None is all.
 
     Raises:
@@ -122,10 +122,10 @@ def wanted(peer: str, names: list[str] | None) -> dict[str, Variant]:
     for name in names or ():
         if name not in known:
             raise SettingsError(f"{name}: no such variant; there are {', '.join(known)}")
-    return {_CHOSEN: Variant(), **{name: known[name] for name in names or known}}
+    return {_CHOSEN: SettingsVariant(), **{name: known[name] for name in names or known}}
 
 
-def changed(launch: Launch, variant: Variant) -> Launch:
+def changed(launch: Launch, variant: SettingsVariant) -> Launch:
     """A command with another setting."""
     argv = list(launch.argv)
     for option, value in variant.options.items():
@@ -137,7 +137,7 @@ def changed(launch: Launch, variant: Variant) -> Launch:
     return replace(launch, argv=tuple(argv), env={**launch.env, **variant.env})
 
 
-def _sweep(peer: Peer, variants: Mapping[str, Variant], rounds: int) -> str:
+def _sweep(peer: Peer, variants: Mapping[str, SettingsVariant], rounds: int) -> str:
     home = load_settings(os.environ, cwd=Path.cwd()).home / "peers"
     python = ensure_environment(peer, home / peer.name)
     _, checkpoint = prepared(home, _say)
@@ -166,7 +166,7 @@ def _sweep(peer: Peer, variants: Mapping[str, Variant], rounds: int) -> str:
 
 def _started(server: PeerServer) -> _Running:
     for streams in _STREAMS:
-        server.ask(Workload(streams, _WARM_UP_ROUND).conversations(), _WAKE_TOKENS)
+        server.ask(BurstWorkload(streams, _WARM_UP_ROUND).conversations(), _WAKE_TOKENS)
     server.hold()
     return _Running(server, {n: [] for n in _STREAMS}, {n: [] for n in _STREAMS})
 

@@ -13,9 +13,9 @@ from typing import Protocol
 import psutil
 from enginehouse.perf.bench import RawSide
 from enginehouse.perf.peers.environment import installed_version
-from enginehouse.perf.peers.peer import Kind, Peer, Place
+from enginehouse.perf.peers.peer import Peer, Place, SideRole
 from enginehouse.perf.peers.server import PeerServer
-from enginehouse.perf.workload import Trace, Workload
+from enginehouse.perf.workload import BurstWorkload, Trace
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ServingError, StackError
@@ -39,7 +39,7 @@ class Description:
 
     name: str
     title: str
-    kind: Kind
+    kind: SideRole
     version: str
     start_s: float
     command: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class Burst(Protocol):
     def about(self) -> Description:
         """What it is."""
 
-    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+    def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
         """One burst: seconds, traces, and CPU seconds of all its processes."""
 
     def rss_bytes(self) -> int:
@@ -74,13 +74,13 @@ class RawPipeline:
         began = time.monotonic()
         self._raw = RawSide(bundle, bundle.manifest.engine_settings)
         self._process = next(iter(set(psutil.Process().children()) - before))
-        self._raw.run(Workload(1, _TEXT_ROUND, new_tokens=1))
+        self._raw.run(BurstWorkload(1, _TEXT_ROUND, new_tokens=1))
         version = f"openvino-genai {package_version('openvino-genai')}"
         self.about = Description(
-            "raw", "raw pipeline (the limit)", Kind.LIMIT, version, time.monotonic() - began
+            "raw", "raw pipeline (the limit)", SideRole.LIMIT, version, time.monotonic() - began
         )
 
-    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+    def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
         """See `Burst`."""
         seconds, traces, cpu_s = self._raw.run(workload)
         return seconds, traces, {"all": cpu_s["engine"]}
@@ -111,7 +111,7 @@ class ServedSide:
         self.about = about
         self._server = server
 
-    def run(self, workload: Workload) -> tuple[float, list[Trace], dict[str, float]]:
+    def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
         """See `Burst`."""
         before = self._server.cpu_s()
         seconds, answers = self._server.ask(workload.conversations(), workload.new_tokens)
@@ -131,7 +131,7 @@ class ServedSide:
         right = sum(word in said.text for word, said in zip(words, known, strict=True))
         if right < _RIGHT_AT_LEAST:
             raise StackError(f"it answers nonsense: {[said.text[:40] for said in known]}")
-        conversations = Workload(4, _TEXT_ROUND).conversations()
+        conversations = BurstWorkload(4, _TEXT_ROUND).conversations()
         return [a.text for a in self._server.ask(conversations, _TEXT_TOKENS)[1]]
 
     def rss_bytes(self) -> int:

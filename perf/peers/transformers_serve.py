@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 
 _PAGE_TOKENS = 256
 #: 64 pages of 256 tokens: room for 64 streams of the benchmark's lengths.
@@ -18,7 +18,7 @@ class TransformersServe:
 
     name = "transformers"
     title = "transformers serve"
-    kind = Kind.PEER
+    kind = SideRole.PEER
     package = "transformers"
     own_environment = True
     install_env: Mapping[str, str] = {}

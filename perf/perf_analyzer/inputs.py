@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.perf.load.doors import chat_body
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.profile import Door
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 
 from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.settings import Addresses
@@ -32,7 +32,7 @@ def door_arguments(door: Door, model: str, version: int | None, at: Addresses) -
     return ["-m", name, *chosen, "-i", "grpc", "-u", at.triton_grpc_url, "--async", "--streaming"]
 
 
-def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[Prompt]) -> list[str]:
+def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[LoadPrompt]) -> list[str]:
     """Write the prompts, which are sent in this order; the argument that names them."""
     data = [_entry(door, model, prompt) for prompt in prompts]
     path = folder / _INPUTS
@@ -40,7 +40,7 @@ def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[Prompt]
     return ["--input-data", str(path)]
 
 
-def _entry(door: Door, model: str, prompt: Prompt) -> dict[str, Any]:
+def _entry(door: Door, model: str, prompt: LoadPrompt) -> dict[str, Any]:
     match door:
         case "adapter":
             return {"payload": [chat_body(model, prompt)]}
@@ -63,7 +63,7 @@ def _entry(door: Door, model: str, prompt: Prompt) -> dict[str, Any]:
             }
 
 
-def load_arguments(folder: Path, load: Load) -> list[str]:
+def load_arguments(folder: Path, load: OfferedLoad) -> list[str]:
     """A closed loop, or requests at the load's times.
 
     Poisson arrivals are given as times too, so that every driver has the same ones.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enginehouse.client import Target
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.perf_analyzer.export import records_of
 from enginehouse.perf.perf_analyzer.inputs import door_arguments, load_arguments, write_inputs
@@ -27,7 +27,7 @@ _LAST_LINES = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class PerfAnalyzerRun:
     """What one run gave.
 
     Attributes:
@@ -48,10 +48,10 @@ def run_perf_analyzer(
     door: Door,
     addresses: Addresses,
     target: Target,
-    load: Load,
+    load: OfferedLoad,
     *,
     keep: Path | None = None,
-) -> Outcome:
+) -> PerfAnalyzerRun:
     """Send the prompts and read the export.
 
     Args:
@@ -80,4 +80,4 @@ def run_perf_analyzer(
             raise ServingError("perf_analyzer failed:\n" + "\n".join(said))
         records = records_of(json.loads(export.read_text("utf-8")), door)
     command = ["perf_analyzer", *arguments]
-    return Outcome(records, command, float(throughput[1]), float(latency[1]) / 1000)
+    return PerfAnalyzerRun(records, command, float(throughput[1]), float(latency[1]) / 1000)

@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from enginehouse.perf.planner.deployment import Deployment, deploy, precisions_of
-from enginehouse.perf.planner.expected import Replica
-from enginehouse.perf.planner.gpu import Gpu, gpus
+from enginehouse.perf.planner.expected import PlannedReplica
+from enginehouse.perf.planner.gpu import GpuModel, gpus
 
 from enginehouse.errors import SettingsError
 
 _MOST_NAMED = 4
 
 
-def what_would(replica: Replica, suits: Callable[[Replica], bool], verb: str) -> str:
+def what_would(replica: PlannedReplica, suits: Callable[[PlannedReplica], bool], verb: str) -> str:
     """Name the nearest deployments that suit, as the end of a sentence of refusal.
 
     Args:
@@ -29,7 +29,9 @@ def what_would(replica: Replica, suits: Callable[[Replica], bool], verb: str) ->
     return f"what would {verb}: {'; '.join(found[:_MOST_NAMED])}"
 
 
-def _nearest(replica: Replica, suits: Callable[[Replica], bool]) -> Iterator[Deployment]:
+def _nearest(
+    replica: PlannedReplica, suits: Callable[[PlannedReplica], bool]
+) -> Iterator[Deployment]:
     """The fewest GPUs of each kind: as asked, in smaller weights, then other GPUs."""
     d = replica.deployment
     asked = _fewest(replica, suits, d.gpu, [d.precision])
@@ -46,7 +48,10 @@ def _nearest(replica: Replica, suits: Callable[[Replica], bool]) -> Iterator[Dep
 
 
 def _fewest(
-    replica: Replica, suits: Callable[[Replica], bool], gpu: Gpu, precisions: list[str]
+    replica: PlannedReplica,
+    suits: Callable[[PlannedReplica], bool],
+    gpu: GpuModel,
+    precisions: list[str],
 ) -> Deployment | None:
     """The first of these weight formats that suits, on the fewest GPUs."""
     for precision in precisions:
@@ -56,7 +61,7 @@ def _fewest(
     return None
 
 
-def _smaller(d: Deployment, gpu: Gpu) -> list[str]:
+def _smaller(d: Deployment, gpu: GpuModel) -> list[str]:
     """Formats of a GPU whose weights take less memory than this deployment's."""
     now = d.weight_bytes_per_gpu
     return [
@@ -66,7 +71,7 @@ def _smaller(d: Deployment, gpu: Gpu) -> list[str]:
     ]
 
 
-def _ways(d: Deployment, gpu: Gpu, precision: str) -> Iterator[Deployment]:
+def _ways(d: Deployment, gpu: GpuModel, precision: str) -> Iterator[Deployment]:
     usual = deploy(d.model, d.gpu, d.precision, "auto", d.tensor_parallel).kv_precision
     kv_precision = "auto" if d.kv_precision == usual else d.kv_precision
     for ways in range(1, gpu.link_gpus + 1):

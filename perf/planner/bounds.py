@@ -27,7 +27,7 @@ _ACTIVATION_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Workload:
+class PlannedWorkload:
     """Lengths of requests, in tokens; all alike.
 
     Attributes:
@@ -148,7 +148,7 @@ def prefill_roofs(d: Deployment, isl: int, prompts: float = 1.0) -> Roofs:
     )
 
 
-def step_roofs(d: Deployment, workload: Workload, batch: float) -> Roofs:
+def step_roofs(d: Deployment, workload: PlannedWorkload, batch: float) -> Roofs:
     """One step of in-flight batching in steady state.
 
     `batch` sequences decode, and ``batch / OSL`` new prompts, as many as end, are computed in the
@@ -163,7 +163,7 @@ def step_roofs(d: Deployment, workload: Workload, batch: float) -> Roofs:
     )
 
 
-def batch_ceiling(d: Deployment, workload: Workload) -> float:
+def batch_ceiling(d: Deployment, workload: PlannedWorkload) -> float:
     """Sequences that fit if all memory beside the weights were KV cache, at their mean length.
 
     An engine that reserves a request's full length, or keeps memory for anything else, holds
@@ -174,7 +174,7 @@ def batch_ceiling(d: Deployment, workload: Workload) -> float:
     return tokens / workload.mean_context
 
 
-def throughput_bound(d: Deployment, workload: Workload, batch: float) -> float:
+def throughput_bound(d: Deployment, workload: PlannedWorkload, batch: float) -> float:
     """Output tokens a second of one replica at a batch: ``batch / step``; grows with the batch."""
     return batch / step_roofs(d, workload, batch).seconds
 

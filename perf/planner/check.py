@@ -16,14 +16,14 @@ from typing import Any, Literal
 
 import yaml
 from enginehouse.perf.planner.bounds import (
-    Workload,
+    PlannedWorkload,
     batch_ceiling,
     decode_roofs,
     throughput_bound,
     ttft_bound_s,
 )
 from enginehouse.perf.planner.deployment import Deployment, deploy
-from enginehouse.perf.planner.expected import Replica
+from enginehouse.perf.planner.expected import PlannedReplica
 from enginehouse.perf.planner.gpu import find_gpu
 from enginehouse.perf.planner.model import catalogue
 
@@ -59,7 +59,7 @@ class Figure:
     source: str
     role: str
     deployment: Deployment
-    workload: Workload
+    workload: PlannedWorkload
     published: float
     bound: float
     expected: float
@@ -177,7 +177,7 @@ def _floods(entry: dict[str, Any]) -> Iterator[Figure]:
     d = _deployment(entry)
     for lengths, published in entry["tokens_per_s"].items():
         workload = _workload(lengths)
-        replica = Replica(d, workload)
+        replica = PlannedReplica(d, workload)
         bound = throughput_bound(d, workload, batch_ceiling(d, workload))
         expected = replica.throughput(replica.largest_batch)
         yield Figure(
@@ -190,7 +190,7 @@ def _single_streams(entry: dict[str, Any]) -> Iterator[Figure]:
     for lengths, published in entry["tokens_per_s"].items():
         workload = _workload(lengths)
         bound = throughput_bound(d, workload, 1)
-        expected = Replica(d, workload).throughput(1)
+        expected = PlannedReplica(d, workload).throughput(1)
         yield Figure(
             "single stream", entry["source"], entry["role"], d, workload, published, bound, expected
         )
@@ -198,10 +198,10 @@ def _single_streams(entry: dict[str, Any]) -> Iterator[Figure]:
 
 def _served(entry: dict[str, Any]) -> Iterator[Figure]:
     """Latencies at a rate; requests in flight follow from them (Little's law)."""
-    d, workload = _deployment(entry), Workload(entry["isl"], entry["osl"])
+    d, workload = _deployment(entry), PlannedWorkload(entry["isl"], entry["osl"])
     request_s = (entry["ttft_ms"] + entry["itl_ms"] * (workload.osl - 1)) / 1000
     batch = entry["tokens_per_s"] / workload.osl * request_s
-    latencies = Replica(d, workload).latencies(batch)
+    latencies = PlannedReplica(d, workload).latencies(batch)
     itl_bound = decode_roofs(d, batch, workload.mean_context).seconds
     rows: tuple[tuple[Kind, float, float, float], ...] = (
         ("TTFT", entry["ttft_ms"], ttft_bound_s(d, workload.isl), latencies.ttft_mean_s),
@@ -220,9 +220,9 @@ def _served(entry: dict[str, Any]) -> Iterator[Figure]:
         )
 
 
-def _workload(lengths: str) -> Workload:
+def _workload(lengths: str) -> PlannedWorkload:
     isl, osl = lengths.split("/")
-    return Workload(int(isl), int(osl))
+    return PlannedWorkload(int(isl), int(osl))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enginehouse.perf.planner.gpu import Gpu
+from enginehouse.perf.planner.gpu import GpuModel
 from enginehouse.perf.planner.model import ModelShape
 
 from enginehouse.errors import SettingsError
@@ -29,7 +29,7 @@ class Deployment:
     """What one replica is; made by `deploy`, which checks that the parts go together."""
 
     model: ModelShape
-    gpu: Gpu
+    gpu: GpuModel
     precision: str
     kv_precision: str
     tensor_parallel: int
@@ -65,7 +65,7 @@ class Deployment:
 
 def deploy(
     model: ModelShape,
-    gpu: Gpu,
+    gpu: GpuModel,
     precision: str = "bf16",
     kv_precision: str = "auto",
     tensor_parallel: int = 1,
@@ -92,12 +92,12 @@ def deploy(
     return Deployment(model, gpu, precision, kv_precision, tensor_parallel)
 
 
-def precisions_of(gpu: Gpu) -> list[str]:
+def precisions_of(gpu: GpuModel) -> list[str]:
     """Weight formats that a GPU has the arithmetic for."""
     return [name for name, kind in PRECISIONS.items() if kind in gpu.flops_per_s]
 
 
-def _check_precision(gpu: Gpu, precision: str) -> None:
+def _check_precision(gpu: GpuModel, precision: str) -> None:
     if precision not in PRECISIONS:
         raise SettingsError(f"precision is {precision!r}; choose one of {', '.join(PRECISIONS)}")
     if precision not in precisions_of(gpu):
@@ -107,7 +107,7 @@ def _check_precision(gpu: Gpu, precision: str) -> None:
         )
 
 
-def _check_parallel(model: ModelShape, gpu: Gpu, tensor_parallel: int) -> None:
+def _check_parallel(model: ModelShape, gpu: GpuModel, tensor_parallel: int) -> None:
     if not 1 <= tensor_parallel <= gpu.link_gpus:
         raise SettingsError(
             f"tensor_parallel is {tensor_parallel}; a server of {gpu.name} joins 1 to "

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 
 from enginehouse.perf.planner.bounds import (
+    PlannedWorkload,
     Roof,
     Roofs,
-    Workload,
     decode_roofs,
     prefill_roofs,
     step_roofs,
@@ -74,11 +74,11 @@ class Latencies:
 
 
 @dataclass(frozen=True, slots=True)
-class Replica:
+class PlannedReplica:
     """A deployment that serves a workload, with the factors to reckon with."""
 
     deployment: Deployment
-    workload: Workload
+    workload: PlannedWorkload
     efficiency: Efficiency = field(default_factory=Efficiency)
     policy: MemoryPolicy = field(default_factory=MemoryPolicy)
 

@@ -16,7 +16,7 @@ _MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Gpu:
+class GpuModel:
     """One card.
 
     Attributes:
@@ -37,7 +37,7 @@ class Gpu:
     link_gpus: int
 
 
-def find_gpu(name: str) -> Gpu:
+def find_gpu(name: str) -> GpuModel:
     """The catalogue's GPU of that name, in any case.
 
     Raises:
@@ -50,14 +50,14 @@ def find_gpu(name: str) -> Gpu:
 
 
 @cache
-def gpus() -> dict[str, Gpu]:
+def gpus() -> dict[str, GpuModel]:
     """All GPUs of the catalogue."""
     entries: dict[str, dict[str, Any]] = yaml.safe_load(_CATALOGUE.read_text(encoding="utf-8"))
     return {name: _gpu(name, entry) for name, entry in entries.items()}
 
 
-def _gpu(name: str, entry: dict[str, Any]) -> Gpu:
-    return Gpu(
+def _gpu(name: str, entry: dict[str, Any]) -> GpuModel:
+    return GpuModel(
         name=name,
         memory_bytes=entry["memory_mib"] * _MIB,
         bandwidth_bytes_per_s=entry["bandwidth_gb_s"] * 1e9,

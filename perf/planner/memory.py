@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enginehouse.perf.planner.bounds import Workload
+from enginehouse.perf.planner.bounds import PlannedWorkload
 from enginehouse.perf.planner.deployment import Deployment
 
 from enginehouse.errors import SettingsError
@@ -58,7 +58,7 @@ class MemoryBudget:
     kv_bytes: float
     kv_tokens: int
 
-    def sequences(self, workload: Workload) -> int:
+    def sequences(self, workload: PlannedWorkload) -> int:
         """Requests in flight, each with room for its full length.
 
         That is TensorRT-LLM's default scheduler, GUARANTEED_NO_EVICT: a request that has started

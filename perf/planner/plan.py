@@ -16,7 +16,7 @@ from enginehouse.perf.planner.bounds import (
     throughput_bound,
     ttft_bound_s,
 )
-from enginehouse.perf.planner.expected import Latencies, Replica
+from enginehouse.perf.planner.expected import Latencies, PlannedReplica
 from enginehouse.perf.planner.memory import MemoryBudget
 
 from enginehouse.errors import SettingsError
@@ -31,7 +31,7 @@ Limit = Literal["KV cache", "max batch", "ITL", "TTFT"]
 
 
 @dataclass(frozen=True, slots=True)
-class Slo:
+class PlannedSlo:
     """What 95 of 100 requests (TTFT) and tokens (ITL) must not exceed, in seconds; None is free."""
 
     ttft_p95_s: float | None = None
@@ -53,7 +53,7 @@ class Slo:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class FleetDemand:
     """What is asked of the fleet, and how full it may run.
 
     Attributes:
@@ -100,7 +100,7 @@ class Ceiling:
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
+class OperatingPoint:
     """What to plan with on one replica: the largest batch within memory and SLO.
 
     Attributes:
@@ -116,7 +116,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class CapacityPlan:
     """The answer.
 
     Attributes:
@@ -125,12 +125,12 @@ class Plan:
         notes: where the formulas stand on thin ice.
     """
 
-    replica: Replica
-    slo: Slo
-    load: Load
+    replica: PlannedReplica
+    slo: PlannedSlo
+    load: FleetDemand
     memory: MemoryBudget
     ceiling: Ceiling
-    expected: Expected
+    expected: OperatingPoint
     replicas: int
     least_gpus: int | None
     notes: tuple[str, ...] = field(default=())
@@ -156,21 +156,23 @@ class Plan:
         return per_s / self.delivered_tokens_per_s * _MILLION
 
 
-def plan(replica: Replica, slo: Slo | None = None, load: Load | None = None) -> Plan:
+def plan(
+    replica: PlannedReplica, slo: PlannedSlo | None = None, load: FleetDemand | None = None
+) -> CapacityPlan:
     """Plan a fleet of equal replicas.
 
     Raises:
         SettingsError: if the model does not fit or no batch meets the SLO; the sentence says what
             would.
     """
-    slo, load = slo or Slo(), load or Load()
+    slo, load = slo or PlannedSlo(), load or FleetDemand()
     memory = replica.memory
     if replica.largest_batch < 1:
         raise SettingsError(_too_large(replica, memory))
     if slo.violated(replica.latencies(1)):
         raise SettingsError(_too_slow(replica, slo))
     expected, ceiling = _expected(replica, slo), _ceiling(replica, slo)
-    return Plan(
+    return CapacityPlan(
         replica=replica,
         slo=slo,
         load=load,
@@ -195,13 +197,13 @@ def largest(holds: Callable[[int], bool], most: int) -> int:
     return low
 
 
-def _expected(replica: Replica, slo: Slo) -> Expected:
+def _expected(replica: PlannedReplica, slo: PlannedSlo) -> OperatingPoint:
     most = replica.largest_batch
     batch = largest(lambda n: slo.violated(replica.latencies(n)) is None, most)
     limit: Limit = "max batch" if most == replica.policy.max_batch else "KV cache"
     if batch < most:
         limit = slo.violated(replica.latencies(batch + 1)) or limit
-    return Expected(
+    return OperatingPoint(
         batch=batch,
         tokens_per_s=replica.throughput(batch),
         latencies=replica.latencies(batch),
@@ -210,7 +212,7 @@ def _expected(replica: Replica, slo: Slo) -> Expected:
     )
 
 
-def _ceiling(replica: Replica, slo: Slo) -> Ceiling:
+def _ceiling(replica: PlannedReplica, slo: PlannedSlo) -> Ceiling:
     d, workload = replica.deployment, replica.workload
     most = max(batch_ceiling(d, workload), 1.0)
 
@@ -230,19 +232,19 @@ def _ceiling(replica: Replica, slo: Slo) -> Ceiling:
     )
 
 
-def _replicas(load: Load, tokens_per_s: float, replica: Replica) -> int:
+def _replicas(load: FleetDemand, tokens_per_s: float, replica: PlannedReplica) -> int:
     if load.requests_per_s is None:
         return 1
     return max(1, math.ceil(load.requests_per_s * replica.workload.osl / tokens_per_s))
 
 
-def _least_gpus(load: Load, ceiling: Ceiling, replica: Replica) -> int | None:
+def _least_gpus(load: FleetDemand, ceiling: Ceiling, replica: PlannedReplica) -> int | None:
     if load.requests_per_s is None:
         return None
     return _replicas(load, ceiling.tokens_per_s, replica) * replica.deployment.tensor_parallel
 
 
-def _notes(replica: Replica) -> tuple[str, ...]:
+def _notes(replica: PlannedReplica) -> tuple[str, ...]:
     notes = []
     model = replica.deployment.model
     width = model.architecture.intermediate_size
@@ -254,7 +256,7 @@ def _notes(replica: Replica) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _too_large(replica: Replica, memory: MemoryBudget) -> str:
+def _too_large(replica: PlannedReplica, memory: MemoryBudget) -> str:
     d, workload = replica.deployment, replica.workload
     need = workload.isl + workload.osl
     where = f"{d.model.name} in {d.precision} on {d.tensor_parallel} x {d.gpu.name}"
@@ -273,7 +275,7 @@ def _too_large(replica: Replica, memory: MemoryBudget) -> str:
     return f"{problem}; {what_would(replica, lambda other: other.largest_batch >= 1, 'fit')}"
 
 
-def _too_slow(replica: Replica, slo: Slo) -> str:
+def _too_slow(replica: PlannedReplica, slo: PlannedSlo) -> str:
     d, alone = replica.deployment, replica.latencies(1)
     which = slo.violated(alone)
     context = replica.workload.mean_context
@@ -283,7 +285,7 @@ def _too_slow(replica: Replica, slo: Slo) -> str:
         else (slo.ttft_p95_s, alone.ttft_p95_s, ttft_bound_s(d, replica.workload.isl))
     )
 
-    def fast_enough(other: Replica) -> bool:
+    def fast_enough(other: PlannedReplica) -> bool:
         return other.largest_batch >= 1 and slo.violated(other.latencies(1)) is None
 
     return (

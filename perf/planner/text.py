@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from enginehouse.perf.planner.plan import Plan
+from enginehouse.perf.planner.plan import CapacityPlan
 
 _GIB = 2**30
 _CAUTION = (
@@ -14,7 +14,7 @@ _CAUTION = (
 )
 
 
-def markdown(plan: Plan) -> str:
+def markdown(plan: CapacityPlan) -> str:
     """The plan for people: the answer, then what it rests on."""
     d, workload = plan.replica.deployment, plan.replica.workload
     about = (
@@ -37,7 +37,7 @@ def markdown(plan: Plan) -> str:
     return "\n".join([*lines, *(f"\n**Note**: {note}." for note in plan.notes)])
 
 
-def as_dict(plan: Plan) -> dict[str, Any]:
+def as_dict(plan: CapacityPlan) -> dict[str, Any]:
     """The plan for programs; units stand in the names."""
     d = plan.replica.deployment
     return {
@@ -69,7 +69,7 @@ def as_dict(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _answer(plan: Plan) -> list[str]:
+def _answer(plan: CapacityPlan) -> list[str]:
     d, load = plan.replica.deployment, plan.load
     each = f"of {d.tensor_parallel} GPU" + ("s" if d.tensor_parallel > 1 else "")
     replicas = f"{plan.replicas} replica" + ("s" if plan.replicas > 1 else "")
@@ -84,7 +84,7 @@ def _answer(plan: Plan) -> list[str]:
     return [f"{sentence}."]
 
 
-def _rates(plan: Plan) -> list[str]:
+def _rates(plan: CapacityPlan) -> list[str]:
     d, bound, expected = plan.replica.deployment, plan.ceiling, plan.expected
     osl, ways, latencies = plan.replica.workload.osl, d.tensor_parallel, plan.expected.latencies
     rows = [
@@ -113,7 +113,7 @@ def _rates(plan: Plan) -> list[str]:
     ]
 
 
-def _memory(plan: Plan) -> list[str]:
+def _memory(plan: CapacityPlan) -> list[str]:
     memory, d = plan.memory, plan.replica.deployment
     rows = [
         ("GPU", memory.gpu_bytes),

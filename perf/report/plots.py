@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from enginehouse.perf.campaign import CampaignReport, Level, Run
+from enginehouse.perf.campaign import CampaignLevel, CampaignReport, CampaignRun
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -38,7 +38,7 @@ def latency_against_throughput(report: CampaignReport) -> bytes:
     return _png(figure)
 
 
-def _points(axes: Axes, levels: Sequence[Level], key: str, label: str, colour: str) -> None:
+def _points(axes: Axes, levels: Sequence[CampaignLevel], key: str, label: str, colour: str) -> None:
     rates = [level.spread["tokens_per_s"] for level in levels]
     values = [level.spread[key] for level in levels]
     x, y = [rate.median for rate in rates], [value.median for value in values]
@@ -139,13 +139,13 @@ def timeline(report: CampaignReport) -> bytes:
     return _png(figure)
 
 
-def _bin_s(last: Run) -> float:
+def _bin_s(last: CampaignRun) -> float:
     """Width of a bin: of a long campaign, finer ones would run together into an area."""
     end = last.began_s + max(last.token_times_s, default=0.0)
     return max(_BIN_S, end / _BINS)
 
 
-def _tokens(axes: Axes, run: Run, colour: str, bin_s: float) -> None:
+def _tokens(axes: Axes, run: CampaignRun, colour: str, bin_s: float) -> None:
     times = np.asarray(run.token_times_s)
     if not len(times):
         return
@@ -157,7 +157,7 @@ def _tokens(axes: Axes, run: Run, colour: str, bin_s: float) -> None:
         axes.step(run.began_s + edges[:-1], scale * counts / bin_s, where="post", color=colour)
 
 
-def _in_flight(axes: Axes, run: Run, colour: str) -> None:
+def _in_flight(axes: Axes, run: CampaignRun, colour: str) -> None:
     moments: list[tuple[float, int]] = []
     for sample in run.samples:
         if sample.total_ms is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enginehouse.perf.campaign import CampaignReport, Level, Spread
+from enginehouse.perf.campaign import CampaignLevel, CampaignReport, Spread
 from enginehouse.perf.rounding import shown
 
 _COLUMNS = (
@@ -47,7 +47,7 @@ def rows(report: CampaignReport) -> list[list[str]]:
     return [_row(level) for level in report.levels]
 
 
-def _row(level: Level) -> list[str]:
+def _row(level: CampaignLevel) -> list[str]:
     failed = sum(run.figures.failed for run in level.runs)
     return [
         f"{level.level:g}",

@@ -12,7 +12,7 @@ from enginehouse.perf.report.text import markdown
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenReport:
     """Where the report lies."""
 
     folder: Path
@@ -20,7 +20,7 @@ class Written:
     text: str
 
 
-def write_campaign(report: CampaignReport, reports_dir: Path) -> Written:
+def write_campaign(report: CampaignReport, reports_dir: Path) -> WrittenReport:
     """Write JSON, Markdown, PNG plots and the HTML page into a folder of their own.
 
     Raises:
@@ -38,4 +38,4 @@ def write_campaign(report: CampaignReport, reports_dir: Path) -> Written:
     (folder / "report.md").write_text(text, encoding="utf-8")
     html = folder / "report.html"
     html.write_text(page(report, plots), encoding="utf-8")
-    return Written(folder, html, text)
+    return WrittenReport(folder, html, text)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from itertools import count
 
-from enginehouse.engine.runtime import Drained, Slot, SlotState
+from enginehouse.engine.runtime import Drained, SequenceSlot, SlotState
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
@@ -50,7 +50,7 @@ class TokenGenerator:
     def check(self, request: GenerationRequest) -> None:
         """See `Runtime.check`: everything is accepted."""
 
-    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> Slot:
+    def admit(self, request: GenerationRequest, generated: Sequence[int]) -> SequenceSlot:
         """See `Runtime.admit`."""
         key = next(self._keys)
         held = request.max_tokens >= self._held

@@ -15,7 +15,7 @@ from enginehouse.perf.load.http import HttpSender, burst
 from enginehouse.perf.private_stack import MODEL, PrivateStack, private_home, running, with_runtime
 from enginehouse.perf.processes import StackProcesses
 from enginehouse.perf.runtimes import token_generator
-from enginehouse.perf.targets.outcome import Outcome
+from enginehouse.perf.targets.outcome import TargetFigure
 
 from enginehouse.bundle import Bundle
 
@@ -42,7 +42,7 @@ def generator_stack(bundle: Bundle, **environ: str) -> Iterator[PrivateStack]:
             yield stack
 
 
-def carried(bundle: Bundle) -> Outcome:
+def carried(bundle: Bundle) -> TargetFigure:
     """Tokens a second that one adapter worker passes on, of a generator that has more.
 
     Raises:
@@ -63,7 +63,7 @@ def carried(bundle: Bundle) -> Outcome:
                 tokens += sum(trace.tokens for trace in traces)
                 rates.append(round(sum(trace.tokens for trace in traces) / seconds))
     costs = ", ".join(f"{role} {1e6 * used[role] / tokens:.1f}" for role in used if used[role])
-    return Outcome(
+    return TargetFigure(
         name=f"carried at {_STREAMS} streams, generator for an engine",
         value=median(rates),
         bound=20_000,
@@ -74,7 +74,7 @@ def carried(bundle: Bundle) -> Outcome:
     )
 
 
-def idle(bundle: Bundle) -> list[Outcome]:
+def idle(bundle: Bundle) -> list[TargetFigure]:
     """Memory and CPU that streams cost which wait for a token.
 
     Raises:
@@ -90,7 +90,7 @@ def idle(bundle: Bundle) -> list[Outcome]:
         return asyncio.run(_idle(stack))
 
 
-async def _idle(stack: PrivateStack) -> list[Outcome]:
+async def _idle(stack: PrivateStack) -> list[TargetFigure]:
     processes = StackProcesses.find(stack.settings.addresses)
     sender = HttpSender(f"{stack.settings.addresses.api_url}/v1/chat/completions")
     before_bytes = sum(processes.rss_bytes().values())
@@ -108,7 +108,7 @@ async def _idle(stack: PrivateStack) -> list[Outcome]:
         task.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     return [
-        Outcome(
+        TargetFigure(
             name=f"memory of {_IDLE_STREAMS} idle streams",
             value=round(grown / _MIB, 1),
             bound=200,
@@ -116,7 +116,7 @@ async def _idle(stack: PrivateStack) -> list[Outcome]:
             unit="MiB",
             note="growth of adapter, Triton and engine together",
         ),
-        Outcome(
+        TargetFigure(
             name=f"CPU of {_IDLE_STREAMS} idle streams",
             value=round(100 * cost, 2),
             bound=1.0,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from enginehouse.host import HostFingerprint
 
 
-class Outcome(BaseModel):
+class TargetFigure(BaseModel):
     """One figure.
 
     Attributes:
@@ -42,7 +42,7 @@ class TargetsReport(BaseModel):
     measured_at: datetime
     host: HostFingerprint
     versions: dict[str, str]
-    outcomes: list[Outcome]
+    outcomes: list[TargetFigure]
 
 
 def markdown(report: TargetsReport) -> str:
@@ -65,7 +65,7 @@ def markdown(report: TargetsReport) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(one: Outcome) -> str:
+def _row(one: TargetFigure) -> str:
     unit = f" {one.unit}" if one.unit else ""
     cells = [
         one.name,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from enginehouse.perf.targets.outcome import Outcome
+from enginehouse.perf.targets.outcome import TargetFigure
 
 _RATIOS = {"1": 0.90, "16": 0.95, "32": 0.95}
 _CPU_ROLES = ("adapter", "triton")
 
 
-def from_bench(bench: dict[str, Any]) -> list[Outcome]:
+def from_bench(bench: dict[str, Any]) -> list[TargetFigure]:
     """Ratios and CPU, from the data of `enginehouse bench`."""
     found = []
     for streams, bound in _RATIOS.items():
         sides = (bench["sides"][side][streams]["tokens_per_s_runs"] for side in ("path", "raw"))
         runs = [round(path / raw, 3) for path, raw in zip(*sides, strict=True)]
         found.append(
-            Outcome(
+            TargetFigure(
                 name=f"whole path / raw pipeline, tokens/s at {streams}",
                 value=bench["ratios"]["path_over_raw"][streams],
                 bound=bound,
@@ -29,7 +29,7 @@ def from_bench(bench: dict[str, Any]) -> list[Outcome]:
         )
     shares = [_cpu_a_token(bench["sides"]["path"][streams]) for streams in ("32", "1")]
     found.append(
-        Outcome(
+        TargetFigure(
             name="CPU of adapter and Triton a token, at 32 / at 1",
             value=round(shares[0] / shares[1], 3),
             bound=0.5,

@@ -17,11 +17,11 @@ from enginehouse.client import Target
 from enginehouse.perf.load.doors import Send, open_door
 from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack
-from enginehouse.perf.profile import Concurrency, Door, Kind, Lengths, Profile
+from enginehouse.perf.profile import Concurrency, Door, Lengths, Profile, RequestKind
 from enginehouse.perf.prompts import PromptMaker
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.carriage import generator_stack
-from enginehouse.perf.targets.outcome import Outcome
+from enginehouse.perf.targets.outcome import TargetFigure
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ServingError
@@ -36,13 +36,13 @@ _BACKGROUND_TOKENS = 6000
 _SHORT = Profile(
     name="first-token",
     description="One token, to measure what comes before it.",
-    mix=[Kind(name="chat", input=Lengths(mean=64), output=Lengths(mean=1))],
+    mix=[RequestKind(name="chat", input=Lengths(mean=64), output=Lengths(mean=1))],
     load=Concurrency(kind="concurrency", levels=[1]),
 )
 _DOORS: tuple[Door, Door] = ("adapter", "tensorrt_llm")
 
 
-def adapter_share(bundle: Bundle) -> list[Outcome]:
+def adapter_share(bundle: Bundle) -> list[TargetFigure]:
     """TTFT p50 through the adapter less that of the engine's own door, alone and at 32 streams.
 
     Raises:
@@ -51,14 +51,14 @@ def adapter_share(bundle: Bundle) -> list[Outcome]:
     return [_at(bundle, streams) for streams in _LOADS]
 
 
-def _at(bundle: Bundle, streams: int) -> Outcome:
+def _at(bundle: Bundle, streams: int) -> TargetFigure:
     bound_ms, step_ms = _LOADS[streams]
     step = {token_generator.STEP_VARIABLE: str(step_ms)}
     with generator_stack(bundle, **step) as stack:
         blocks = asyncio.run(_measure(stack, PromptMaker(bundle), streams))
     through, direct = (median(ttft for block in blocks for ttft in block[door]) for door in _DOORS)
     differences = [median(block["adapter"]) - median(block["tensorrt_llm"]) for block in blocks]
-    return Outcome(
+    return TargetFigure(
         name=f"adapter's share of TTFT p50 at {streams}",
         value=round(through - direct, 2),
         bound=bound_ms,

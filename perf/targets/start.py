@@ -13,9 +13,9 @@ from enginehouse.perf.load.doors import open_door
 from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack, private_home, running
 from enginehouse.perf.processes import StackProcesses
-from enginehouse.perf.profile import Concurrency, Kind, Lengths, Profile
+from enginehouse.perf.profile import Concurrency, Lengths, Profile, RequestKind
 from enginehouse.perf.prompts import PromptMaker
-from enginehouse.perf.targets.outcome import Outcome
+from enginehouse.perf.targets.outcome import TargetFigure
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
@@ -27,12 +27,12 @@ _MIB = 2**20
 _SHARED = Profile(
     name="prefix",
     description="A prefix of 1,000 tokens, and a question.",
-    mix=[Kind(name="q", input=Lengths(mean=24), output=Lengths(mean=2), shared_prefix=1000)],
+    mix=[RequestKind(name="q", input=Lengths(mean=24), output=Lengths(mean=2), shared_prefix=1000)],
     load=Concurrency(kind="concurrency", levels=[1]),
 )
 
 
-def start_and_rest(bundle: Bundle) -> list[Outcome]:
+def start_and_rest(bundle: Bundle) -> list[TargetFigure]:
     """Start a stack several times; then its memory and its prefix cache.
 
     Raises:
@@ -49,7 +49,7 @@ def start_and_rest(bundle: Bundle) -> list[Outcome]:
                     took.append(round(time.perf_counter() - began, 2))
                 if number == _STARTS - 1:
                     rest = [*_memory(stack), asyncio.run(_prefix(stack, bundle))]
-    started = Outcome(
+    started = TargetFigure(
         name="start of an installed stack to its first answer",
         value=median(took),
         bound=10,
@@ -69,7 +69,7 @@ def _answer(stack: PrivateStack) -> None:
         raise StackError(f"the first answer was {answer.status_code}: {answer.text[:300]}")
 
 
-def _memory(stack: PrivateStack) -> list[Outcome]:
+def _memory(stack: PrivateStack) -> list[TargetFigure]:
     engine = set(StackProcesses.find(stack.settings.addresses).roles["engine"])
     top = psutil.Process(stack.process.pid)
     family = [p for p in [top, *top.children(recursive=True)] if p.pid not in engine]
@@ -77,7 +77,7 @@ def _memory(stack: PrivateStack) -> list[Outcome]:
     pss = sum(process.memory_full_info().pss for process in family) / _MIB
     parts = ", ".join(f"{_name(p)} {p.memory_info().rss / _MIB:.0f}" for p in family)
     return [
-        Outcome(
+        TargetFigure(
             name="RSS of everything but the engine",
             value=round(rss, 1),
             bound=400,
@@ -98,7 +98,7 @@ def _name(process: psutil.Process) -> str:
     return argv[-1] if program.startswith("python") else program
 
 
-async def _prefix(stack: PrivateStack, bundle: Bundle) -> Outcome:
+async def _prefix(stack: PrivateStack, bundle: Bundle) -> TargetFigure:
     maker = PromptMaker(bundle)
     ratios = []
     async with open_door("adapter", stack.settings.addresses, Target(MODEL)) as send:
@@ -107,7 +107,7 @@ async def _prefix(stack: PrivateStack, bundle: Bundle) -> Outcome:
             cold, warm = [(await flawless(send, [prompt], 1)).ttft.p50 for prompt in prompts]
             if number >= 0:
                 ratios.append(round(warm / cold, 3))
-    return Outcome(
+    return TargetFigure(
         name="TTFT of a shared prefix of 1,000 tokens / cold",
         value=median(ratios),
         bound=0.2,

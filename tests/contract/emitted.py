@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from enginehouse.build.formats import WeightFormat
-from enginehouse.build.tensorrt_llm_commands import Network, Places, engine_commands
+from enginehouse.build.tensorrt_llm_commands import BuildPaths, Network, engine_commands
 from enginehouse.build.tensorrt_llm_formats import CONVERTERS, FORMATS
 
 from enginehouse.errors import BuildError
@@ -119,7 +119,7 @@ def every_build(
     settings: TensorRtLlmSettings,
 ) -> Iterator[tuple[str, WeightFormat, list[tuple[str, ...]]]]:
     """Command lines of each format and family that the settings allow."""
-    places = Places(PurePath("/scratch"), PurePath("/bundle/engine"))
+    places = BuildPaths(PurePath("/scratch"), PurePath("/bundle/engine"))
     drafted = settings.speculative is not None and settings.speculative.kind == "draft_target"
     for weight_format in FORMATS:
         for family in CONVERTERS:

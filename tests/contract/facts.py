@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from enginehouse.engine.tensorrt_llm_calls import Call, Member, walk
+from enginehouse.engine.tensorrt_llm_calls import VendorCall, VendorEnumMember, walk
 
 SERIES = ("1.0", "1.1", "1.2", "newest")
 FACTS_DIR = Path(__file__).parent / "tensorrt_llm"
@@ -44,12 +44,12 @@ class Facts:
                 return entry
         return None
 
-    def check(self, call: Call) -> list[str]:
+    def check(self, call: VendorCall) -> list[str]:
         """Every call and member of a tree."""
         return [problem for item in walk(call) for problem in self._check_one(item)]
 
-    def _check_one(self, item: Call | Member) -> Iterator[str]:
-        if isinstance(item, Member):
+    def _check_one(self, item: VendorCall | VendorEnumMember) -> Iterator[str]:
+        if isinstance(item, VendorEnumMember):
             enum = self.data["enums"].get(item.enum, {})
             if enum.get("module") != item.module or item.name not in enum.get("values", ()):
                 yield f"{self.series}: no {item.module}.{item.enum}.{item.name}"
@@ -162,10 +162,10 @@ _SHAPES: dict[str, Callable[[str, Any], bool]] = {
 
 
 def _is_atom(name: str, value: Any) -> bool:
-    if isinstance(value, Call):
+    if isinstance(value, VendorCall):
         family = name == "SpeculativeConfig" and value.name.endswith("DecodingConfig")
         return family or value.name == name
-    if isinstance(value, Member):
+    if isinstance(value, VendorEnumMember):
         return value.enum == name
     if name == "None":
         return value is None

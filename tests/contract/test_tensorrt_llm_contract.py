@@ -15,7 +15,7 @@ from enginehouse.engine.tensorrt_llm_arguments import (
     lora_call,
     sampling_call,
 )
-from enginehouse.engine.tensorrt_llm_calls import Call
+from enginehouse.engine.tensorrt_llm_calls import VendorCall
 from enginehouse.model_repository.tensorrtllm_backend_config import backend_parameters
 
 from enginehouse.manifest import SpecialTokens
@@ -129,10 +129,10 @@ def test_a_renamed_argument_is_caught() -> None:
 
 def test_what_a_version_lacks_or_may_lack_is_caught() -> None:
     known = facts("1.1")
-    uncertain = Call("tensorrt_llm.llmapi", "KvCacheConfig", {"tokens_per_block": 64})
+    uncertain = VendorCall("tensorrt_llm.llmapi", "KvCacheConfig", {"tokens_per_block": 64})
     assert known.check(uncertain) != []
-    assert known.check(Call("tensorrt_llm.lora_manager", "LoraConfig", {})) != []
-    assert known.check(Call("tensorrt_llm", "LLM", {})) == ["1.1: LLM misses 'model'"]
+    assert known.check(VendorCall("tensorrt_llm.lora_manager", "LoraConfig", {})) != []
+    assert known.check(VendorCall("tensorrt_llm", "LLM", {})) == ["1.1: LLM misses 'model'"]
     argv = ("trtllm-build", "--auto_parallel", "2", "--max_batch_size", "many")
     assert len(known.check_argv(argv)) == 2
     assert facts("newest").check_argv(argv) == ["newest: no command trtllm-build"]

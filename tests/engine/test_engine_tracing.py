@@ -10,7 +10,7 @@ from enginehouse.client.wire import Target, encode_request
 from enginehouse.engine.codec import ModelLimits, Parameters, decode_request, read_parameters
 from enginehouse.engine.job import Sink
 from enginehouse.engine.loop import EngineLoop
-from enginehouse.engine.tracing import Ended, EngineSpans, open_spans, phases
+from enginehouse.engine.tracing import EndedGeneration, EngineSpans, open_spans, phases
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from enginehouse.contract import TRACEPARENT_PARAMETER
@@ -122,7 +122,7 @@ def test_nothing_is_set_up_without_a_collector() -> None:
 def test_only_phases_that_were_reached_are_there(
     timings: Timings, expected: list[tuple[str, int, int]], *, guided: bool
 ) -> None:
-    ended = Ended(
+    ended = EndedGeneration(
         _PARENT, timings, submitted_ns=10, ended_ns=60, request_id="r", prompt_tokens=1,
         guided=guided,
     )  # fmt: skip

@@ -14,10 +14,10 @@ from enginehouse.perf.aiperf.export import records_of
 from enginehouse.perf.aiperf.inputs import configuration
 from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
 from enginehouse.perf.drivers import check_driver, install_driver, make_driver
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import figures_of
 from enginehouse.perf.profile import Door
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.perf.python_tool import KEY_VARIABLE, PythonTool, environment
 
 from enginehouse.errors import ServingError, SettingsError, StackError
@@ -25,13 +25,13 @@ from enginehouse.settings import Addresses
 
 _EXPORT = (Path(__file__).parent / "data" / "aiperf_open.jsonl").read_text("utf-8").splitlines()
 _DUE = [0.0, 0.0, 0.0, 0.7, 0.7, 1.5]
-_PROMPTS = [Prompt("chat", f"q{n}", "", (1,), 10 + 2 * n) for n in range(6)]
-_OPEN = Load(_PROMPTS, _DUE, 3.0)
-_CLOSED = Load(_PROMPTS, 6, 2.0)
+_PROMPTS = [LoadPrompt("chat", f"q{n}", "", (1,), 10 + 2 * n) for n in range(6)]
+_OPEN = OfferedLoad(_PROMPTS, _DUE, 3.0)
+_CLOSED = OfferedLoad(_PROMPTS, 6, 2.0)
 _TARGET = Target("m", 3)
 
 
-def _config(folder: Path, load: Load, *, with_key: bool = False) -> dict[str, Any]:
+def _config(folder: Path, load: OfferedLoad, *, with_key: bool = False) -> dict[str, Any]:
     found = configuration(folder, "http://127.0.0.1:9", "m", load, with_key=with_key)
     benchmark: dict[str, Any] = found["benchmark"]
     return benchmark
@@ -123,7 +123,7 @@ def test_an_answer_without_a_token_is_a_failure() -> None:
     del row["metrics"]["time_to_first_token"]
     cancelled = json.loads(_EXPORT[1])
     cancelled["metadata"]["was_cancelled"] = True
-    load = Load(_PROMPTS[:2], 2, 1.0)
+    load = OfferedLoad(_PROMPTS[:2], 2, 1.0)
     found = records_of([json.dumps(row), json.dumps(cancelled)], load)
     assert {record.error for record in found} == {
         "an answer without a token",
@@ -135,7 +135,7 @@ def test_an_answer_of_one_token_has_no_gaps() -> None:
     row = json.loads(_EXPORT[1])
     del row["metrics"]["inter_chunk_latency"]
     row["metrics"]["output_sequence_length"]["value"] = 1
-    (record,) = records_of([json.dumps(row)], Load(_PROMPTS[:1], 1, 1.0))
+    (record,) = records_of([json.dumps(row)], OfferedLoad(_PROMPTS[:1], 1, 1.0))
     assert record.trace is not None
     assert len(record.trace.arrivals_s) == record.trace.tokens == 1
 

@@ -5,15 +5,15 @@ import math
 from pathlib import Path
 
 import pytest
-from enginehouse.perf.capacity.search import Limits, search
+from enginehouse.perf.capacity.search import LatencyLimits, search
 from enginehouse.perf.capacity.sizing import size
-from enginehouse.perf.measurement import Distribution, Figures
+from enginehouse.perf.measurement import Figures, LatencyPercentiles
 
 from tests.conftest import RunningStack, run_cli
 
 
-def _all(value: float) -> Distribution:
-    return Distribution(p50=value, p90=value, p95=value, p99=value, mean=value)
+def _all(value: float) -> LatencyPercentiles:
+    return LatencyPercentiles(p50=value, p90=value, p95=value, p99=value, mean=value)
 
 
 def _figures(ttft: float = 100.0, *, failed: int = 0, late: float = 0.0) -> Figures:
@@ -37,7 +37,7 @@ def _figures(ttft: float = 100.0, *, failed: int = 0, late: float = 0.0) -> Figu
 
 @pytest.mark.parametrize("capacity", [0.07, 0.9, 1.0, 3.3, 40.0])
 def test_the_highest_rate_that_holds_is_found(capacity: float) -> None:
-    limits = Limits(ttft_p95_ms=500.0, inter_token_p95_ms=None)
+    limits = LatencyLimits(ttft_p95_ms=500.0, inter_token_p95_ms=None)
     found = search(lambda rate: _figures(100 if rate <= capacity else 900), limits, 1.0)
     assert found.best is not None
     assert capacity / 1.1 <= found.best.rate <= capacity
@@ -53,7 +53,7 @@ def test_a_rate_that_held_by_luck_gives_way_to_the_next_lower() -> None:
         seen.append(rate)
         return _figures(100 if rate <= 2 or lucky else 900)
 
-    found = search(measure, Limits(500.0, None), 1.0)
+    found = search(measure, LatencyLimits(500.0, None), 1.0)
     assert found.best is not None
     assert found.best.rate == 2.0
 
@@ -66,27 +66,27 @@ def test_a_host_that_became_slower_meanwhile_has_the_capacity_that_holds_now() -
         fast = len(seen) <= 3
         return _figures(100 if rate <= (4.0 if fast else 0.3) else 900)
 
-    found = search(measure, Limits(500.0, None), 1.0)
+    found = search(measure, LatencyLimits(500.0, None), 1.0)
     assert found.best is not None
     assert found.best.rate == 0.25
     assert seen[-2:] == [0.25, 0.25]
 
 
 def test_where_no_rate_holds_there_is_no_capacity() -> None:
-    found = search(lambda _: _figures(900), Limits(500.0, None), 1.0)
+    found = search(lambda _: _figures(900), LatencyLimits(500.0, None), 1.0)
     assert found.best is None
     assert min(trial.rate for trial in found.trials) < 0.001
 
 
 def test_every_limit_is_named_when_it_breaks() -> None:
-    limits = Limits(ttft_p95_ms=99.0, inter_token_p95_ms=19.0)
+    limits = LatencyLimits(ttft_p95_ms=99.0, inter_token_p95_ms=19.0)
     assert "TTFT p95 was 100 ms" in str(limits.broken_by(_figures()))
-    assert "inter-token" in str(Limits(None, 19.0).broken_by(_figures()))
+    assert "inter-token" in str(LatencyLimits(None, 19.0).broken_by(_figures()))
     assert "failed" in str(limits.broken_by(_figures(failed=1)))
     assert "generator was 80 ms late" in str(limits.broken_by(_figures(late=80.0)))
-    assert Limits(100.0, 20.0).broken_by(_figures()) is None
+    assert LatencyLimits(100.0, 20.0).broken_by(_figures()) is None
     # Measured against a limit of a second, 80 ms do not matter.
-    assert Limits(1000.0, None).broken_by(_figures(late=80.0)) is None
+    assert LatencyLimits(1000.0, None).broken_by(_figures(late=80.0)) is None
 
 
 def test_a_fleet_is_sized_by_the_formulas() -> None:

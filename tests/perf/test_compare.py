@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from enginehouse.perf.compare.measure import Comparison
+from enginehouse.perf.compare.measure import PerformanceComparison
 from enginehouse.perf.private_stack import with_runtime
 from enginehouse.perf.runtimes.slowed import NAME, SHARE_VARIABLE
 
@@ -37,7 +37,7 @@ def test_a_version_that_takes_three_times_as_long_is_found(bundle: Bundle, tmp_p
     assert found["change"] == "slower"
     assert 1.5 < found["metrics"]["tokens_per_s"]["ratio"] < 6.0
     assert 1.5 < found["metrics"]["ttft"]["ratio"] < 6.0
-    comparison = Comparison.model_validate(found)
+    comparison = PerformanceComparison.model_validate(found)
     assert len(comparison.alone_ms["version 1"]) == found["metrics"]["ttft"]["pairs"]
     assert len(comparison.figures["version 1"]) == len(comparison.figures["version 2"])
     (folder,) = (tmp_path / "reports").iterdir()

@@ -15,9 +15,9 @@ from enginehouse.perf.guidellm import run as running
 from enginehouse.perf.guidellm.export import records_of
 from enginehouse.perf.guidellm.inputs import LEAD_S, configuration
 from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import figures_of
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.perf.python_tool import PythonTool
 
 from enginehouse.errors import ServingError
@@ -27,12 +27,12 @@ _DATA = Path(__file__).parent / "data"
 _OPEN_REPORT = json.loads((_DATA / "guidellm_open.json").read_text("utf-8"))
 _CLOSED_REPORT = json.loads((_DATA / "guidellm_closed.json").read_text("utf-8"))
 _DUE = [0.0, 0.0, 0.0, 0.7, 0.7, 1.5]
-_PROMPTS = [Prompt("chat", f"q{n}", "", (1,), 10 + 2 * n) for n in range(6)]
-_OPEN = Load(_PROMPTS, _DUE, 3.0)
-_CLOSED = Load(_PROMPTS, 6, 2.0)
+_PROMPTS = [LoadPrompt("chat", f"q{n}", "", (1,), 10 + 2 * n) for n in range(6)]
+_OPEN = OfferedLoad(_PROMPTS, _DUE, 3.0)
+_CLOSED = OfferedLoad(_PROMPTS, 6, 2.0)
 
 
-def _spec(folder: Path, load: Load, api_key: str | None = None) -> dict[str, Any]:
+def _spec(folder: Path, load: OfferedLoad, api_key: str | None = None) -> dict[str, Any]:
     spec: dict[str, Any] = configuration(folder, "http://127.0.0.1:9", "m", load, api_key=api_key)[
         "spec"
     ]
@@ -158,7 +158,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> _Fake:
     return fake
 
 
-def _run(tools: Path, load: Load, api_key: str | None = None) -> tools_module.Outcome:
+def _run(tools: Path, load: OfferedLoad, api_key: str | None = None) -> tools_module.Outcome:
     return run_guidellm(tools, Addresses(), Target("m", 3), load, api_key=api_key)
 
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.perf.measurement import Distribution, RequestRecord, Slo, figures_of
+from enginehouse.perf.measurement import LatencyPercentiles, RequestRecord, RequestSlo, figures_of
 from enginehouse.perf.workload import Trace
 
 
@@ -11,7 +11,7 @@ def _record(sent: float, *arrivals: float, tokens: int | None = None) -> Request
 
 def test_figures_are_those_of_the_definitions() -> None:
     records = [_record(0.0, 0.1, 0.2, 0.3), _record(1.0, 0.2, 0.6, tokens=5)]
-    found = figures_of(records, Slo(ttft_ms=150, inter_token_ms=200))
+    found = figures_of(records, RequestSlo(ttft_ms=150, inter_token_ms=200))
     assert found.duration_s == pytest.approx(1.6)
     assert found.tokens == 8
     assert found.prompt_tokens == 20
@@ -37,7 +37,7 @@ def test_failures_are_counted_by_their_words_and_spoil_no_figure() -> None:
 def test_only_failures_give_zeros_and_no_records_are_refused() -> None:
     found = figures_of([RequestRecord(0.0, 0.0, None, error="no")])
     assert found.tokens_per_s == 0
-    assert found.ttft == Distribution(p50=0, p90=0, p95=0, p99=0, mean=0)
+    assert found.ttft == LatencyPercentiles(p50=0, p90=0, p95=0, p99=0, mean=0)
     with pytest.raises(ValueError, match="no request"):
         figures_of([])
 
@@ -45,13 +45,13 @@ def test_only_failures_give_zeros_and_no_records_are_refused() -> None:
 @pytest.mark.parametrize(
     ("slo", "kept"),
     [
-        (Slo(), True),
-        (Slo(ttft_ms=100), True),
-        (Slo(ttft_ms=99), False),
-        (Slo(inter_token_ms=40), False),
-        (Slo(total_ms=250), False),
-        (Slo(ttft_ms=100, inter_token_ms=50, total_ms=300), True),
+        (RequestSlo(), True),
+        (RequestSlo(ttft_ms=100), True),
+        (RequestSlo(ttft_ms=99), False),
+        (RequestSlo(inter_token_ms=40), False),
+        (RequestSlo(total_ms=250), False),
+        (RequestSlo(ttft_ms=100, inter_token_ms=50, total_ms=300), True),
     ],
 )
-def test_an_slo_is_kept_when_every_limit_is(slo: Slo, kept: bool) -> None:  # noqa: FBT001
+def test_an_slo_is_kept_when_every_limit_is(slo: RequestSlo, kept: bool) -> None:  # noqa: FBT001
     assert slo.kept_by(Trace([0.1, 0.2, 0.3], 5)) is kept

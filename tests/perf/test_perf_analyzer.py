@@ -5,17 +5,17 @@ from pathlib import Path
 
 import httpx
 import pytest
-from enginehouse.perf.loads import Load
+from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.perf_analyzer import install as installing
 from enginehouse.perf.perf_analyzer.export import records_of
 from enginehouse.perf.perf_analyzer.inputs import door_arguments, load_arguments, write_inputs
 from enginehouse.perf.perf_analyzer.install import find, install, required
-from enginehouse.perf.prompts import Prompt
+from enginehouse.perf.prompts import LoadPrompt
 
 from enginehouse.errors import ServingError, SettingsError, StackError
 from enginehouse.settings import Addresses
 
-_PROMPT = Prompt("chat", "Hello", "<user>Hello<assistant>", (1, 2, 3), 5)
+_PROMPT = LoadPrompt("chat", "Hello", "<user>Hello<assistant>", (1, 2, 3), 5)
 _AT = Addresses()
 
 
@@ -44,10 +44,10 @@ def test_each_door_is_asked_in_its_own_way(tmp_path: Path) -> None:
 
 
 def test_open_loops_keep_the_profiles_own_times(tmp_path: Path) -> None:
-    closed = load_arguments(tmp_path, Load([_PROMPT] * 6, 6, 3.0))
+    closed = load_arguments(tmp_path, OfferedLoad([_PROMPT] * 6, 6, 3.0))
     assert closed == ["--concurrency-range", "3", "--request-count", "6"]
     due = [0.0, 0.0, 0.25, 1.5]
-    opened = load_arguments(tmp_path, Load([_PROMPT] * 4, due, 2.0))
+    opened = load_arguments(tmp_path, OfferedLoad([_PROMPT] * 4, due, 2.0))
     assert opened[0] == "--request-intervals"
     assert Path(opened[1]).read_text().split() == ["1", "1", "250000", "1250000"]
 

@@ -3,14 +3,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from enginehouse.perf.campaign import measured_versions
-from enginehouse.perf.targets.outcome import Outcome, TargetsReport, markdown
+from enginehouse.perf.targets.outcome import TargetFigure, TargetsReport, markdown
 from enginehouse.perf.targets.path import from_bench
 
 from enginehouse.host import host_fingerprint
 
 
-def _outcome(value: float, *, at_least: bool) -> Outcome:
-    return Outcome(
+def _outcome(value: float, *, at_least: bool) -> TargetFigure:
+    return TargetFigure(
         name="a",
         value=value,
         bound=10,

@@ -24,18 +24,18 @@ _TEMPLATE = Environment(autoescape=False).from_string(  # noqa: S701 - a prompt 
 )
 
 
-class Message(BaseModel):
+class RelayMessage(BaseModel):
     """One message of a chat."""
 
     role: str
     content: str
 
 
-class ChatRequest(BaseModel):
+class RelayChatRequest(BaseModel):
     """The part of OpenAI's request that is served."""
 
     model: str
-    messages: list[Message]
+    messages: list[RelayMessage]
     max_tokens: int = 128
     ignore_eos: bool = False
 
@@ -57,14 +57,14 @@ async def health() -> dict[str, bool]:
 
 
 @app.post("/v1/chat/completions")
-async def chat(request: ChatRequest) -> StreamingResponse:
+async def chat(request: RelayChatRequest) -> StreamingResponse:
     """Stream an answer."""
     messages = [message.model_dump() for message in request.messages]
     prompt = _TEMPLATE.render(messages=messages, add_generation_prompt=True)
     return StreamingResponse(_events(prompt, request), media_type="text/event-stream")
 
 
-async def _events(prompt: str, request: ChatRequest) -> AsyncIterator[str]:
+async def _events(prompt: str, request: RelayChatRequest) -> AsyncIterator[str]:
     answer = {
         "id": f"chatcmpl-{uuid.uuid4().hex}",
         "object": "chat.completion.chunk",
@@ -86,7 +86,7 @@ async def _events(prompt: str, request: ChatRequest) -> AsyncIterator[str]:
     yield "data: [DONE]\n\n"
 
 
-async def _requests(prompt: str, request: ChatRequest) -> AsyncIterator[dict[str, Any]]:
+async def _requests(prompt: str, request: RelayChatRequest) -> AsyncIterator[dict[str, Any]]:
     yield {
         "model_name": MODEL,
         "inputs": [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from enginehouse.perf.peers.environment import ensure_environment, reason_in, requirements_file
-from enginehouse.perf.peers.peer import Checkpoint, Peer, Place
+from enginehouse.perf.peers.peer import Peer, PeerCheckpoint, Place
 from enginehouse.perf.peers.roster import OURS, PEERS
 from enginehouse.perf.peers.sides import shown
 
@@ -36,7 +36,7 @@ def test_the_reason_is_the_installers_last_error_in_one_line() -> None:
 def test_a_server_listens_on_the_loopback_and_its_command_shows_no_path(
     peer: Peer, tmp_path: Path
 ) -> None:
-    checkpoint = Checkpoint(tmp_path / "b", tmp_path / "m.gguf", tmp_path / "hf")
+    checkpoint = PeerCheckpoint(tmp_path / "b", tmp_path / "m.gguf", tmp_path / "hf")
     place = Place(tmp_path / "venv" / "bin" / "python", tmp_path / "home", 45678, checkpoint)
     launch = peer.launch(place)
     command = " ".join(shown(launch.argv, place))
@@ -47,7 +47,7 @@ def test_a_server_listens_on_the_loopback_and_its_command_shows_no_path(
 
 @pytest.mark.parametrize("peer", [OURS, *PEERS], ids=lambda p: p.name)
 def test_everybody_is_asked_the_same(peer: Peer, tmp_path: Path) -> None:
-    checkpoint = Checkpoint(tmp_path, tmp_path, tmp_path)
+    checkpoint = PeerCheckpoint(tmp_path, tmp_path, tmp_path)
     place = Place(tmp_path, tmp_path, 1, checkpoint)
     body = peer.dialect(place).body([{"role": "user", "content": "Hello"}], 7)
     wanted = {"max_tokens": 7, "temperature": 0, "stream": True}

@@ -7,7 +7,7 @@ from enginehouse.perf.peers.__main__ import stream_counts
 from enginehouse.perf.peers.peer import Launch
 from enginehouse.perf.peers.roster import PEERS, chosen
 from enginehouse.perf.peers.session import in_turn, same_start
-from enginehouse.perf.peers.settings_sweep import Variant, changed, wanted
+from enginehouse.perf.peers.settings_sweep import SettingsVariant, changed, wanted
 
 from enginehouse.errors import SettingsError
 
@@ -41,7 +41,7 @@ def test_stream_counts_are_numbers_above_nought() -> None:
 
 def test_a_variant_replaces_adds_and_takes_away_options() -> None:
     launch = Launch(("serve", "--dtype", "bfloat16", "--port", "1"), "/health", {"A": "1"})
-    variant = Variant({"--dtype": "float16", "--eager": "", "--port": None}, {"B": "2"})
+    variant = SettingsVariant({"--dtype": "float16", "--eager": "", "--port": None}, {"B": "2"})
     result = changed(launch, variant)
     assert result.argv == ("serve", "--dtype", "float16", "--eager")
     assert result.env == {"A": "1", "B": "2"}

@@ -6,7 +6,7 @@ import math
 
 import pytest
 from enginehouse.perf.planner.bounds import (
-    Workload,
+    PlannedWorkload,
     attention_flops,
     batch_ceiling,
     decode_roofs,
@@ -18,7 +18,7 @@ from enginehouse.perf.planner.bounds import (
     ttft_bound_s,
 )
 from enginehouse.perf.planner.deployment import Deployment, deploy, precisions_of
-from enginehouse.perf.planner.expected import Efficiency, Replica, poisson_quantile
+from enginehouse.perf.planner.expected import Efficiency, PlannedReplica, poisson_quantile
 from enginehouse.perf.planner.gpu import gpus
 from enginehouse.perf.planner.memory import MemoryPolicy, memory_budget
 from enginehouse.perf.planner.model import catalogue
@@ -31,7 +31,7 @@ from enginehouse.errors import SettingsError
 #: Weights of Llama 3.1 8B: 32 layers of 41,943,040 (attention) and 176,160,768 (feed-forward).
 _LAYERS = 32 * (41_943_040 + 176_160_768)
 _OUTPUT = 128_256 * 4096
-_WORKLOADS = st.builds(Workload, isl=st.integers(1, 20_000), osl=st.integers(1, 4000))
+_WORKLOADS = st.builds(PlannedWorkload, isl=st.integers(1, 20_000), osl=st.integers(1, 4000))
 
 
 def _deployment(
@@ -85,7 +85,7 @@ def test_a_decoding_step_reads_layers_output_layer_and_cache() -> None:
 
 
 def test_one_stream_of_llama_8b_on_an_h100_gets_at_most_223_tokens_a_second() -> None:
-    assert throughput_bound(_deployment(), Workload(1, 1), 1) == pytest.approx(223, abs=1)
+    assert throughput_bound(_deployment(), PlannedWorkload(1, 1), 1) == pytest.approx(223, abs=1)
 
 
 def test_a_prompts_arithmetic_is_two_operations_a_weight_and_token() -> None:
@@ -110,11 +110,11 @@ def test_each_layer_crosses_the_link_twice() -> None:
 
 def test_on_pcie_the_link_binds() -> None:
     d = _deployment("llama-3.1-70b", "L40S", "fp8", 8)
-    assert step_roofs(d, Workload(1000, 1000), 256).binding == "link"
+    assert step_roofs(d, PlannedWorkload(1000, 1000), 256).binding == "link"
 
 
 def test_a_step_in_steady_state_computes_as_many_prompts_as_end() -> None:
-    d, workload = _deployment(), Workload(500, 100)
+    d, workload = _deployment(), PlannedWorkload(500, 100)
     step, decode = step_roofs(d, workload, 200), decode_roofs(d, 200, 550)
     two_prompts = prefill_roofs(d, 500, 2)
     assert step.memory_s == decode.memory_s
@@ -139,8 +139,8 @@ def test_one_token_of_a_mixture_reads_only_its_experts() -> None:
 def test_batch_ceiling_takes_all_memory_beside_the_weights() -> None:
     d = _deployment()
     free = 81_559 * 2**20 - d.weight_bytes_per_gpu
-    assert batch_ceiling(d, Workload(1000, 1000)) == pytest.approx(free / 131_072 / 1500)
-    assert batch_ceiling(_deployment("llama-3.1-405b"), Workload(1, 1)) == 0
+    assert batch_ceiling(d, PlannedWorkload(1000, 1000)) == pytest.approx(free / 131_072 / 1500)
+    assert batch_ceiling(_deployment("llama-3.1-405b"), PlannedWorkload(1, 1)) == 0
 
 
 def test_memory_is_divided_as_tensorrt_llm_does_it() -> None:
@@ -150,14 +150,14 @@ def test_memory_is_divided_as_tensorrt_llm_does_it() -> None:
     free = 81_559 * 2**20 - d.weight_bytes_per_gpu - activations - 2 * 2**30
     assert budget.free_bytes == free
     assert budget.kv_tokens == int(0.9 * free / 131_072)
-    assert budget.sequences(Workload(1500, 500)) == budget.kv_tokens // 2000
+    assert budget.sequences(PlannedWorkload(1500, 500)) == budget.kv_tokens // 2000
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Workload(0, 1),
-        lambda: Workload(1, 0),
+        lambda: PlannedWorkload(0, 1),
+        lambda: PlannedWorkload(1, 0),
         lambda: MemoryPolicy(kv_fraction=0),
         lambda: MemoryPolicy(max_batch=0),
         lambda: Efficiency(memory=1.1),
@@ -171,9 +171,9 @@ def test_values_that_mean_nothing_are_refused(make: object) -> None:
 
 @given(d=_deployments(), workload=_WORKLOADS, batch=st.floats(1, 4000))
 def test_nothing_expected_is_better_than_its_bound(
-    d: Deployment, workload: Workload, batch: float
+    d: Deployment, workload: PlannedWorkload, batch: float
 ) -> None:
-    replica = Replica(d, workload)
+    replica = PlannedReplica(d, workload)
     assert replica.throughput(batch) < throughput_bound(d, workload, batch)
     latencies = replica.latencies(batch)
     assert latencies.ttft_mean_s > ttft_bound_s(d, workload.isl)
@@ -183,15 +183,17 @@ def test_nothing_expected_is_better_than_its_bound(
 
 
 @given(d=_deployments(), workload=_WORKLOADS)
-def test_an_engine_never_holds_more_than_memory_would(d: Deployment, workload: Workload) -> None:
-    assert Replica(d, workload).memory.sequences(workload) <= batch_ceiling(d, workload)
+def test_an_engine_never_holds_more_than_memory_would(
+    d: Deployment, workload: PlannedWorkload
+) -> None:
+    assert PlannedReplica(d, workload).memory.sequences(workload) <= batch_ceiling(d, workload)
 
 
 @given(d=_deployments(), workload=_WORKLOADS, batch=st.integers(1, 4000))
 def test_a_larger_batch_gives_more_tokens_and_each_later(
-    d: Deployment, workload: Workload, batch: int
+    d: Deployment, workload: PlannedWorkload, batch: int
 ) -> None:
-    replica = Replica(d, workload)
+    replica = PlannedReplica(d, workload)
     for rate in (replica.throughput, lambda n: throughput_bound(d, workload, n)):
         assert rate(batch + 1) >= rate(batch) * (1 - 1e-12)
     assert replica.latencies(batch + 1).itl_p95_s >= replica.latencies(batch).itl_p95_s

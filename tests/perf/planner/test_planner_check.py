@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 from enginehouse.perf.planner import check
-from enginehouse.perf.planner.bounds import Workload
+from enginehouse.perf.planner.bounds import PlannedWorkload
 from enginehouse.perf.planner.check import Figure, figures, mean_error, table
 from enginehouse.perf.planner.deployment import deploy
-from enginehouse.perf.planner.expected import Efficiency, Replica
+from enginehouse.perf.planner.expected import Efficiency, PlannedReplica
 from enginehouse.perf.planner.gpu import gpus
 from enginehouse.perf.planner.model import catalogue
-from enginehouse.perf.planner.plan import Load, Slo, plan
+from enginehouse.perf.planner.plan import FleetDemand, PlannedSlo, plan
 from enginehouse.perf.planner.text import markdown
 
 _DOC = (Path(__file__).parents[3] / "docs" / "gpu-planning.md").read_text(encoding="utf-8")
@@ -81,9 +81,9 @@ def test_the_guide_states_the_defaults_and_factors() -> None:
 def test_the_guides_example_is_what_the_planner_says() -> None:
     deployment = deploy(catalogue()["llama-3.1-8b"], gpus()["H100-SXM"], "fp8")
     answer = plan(
-        Replica(deployment, Workload(1000, 200)),
-        Slo(0.5, 0.03),
-        Load(40, price_per_gpu_hour=3),
+        PlannedReplica(deployment, PlannedWorkload(1000, 200)),
+        PlannedSlo(0.5, 0.03),
+        FleetDemand(40, price_per_gpu_hour=3),
     )
     shown = markdown(answer).removeprefix("# llama-3.1-8b on H100-SXM\n\n")
     assert shown in _DOC

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import pytest
 import typer
-from enginehouse.perf.planner.bounds import Workload
+from enginehouse.perf.planner.bounds import PlannedWorkload
 from enginehouse.perf.planner.deployment import deploy
-from enginehouse.perf.planner.expected import Replica
+from enginehouse.perf.planner.expected import PlannedReplica
 from enginehouse.perf.planner.gpu import gpus
 from enginehouse.perf.planner.memory import MemoryPolicy
 from enginehouse.perf.planner.model import catalogue
-from enginehouse.perf.planner.plan import Load, Slo, largest, plan
+from enginehouse.perf.planner.plan import FleetDemand, PlannedSlo, largest, plan
 from enginehouse.perf.planner.text import as_dict, markdown
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,7 +23,7 @@ from enginehouse.cli.durations import latency_s
 from enginehouse.cli.perf_plan import plan as plan_on_paper
 from enginehouse.errors import SettingsError
 
-_CHAT = Workload(1000, 200)
+_CHAT = PlannedWorkload(1000, 200)
 
 
 def _replica(
@@ -31,13 +31,15 @@ def _replica(
     gpu: str = "H100-SXM",
     precision: str = "fp8",
     ways: int = 1,
-    workload: Workload = _CHAT,
-) -> Replica:
-    return Replica(deploy(catalogue()[model], gpus()[gpu], precision, "auto", ways), workload)
+    workload: PlannedWorkload = _CHAT,
+) -> PlannedReplica:
+    return PlannedReplica(
+        deploy(catalogue()[model], gpus()[gpu], precision, "auto", ways), workload
+    )
 
 
 def test_without_an_slo_memory_or_the_engine_limits_the_batch() -> None:
-    answer = plan(_replica(workload=Workload(1000, 1000)))
+    answer = plan(_replica(workload=PlannedWorkload(1000, 1000)))
     assert answer.expected.limited_by == "KV cache"
     assert answer.expected.batch == answer.memory.kv_tokens // 2000
     small = replace(_replica(), policy=MemoryPolicy(max_batch=16))
@@ -47,9 +49,13 @@ def test_without_an_slo_memory_or_the_engine_limits_the_batch() -> None:
 
 @pytest.mark.parametrize(
     ("slo", "limit"),
-    [(Slo(itl_p95_s=0.03), "ITL"), (Slo(ttft_p95_s=0.1), "TTFT"), (Slo(0.05, 0.05), "TTFT")],
+    [
+        (PlannedSlo(itl_p95_s=0.03), "ITL"),
+        (PlannedSlo(ttft_p95_s=0.1), "TTFT"),
+        (PlannedSlo(0.05, 0.05), "TTFT"),
+    ],
 )
-def test_the_batch_is_the_largest_that_keeps_the_slo(slo: Slo, limit: str) -> None:
+def test_the_batch_is_the_largest_that_keeps_the_slo(slo: PlannedSlo, limit: str) -> None:
     replica = _replica()
     answer = plan(replica, slo)
     assert answer.expected.limited_by == limit
@@ -61,7 +67,7 @@ def test_the_batch_is_the_largest_that_keeps_the_slo(slo: Slo, limit: str) -> No
 def test_replicas_carry_the_demand_at_their_utilisation() -> None:
     alone = plan(_replica(ways=2))
     rate = alone.expected.tokens_per_s / _CHAT.osl
-    load = Load(requests_per_s=2.5 * rate, utilisation=0.8, price_per_gpu_hour=3.6)
+    load = FleetDemand(requests_per_s=2.5 * rate, utilisation=0.8, price_per_gpu_hour=3.6)
     answer = plan(_replica(ways=2), load=load)
     assert (answer.replicas, answer.gpus) == (4, 8)  # 2.5 / 0.8 = 3.1
     assert answer.delivered_tokens_per_s == pytest.approx(2.5 * rate * _CHAT.osl)
@@ -73,7 +79,7 @@ def test_replicas_carry_the_demand_at_their_utilisation() -> None:
 
 
 def test_without_a_demand_cost_is_that_of_a_full_replica() -> None:
-    answer = plan(_replica(), load=Load(price_per_gpu_hour=3.6))
+    answer = plan(_replica(), load=FleetDemand(price_per_gpu_hour=3.6))
     assert answer.cost_per_million_tokens == pytest.approx(
         3.6 / 3600 / answer.expected.tokens_per_s * 1e6
     )
@@ -94,27 +100,27 @@ def test_what_does_not_fit_is_refused_with_what_would() -> None:
 
 def test_a_request_too_long_for_the_cache_is_refused_with_both_lengths() -> None:
     with pytest.raises(SettingsError, match=r"KV cache for 35755 tokens, .* needs 124000; what "):
-        plan(_replica(gpu="L4", precision="bf16", workload=Workload(120_000, 4000)))
+        plan(_replica(gpu="L4", precision="bf16", workload=PlannedWorkload(120_000, 4000)))
 
 
 def test_an_slo_that_one_request_misses_is_refused_with_bound_and_way_out() -> None:
     replica = _replica("llama-3.1-70b", ways=2)
     with pytest.raises(SettingsError, match=r"ITL p95 of 9 ms: .* least that any .* 4 x H100-SXM"):
-        plan(replica, Slo(itl_p95_s=0.009))
-    plan(_replica("llama-3.1-70b", ways=4), Slo(itl_p95_s=0.009))
+        plan(replica, PlannedSlo(itl_p95_s=0.009))
+    plan(_replica("llama-3.1-70b", ways=4), PlannedSlo(itl_p95_s=0.009))
     with pytest.raises(SettingsError, match=r"TTFT p95 of 0.1 ms: .* a looser SLO"):
-        plan(replica, Slo(ttft_p95_s=0.0001))
+        plan(replica, PlannedSlo(ttft_p95_s=0.0001))
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Slo(ttft_p95_s=0),
-        lambda: Slo(itl_p95_s=-1),
-        lambda: Load(requests_per_s=0),
-        lambda: Load(utilisation=0),
-        lambda: Load(utilisation=1.1),
-        lambda: Load(price_per_gpu_hour=-1),
+        lambda: PlannedSlo(ttft_p95_s=0),
+        lambda: PlannedSlo(itl_p95_s=-1),
+        lambda: FleetDemand(requests_per_s=0),
+        lambda: FleetDemand(utilisation=0),
+        lambda: FleetDemand(utilisation=1.1),
+        lambda: FleetDemand(price_per_gpu_hour=-1),
     ],
 )
 def test_questions_that_mean_nothing_are_refused(make: object) -> None:
@@ -125,14 +131,14 @@ def test_questions_that_mean_nothing_are_refused(make: object) -> None:
 @given(
     model=st.sampled_from(["llama-3.1-8b", "qwen2.5-7b", "mixtral-8x7b", "smollm2-135m"]),
     gpu=st.sampled_from(["H100-SXM", "H200", "L40S", "B200"]),
-    workload=st.builds(Workload, isl=st.integers(1, 8000), osl=st.integers(1, 2000)),
+    workload=st.builds(PlannedWorkload, isl=st.integers(1, 8000), osl=st.integers(1, 2000)),
     ttft_ms=st.none() | st.integers(20, 2000),
     itl_ms=st.none() | st.integers(5, 100),
 )
 def test_no_plan_expects_more_than_its_bound(
-    model: str, gpu: str, workload: Workload, ttft_ms: int | None, itl_ms: int | None
+    model: str, gpu: str, workload: PlannedWorkload, ttft_ms: int | None, itl_ms: int | None
 ) -> None:
-    slo = Slo(ttft_ms and ttft_ms / 1000, itl_ms and itl_ms / 1000)
+    slo = PlannedSlo(ttft_ms and ttft_ms / 1000, itl_ms and itl_ms / 1000)
     try:
         answer = plan(_replica(model, gpu, workload=workload), slo)
     except SettingsError:
@@ -156,8 +162,8 @@ def test_a_mixture_of_narrow_experts_is_planned_with_a_warning() -> None:
 
 
 def test_text_and_json_say_the_same() -> None:
-    load = Load(requests_per_s=40, price_per_gpu_hour=3)
-    answer = plan(_replica(), Slo(0.5, 0.03), load)
+    load = FleetDemand(requests_per_s=40, price_per_gpu_hour=3)
+    answer = plan(_replica(), PlannedSlo(0.5, 0.03), load)
     data = json.loads(json.dumps(as_dict(answer)))
     text = markdown(answer)
     assert f"**{data['gpus']} x H100-SXM**" in text
@@ -166,7 +172,7 @@ def test_text_and_json_say_the_same() -> None:
     assert data["kv_bytes_per_token"] == 65_536
     assert data["least_gpus"] == answer.least_gpus == 1
     assert "no engine" not in text
-    many = plan(_replica(), load=Load(requests_per_s=4000))
+    many = plan(_replica(), load=FleetDemand(requests_per_s=4000))
     assert f"with fewer than {many.least_gpus} GPUs no engine can carry it" in markdown(many)
 
 
@@ -190,7 +196,7 @@ def test_the_command_answers_in_json_and_in_text() -> None:
     limits = "--ttft-p95 500ms --itl-p95 30ms --demand 40 --gpu-hour-price 3"
     done = CliRunner().invoke(app, [*asked.split(), *limits.split(), "--json"])
     assert done.exit_code == 0, done.output
-    answer = plan(_replica(), Slo(0.5, 0.03), Load(40, price_per_gpu_hour=3))
+    answer = plan(_replica(), PlannedSlo(0.5, 0.03), FleetDemand(40, price_per_gpu_hour=3))
     assert json.loads(done.stdout) == json.loads(json.dumps(as_dict(answer)))
     shown = CliRunner().invoke(app, asked.split())
     assert "1 x H100-SXM" in shown.output
