@@ -23,7 +23,7 @@ $(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
 	@$(PIP) install --no-deps --editable .
 	@# pip compiles what it installs; what stays in this folder would be compiled by every process
 	@# where PYTHONDONTWRITEBYTECODE is set.
-	@$(BIN)/python -m compileall -q enginehouse api build client engine model_repository perf registry
+	@$(BIN)/python -m compileall -q enginehouse api build cli client engine gateway model_repository perf registry stack
 	@touch $@
 
 $(VENV)/.test: requirements-test.lock $(VENV)/.base
@@ -88,7 +88,7 @@ lint: $(VENV)/.test ## Ruff
 types: $(VENV)/.test ## mypy --strict
 	@rm -rf .typecheck && mkdir -p .typecheck
 	@cp -rs $(CURDIR)/enginehouse .typecheck/enginehouse
-	@for part in build engine model_repository registry client api perf; do \
+	@for part in build engine model_repository registry client api gateway cli stack perf; do \
 		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part; done
 	@cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p enginehouse
 

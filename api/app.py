@@ -5,33 +5,26 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from enginehouse.api import (
-    admin,
-    chat,
-    completions,
-    embeddings,
-    feedback,
-    health,
-    internal,
-    models,
-    tokenize,
-)
-from enginehouse.api.access.guard import Guard
-from enginehouse.api.anthropic import routes as messages
-from enginehouse.api.anthropic.errors import MessagesErrors
+from enginehouse.api import chat, completions, embeddings, health, internal, models
 from enginehouse.api.assembly import Assembly
-from enginehouse.api.batches import routes as batches
 from enginehouse.api.body_limit import BodyLimit
 from enginehouse.api.browsers.cors import allow_origins
 from enginehouse.api.browsers.head import HeadAsGet
 from enginehouse.api.configuration import load_endpoint_file
 from enginehouse.api.errors import install_error_handlers
-from enginehouse.api.ledger import routes as usage
-from enginehouse.api.responses import routes as responses
 from enginehouse.api.revision import Served
 from enginehouse.api.tracing.access_log import AccessLog
 from enginehouse.api.tracing.request_ids import RequestIds
 from enginehouse.client.members import ReplicaClient
+from enginehouse.gateway.access import admin
+from enginehouse.gateway.access.guard import Guard
+from enginehouse.gateway.batches import routes as batches
+from enginehouse.gateway.feedback import routes as feedback
+from enginehouse.gateway.ledger import routes as usage
+from enginehouse.gateway.messages import routes as messages
+from enginehouse.gateway.messages.errors import MessagesErrors
+from enginehouse.gateway.responses import routes as responses
+from enginehouse.gateway.tokenize import routes as tokenize
 from fastapi import FastAPI
 
 from enginehouse import __version__

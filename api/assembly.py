@@ -8,38 +8,38 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from enginehouse.api.access.guard import open_access
-from enginehouse.api.aside_parts import open_aside
-from enginehouse.api.audit.stage import open_audit
-from enginehouse.api.batches.in_process import InProcess
-from enginehouse.api.batches.open import open_batches
-from enginehouse.api.cache.stage import open_cache, routed_by
 from enginehouse.api.configuration import EndpointFile
-from enginehouse.api.content.log_filter import install_log_filter
-from enginehouse.api.content.opening import open_content
-from enginehouse.api.database import Database
 from enginehouse.api.directory import ModelDirectory
-from enginehouse.api.fallback.stage import open_fallback
 from enginehouse.api.generation import Engine
-from enginehouse.api.journal import Journal
-from enginehouse.api.ledger.ledger import open_ledger
-from enginehouse.api.limits.ceiling import most_answer_tokens
-from enginehouse.api.limits.opening import open_limits
 from enginehouse.api.metrics import ApiMetrics
-from enginehouse.api.model_settings import ModelSettings
 from enginehouse.api.pipeline import Stages, counting_pipeline, text_pipeline, whole_pipeline
-from enginehouse.api.prompts.stage import open_prompts
 from enginehouse.api.readiness import Readiness
-from enginehouse.api.responses.store import open_responses
 from enginehouse.api.revision import Served, open_served
 from enginehouse.api.route_files import RouteFiles
 from enginehouse.api.routing import Router
-from enginehouse.api.samples import SampleRing
-from enginehouse.api.shadow import pairs_kept
 from enginehouse.api.state import ApiState
-from enginehouse.api.tracing.opening import open_observability
 from enginehouse.client import AsyncFleetClient, Deadlines, discovery_of
 from enginehouse.client.members import ReplicaClient
+from enginehouse.gateway.access.guard import open_access
+from enginehouse.gateway.audit.stage import open_audit
+from enginehouse.gateway.batches.in_process import InProcess
+from enginehouse.gateway.batches.open import open_batches
+from enginehouse.gateway.cache.stage import open_cache, routed_by
+from enginehouse.gateway.content.log_filter import install_log_filter
+from enginehouse.gateway.content.opening import open_content
+from enginehouse.gateway.database.database import Database
+from enginehouse.gateway.fallback.stage import open_fallback
+from enginehouse.gateway.journal.journal import Journal
+from enginehouse.gateway.ledger.ledger import open_ledger
+from enginehouse.gateway.limits.ceiling import most_answer_tokens
+from enginehouse.gateway.limits.opening import open_limits
+from enginehouse.gateway.models.settings import ModelSettings
+from enginehouse.gateway.prompts.stage import open_prompts
+from enginehouse.gateway.responses.store import open_responses
+from enginehouse.gateway.samples.ring import SampleRing
+from enginehouse.gateway.shadow.aside_parts import open_aside
+from enginehouse.gateway.shadow.shadow import pairs_kept
+from enginehouse.gateway.tracing.opening import open_observability
 from enginehouse.registry import BundleCache, Registry
 from fastapi import FastAPI
 

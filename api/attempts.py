@@ -6,14 +6,21 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from enginehouse.api.account import OK, TENANT_HEADER, UNEXPECTED, Account, Origin, code_of
-from enginehouse.api.aside import Aside, Asked
 from enginehouse.api.call import Call, Expected, Proceed, ServedBy
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Generation, Piece
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.routing import Route, Router
-from enginehouse.api.samples import CLIENT_GONE, SampleRing
+from enginehouse.gateway.samples.account import (
+    OK,
+    TENANT_HEADER,
+    UNEXPECTED,
+    Account,
+    Origin,
+    code_of,
+)
+from enginehouse.gateway.samples.ring import CLIENT_GONE, SampleRing
+from enginehouse.gateway.shadow.aside import Aside, Asked
 
 from enginehouse.errors import EnginehouseError, EngineUnavailableError, ModelNotFoundError
 

@@ -20,7 +20,6 @@ from enginehouse.api.exposure import treated, with_prompt
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.guides import response_schema
 from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
 from enginehouse.api.reasoning import ReasoningSplitter, splitter_behind, splitter_of
 from enginehouse.api.routing import Route
@@ -29,6 +28,7 @@ from enginehouse.api.service_tier import wish
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.tools import ToolCallParser
 from enginehouse.api.tools.asked import ToolsAsked
+from enginehouse.gateway.models.settings import settled
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response

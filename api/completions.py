@@ -13,12 +13,12 @@ from enginehouse.api.completion_shape import Echo, completion_shape
 from enginehouse.api.exposure import treated
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.model_settings import settled
 from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS, CompletionRequest
 from enginehouse.api.state import ApiState, State
+from enginehouse.gateway.models.settings import settled
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from enginehouse.api.access.config import AccessConfig
-from enginehouse.api.audit.config import AuditConfig
-from enginehouse.api.batches.config import BatchesConfig
-from enginehouse.api.cache.config import CacheConfig
-from enginehouse.api.content.config import ContentConfig
-from enginehouse.api.fallback.config import FallbackConfig
-from enginehouse.api.ledger.config import LedgerConfig
-from enginehouse.api.limits.config import LimitsConfig
-from enginehouse.api.model_settings import ModelsConfig
-from enginehouse.api.prompts.config import PromptsConfig
-from enginehouse.api.responses.config import ResponsesConfig
-from enginehouse.api.tracing.config import ObservabilityConfig
+from enginehouse.gateway.access.config import AccessConfig
+from enginehouse.gateway.audit.config import AuditConfig
+from enginehouse.gateway.batches.config import BatchesConfig
+from enginehouse.gateway.cache.config import CacheConfig
+from enginehouse.gateway.content.config import ContentConfig
+from enginehouse.gateway.fallback.config import FallbackConfig
+from enginehouse.gateway.ledger.config import LedgerConfig
+from enginehouse.gateway.limits.config import LimitsConfig
+from enginehouse.gateway.models.settings import ModelsConfig
+from enginehouse.gateway.prompts.config import PromptsConfig
+from enginehouse.gateway.responses.config import ResponsesConfig
+from enginehouse.gateway.tracing.config import ObservabilityConfig
 from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import orjson
-from enginehouse.api.account import OK, UNEXPECTED, Account, Origin, code_of
 from enginehouse.api.attempts import tenant_of
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, ServedBy
@@ -19,11 +18,12 @@ from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
-from enginehouse.api.samples import CLIENT_GONE
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.api.wire_types import PositiveCount, TokenId
 from enginehouse.client import Embeddings, Target
+from enginehouse.gateway.samples.account import OK, UNEXPECTED, Account, Origin, code_of
+from enginehouse.gateway.samples.ring import CLIENT_GONE
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictStr
 from starlette.requests import Request

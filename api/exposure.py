@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from enginehouse.api.line_buffer import LineBuffer
+from enginehouse.gateway.journal.line_buffer import LineBuffer
 from pydantic import BaseModel
 
 from enginehouse.traffic import ExperimentArm, ExperimentRoute, RequestSample, assign, bucket

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from enginehouse.api.access.model_access import allows, check_model
 from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.model_settings import aliases_among
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Served
 from enginehouse.api.state import State
+from enginehouse.gateway.access.model_access import allows, check_model
+from enginehouse.gateway.models.settings import aliases_among
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request

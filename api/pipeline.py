@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from enginehouse.api.access.model_access import ModelAccess
-from enginehouse.api.aside import Aside
 from enginehouse.api.attempts import Attempts, Routing, run_engine
-from enginehouse.api.audit.stage import Audit
-from enginehouse.api.cache.stage import ResponseCache
 from enginehouse.api.call import Call, Proceed, Stage, compose
-from enginehouse.api.content.stage import Content
-from enginehouse.api.fallback.stage import Fallback
 from enginehouse.api.generation import Piece
-from enginehouse.api.ledger.ledger import Ledger
-from enginehouse.api.ledger.stage import UsageLedger
-from enginehouse.api.limits.opening import LimitStages
 from enginehouse.api.metrics import ApiMetrics
-from enginehouse.api.model_settings import ModelSettings
-from enginehouse.api.prompts.released import ReleasedPrompt
-from enginehouse.api.prompts.stage import PromptRegistry
 from enginehouse.api.routing import Router
-from enginehouse.api.samples import SampleRing
-from enginehouse.api.tracing.opening import Observability
+from enginehouse.gateway.access.model_access import ModelAccess
+from enginehouse.gateway.audit.stage import Audit
+from enginehouse.gateway.cache.stage import ResponseCache
+from enginehouse.gateway.content.stage import Content
+from enginehouse.gateway.fallback.stage import Fallback
+from enginehouse.gateway.ledger.ledger import Ledger
+from enginehouse.gateway.ledger.stage import UsageLedger
+from enginehouse.gateway.limits.opening import LimitStages
+from enginehouse.gateway.models.settings import ModelSettings
+from enginehouse.gateway.prompts.released import ReleasedPrompt
+from enginehouse.gateway.prompts.stage import PromptRegistry
+from enginehouse.gateway.samples.ring import SampleRing
+from enginehouse.gateway.shadow.aside import Aside
+from enginehouse.gateway.tracing.opening import Observability
 
 from enginehouse.errors import ContextOverflowError
 from enginehouse.generation import FinishReason

@@ -6,17 +6,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from enginehouse.api.aside import Aside
 from enginehouse.api.call import Proceed
 from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.generation import Engine
-from enginehouse.api.journal import Journal
 from enginehouse.api.metrics import ApiMetrics
-from enginehouse.api.model_settings import ModelSettings
 from enginehouse.api.readiness import Readiness
 from enginehouse.api.routing import Router
-from enginehouse.api.samples import SampleRing
 from enginehouse.client import AsyncFleetClient
+from enginehouse.gateway.journal.journal import Journal
+from enginehouse.gateway.models.settings import ModelSettings
+from enginehouse.gateway.samples.ring import SampleRing
+from enginehouse.gateway.shadow.aside import Aside
 from fastapi import Depends, Request
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import httpx
 from enginehouse.perf.ports import free_ports
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
 from enginehouse.manifest import MANIFEST_NAME
 from enginehouse.settings import Settings, load_settings
-from enginehouse.stack.process import ManagedProcess
 from enginehouse.tls import tls_context
 
 MODEL = "measured"

@@ -13,6 +13,8 @@ from pathlib import Path
 from enginehouse.client import TritonClient
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.perf.ports import free_ports
+from enginehouse.stack.process import ManagedProcess
+from enginehouse.stack.triton_server import start_triton
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import Bundle
@@ -20,8 +22,6 @@ from enginehouse.errors import ServingError, StackError
 from enginehouse.manifest import EngineSettings
 from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.settings import Addresses, Settings, load_settings
-from enginehouse.stack.process import ManagedProcess
-from enginehouse.stack.triton_server import start_triton
 from enginehouse.triton_control import triton_control_secret
 
 _START_TIMEOUT_S = 60.0

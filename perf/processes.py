@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import psutil
+from enginehouse.stack.triton_server import stub_pids
 
 from enginehouse.errors import StackError
 from enginehouse.names import TENSORRT_LLM
 from enginehouse.settings import Addresses
-from enginehouse.stack.triton_server import stub_pids
 
 
 @dataclass(frozen=True, slots=True)

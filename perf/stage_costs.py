@@ -27,11 +27,11 @@ from enginehouse.perf.ports import free_ports
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.carriage import generator_stack
 from enginehouse.perf.workload import BurstWorkload
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import StackError
 from enginehouse.settings import Settings
-from enginehouse.stack.process import ManagedProcess
 from enginehouse.tls import tls_context
 
 _STREAMS = 16

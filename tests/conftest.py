@@ -20,10 +20,10 @@ import httpx
 import psutil
 import pytest
 from enginehouse.build.default_checkpoint import default_checkpoint
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
 from enginehouse.settings import Settings, load_settings
-from enginehouse.stack.process import ManagedProcess
 
 # httpx reads all authorities for every client and every request without one, 0.04 s of CPU each:
 # a test that polls would keep a core from the stack that it waits for.

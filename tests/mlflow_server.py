@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Self
 
 import httpx
-
 from enginehouse.stack.process import ManagedProcess
+
 from tests.conftest import free_ports, wait_until
 
 

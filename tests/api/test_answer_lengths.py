@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from enginehouse.api.limits.ceiling import most_answer_tokens
-from enginehouse.api.limits.config import LimitsConfig
+from enginehouse.gateway.limits.ceiling import most_answer_tokens
+from enginehouse.gateway.limits.config import LimitsConfig
 
 from enginehouse.settings import ApiSettings
 from tests.api.speaking import Adapter, speaking

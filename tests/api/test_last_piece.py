@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from enginehouse.api.samples import SampleRing
 from enginehouse.api.tracing.request_ids import RequestIds
+from enginehouse.gateway.samples.ring import SampleRing
 from starlette.types import Message, Receive, Scope, Send
 
 from enginehouse.traffic import RequestSample

@@ -11,9 +11,9 @@ from typing import Any
 import grpc
 import pytest
 import redis.exceptions
-from enginehouse.api.database import Database
 from enginehouse.api.errors import error_body, install_error_handlers, status_of
 from enginehouse.client.wire import error_from_rpc
+from enginehouse.gateway.database.database import Database
 from enginehouse.registry.connection import registry_errors
 from fastapi import FastAPI
 from mlflow.exceptions import MlflowException

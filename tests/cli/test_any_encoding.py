@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import typer
-from enginehouse.registry import Registry
-
 from enginehouse.cli import main
 from enginehouse.cli.app import app
 from enginehouse.cli.terminal import take_any_text
+from enginehouse.registry import Registry
+
 from enginehouse.settings import load_settings
 from tests.fake_bundle import fake_bundle
 

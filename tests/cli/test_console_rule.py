@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[2]
-_PARTS = ("enginehouse", "api", "build", "client", "engine", "model_repository", "perf", "registry")
+_PARTS = (
+    "enginehouse",
+    "api",
+    "build",
+    "cli",
+    "client",
+    "engine",
+    "gateway",
+    "model_repository",
+    "perf",
+    "registry",
+    "stack",
+)
 _OWN = _ROOT / "enginehouse" / "cli" / "terminal.py"
 _FILES = sorted(path for part in _PARTS for path in (_ROOT / part).rglob("*.py") if path != _OWN)
 #: A style as Rich's markup has it, for example ``[bold red]``, or the end of one.

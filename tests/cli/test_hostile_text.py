@@ -11,7 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from enginehouse.api.ledger.report import By, UsageRow
+from enginehouse.cli import common, experiments, keys_view, main, quality, serving, usage, versions
+from enginehouse.cli.app import app
+from enginehouse.cli.release_view import history_view, release_view
+from enginehouse.cli.terminal import Terminal, plain, styled
+from enginehouse.cli.version_tables import diff_table, garbage_table, version_table
+from enginehouse.gateway.ledger.report import By, UsageRow
 from enginehouse.registry.diff import BundleDiff, Row
 from enginehouse.registry.garbage import Garbage
 from enginehouse.registry.history import Release
@@ -26,11 +31,6 @@ from rich.console import RenderableType
 from rich.text import Text
 from typer.testing import CliRunner
 
-from enginehouse.cli import common, experiments, keys_view, main, quality, serving, usage, versions
-from enginehouse.cli.app import app
-from enginehouse.cli.release_view import history_view, release_view
-from enginehouse.cli.terminal import Terminal, plain, styled
-from enginehouse.cli.version_tables import diff_table, garbage_table, version_table
 from enginehouse.errors import RegistryError
 from enginehouse.settings import Settings
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from typer.testing import CliRunner
-
 from enginehouse.cli.app import app
+from typer.testing import CliRunner
 
 _COMMANDS = [
     "build",

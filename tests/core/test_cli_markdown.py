@@ -6,10 +6,9 @@ import io
 import re
 
 import pytest
+from enginehouse.cli.markdown import print_markdown
 from enginehouse.perf.rounding import shown
 from rich.console import Console
-
-from enginehouse.cli.markdown import print_markdown
 
 _WIDE = """
 | streams | tokens/s | requests/s | goodput/s | TTFT p50 ms | p95 | inter-token p50 ms | noise |

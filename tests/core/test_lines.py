@@ -27,10 +27,10 @@ _OWN_TEXTS = {
     "build/tensorrt_llm.py",
     "engine/loop.py",
     "engine/openvino.py",
-    "enginehouse/cli/tensorrt_llm_dry_run.py",
+    "cli/tensorrt_llm_dry_run.py",
     "enginehouse/host.py",
-    "enginehouse/stack/prepare.py",
-    "enginehouse/stack/process.py",
+    "stack/prepare.py",
+    "stack/process.py",
     "perf/peers/environment.py",
     "perf/peers/server.py",
     "perf/perf_analyzer/install.py",
@@ -75,7 +75,7 @@ def test_a_data_set_keeps_separators(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["api", "client", "registry", "engine", "enginehouse", "build", "model_repository",
+    "folder", ["api", "cli", "gateway", "stack", "client", "registry", "engine", "enginehouse", "build", "model_repository",
                "perf"],
 )  # fmt: skip
 def test_foreign_texts_are_split_in_one_place(folder: str) -> None:

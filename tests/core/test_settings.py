@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from enginehouse.stack.overrides import override_settings
 
 from enginehouse.errors import NameRefusedError, SettingsError
 from enginehouse.manifest import EngineSettings
 from enginehouse.names import check_model_name
 from enginehouse.settings import load_settings
-from enginehouse.stack.overrides import override_settings
 
 _CWD = Path("/somewhere")
 

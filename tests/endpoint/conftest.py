@@ -10,10 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
-from enginehouse.stack.process import ManagedProcess
-from tests.api.tracing.collector import Collector
 from tests.conftest import (
     RunningStack,
     copied_home,
@@ -23,6 +22,7 @@ from tests.conftest import (
     stack_env,
     wait_until,
 )
+from tests.gateway.tracing.collector import Collector
 from tests.postgres_server import PostgresServer
 from tests.redis_server import RedisServer
 

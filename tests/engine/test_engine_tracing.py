@@ -18,9 +18,9 @@ from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import GenerationRequest, Timings
 from enginehouse.manifest import EngineSettings
 from enginehouse.telemetry import TraceParent
-from tests.api.tracing.collector import Collector as OtlpCollector
-from tests.api.tracing.collector import attributes_of
 from tests.engine.fakes import POISON, Collector, CountingRuntime
+from tests.gateway.tracing.collector import Collector as OtlpCollector
+from tests.gateway.tracing.collector import attributes_of
 
 _PARENT = TraceParent(0x4BF92F3577B34DA6A3CE929D0E0E4736, 0x00F067AA0BA902B7, sampled=True)
 _REACHED = [("queue", 20, 30), ("prefill", 30, 40), ("decode", 40, 50)]

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from enginehouse.cli.app import app
 from enginehouse.registry import Registry
 from typer.testing import CliRunner, Result
 
-from enginehouse.cli.app import app
 from enginehouse.settings import Settings
 from tests.mlflow_server import MlflowServer
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from enginehouse.api.database import Database
+from enginehouse.gateway.database.database import Database
 from enginehouse.registry import Registry
 from enginehouse.registry.cache import BundleCache
 from hypothesis import given

@@ -24,11 +24,11 @@ from enginehouse.client.controller import ControllerClient
 from enginehouse.perf.private_stack import with_runtime
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.registry import Registry
+from enginehouse.stack.triton_server import stub_pids
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ControllerError
-from enginehouse.stack.triton_server import stub_pids
 from enginehouse.triton_control import http_headers, triton_control_secret
 from tests.conftest import RunningStack, run_cli, running_stack, stack_env, wait_until
 from tests.mlflow_server import MlflowServer

@@ -11,12 +11,12 @@ import httpx
 import pytest
 import tritonclient.grpc as triton
 from enginehouse.client import AsyncTritonClient, TritonClient
+from enginehouse.stack.stuck_loads import repository_index
+from enginehouse.stack.triton_server import start_triton
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.settings import load_settings
-from enginehouse.stack.stuck_loads import repository_index
-from enginehouse.stack.triton_server import start_triton
 from enginehouse.triton_control import http_headers, triton_control_secret
 from tests.conftest import stack_env, wait_until
 

@@ -17,10 +17,10 @@ import pytest
 import tritonclient.grpc as triton
 from enginehouse.build.embedding_parity import find_reference
 from enginehouse.client import AsyncTritonClient, Target, TritonClient
+from enginehouse.stack.triton_server import stub_pids
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ContextOverflowError, ServingError
-from enginehouse.stack.triton_server import stub_pids
 from tests.conftest import (
     BOTH_READY,
     RunningStack,

@@ -15,10 +15,10 @@ import httpx
 import psutil
 import pytest
 from enginehouse.registry import Registry
+from enginehouse.stack.triton_server import stub_pids
 
 from enginehouse.bundle import Bundle
 from enginehouse.settings import load_settings
-from enginehouse.stack.triton_server import stub_pids
 from tests.conftest import (
     CLI,
     RunningStack,

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import psutil
 import pytest
-
-from enginehouse.bundle import Bundle
 from enginehouse.stack.stuck_loads import StuckLoads, serves_alone
 from enginehouse.stack.triton_server import stub_pids
+
+from enginehouse.bundle import Bundle
 from tests.conftest import copied_home, running_stack, stack_env
 
 _ENGINE = "m.tensorrt_llm"

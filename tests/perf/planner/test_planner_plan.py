@@ -7,6 +7,8 @@ from dataclasses import replace
 
 import pytest
 import typer
+from enginehouse.cli.durations import latency_s
+from enginehouse.cli.perf_plan import plan as plan_on_paper
 from enginehouse.perf.planner.bounds import PlannedWorkload
 from enginehouse.perf.planner.deployment import deploy
 from enginehouse.perf.planner.expected import PlannedReplica
@@ -19,8 +21,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from enginehouse.cli.durations import latency_s
-from enginehouse.cli.perf_plan import plan as plan_on_paper
 from enginehouse.errors import SettingsError
 
 _CHAT = PlannedWorkload(1000, 200)

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from enginehouse.cli.app import app
 from enginehouse.registry import Registry
 from typer.testing import CliRunner, Result
 
-from enginehouse.cli.app import app
 from enginehouse.errors import RolloutError, SpecError
 from enginehouse.settings import Settings, load_settings
 from enginehouse.traffic import Feedback, RequestSample

@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
+from enginehouse.cli.app import app
 from enginehouse.registry.quality.traces import Record, TraceLog
 from typer.testing import CliRunner, Result
 
-from enginehouse.cli.app import app
 from enginehouse.errors import SettingsError
 from enginehouse.settings import Settings, load_settings
 from enginehouse.traffic.comparison import ShadowPair, compare_answers, pairs_path

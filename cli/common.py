@@ -1,0 +1,46 @@
+"""What commands share: settings, the console, and JSON output."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from enginehouse.cli.terminal import Terminal, styled
+
+from enginehouse.settings import Settings, load_settings
+from enginehouse.urls import redacted
+
+console = Terminal()
+#: Progress goes to stderr, so that `--json` on stdout stays clean.
+progress = Terminal(stderr=True)
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def current_settings() -> Settings:
+    """Settings from this process's environment.
+
+    Raises:
+        SettingsError: naming the variable.
+    """
+    return load_settings(os.environ, cwd=Path.cwd())
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document to stdout."""
+    typer.echo(json.dumps(value, indent=2))
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    progress.print(styled(("·", "dim"), f" {redacted(text)}"), highlight=False, soft_wrap=True)
+
+
+def tell(text: str) -> None:
+    """`say` of what serves: a full disk behind the terminal or the log must not end it."""
+    with suppress(OSError):
+        say(text)

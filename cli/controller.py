@@ -1,0 +1,67 @@
+"""`enginehouse controller`: the release controller as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+
+import typer
+from enginehouse.cli.common import current_settings
+
+from enginehouse.admin_token import ensure_admin_token
+from enginehouse.errors import SettingsError
+from enginehouse.settings import Settings
+
+
+def controller() -> None:
+    """Release versions to the fleet, until Ctrl-C; `enginehouse up` starts one itself.
+
+    Of several controllers on one registry only the one with the lease acts; the others stand by.
+
+    Example: `ENGINEHOUSE_FLEET=dns:triton.internal:8001 enginehouse controller`
+    """
+    # MLflow does without pandas where there is none, and nothing here needs its data frames:
+    # they would take 36 MiB in a process that runs for ever.
+    sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
+
+    import uvicorn
+    from enginehouse.registry import Registry
+    from enginehouse.registry.controller.controller import Controller
+    from enginehouse.registry.controller.http import create_controller_app
+    from enginehouse.stack.overrides import override_settings
+    from enginehouse.stack.triton_server import LocalParts
+
+    settings = current_settings()
+    environ = dict(os.environ)
+    token = ensure_admin_token(settings)
+    acting = Controller(
+        settings, token, _log, lambda engine: override_settings(engine, environ), LocalParts().alive
+    )
+    app = create_controller_app(acting, Registry(settings), token, _webhooks(settings))
+    at = settings.addresses
+    uvicorn.run(app, host=at.host, port=at.controller_port, log_level="warning", access_log=False)
+
+
+def _webhooks(settings: Settings) -> Callable[[Mapping[str, str], bytes], object] | None:
+    """The check of MLflow's signature, if there is a secret to check with."""
+    path = settings.release.webhook_secret_file
+    if path is None:
+        return None
+    from enginehouse.registry.webhooks import verifier
+
+    try:
+        secret = path.read_text("utf-8").strip()
+    except OSError as error:
+        raise SettingsError(
+            f"ENGINEHOUSE_WEBHOOK_SECRET_FILE={path}: it cannot be read: {error.strerror}"
+        ) from error
+    return verifier(secret)
+
+
+def _log(text: str) -> None:
+    """A line of the log; the releases go on though its disk is full."""
+    with suppress(OSError):
+        typer.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")

@@ -1,0 +1,104 @@
+"""A stack to measure, and what it serves."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import httpx
+from enginehouse.cli.common import say
+from enginehouse.client import Target
+from enginehouse.client.chat import ChatClient
+from enginehouse.registry import BundleCache, Registry
+from enginehouse.stack.overrides import override_settings
+from enginehouse.stack.process import ManagedProcess
+
+from enginehouse.bundle import Bundle
+from enginehouse.errors import ModelNotFoundError, ServingError, StackError
+from enginehouse.manifest import EngineSettings
+from enginehouse.settings import Settings
+from enginehouse.tls import tls_context
+
+_START_TIMEOUT_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that is served.
+
+    Attributes:
+        target: it and the version that answers.
+        bundle: of that version.
+        engine: settings with which it runs here.
+    """
+
+    target: Target
+    version: int
+    bundle: Bundle
+    engine: EngineSettings
+
+
+def served_model(settings: Settings, name: str | None = None) -> Served:
+    """The text generator `name` of the running stack, or its first.
+
+    Raises:
+        ModelNotFoundError: if none of that name is served.
+        EnginehouseError: if the stack does not answer, or the bundle cannot be had.
+    """
+    with ChatClient(settings.addresses.api_url) as client:
+        generators = client.generators()
+    found = next((g for g in generators if name in {None, g["id"]}), None)
+    if found is None:
+        known = ", ".join(g["id"] for g in generators)
+        raise ModelNotFoundError(f"no text generator {name!r} is served; there are: {known}")
+    version = int(found["enginehouse"]["version"])
+    bundle = BundleCache(settings.cache_dir, Registry(settings)).fetch(found["id"], version)
+    engine = override_settings(bundle.manifest.engine_settings, os.environ)
+    return Served(Target(found["id"], version), version, bundle, engine)
+
+
+@contextmanager
+def measured_stack(settings: Settings) -> Iterator[None]:
+    """The running stack, or one of our own as long as the block lasts.
+
+    Raises:
+        StackError: if it does not start.
+    """
+    if _ready(settings):
+        yield
+        return
+    say("starting a stack for the measurement")
+    log = settings.logs_dir / "bench-stack.log"
+    env = {**os.environ, "ENGINEHOUSE_HOME": str(settings.home)}
+    child = ManagedProcess("stack", [sys.executable, "-m", "enginehouse", "up"], env, log)
+    try:
+        _wait_ready(settings, child)
+        yield
+    finally:
+        child.stop(12.0)
+
+
+def _wait_ready(settings: Settings, child: ManagedProcess) -> None:
+    until = time.monotonic() + _START_TIMEOUT_S
+    while not _ready(settings):
+        if not child.running() or time.monotonic() > until:
+            raise StackError(
+                f"the stack did not start; the end of {child.log}:\n{child.log_tail()}"
+            )
+        time.sleep(0.2)
+
+
+def _ready(settings: Settings) -> bool:
+    """Whether a text generator is served; the adapter may be ready for another model before."""
+    try:
+        url = f"{settings.addresses.api_url}/health/ready"
+        if not httpx.get(url, timeout=10.0, trust_env=False, verify=tls_context(url)).is_success:
+            return False
+        with ChatClient(settings.addresses.api_url) as client:
+            return bool(client.generators())
+    except (httpx.HTTPError, ServingError):
+        return False

@@ -1,0 +1,1 @@
+"""Optional stages around a call: one folder each, which registers itself."""

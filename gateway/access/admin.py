@@ -1,0 +1,124 @@
+"""`/admin/keys`: keys are made, listed, rotated, revoked; by the admin token or an admin key."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from enginehouse.api.boundary import RequestModel
+from enginehouse.api.call import Caller, Role
+from enginehouse.api.json_route import JsonRoute
+from enginehouse.gateway.access.guard import Access
+from enginehouse.gateway.access.request import TENANT_PATTERN, KeyRequest
+from enginehouse.gateway.access.secret import ID_CHARACTERS
+from enginehouse.gateway.access.views import IssuedKeyView, KeyList, KeyView
+from fastapi import APIRouter, Depends, Path, Query, Request
+from pydantic import BaseModel, Field
+
+from enginehouse.errors import UnauthenticatedError
+
+_MOST_GRACE_S = 30 * 86_400.0
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """OpenAI's error object."""
+
+    error: ErrorDetail
+
+
+class RotateRequest(RequestModel):
+    """How a key is rotated.
+
+    Attributes:
+        grace_s: seconds for which the old secret stays valid; None is the endpoint's default.
+    """
+
+    grace_s: Annotated[float, Field(ge=0.0, le=_MOST_GRACE_S, allow_inf_nan=False)] | None = None
+
+
+async def _access(request: Request) -> Access:
+    access: Access = request.app.state.access
+    return access
+
+
+async def _administrator(request: Request) -> Caller:
+    """Whom the guard has let in; without a guard these routes stay closed."""
+    caller = getattr(request.state, "caller", None)
+    if not isinstance(caller, Caller) or Role.ADMIN not in caller.roles:
+        raise UnauthenticatedError("this route needs the admin token or an admin key")
+    return caller
+
+
+_Keys = Annotated[Access, Depends(_access)]
+_KeyId = Annotated[str, Path(pattern=rf"^[0-9a-f]{{{ID_CHARACTERS}}}$")]
+_ERRORS: dict[int | str, dict[str, Any]] = {
+    status.value: {"model": ErrorBody}
+    for status in (
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.FORBIDDEN,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+    )
+}
+router = APIRouter(
+    route_class=JsonRoute,
+    prefix="/admin/keys",
+    tags=["admin"],
+    dependencies=[Depends(_administrator)],
+    responses=_ERRORS,
+)
+
+
+@router.post("", status_code=HTTPStatus.CREATED)
+async def create_key(body: KeyRequest, access: _Keys) -> IssuedKeyView:
+    """Make a key; its secret is in this answer and nowhere else."""
+    issued = await asyncio.to_thread(access.store.create, body)
+    return IssuedKeyView.issued(issued, time.time())
+
+
+@router.get("")
+async def list_keys(
+    access: _Keys, tenant: Annotated[str | None, Query(pattern=TENANT_PATTERN)] = None
+) -> KeyList:
+    """All keys, or those of a tenant, newest first; revoked and expired ones too."""
+    keys = await asyncio.to_thread(access.store.list, tenant)
+    now = time.time()
+    return KeyList(data=[KeyView.of(key, now) for key in keys])
+
+
+@router.get("/{key_id}")
+async def get_key(key_id: _KeyId, access: _Keys) -> KeyView:
+    """One key."""
+    return KeyView.of(await asyncio.to_thread(access.store.find, key_id), time.time())
+
+
+@router.post("/{key_id}/rotate")
+async def rotate_key(
+    key_id: _KeyId, access: _Keys, body: RotateRequest | None = None
+) -> IssuedKeyView:
+    """Give a key a new secret; the old one stays valid for the grace."""
+    asked = None if body is None else body.grace_s
+    grace_s = access.config.rotation_grace_s if asked is None else asked
+    issued = await asyncio.to_thread(access.store.rotate, key_id, grace_s)
+    access.keyring.forget(key_id)
+    return IssuedKeyView.issued(issued, time.time())
+
+
+@router.delete("/{key_id}")
+async def revoke_key(key_id: _KeyId, access: _Keys) -> KeyView:
+    """Revoke a key: here at once, in other adapters within seconds; it stays in the list."""
+    key = await asyncio.to_thread(access.store.revoke, key_id)
+    access.keyring.forget(key_id)
+    return KeyView.of(key, time.time())

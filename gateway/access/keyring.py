@@ -1,0 +1,211 @@
+"""Keys as requests meet them: held in memory for seconds, so that no request waits for SQL."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import math
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from enginehouse.api.call import Caller
+from enginehouse.gateway.access.config import AccessConfig
+from enginehouse.gateway.access.keys import USE_EVERY_S
+from enginehouse.gateway.access.records import Key, KeyState, Stored
+from enginehouse.gateway.access.secret import Pepper, id_of
+
+from enginehouse.errors import StoreError, UnauthenticatedError
+
+_log = logging.getLogger(__name__)
+_MOST_HELD = 10_000
+# Ids that somebody makes up must not take every thread of the process.
+_READS_AT_ONCE = 4
+_DIGEST_BYTES = 32
+
+
+class Keys(Protocol):
+    """What a keyring reads from, see `KeyStore`; both block."""
+
+    def lookup(self, key_id: str) -> Stored | None:
+        """What a key is checked against."""
+        ...
+
+    def used(self, key_id: str) -> None:
+        """Write down that a key is in use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What was read; None is an id that does not exist."""
+
+    stored: Stored | None
+    read_at: float
+
+
+class Keyring:
+    """Knows who calls with a key. To be used on one event loop."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        pepper: Pepper,
+        config: AccessConfig,
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`now` gives Unix seconds, `monotonic` seconds for ages."""
+        self._keys = keys
+        self._pepper = pepper
+        self._config = config
+        self._now = now
+        self._monotonic = monotonic
+        self._nothing = secrets.token_bytes(_DIGEST_BYTES)
+        self._held: OrderedDict[str, _Held] = OrderedDict()
+        self._reading: dict[str, asyncio.Task[Stored | None]] = {}
+        self._used_at: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._room = asyncio.Semaphore(_READS_AT_ONCE)
+
+    async def caller(self, text: str) -> Caller:
+        """Who calls with a key.
+
+        Raises:
+            UnauthenticatedError: if it is unknown, revoked or expired.
+            StoreError: if it is not held, and the database fails.
+        """
+        key_id = id_of(text)
+        arrived = self._monotonic()
+        stored = None if key_id is None else await self._stored(key_id)
+        matches = self._matches(text, stored)
+        if stored is not None and not matches and self._held_before(stored.key.id, arrived):
+            # It may have been rotated elsewhere since it was read.
+            stored = await asyncio.shield(self._read(stored.key.id))
+            matches = self._matches(text, stored)
+        if stored is None or not matches:
+            raise UnauthenticatedError(
+                "this API key is not valid: it is unknown, or its secret has been replaced"
+            )
+        self._refuse_ended(stored.key)
+        self._use(stored.key.id)
+        return stored.key.caller
+
+    async def still(self, caller: Caller) -> Caller:
+        """The same caller with what their key allows now; for work that goes on without them.
+
+        Raises:
+            UnauthenticatedError: if the key was revoked, has expired or is gone.
+            StoreError: if it is not held, and the database fails.
+        """
+        if caller.key_id is None:
+            return caller
+        stored = await self._stored(caller.key_id)
+        if stored is None:
+            raise UnauthenticatedError("the API key of this batch is gone: make it again")
+        self._refuse_ended(stored.key)
+        return stored.key.caller
+
+    def forget(self, key_id: str) -> None:
+        """Have a key read again before its next use: it was changed here."""
+        self._held.pop(key_id, None)
+        # What is being read now may be from before the change, so nobody new waits for it.
+        self._reading.pop(key_id, None)
+
+    async def close(self) -> None:
+        """Wait for what is being read and written."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _matches(self, text: str, stored: Stored | None) -> bool:
+        """Whether the text is the key; an unknown id is compared too, with nothing."""
+        given = self._pepper.digest(text)
+        digest = self._nothing if stored is None else stored.digest
+        previous = self._nothing if stored is None else stored.previous_digest or self._nothing
+        until = 0.0 if stored is None else stored.key.previous_until or 0.0
+        is_current = hmac.compare_digest(given, digest)
+        is_previous = hmac.compare_digest(given, previous)
+        return is_current or (is_previous and self._now() < until)
+
+    def _refuse_ended(self, key: Key) -> None:
+        match key.state(self._now()):
+            case KeyState.REVOKED:
+                raise UnauthenticatedError("this API key was revoked: ask for another")
+            case KeyState.EXPIRED:
+                assert key.expires_at is not None  # noqa: S101 - that is what expired means
+                at = datetime.fromtimestamp(key.expires_at, UTC)
+                raise UnauthenticatedError(f"this API key expired at {at:%Y-%m-%dT%H:%M:%SZ}")
+
+    def _held_before(self, key_id: str, moment: float) -> bool:
+        held = self._held.get(key_id)
+        return held is not None and held.read_at < moment
+
+    async def _stored(self, key_id: str) -> Stored | None:
+        held = self._held.get(key_id)
+        age_s = math.inf if held is None else self._monotonic() - held.read_at
+        if held is not None and age_s < self._config.refresh_after_s:
+            return held.stored
+        reading = self._read(key_id)
+        if held is not None and age_s < self._config.use_within_s:
+            return held.stored
+        # A caller that leaves must not take along those who wait for the same.
+        return await asyncio.shield(reading)
+
+    def _read(self, key_id: str) -> asyncio.Task[Stored | None]:
+        reading = self._reading.get(key_id)
+        if reading is None:
+            reading = self._reading[key_id] = self._begin(self._read_now(key_id))
+        return reading
+
+    async def _read_now(self, key_id: str) -> Stored | None:
+        try:
+            async with self._room:
+                read_at = self._monotonic()
+                stored = await asyncio.to_thread(self._keys.lookup, key_id)
+            self._complain_of_pepper(stored)
+            if self._reading.get(key_id) is asyncio.current_task():
+                self._hold(key_id, _Held(stored, read_at))
+            return stored
+        finally:
+            if self._reading.get(key_id) is asyncio.current_task():
+                del self._reading[key_id]
+
+    def _complain_of_pepper(self, stored: Stored | None) -> None:
+        if stored is not None and stored.pepper != self._pepper.mark:
+            _log.error(
+                "key %s was made under another pepper: give all adapters and the command line the "
+                "same ENGINEHOUSE_KEYS_PEPPER_FILE, or rotate the key",
+                stored.key.id,
+            )
+
+    def _hold(self, key_id: str, held: _Held) -> None:
+        self._held[key_id] = held
+        self._held.move_to_end(key_id)
+        if len(self._held) > _MOST_HELD:
+            self._held.popitem(last=False)
+
+    def _use(self, key_id: str) -> None:
+        now = self._monotonic()
+        if now - self._used_at.get(key_id, -math.inf) >= USE_EVERY_S:
+            self._used_at[key_id] = now
+            self._begin(asyncio.to_thread(self._keys.used, key_id))
+
+    def _begin(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._end)
+        return task
+
+    def _end(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, StoreError):
+            # Requests that waited for it say so themselves; the others went on without.
+            _log.warning("keys: %s", error)
+        elif error is not None:
+            _log.error("keys: unexpected error", exc_info=error)

@@ -1,0 +1,63 @@
+"""What a record says of texts: nothing, a keyed digest, or the texts."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enginehouse.gateway.audit.config import Content
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What was asked and answered.
+
+    Attributes:
+        messages: of a conversation, as the model got them.
+        inputs: prompts of a completion, inputs of an embedding; token ids stay ids.
+        answers: text of each answer that was given out, by its index.
+    """
+
+    messages: Sequence[Mapping[str, Any]]
+    inputs: Sequence[str | list[int]]
+    answers: Mapping[int, Sequence[str]]
+
+    @property
+    def size_bytes(self) -> int:
+        """About how much memory they take."""
+        sizes = [len(part) for parts in self.answers.values() for part in parts]
+        sizes += [len(text) for text in self.inputs]
+        sizes += [len(str(message.get("content") or "")) for message in self.messages]
+        return sum(sizes)
+
+    def prompt(self) -> Any:
+        """A JSON value: the messages, or the inputs."""
+        return list(self.messages) or list(self.inputs)
+
+    def answer(self) -> list[str]:
+        """Whole texts, in the order of their index."""
+        return ["".join(self.answers[index]) for index in sorted(self.answers)]
+
+
+def said(texts: Texts, content: Content, key: bytes) -> dict[str, Any]:
+    """A record's fields on its texts."""
+    match content:
+        case Content.NONE:
+            return {}
+        case Content.DIGEST:
+            return {
+                "prompt_digest": digest(texts.prompt(), key),
+                "answer_digest": digest(texts.answer(), key),
+            }
+        case Content.TEXT:
+            return {"prompt": texts.prompt(), "answer": texts.answer()}
+
+
+def digest(value: Any, key: bytes) -> str:
+    """HMAC-SHA256 of a JSON value, written without spaces, keys sorted, ASCII only."""
+    text = json.dumps(value, separators=(",", ":"), sort_keys=True, default=str)
+    return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()

@@ -1,0 +1,224 @@
+"""Records on their way to the disk: a bounded queue and the thread that empties it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from enginehouse.gateway.audit.chain import Chain, Entry, InstanceLock
+from enginehouse.gateway.audit.config import AuditConfig, Fsync, OnFull
+from enginehouse.gateway.audit.digests import Texts, said
+from enginehouse.gateway.audit.metrics import AuditMetrics
+from enginehouse.gateway.audit.records import Kind
+from prometheus_client import CollectorRegistry
+
+from enginehouse.errors import StoreError
+
+_log = logging.getLogger(__name__)
+_SYNC_EVERY_S = 1.0
+_CLOSE_PATIENCE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """Something to write down.
+
+    Attributes:
+        at: seconds since 1970 UTC.
+        fields: JSON values, without any text of the caller.
+        texts: what the policy decides about.
+    """
+
+    at: float
+    fields: Mapping[str, Any]
+    texts: Texts
+    size_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size_bytes", self.texts.size_bytes)
+
+
+class Trail:
+    """Takes events without ever waiting, and writes them in their order.
+
+    Attributes:
+        instance: the name that it writes under.
+        failing: whether the last write failed.
+    """
+
+    def __init__(
+        self, directory: Path, config: AuditConfig, key: bytes, registry: CollectorRegistry
+    ) -> None:
+        """Take a name in the directory and start the thread.
+
+        Raises:
+            StoreError: if the directory cannot be used.
+        """
+        self._lock = InstanceLock(directory, config.instance)
+        self.instance = self._lock.instance
+        self.failing = False
+        self._config = config
+        self._key = key
+        self._metrics = AuditMetrics(registry)
+        self._chain = Chain(directory, self.instance, rotate_bytes=config.rotate_bytes)
+        self._waiting: deque[Event] = deque()
+        self._waiting_bytes = 0
+        self._lost = 0
+        self._ending = False
+        self._changed = threading.Condition()
+        self._unsynced_since: float | None = None
+        self._thread = threading.Thread(target=self._run, name="audit-trail", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Do nothing if a call may begin.
+
+        Raises:
+            StoreError: if the trail cannot be written and the configuration stops calls then.
+        """
+        if self.failing and self._config.on_full is OnFull.STOP:
+            raise StoreError(
+                "the audit trail cannot be written right now, and `audit.on_full` is `stop`: "
+                "try again later"
+            ).told(None)
+
+    def add(self, event: Event) -> None:
+        """Have an event written; one that finds the queue full is lost, and counted."""
+        with self._changed:
+            full = len(self._waiting) >= self._config.queue_records
+            size = self._waiting_bytes + event.size_bytes
+            # One that is larger than the whole queue may pass alone.
+            if self._ending or full or (self._waiting and size > self._config.queue_bytes):
+                self._lose(1)
+                return
+            self._waiting.append(event)
+            self._waiting_bytes = size
+            self._changed.notify()
+
+    def close(self) -> None:
+        """Write what waits and the closing record. Blocks."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify()
+        self._thread.join(_CLOSE_PATIENCE_S)
+        if self._thread.is_alive():
+            _log.error("the audit trail: the disk does not answer; its end is not written")
+        else:
+            self._lock.release()
+
+    def _run(self) -> None:
+        while self._wait():
+            self._turn()
+        while self._turn():
+            pass
+        try:
+            self._chain.close()
+        except OSError as error:
+            self._failed(error)
+        with self._changed:
+            self._lose(len(self._waiting))
+            self._waiting.clear()
+            if self._lost:
+                _log.critical("%d audit records are lost, and no gap says so", self._lost)
+
+    def _wait(self) -> bool:
+        """Until there is something to do; false at the end."""
+        with self._changed:
+            if self.failing:
+                # What arrives meanwhile is no reason to ask a full disk more often.
+                self._changed.wait_for(lambda: self._ending, self._config.retry_s)
+            else:
+                self._changed.wait_for(
+                    lambda: self._ending or self._waiting or self._lost, self._until_sync()
+                )
+            return not self._ending
+
+    def _until_sync(self) -> float | None:
+        if self._unsynced_since is None:
+            return None
+        return max(0.0, self._unsynced_since + _SYNC_EVERY_S - time.monotonic())
+
+    def _turn(self) -> bool:
+        """Write what waits, and a gap record for what was lost; whether to try again at once."""
+        with self._changed:
+            events, lost = list(self._waiting), self._lost
+        try:
+            entries = [self._entry(event) for event in events]
+            if lost:
+                entries.append((Kind.GAP, time.time(), {"lost": lost}))
+            if entries:
+                self._chain.append(entries)
+                self._written(events, lost)
+            self._sync(wrote=bool(entries))
+        except OSError as error:
+            self._failed(error)
+        except (TypeError, ValueError, RecursionError):
+            return self._drop_unwritable(events)
+        return False
+
+    def _entry(self, event: Event) -> Entry:
+        texts = said(event.texts, self._config.content, self._key)
+        return Kind.CALL, event.at, {**event.fields, **texts}
+
+    def _sync(self, *, wrote: bool) -> None:
+        policy = self._config.fsync
+        if policy is Fsync.EACH and wrote:
+            self._chain.sync()
+        elif policy is Fsync.SECOND:
+            if wrote and self._unsynced_since is None:
+                self._unsynced_since = time.monotonic()
+            if self._until_sync() == 0:
+                self._unsynced_since = None
+                self._chain.sync()
+
+    def _written(self, events: list[Event], lost: int) -> None:
+        with self._changed:
+            for event in events:
+                self._waiting.popleft()
+                self._waiting_bytes -= event.size_bytes
+            self._lost -= lost
+        self._metrics.written.inc(len(events))
+        if self.failing:
+            self.failing = False
+            self._metrics.failing.set(0)
+            _log.warning("the audit trail is written again; %d records are lost", lost)
+
+    def _drop_unwritable(self, events: list[Event]) -> bool:
+        """Lose the events that are no JSON, so that the others get on; whether there were any."""
+        dropped = False
+        for event in events:
+            try:
+                json.dumps(self._entry(event)[2], default=str)
+            except (TypeError, ValueError, RecursionError) as error:
+                _log.error("an audit record is no JSON (%s): it is lost", type(error).__name__)
+                with self._changed:
+                    self._waiting.remove(event)
+                    self._waiting_bytes -= event.size_bytes
+                    self._lose(1)
+                dropped = True
+        return dropped
+
+    def _failed(self, error: OSError) -> None:
+        self._metrics.failures.inc()
+        if not self.failing:
+            self.failing = True
+            self._metrics.failing.set(1)
+            _log.error(
+                "the audit trail cannot be written: %s; calls %s",
+                error.strerror,
+                "are refused" if self._config.on_full is OnFull.STOP else "go on",
+            )
+
+    def _lose(self, count: int) -> None:
+        """Count what is lost; to be called with the lock."""
+        if count:
+            self._lost += count
+            self._metrics.lost.inc(count)
+            self._changed.notify()

@@ -1,0 +1,137 @@
+"""Answers of all adapters, in Redis.
+
+Redis is never waited for longer than a moment, and a request never fails with it: while it is away
+every question is one that was not found.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.metrics import CacheMetrics
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis' own
+
+_log = logging.getLogger(__name__)
+_PREFIX = "enginehouse:cache:"
+#: After a failure nobody asks for so long, so that a Redis that hangs is not waited for each time.
+_REST_S = 1.0
+_MOST_WRITES = 256
+_SCAN_COUNT = 500
+
+
+class RedisStore:
+    """Entries with an expiry; see `Store`."""
+
+    def __init__(
+        self,
+        url: str,
+        metrics: CacheMetrics,
+        *,
+        ttl_s: float,
+        timeout_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is sent before the first call.
+
+        Args:
+            url: ``redis://``, ``rediss://`` or ``unix://``.
+            ttl_s: of each entry.
+            timeout_s: for one call.
+        """
+        self._redis = Redis.from_url(
+            url,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
+            # A connection that Redis has closed meanwhile says nothing of Redis; a timeout does.
+            retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
+        )
+        self._metrics = metrics
+        self._ttl_ms = max(1, int(ttl_s * 1000))
+        self._clock = clock
+        self._rest_until = float("-inf")
+        self._failing = False
+        self._writes: set[asyncio.Task[None]] = set()
+
+    async def get(self, key: Key) -> bytes | None:
+        """See `Store`."""
+        if self._resting():
+            return None
+        try:
+            found: Any = await self._redis.get(_name(key))
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed("get", error)
+            return None
+        self._answered()
+        return None if found is None else bytes(found)
+
+    def put(self, key: Key, value: bytes) -> None:
+        """See `Store`; while it cannot keep up, answers are not kept."""
+        if not self._resting() and len(self._writes) < _MOST_WRITES:
+            self._start("put", self._put(key, value))
+
+    def forget(self, model: str, version: int) -> None:
+        """See `Store`."""
+        self._start("forget", self._forget(model, version))
+
+    async def close(self) -> None:
+        """See `Store`."""
+        if self._writes:
+            await asyncio.gather(*self._writes)
+        await self._redis.aclose()
+
+    async def _put(self, key: Key, value: bytes) -> None:
+        await self._redis.set(_name(key), value, px=self._ttl_ms)
+
+    async def _forget(self, model: str, version: int) -> None:
+        """A promotion is rare, so a walk through the keys costs less than an index of them."""
+        names: list[bytes] = []
+        pattern = f"{_PREFIX}{model}@{version}:*"
+        async for name in self._redis.scan_iter(match=pattern, count=_SCAN_COUNT):
+            names.append(name)
+            if len(names) >= _SCAN_COUNT:
+                await self._redis.unlink(*names)
+                names.clear()
+        if names:
+            await self._redis.unlink(*names)
+
+    def _start(self, during: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._guarded(during, work))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _guarded(self, during: str, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except (RedisError, OSError, TimeoutError) as error:
+            self._failed(during, error)
+
+    def _resting(self) -> bool:
+        return self._clock() < self._rest_until
+
+    def _failed(self, during: str, error: Exception) -> None:
+        self._metrics.store_failures.labels(during).inc()
+        self._rest_until = self._clock() + _REST_S
+        if not self._failing:
+            self._failing = True
+            # The error's own text may hold the URL and with it a password.
+            _log.warning(
+                "the cache's Redis fails (%s): answers are not found until it is back",
+                type(error).__name__,
+            )
+
+    def _answered(self) -> None:
+        if self._failing:
+            self._failing = False
+            _log.info("the cache's Redis answers again")
+
+
+def _name(key: Key) -> str:
+    return f"{_PREFIX}{key.model}@{key.version}:{key.digest}"

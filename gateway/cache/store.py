@@ -1,0 +1,100 @@
+"""Where answers are kept: in this process, or in Redis."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
+from typing import Protocol
+
+from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.metrics import CacheMetrics
+
+
+class Store(Protocol):
+    """Bytes by key, for some time. A store that fails has found nothing; it raises nothing."""
+
+    async def get(self, key: Key) -> bytes | None:
+        """What was put there, unless it is gone."""
+        ...
+
+    def put(self, key: Key, value: bytes) -> None:
+        """Keep it; it may be on its way when this returns."""
+        ...
+
+    def forget(self, model: str, version: int) -> None:
+        """Drop all that a version answered; it may be on its way when this returns."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is on its way."""
+        ...
+
+
+class MemoryStore:
+    """Answers of this process; the one not used for the longest goes first."""
+
+    def __init__(
+        self,
+        metrics: CacheMetrics,
+        *,
+        ttl_s: float,
+        most_entries: int,
+        most_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._metrics = metrics
+        self._ttl_s = ttl_s
+        self._most_entries = most_entries
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._kept: OrderedDict[Key, tuple[float, bytes]] = OrderedDict()
+        self._by_version: defaultdict[tuple[str, int], set[Key]] = defaultdict(set)
+        self._bytes = 0
+
+    async def get(self, key: Key) -> bytes | None:
+        """See `Store`."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        until, value = found
+        if self._clock() >= until:
+            self._drop(key)
+            return None
+        self._kept.move_to_end(key)
+        return value
+
+    def put(self, key: Key, value: bytes) -> None:
+        """See `Store`."""
+        if len(value) > self._most_bytes:
+            return
+        if key in self._kept:
+            self._drop(key)
+        self._kept[key] = self._clock() + self._ttl_s, value
+        self._by_version[key.model, key.version].add(key)
+        self._bytes += len(value)
+        while self._bytes > self._most_bytes or len(self._kept) > self._most_entries:
+            self._drop(next(iter(self._kept)))
+            self._metrics.evictions.inc()
+        self._count()
+
+    def forget(self, model: str, version: int) -> None:
+        """See `Store`."""
+        for key in list(self._by_version.get((model, version), ())):
+            self._drop(key)
+
+    async def close(self) -> None:
+        """Nothing is on its way."""
+
+    def _drop(self, key: Key) -> None:
+        _, value = self._kept.pop(key)
+        self._bytes -= len(value)
+        of_version = self._by_version[key.model, key.version]
+        of_version.discard(key)
+        if not of_version:
+            del self._by_version[key.model, key.version]
+        self._count()
+
+    def _count(self) -> None:
+        self._metrics.entries.set(len(self._kept))
+        self._metrics.bytes.set(self._bytes)

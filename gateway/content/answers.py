@@ -1,0 +1,64 @@
+"""The answers of one call on their way through the filters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from enginehouse.api.call import Call
+from enginehouse.api.generation import Piece
+from enginehouse.gateway.content.followers import Follower
+
+
+@dataclass(slots=True)
+class Answers:
+    """Each answer has followers of its own, in the filters' order.
+
+    Attributes:
+        begin: makes the followers of a new answer.
+    """
+
+    call: Call
+    begin: Callable[[], Sequence[Follower]]
+    _following: dict[int, Sequence[Follower]] = field(default_factory=dict)
+    _ended: set[int] = field(default_factory=set)
+    _cut: bool = False
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """Pieces that can be let out after one more; none of an answer that has ended."""
+        if piece.index in self._ended:
+            return []
+        if piece.index not in self._following:
+            self._following[piece.index] = self.begin()
+        pieces = [piece]
+        for follower in self._following[piece.index]:
+            pieces = await _through(follower, pieces)
+        if pieces and pieces[-1].finish is not None:
+            self._ended.add(piece.index)
+            self._cut = self._cut or piece.finish is None
+        return pieces
+
+    @property
+    def complete(self) -> bool:
+        """Whether every answer has ended here, one of them before the engine was done with it.
+
+        A stream that ends by itself is followed to its end, so that the stages behind know it. How
+        many answers another source gives is not known here.
+        """
+        choices = self.call.choices
+        ended = choices is not None and len(self._ended) == len(choices.generations)
+        return ended and self._cut
+
+    @property
+    def open(self) -> bool:
+        """Whether an answer that has begun has not ended."""
+        return len(self._ended) < len(self._following)
+
+
+async def _through(follower: Follower, pieces: Sequence[Piece]) -> list[Piece]:
+    out: list[Piece] = []
+    for piece in pieces:
+        out += await follower.push(piece)
+        if out and out[-1].finish is not None:
+            break
+    return out

@@ -1,0 +1,64 @@
+"""Filter `classifier`: offensive English, by the linear model in `alt-profanity-check`.
+
+It knows words and word pairs, not what is meant. Its weights come with the package, whose version
+has to be that of scikit-learn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import textwrap
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from enginehouse.gateway.content.config import ClassifierConfig
+from enginehouse.gateway.content.filters import JudgeFilter
+from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+
+from enginehouse.errors import SettingsError
+
+#: A long text is judged in parts: among many harmless words a few others would not weigh much.
+_PART_CHARACTERS = 240
+
+#: Texts [parts] → probabilities [parts].
+Predict = Callable[[Sequence[str]], Sequence[float]]
+
+
+def classifier_filter(config: ClassifierConfig) -> JudgeFilter:
+    """The filter; reads the weights, which takes a second or two.
+
+    Raises:
+        SettingsError: if the package is not installed.
+    """
+    name = config.name or config.type
+    judge = ClassifierJudge(_predict(), config.threshold)
+    return JudgeFilter(name, Action(config.action), config, judge)
+
+
+def _predict() -> Predict:
+    try:
+        module = importlib.import_module("profanity_check")
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            f"a content filter has type 'classifier', and {error.name} is missing: install "
+            "alt-profanity-check in scikit-learn's version, or remove the filter"
+        ) from None
+    predict: Predict = module.predict_prob
+    return predict
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifierJudge:
+    """Flags texts of which a part is offensive."""
+
+    predict: Predict
+    threshold: float
+
+    async def judge(self, text: str, side: Side) -> Verdict:  # noqa: ARG002 - a judge's signature
+        """See `Judge`."""
+        parts = textwrap.wrap(text, _PART_CHARACTERS)
+        if not parts:
+            return Verdict(flagged=False)
+        probabilities = await asyncio.to_thread(self.predict, parts)
+        return Verdict(max(probabilities) >= self.threshold)

@@ -1,0 +1,231 @@
+"""Filters of content, as people write them: two ordered lists."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from enginehouse.gateway.content.kinds import USUAL_KINDS, Kind
+from enginehouse.gateway.content.partial import open_end
+from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
+
+Role = Literal["system", "developer", "user", "assistant", "tool"]
+#: Also a label of metrics, so it is short and plain.
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
+Score = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
+Judged = Literal["block", "flag"]
+OnFailure = Literal["allow", "block"]
+_ROLES: tuple[Role, ...] = ("system", "developer", "user", "tool")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FilterConfig(_Section):
+    """What every filter has.
+
+    Attributes:
+        name: in messages, notes and metrics; unique in its list. None is the filter's type.
+        models: names, as callers write them, to which it applies; None is all.
+        tenants: to which it applies; None is all.
+        roles: of messages that it reads, on the way in; prompts and inputs count as ``user``.
+    """
+
+    name: Name | None = None
+    models: frozenset[str] | None = None
+    tenants: frozenset[str] | None = None
+    roles: frozenset[Role] = frozenset(_ROLES)
+
+
+class PatternsConfig(FilterConfig):
+    """Words and regular expressions.
+
+    Attributes:
+        words: found as whole words; white space in them is taken as written.
+        regexes: of Python's `re`, without references to groups.
+        ignore_case: whether ``Word`` is ``word``.
+        action: what becomes of a match, or of the text with one.
+        replacement: of a match, if the action is ``redact``.
+    """
+
+    type: Literal["patterns"]
+    words: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = ()
+    regexes: tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...] = ()
+    ignore_case: bool = True
+    action: Literal["block", "redact", "flag"] = "block"
+    replacement: str = "[REDACTED]"
+
+    @field_validator("regexes")
+    @classmethod
+    def _compile(cls, regexes: tuple[str, ...]) -> tuple[str, ...]:
+        for regex in regexes:
+            try:
+                pattern = re.compile(regex)
+                open_end(pattern)
+            except (re.error, ValueError) as error:
+                raise ValueError(f"{regex!r} cannot be used: {error}") from None
+            if pattern.match(""):
+                raise ValueError(f"{regex!r} matches nothing at all: have it take a character")
+        return regexes
+
+    @model_validator(mode="after")
+    def _has_some(self) -> PatternsConfig:
+        if not self.words and not self.regexes:
+            raise ValueError("give words or regexes")
+        return self
+
+
+class PiiConfig(FilterConfig):
+    """Personal data and secrets that have a form of their own.
+
+    Attributes:
+        kinds: what is looked for.
+        action: what becomes of a match, or of the text with one.
+        placeholders: ``kind`` writes ``[EMAIL]``; ``numbered`` writes ``[EMAIL_1]``, the same
+            number for the same value in one request and its answer.
+        restore: whether the answer gets the prompt's values back; on the way in only, with
+            ``numbered``.
+    """
+
+    type: Literal["pii"]
+    kinds: tuple[Kind, ...] = USUAL_KINDS
+    action: Literal["block", "redact", "flag"] = "redact"
+    placeholders: Literal["kind", "numbered"] = "kind"
+    restore: bool = False
+
+    @model_validator(mode="after")
+    def _can_restore(self) -> PiiConfig:
+        if self.restore and (self.placeholders != "numbered" or self.action != "redact"):
+            raise ValueError("restore needs placeholders: numbered and action: redact")
+        return self
+
+
+class ClassifierConfig(FilterConfig):
+    """A small classifier of offensive English, from the package `alt-profanity-check`.
+
+    Attributes:
+        threshold: probability from which a text is flagged.
+    """
+
+    type: Literal["classifier"]
+    threshold: Score = 0.9
+    action: Judged = "block"
+
+
+class EndpointConfig(FilterConfig):
+    """A service of your own: it gets ``{"text", "stage"}`` and answers ``{"flagged"}``.
+
+    Attributes:
+        url: asked with POST.
+        timeout_s: in seconds, for one text.
+        on_failure: what becomes of a text when no verdict can be had.
+        token_env: environment variable with a bearer token, or None.
+    """
+
+    type: Literal["endpoint"]
+    url: HttpUrl
+    timeout_s: Seconds = 2.0
+    on_failure: OnFailure = "block"
+    token_env: str | None = None
+    action: Judged = "block"
+
+
+class InjectionConfig(FilterConfig):
+    """Heuristics for prompt injection; see docs/content.md for the features and their weights.
+
+    Attributes:
+        threshold: score from which a text is flagged.
+    """
+
+    type: Literal["injection"]
+    threshold: Score = 0.7
+    action: Judged = "block"
+    roles: frozenset[Role] = frozenset(("user", "tool"))
+
+
+class EntryPointConfig(FilterConfig):
+    """A callable of your own, an entry point of the group ``enginehouse.content_filters``.
+
+    Attributes:
+        entry_point: its name in that group.
+        on_failure: what becomes of a text when the callable raises.
+    """
+
+    type: Literal["entry_point"]
+    entry_point: str
+    on_failure: OnFailure = "block"
+    action: Judged = "block"
+
+
+InputFilter = Annotated[
+    PatternsConfig
+    | PiiConfig
+    | ClassifierConfig
+    | EndpointConfig
+    | InjectionConfig
+    | EntryPointConfig,
+    Field(discriminator="type"),
+]
+#: An answer does not inject anything into its own prompt.
+OutputFilter = Annotated[
+    PatternsConfig | PiiConfig | ClassifierConfig | EndpointConfig | EntryPointConfig,
+    Field(discriminator="type"),
+]
+
+
+class LogConfig(_Section):
+    """Personal data in the adapter's log.
+
+    Attributes:
+        redact: whether it is taken out.
+        kinds: what is looked for.
+    """
+
+    redact: bool = True
+    kinds: tuple[Kind, ...] = (*(k for k in USUAL_KINDS if k != "ip"), "announced_secret")
+
+
+class ContentConfig(_Section):
+    """Section `content` of the endpoint's file; without filters nothing is read.
+
+    Attributes:
+        input: filters of prompts, in their order.
+        output: filters of answers, in their order.
+        hold_back_characters: most characters that a filter of answers holds back because they
+            could become a match; what has not begun to match by then is let go.
+        window_characters: an answer is judged in windows of so many characters, which are held
+            back until their verdict.
+        context_characters: of the text before a window that are judged with it.
+        id_prompts: what becomes of a prompt given as token ids when a filter would read it.
+        log: personal data in the adapter's log.
+    """
+
+    input: tuple[InputFilter, ...] = ()
+    output: tuple[OutputFilter, ...] = ()
+    hold_back_characters: Annotated[int, Field(ge=16, le=4096)] = 256
+    window_characters: Annotated[int, Field(ge=1, le=100_000)] = 400
+    context_characters: Annotated[int, Field(ge=0, le=10_000)] = 200
+    id_prompts: Literal["refuse", "pass"] = "refuse"
+    log: LogConfig = LogConfig()
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> ContentConfig:
+        for where, filters in (("input", self.input), ("output", self.output)):
+            twice = _repeated(item.name or item.type for item in filters)
+            if twice is not None:
+                raise ValueError(f"two filters of {where} are named {twice!r}: give each a name")
+        if any(isinstance(item, PiiConfig) and item.restore for item in self.output):
+            raise ValueError("restore belongs to a filter of input")
+        return self
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

@@ -1,0 +1,71 @@
+"""Filter `endpoint`: a service outside says what it thinks of a text."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from dataclasses import dataclass
+
+import httpx
+from enginehouse.gateway.content.config import EndpointConfig
+from enginehouse.gateway.content.filters import JudgeFilter
+from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from pydantic import BaseModel, ValidationError
+
+from enginehouse.errors import SettingsError
+
+_log = logging.getLogger(__name__)
+
+
+class Answer(BaseModel):
+    """What the service answers; it may say more."""
+
+    flagged: bool
+    categories: list[str] = []
+
+
+def endpoint_filter(config: EndpointConfig, client: httpx.AsyncClient) -> JudgeFilter:
+    """The filter.
+
+    Raises:
+        SettingsError: if the token's variable is not set.
+    """
+    name = config.name or config.type
+    headers = {"Content-Type": "application/json"}
+    if config.token_env is not None:
+        token = os.environ.get(config.token_env)
+        if not token:
+            raise SettingsError(
+                f"{config.token_env} is not set, and content filter {name} needs it"
+            )
+        headers["Authorization"] = f"Bearer {token}"
+    judge = EndpointJudge(name, config, client, headers)
+    return JudgeFilter(name, Action(config.action), config, judge)
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointJudge:
+    """Asks for each text."""
+
+    name: str
+    config: EndpointConfig
+    client: httpx.AsyncClient
+    headers: dict[str, str]
+
+    async def judge(self, text: str, side: Side) -> Verdict:
+        """See `Judge`."""
+        # In ASCII: a text may hold half of a surrogate pair, which has no UTF-8.
+        body = json.dumps({"text": text, "stage": side.value})
+        try:
+            async with asyncio.timeout(self.config.timeout_s):
+                response = await self.client.post(
+                    str(self.config.url), content=body, headers=self.headers, timeout=None
+                )
+            answer = Answer.model_validate_json(response.raise_for_status().content)
+        except (httpx.HTTPError, TimeoutError, ValidationError) as error:
+            # Only the kind of error: its message may repeat the text or the token.
+            _log.warning("content filter %s gave no verdict: %s", self.name, type(error).__name__)
+            return Verdict(flagged=self.config.on_failure == "block", failed=True)
+        return Verdict(answer.flagged, tuple(answer.categories))

@@ -1,0 +1,249 @@
+"""Filters on the way out: each follows one answer, piece by piece.
+
+A follower gets pieces and gives pieces. A piece with `finish` is the last that it gets, and the
+last that it gives has `finish`; one that blocks gives that earlier, as ``content_filter``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from enginehouse.api.generation import Piece
+from enginehouse.gateway.content.filters import JudgeFilter, SpanFilter
+from enginehouse.gateway.content.placeholders import Numbers
+from enginehouse.gateway.content.scanner import Scanner, Segment
+from enginehouse.gateway.content.verdicts import Action, Side, Verdicts
+
+from enginehouse.generation import FinishReason
+
+#: Whether a piece's tokens say the piece's text and nothing else.
+TellsItsText = Callable[[Piece], bool]
+
+
+class Follower(Protocol):
+    """A filter at work on one answer."""
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """The next piece of the answer → pieces that can be let out now."""
+        ...
+
+
+def blocked(index: int) -> Piece:
+    """The end of an answer that a rule has blocked."""
+    return Piece("", finish=FinishReason.CONTENT_FILTER, index=index)
+
+
+@dataclass(slots=True)
+class _Source:
+    """A piece that came in and is not out yet.
+
+    Attributes:
+        left: characters of its text that are not decided.
+        text: what is to be written in its place, as far as it is not out.
+        details: whether its tokens may go out with it.
+    """
+
+    piece: Piece
+    left: int
+    details: bool
+    text: str = ""
+
+    def written(self) -> Piece:
+        if self.details:
+            if self.text == self.piece.text:
+                return self.piece
+            return replace(self.piece, text=self.text)
+        return Piece(
+            self.text, finish=self.piece.finish, index=self.piece.index, stop=self.piece.stop
+        )
+
+
+class SpanFollower:
+    """Replaces matches, or ends the answer before the first.
+
+    Tokens and log-probabilities go out with the last part of their piece, if nothing of it was
+    changed and they say what it says: otherwise they would tell what was taken out.
+    """
+
+    def __init__(
+        self,
+        item: SpanFilter,
+        hold_back: int,
+        numbers: Numbers,
+        tells: TellsItsText,
+        verdicts: Verdicts | None,
+    ) -> None:
+        self._item = item
+        self._scanner = Scanner(item.rules, hold_back)
+        self._numbers = numbers
+        self._tells = tells
+        self._verdicts = verdicts
+        self._sources: deque[_Source] = deque()
+        self._silent = Piece("")
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """See `Follower`."""
+        piece = _joined(self._silent, piece)
+        last = piece.finish is not None
+        if not piece.text and not last:
+            # Its text comes with a later piece, and so may what has to be taken out.
+            self._silent = piece
+            return []
+        self._silent = Piece("")
+        details = not piece.token_ids or self._tells(piece)
+        scan = self._scanner.finish if last else self._scanner.push
+        segments = scan(piece.text)
+        if details and not self._sources and _is_all(segments, piece.text):
+            return [piece]
+        self._sources.append(_Source(piece, len(piece.text), details))
+        out: list[Piece] = []
+        for segment in segments:
+            if segment.rule is not None and self._item.action is Action.BLOCK:
+                self._note(segment)
+                return [*out, *self._begun(), blocked(piece.index)]
+            out += self._decided(segment)
+        out += self._begun()
+        if last:
+            out += [source.written() for source in self._sources]
+        return out
+
+    def _decided(self, segment: Segment) -> list[Piece]:
+        """Pieces of which nothing is left to decide, after one more segment."""
+        out: list[Piece] = []
+        left, offset = len(segment.text), 0
+        new = None if segment.rule is None else self._replaced(segment)
+        while left:
+            source = self._sources[0]
+            taken = min(left, source.left)
+            if new is None:
+                source.text += segment.text[offset : offset + taken]
+            else:
+                source.details = False
+                source.text += new
+                new = ""
+            source.left -= taken
+            left, offset = left - taken, offset + taken
+            if not source.left and source.piece.finish is None:
+                written = self._sources.popleft().written()
+                out += [written] if written.text or written.token_ids else []
+        return out
+
+    def _begun(self) -> list[Piece]:
+        """What can be shown of the piece that is being decided."""
+        if not self._sources or not self._sources[0].text:
+            return []
+        source = self._sources[0]
+        if not source.left:
+            return []
+        text, source.text = source.text, ""
+        return [Piece(text, index=source.piece.index)]
+
+    def _replaced(self, segment: Segment) -> str:
+        assert segment.rule is not None  # noqa: S101 - the caller looks
+        self._note(segment)
+        return self._item.replace(segment.rule.label, segment.text, self._numbers)
+
+    def _note(self, segment: Segment) -> None:
+        if self._verdicts is not None and segment.rule is not None:
+            label = self._item.label(segment.rule)
+            self._verdicts.found(Side.OUTPUT, label, self._item.action)
+
+
+def _is_all(segments: Sequence[Segment], text: str) -> bool:
+    """Whether all of a text is decided, and has no match."""
+    if len(segments) != 1:
+        return not text and not segments
+    (only,) = segments
+    return only.rule is None and len(only.text) == len(text)
+
+
+def _joined(silent: Piece, piece: Piece) -> Piece:
+    """A piece with the tokens of those before it that had no text."""
+    if not silent.token_ids:
+        return piece
+    return replace(
+        piece,
+        token_ids=[*silent.token_ids, *piece.token_ids],
+        log_probs=[*silent.log_probs, *piece.log_probs],
+        prompt_log_probs=silent.prompt_log_probs or piece.prompt_log_probs,
+        scores=[
+            *(replace(s, before_end=s.before_end + len(piece.text)) for s in silent.scores),
+            *piece.scores,
+        ],
+    )
+
+
+class SpanObserver:
+    """Counts matches and lets everything through at once."""
+
+    def __init__(self, item: SpanFilter, hold_back: int, verdicts: Verdicts) -> None:
+        self._item = item
+        self._scanner = Scanner(item.rules, hold_back)
+        self._verdicts = verdicts
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """See `Follower`."""
+        scan = self._scanner.push if piece.finish is None else self._scanner.finish
+        for segment in scan(piece.text):
+            if segment.rule is not None:
+                label = self._item.label(segment.rule)
+                self._verdicts.found(Side.OUTPUT, label, self._item.action)
+        return [piece]
+
+
+@dataclass(slots=True)
+class JudgeFollower:
+    """Has an answer judged in windows; each is held back until its verdict.
+
+    Attributes:
+        window: characters of new text that are judged together.
+        context: characters before them that are judged with them.
+    """
+
+    item: JudgeFilter
+    window: int
+    context: int
+    verdicts: Verdicts
+    _held: list[Piece] = field(default_factory=list)
+    _text: str = ""
+    _new: int = 0
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """See `Follower`."""
+        self._held.append(piece)
+        self._text += piece.text
+        self._new += len(piece.text)
+        if self._new < self.window and piece.finish is None:
+            return []
+        if self._new:
+            verdict = await self.item.judge.judge(self._text, Side.OUTPUT)
+            self.verdicts.judged(Side.OUTPUT, self.item.name, self.item.action, verdict)
+            if verdict.flagged:
+                return [blocked(piece.index)]
+        held, self._held = self._held, []
+        self._text, self._new = self._text[len(self._text) - self._kept :], 0
+        return held
+
+    @property
+    def _kept(self) -> int:
+        return min(self.context, len(self._text))
+
+
+@dataclass(slots=True)
+class JudgeObserver:
+    """Has a whole answer judged at its end; only the last piece waits for that."""
+
+    item: JudgeFilter
+    verdicts: Verdicts
+    _texts: list[str] = field(default_factory=list)
+
+    async def push(self, piece: Piece) -> list[Piece]:
+        """See `Follower`."""
+        self._texts.append(piece.text)
+        if piece.finish is not None and (text := "".join(self._texts)):
+            verdict = await self.item.judge.judge(text, Side.OUTPUT)
+            self.verdicts.judged(Side.OUTPUT, self.item.name, self.item.action, verdict)
+        return [piece]

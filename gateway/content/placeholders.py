@@ -1,0 +1,47 @@
+"""What stands in the place of a value, and which value stood there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+
+from enginehouse.gateway.content.scanner import Rule, rule
+
+_NUMBERED = re.compile(r"\[[A-Z_]{1,20}_\d{1,6}\]")
+
+
+class Numbers:
+    """Placeholders of one request: the same number for the same value of a kind.
+
+    Holds what was taken out, so it lives no longer than the request.
+    """
+
+    def __init__(self) -> None:
+        self._of_value: dict[tuple[str, str], str] = {}
+        self._counts: dict[str, int] = {}
+
+    def placeholder(self, kind: str, value: str) -> str:
+        """``[KIND_N]``."""
+        known = self._of_value.get((kind, value))
+        if known is None:
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            known = f"[{kind.upper()}_{self._counts[kind]}]"
+            self._of_value[kind, value] = known
+        return known
+
+    def copy(self) -> Numbers:
+        """Numbers that go on from here by themselves: one for each answer."""
+        other = Numbers()
+        other._of_value = dict(self._of_value)
+        other._counts = dict(self._counts)
+        return other
+
+    def values(self, kinds: Collection[str]) -> dict[str, str]:
+        """Placeholder → what it stands for, of some kinds, until now."""
+        known = self._of_value.items()
+        return {placeholder: value for (kind, value), placeholder in known if kind in kinds}
+
+
+def restoring_rule(values: Mapping[str, str]) -> Rule:
+    """Finds the placeholders that stand for a value."""
+    return rule("restored", _NUMBERED, lambda text: len(text) if text in values else 0)

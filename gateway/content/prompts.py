@@ -1,0 +1,150 @@
+"""Filters on the way in: over the messages of a conversation, prompts and inputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enginehouse.api.call import Call
+from enginehouse.gateway.content.filters import Filter, JudgeFilter, SpanFilter
+from enginehouse.gateway.content.placeholders import Numbers
+from enginehouse.gateway.content.scanner import Segment, scan
+from enginehouse.gateway.content.verdicts import Action, Side, Verdicts
+
+from enginehouse.errors import ContentBlockedError, InvalidRequestError
+
+_EMBEDDINGS = "embeddings"
+
+
+@dataclass(slots=True)
+class Slot:
+    """A text of the call and where it stands.
+
+    Attributes:
+        place: of the message or of the text in its list.
+        part: of a content that is a list; None for one that is a string.
+    """
+
+    role: str
+    text: str
+    place: int
+    in_message: bool = True
+    part: int | None = None
+    changed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompts:
+    """Runs the filters of one call.
+
+    Attributes:
+        hold_back: the same as for answers, so that a rule finds the same in both.
+    """
+
+    filters: Sequence[Filter]
+    verdicts: Verdicts
+    numbers: Numbers
+    hold_back: int
+
+    async def admit(self, call: Call, *, refuse_ids: bool) -> None:
+        """Read the call and rewrite what is to be redacted.
+
+        Raises:
+            ContentBlockedError: naming the rule that refuses it.
+            InvalidRequestError: if a prompt is token ids and they are to be refused.
+        """
+        acting = any(item.action is not Action.FLAG for item in self.filters)
+        if acting and refuse_ids and any(not isinstance(t, str) for t in call.texts):
+            raise InvalidRequestError(
+                f"{_field(call)} holds token ids, and a content rule has to read it: send text",
+                field=_field(call),
+            )
+        slots = slots_of(call)
+        for item in self.filters:
+            read = [slot for slot in slots if slot.role in item.config.roles and slot.text]
+            if isinstance(item, SpanFilter):
+                for slot in read:
+                    self._spans(item, slot, call)
+            elif isinstance(item, JudgeFilter) and read:
+                await self._judge(item, read, call)
+        if any(slot.changed for slot in slots):
+            _write_back(call, slots)
+
+    def _spans(self, item: SpanFilter, slot: Slot, call: Call) -> None:
+        segments = scan(item.rules, slot.text, self.hold_back)
+        for segment in segments:
+            if segment.rule is None:
+                continue
+            label = item.label(segment.rule)
+            self.verdicts.found(Side.INPUT, label, item.action)
+            if item.action is Action.BLOCK:
+                raise _blocked(label, call)
+        if item.action is Action.REDACT and any(s.rule is not None for s in segments):
+            slot.text = "".join(self._written(item, segment) for segment in segments)
+            slot.changed = True
+
+    def _written(self, item: SpanFilter, segment: Segment) -> str:
+        if segment.rule is None:
+            return segment.text
+        return item.replace(segment.rule.label, segment.text, self.numbers)
+
+    async def _judge(self, item: JudgeFilter, read: Sequence[Slot], call: Call) -> None:
+        asked = [item.judge.judge(slot.text, Side.INPUT) for slot in read]
+        for verdict in await asyncio.gather(*asked):
+            self.verdicts.judged(Side.INPUT, item.name, item.action, verdict)
+            if verdict.flagged and item.action is Action.BLOCK:
+                raise _blocked(item.name, call)
+
+
+def slots_of(call: Call) -> list[Slot]:
+    """Every text of a call that a filter may read."""
+    slots: list[Slot] = []
+    for place, message in enumerate(call.messages):
+        role, content = str(message.get("role", "")), message.get("content")
+        if isinstance(content, str):
+            slots.append(Slot(role, content, place))
+        elif isinstance(content, list):
+            slots += [
+                Slot(role, text, place, part=at)
+                for at, part in enumerate(content)
+                if isinstance(part, dict) and isinstance(text := part.get("text"), str)
+            ]
+    slots += [
+        Slot("user", text, place, in_message=False)
+        for place, text in enumerate(call.texts)
+        if isinstance(text, str)
+    ]
+    return slots
+
+
+def _write_back(call: Call, slots: Sequence[Slot]) -> None:
+    """New lists: those of the call may be shared with the request's body."""
+    messages, texts = [dict(message) for message in call.messages], list(call.texts)
+    for slot in slots:
+        if not slot.changed:
+            continue
+        if not slot.in_message:
+            texts[slot.place] = slot.text
+        elif slot.part is None:
+            messages[slot.place]["content"] = slot.text
+        else:
+            parts: list[Any] = list(messages[slot.place]["content"])
+            parts[slot.part] = {**parts[slot.part], "text": slot.text}
+            messages[slot.place]["content"] = parts
+    call.messages, call.texts = messages, texts
+
+
+def _field(call: Call) -> str:
+    if call.messages:
+        return "messages"
+    return "input" if call.ask.endpoint == _EMBEDDINGS else "prompt"
+
+
+def _blocked(rule: str, call: Call) -> ContentBlockedError:
+    return ContentBlockedError(
+        f"{_field(call)}: the content rule {rule!r} of this endpoint refuses this text: change it, "
+        "or ask who runs the endpoint what the rule is for",
+        field=_field(call),
+    )

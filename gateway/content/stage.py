@@ -1,0 +1,135 @@
+"""The stage `content`: filters before and after the model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.generation import Piece
+from enginehouse.gateway.content.answers import Answers
+from enginehouse.gateway.content.config import ContentConfig, PiiConfig
+from enginehouse.gateway.content.filters import Filter, JudgeFilter, SpanFilter
+from enginehouse.gateway.content.followers import (
+    Follower,
+    JudgeFollower,
+    JudgeObserver,
+    SpanFollower,
+    SpanObserver,
+)
+from enginehouse.gateway.content.metrics import ContentMetrics
+from enginehouse.gateway.content.placeholders import Numbers, restoring_rule
+from enginehouse.gateway.content.prompts import Prompts
+from enginehouse.gateway.content.verdicts import Action, Verdicts
+
+from enginehouse.errors import EngineUnavailableError
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Reads prompts and answers, and does what the configuration says.
+
+    What it found stands in `Call.notes` under ``content``, see `Verdicts`. An answer that a rule
+    ends has the finish reason ``content_filter``; when all have ended, the engine's work is
+    cancelled. Usage stays what the engine did.
+    """
+
+    config: ContentConfig
+    inputs: Sequence[Filter]
+    outputs: Sequence[Filter]
+    metrics: ContentMetrics
+    name: str = "content"
+
+    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+        """See `Stage`.
+
+        Raises:
+            ContentBlockedError: if a rule refuses the prompt.
+            InvalidRequestError: if a rule has to read a prompt that is token ids.
+        """
+        inputs = [item for item in self.inputs if item.applies(call)]
+        outputs = [item for item in self.outputs if item.applies(call)]
+        work = _Work(self.config, call, Numbers(), Verdicts(call, self.metrics))
+        if inputs:
+            prompts = Prompts(inputs, work.verdicts, work.numbers, self.config.hold_back_characters)
+            with self.metrics.input_seconds.time():
+                await prompts.admit(call, refuse_ids=self.config.id_prompts == "refuse")
+        outputs += work.restoring(inputs)
+        pieces = work.filtered(outputs, proceed) if outputs else passed(call, proceed)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                yield piece
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One call."""
+
+    config: ContentConfig
+    call: Call
+    numbers: Numbers
+    verdicts: Verdicts
+
+    def restoring(self, inputs: Sequence[Filter]) -> list[Filter]:
+        """The filter that gives the answer the prompt's values back; it is the last."""
+        kinds = {
+            kind
+            for item in inputs
+            if isinstance(item.config, PiiConfig) and item.config.restore
+            for kind in item.config.kinds
+        }
+        values = self.numbers.values(kinds) if kinds else {}
+        if not values:
+            return []
+        config = PiiConfig(type="pii", placeholders="numbered", restore=True)
+        rules = (restoring_rule(values),)
+        return [
+            SpanFilter(
+                "restore", Action.REDACT, config, rules, lambda _, at, __: values[at], restores=True
+            )
+        ]
+
+    async def filtered(
+        self, outputs: Sequence[Filter], proceed: Proceed
+    ) -> AsyncGenerator[Piece, None]:
+        answers = Answers(self.call, lambda: self._followers(outputs))
+        async with aclosing(proceed(self.call)) as pieces:
+            async for piece in pieces:
+                for shown in await answers.push(piece):
+                    yield shown
+                if answers.complete:
+                    return
+        if answers.open:
+            raise EngineUnavailableError("the answer's stream ended too early")
+
+    def _followers(self, outputs: Sequence[Filter]) -> list[Follower]:
+        numbers = self.numbers.copy()
+        return [self._follower(item, numbers) for item in outputs]
+
+    def _follower(self, item: Filter, numbers: Numbers) -> Follower:
+        config, verdicts = self.config, self.verdicts
+        observes = item.action is Action.FLAG
+        if isinstance(item, SpanFilter):
+            if observes:
+                return SpanObserver(item, config.hold_back_characters, verdicts)
+            noted = None if item.restores else verdicts
+            hold_back = config.hold_back_characters
+            return SpanFollower(item, hold_back, numbers, self._tells_its_text, noted)
+        assert isinstance(item, JudgeFilter)  # noqa: S101 - there are two kinds
+        if observes:
+            return JudgeObserver(item, verdicts)
+        return JudgeFollower(item, config.window_characters, config.context_characters, verdicts)
+
+    def _tells_its_text(self, piece: Piece) -> bool:
+        """Whether a piece's tokens say its text.
+
+        They do not where a character or a stop string is spread over several pieces: such tokens
+        may tell what a rule takes out of the next piece.
+        """
+        if self.call.route is None:
+            return False
+        tokenizer = self.call.route.revision.tokenizer
+        said = "".join(tokenizer.token_text(token_id) for token_id in piece.token_ids)
+        # The last tokens may be the end's own.
+        return said.startswith(piece.text) if piece.finish is not None else said == piece.text

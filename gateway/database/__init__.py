@@ -1,0 +1,1 @@
+"""The SQL database that stages keep their records in."""

@@ -1,0 +1,134 @@
+"""A circuit breaker: leaves a target alone for a while when too many of its calls fail.
+
+::
+
+    closed ──failure rate reached──▶ open ──open_s passed──▶ half-open
+      ▲                               ▲                        │  │
+      └────────all probes succeed─────┼────────────────────────┘  │
+                                      └───────a probe fails───────┘
+
+Pure: time is an argument.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from enginehouse.gateway.fallback.config import BreakerConfig
+
+_SLOTS = 10
+
+
+class BreakerState(StrEnum):
+    """What becomes of the next call."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """Leave for one call.
+
+    Attributes:
+        era: between two changes of state; what ends in a later one says nothing of that.
+    """
+
+    era: int
+
+
+@dataclass(slots=True)
+class _Slot:
+    """Calls that ended in a tenth of the window."""
+
+    number: int
+    succeeded: int = 0
+    failed: int = 0
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Of one target."""
+
+    config: BreakerConfig
+    _state: BreakerState = BreakerState.CLOSED
+    _era: int = 0
+    _opened_at: float = 0.0
+    _probing: int = 0
+    _proved: int = 0
+    _slots: deque[_Slot] = field(default_factory=deque)
+
+    def state(self, now: float) -> BreakerState:
+        """The state at `now`, in seconds of any clock."""
+        if self._state is BreakerState.OPEN and now >= self._opened_at + self.config.open_s:
+            self._change(BreakerState.HALF_OPEN)
+        return self._state
+
+    def permit(self, now: float) -> Permit | None:
+        """Leave to call the target; it has to be settled. None if it is to be left alone."""
+        state = self.state(now)
+        if state is BreakerState.OPEN:
+            return None
+        if state is BreakerState.HALF_OPEN:
+            if self._probing + self._proved >= self.config.probes:
+                return None
+            self._probing += 1
+        return Permit(self._era)
+
+    def settle(self, permit: Permit, now: float, *, failed: bool | None) -> None:
+        """The call has ended; None says nothing of the target: its caller has gone."""
+        if permit.era != self._era:
+            return
+        if self._state is BreakerState.HALF_OPEN:
+            self._probing -= 1
+            if failed:
+                self._open(now)
+            elif failed is False:
+                self._proved += 1
+                if self._proved >= self.config.probes:
+                    self._change(BreakerState.CLOSED)
+        elif failed is not None:
+            self._count(now, failed=failed)
+
+    def broke(self, now: float) -> None:
+        """A call that had begun well, and was settled so, has broken off."""
+        if self._state is BreakerState.HALF_OPEN:
+            self._open(now)
+        elif self._state is BreakerState.CLOSED:
+            # It counts once.
+            for slot in reversed(self._slots):
+                if slot.succeeded:
+                    slot.succeeded -= 1
+                    break
+            self._count(now, failed=True)
+
+    def _count(self, now: float, *, failed: bool) -> None:
+        number = int(now * _SLOTS / self.config.window_s)
+        if not self._slots or self._slots[-1].number != number:
+            self._slots.append(_Slot(number))
+        while self._slots[0].number <= number - _SLOTS:
+            self._slots.popleft()
+        slot = self._slots[-1]
+        slot.failed += failed
+        slot.succeeded += not failed
+        failures = sum(s.failed for s in self._slots)
+        calls = failures + sum(s.succeeded for s in self._slots)
+        if (
+            failures
+            and calls >= self.config.minimum_calls
+            and failures >= self.config.failure_rate * calls
+        ):
+            self._open(now)
+
+    def _open(self, now: float) -> None:
+        self._opened_at = now
+        self._change(BreakerState.OPEN)
+
+    def _change(self, state: BreakerState) -> None:
+        self._state = state
+        self._era += 1
+        self._probing = self._proved = 0
+        self._slots.clear()

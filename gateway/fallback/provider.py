@@ -1,0 +1,251 @@
+"""An external OpenAI-compatible provider."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeVar
+
+import httpx
+import orjson
+from enginehouse.api.call import Call, ServedBy
+from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.json_text import read_json
+from enginehouse.client.policy import RetryPolicy
+from enginehouse.gateway.fallback.config import ProviderConfig
+from enginehouse.gateway.fallback.translate import (
+    PATHS,
+    Answer,
+    answers_wanted,
+    body_of,
+    guessed_prompt_tokens,
+)
+
+from enginehouse.errors import (
+    ContextOverflowError,
+    DeadlineError,
+    EngineUnavailableError,
+    InvalidRequestError,
+    QueueFullError,
+    ServingError,
+)
+from enginehouse.lines import lines_of_stream
+
+_T = TypeVar("_T")
+_DATA, _DONE = b"data:", b"[DONE]"
+_AGAIN = {408, 429, 500, 502, 503, 504}
+#: The caller's fault rather than the provider's.
+_REFUSED = {400, 413, 422}
+#: OpenAI's code; the only thing that is read of an error's body, at most so much of it.
+_TOO_LONG, _MOST_ERROR_BYTES = b"context_length_exceeded", 65_536
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One request.
+
+    Attributes:
+        until: `time.monotonic` at which the provider has taken too long.
+        begun: whether a piece is out.
+        again: whether the same request may work a moment later, if it has failed.
+        after_s: when the provider wants it again, in seconds.
+    """
+
+    call: Call
+    answer: Answer
+    until: float
+    begun: bool = False
+    again: bool = False
+    after_s: float = 0.0
+
+
+class Provider:
+    """Answers calls that `hindrance` has nothing against."""
+
+    def __init__(
+        self,
+        name: str,
+        config: ProviderConfig,
+        http: httpx.AsyncClient,
+        *,
+        on_retry: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`http` is bound to the provider's address; see `open_providers`."""
+        self.name = name
+        self._config = config
+        self._http = http
+        self._on_retry = on_retry
+
+    async def pieces(self, call: Call, model: str | None) -> AsyncGenerator[Piece, None]:
+        """The answer as it comes; `call.served_by` and `call.usage` tell of it.
+
+        Args:
+            model: the provider's name; None is that of `call.model` in its configuration.
+
+        Raises:
+            QueueFullError: if it has too many requests already.
+            ContextOverflowError, InvalidRequestError: if it refuses the request.
+            DeadlineError: if its time, or the caller's patience, has come to its end.
+            EngineUnavailableError: for whatever else may go wrong.
+        """
+        names = self._config.models
+        asked = model or names.get(call.model) or names["*"]
+        call.served_by = ServedBy(asked, None, None, f"provider:{self.name}")
+        retry = self._config.retry
+        pauses = RetryPolicy(retry.attempts, retry.base_s, retry.most_s).pauses_s()
+        until = time.monotonic() + self._config.first_piece_timeout_s
+        while True:
+            usage = Usage(guessed_prompt_tokens(call))
+            attempt = _Attempt(call, Answer(usage, answers_wanted(call)), until)
+            try:
+                async with aclosing(self._run(attempt, asked)) as pieces:
+                    async for piece in pieces:
+                        yield piece
+                return
+            except ServingError:
+                pause_s = self._pause_s(attempt, pauses)
+                if pause_s is None:
+                    raise
+            self._on_retry()
+            await asyncio.sleep(pause_s)
+
+    def _pause_s(self, attempt: _Attempt, pauses: Iterator[float]) -> float | None:
+        """How long to wait for another attempt; None if there is none that could be in time."""
+        may = attempt.again and not attempt.begun
+        pause_s = next(pauses, None) if may else None
+        if pause_s is None or attempt.after_s > self._config.retry.most_s:
+            return None
+        pause_s = max(pause_s, attempt.after_s)
+        left_s = min(attempt.until - time.monotonic(), _patience_s(attempt.call))
+        return pause_s if pause_s < left_s else None
+
+    async def _run(self, attempt: _Attempt, model: str) -> AsyncGenerator[Piece, None]:
+        """One request and its answer."""
+        try:
+            async with aclosing(self._read(attempt, model)) as pieces:
+                async for piece in pieces:
+                    attempt.begun = True
+                    yield piece
+        except httpx.HTTPError as error:
+            if not attempt.answer.whole:
+                attempt.again = True
+                raise EngineUnavailableError(
+                    f"provider {self.name} cannot be reached or broke off ({type(error).__name__})"
+                ) from None
+        except (DeadlineError, EngineUnavailableError):
+            # What comes behind the last piece is figures only.
+            if not attempt.answer.whole:
+                raise
+
+    async def _read(self, attempt: _Attempt, model: str) -> AsyncGenerator[Piece, None]:
+        call, answer = attempt.call, attempt.answer
+        request = self._http.build_request(
+            "POST",
+            PATHS[call.ask.endpoint],
+            content=orjson.dumps(body_of(call, model)),
+            headers={"content-type": "application/json", "x-request-id": call.request_id},
+        )
+        response = await self._within(attempt, self._http.send(request, stream=True))
+        async with aclosing(response), aclosing(_data(response)) as events:
+            await self._check(attempt, response)
+            # A stream that breaks off before its first piece may work the next time.
+            attempt.again = True
+            while (data := await self._within(attempt, anext(events, _DONE))) != _DONE:
+                pieces = answer.read(_chunk(data))
+                call.usage = answer.usage
+                for piece in pieces:
+                    yield piece
+                if pieces:
+                    attempt.until = time.monotonic() + self._config.between_pieces_timeout_s
+        if not answer.whole:
+            raise EngineUnavailableError(f"provider {self.name} cut its answer off")
+
+    async def _within(self, attempt: _Attempt, work: Awaitable[_T]) -> _T:
+        """The result, unless the provider's time or the caller's ends before.
+
+        Raises:
+            DeadlineError: saying whose.
+        """
+        left_s, patience_s = attempt.until - time.monotonic(), _patience_s(attempt.call)
+        limit_s = max(0.0, min(left_s, patience_s))
+        try:
+            async with asyncio.timeout(limit_s):
+                return await work
+        except TimeoutError:
+            # Waiting was all that could be done.
+            attempt.again = False
+            if patience_s <= left_s:
+                raise DeadlineError("the time that the caller gave ran out") from None
+            raise DeadlineError(f"provider {self.name} took too long") from None
+
+    async def _check(self, attempt: _Attempt, response: httpx.Response) -> None:
+        """Do nothing if the provider answers."""
+        status = response.status_code
+        if status == HTTPStatus.OK:
+            return
+        said = f"provider {self.name} answered HTTP {status}"
+        if status in _REFUSED:
+            if _TOO_LONG in await self._within(attempt, _head(response)):
+                raise ContextOverflowError(
+                    f"{said}: this model's maximum context length is less than prompt and answer "
+                    "need together: shorten the prompt or lower max_tokens",
+                    field="prompt" if attempt.call.texts else "messages",
+                )
+            raise InvalidRequestError(f"{said}: it refuses this request")
+        attempt.again = status in _AGAIN
+        attempt.after_s = _retry_after_s(response)
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            raise QueueFullError(said)
+        raise EngineUnavailableError(said)
+
+
+def _patience_s(call: Call) -> float:
+    left_s = call.remaining_s()
+    return math.inf if left_s is None else left_s
+
+
+def _retry_after_s(response: httpx.Response) -> float:
+    """Seconds; the header's other form, a date, is a wait too long for us anyway."""
+    raw = response.headers.get("retry-after", "0")
+    return float(raw) if raw.isdecimal() else math.inf
+
+
+async def _head(response: httpx.Response) -> bytes:
+    """The beginning of a body."""
+    found = b""
+    async for part in response.aiter_bytes():
+        found += part
+        if len(found) >= _MOST_ERROR_BYTES:
+            break
+    return found
+
+
+async def _data(response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    """The data of server-sent events; comments and other fields are left out."""
+    async with aclosing(lines_of_stream(response.aiter_bytes())) as lines:
+        async for line in lines:
+            if line.startswith(_DATA):
+                yield line.removeprefix(_DATA).strip()
+
+
+def _json(data: bytes) -> Any:
+    """Read quickly, or, where a provider cut a character into two chunks, with U+FFFD for it."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return read_json(data)
+
+
+def _chunk(data: bytes) -> Mapping[str, Any]:
+    try:
+        chunk = _json(data)
+    except InvalidRequestError:
+        chunk = None
+    if not isinstance(chunk, dict):
+        raise EngineUnavailableError("the provider sent what is no answer")
+    return chunk

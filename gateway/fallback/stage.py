@@ -1,0 +1,147 @@
+"""The stage that asks somebody else when the first choice cannot answer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, asynccontextmanager
+from functools import partial
+
+from enginehouse.api.attempts import tenant_of
+from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.generation import Piece
+from enginehouse.gateway.fallback.config import ChainConfig, FallbackConfig, TargetConfig
+from enginehouse.gateway.fallback.connections import open_providers
+from enginehouse.gateway.fallback.metrics import FallbackMetrics
+from enginehouse.gateway.fallback.provider import Provider
+from enginehouse.gateway.fallback.run import Attempt, Run, adopt
+from enginehouse.gateway.fallback.targets import Circuits, Target, blamed
+from enginehouse.gateway.fallback.translate import hindrance
+from prometheus_client import CollectorRegistry
+
+from enginehouse.errors import ServingError
+
+ANSWERED_BY_HEADER = "x-enginehouse-answered-by"
+
+
+@asynccontextmanager
+async def open_fallback(
+    config: FallbackConfig, registry: CollectorRegistry
+) -> AsyncIterator[Fallback]:
+    """The stage and its connections to providers, until the block ends.
+
+    Raises:
+        SettingsError: if a provider's key cannot be read.
+    """
+    metrics = FallbackMetrics(registry)
+
+    def retried(provider: str) -> None:
+        metrics.retries.labels(provider).inc()
+
+    async with open_providers(config.providers, on_retry=retried) as providers:
+        yield Fallback(config, providers, metrics)
+
+
+class Fallback:
+    """Follows a model's chain, never after the first piece. It stands before `Routing`."""
+
+    name = "fallback"
+
+    def __init__(
+        self,
+        config: FallbackConfig,
+        providers: Mapping[str, Provider],
+        metrics: FallbackMetrics,
+        *,
+        circuits: Circuits | None = None,
+    ) -> None:
+        self._chains = config.chains
+        self._metrics = metrics
+        self._circuits = circuits or Circuits(config.breaker, metrics)
+        self._targets = {
+            name: [_wanted(name, chain), *(_target(name, t, providers) for t in chain.targets)]
+            for name, chain in config.chains.items()
+        }
+
+    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+        """See `Stage`."""
+        chain = self._chain(call)
+        source = passed(call, proceed) if chain is None else self._along(chain, call, proceed)
+        begun = False
+        async with aclosing(source) as pieces:
+            async for piece in pieces:
+                if not begun:
+                    begun = True
+                    _say_who(call)
+                yield piece
+
+    def _chain(self, call: Call) -> ChainConfig | None:
+        chain = self._chains.get(call.model)
+        if chain is None or chain.tenants is None:
+            return chain
+        return chain if (tenant_of(call) or call.caller.tenant) in chain.tenants else None
+
+    async def _along(
+        self, chain: ChainConfig, call: Call, proceed: Proceed
+    ) -> AsyncGenerator[Piece, None]:
+        hedge_ms = chain.hedge_after_ms
+        run = Run(
+            call.model,
+            self._possible(call),
+            self._circuits,
+            self._metrics,
+            hedge_after_s=None if hedge_ms is None else hedge_ms / 1000,
+        )
+        attempt, first = await run.first(call, proceed)
+        try:
+            async with aclosing(attempt.pieces):
+                adopt(call, attempt.call)
+                yield first
+                async for piece in attempt.pieces:
+                    yield piece
+        except ServingError as error:
+            self._broke(attempt, error)
+            raise
+        finally:
+            adopt(call, attempt.call)
+
+    def _possible(self, call: Call) -> list[Target]:
+        """The chain, without providers if these could not answer such a call."""
+        known = self._targets[call.model]
+        external = hindrance(call) is None
+        return [target for target in known if external or not target.external]
+
+    def _broke(self, attempt: Attempt, error: ServingError) -> None:
+        if blamed(attempt.target, error, attempt.call):
+            self._circuits.broke(attempt.target)
+
+
+def _wanted(model: str, chain: ChainConfig) -> Target:
+    return Target(model, model, _ours, first_piece_timeout_s=chain.first_piece_timeout_s)
+
+
+def _target(asked: str, config: TargetConfig, providers: Mapping[str, Provider]) -> Target:
+    limit_s = config.first_piece_timeout_s
+    if config.provider is None:
+        model = config.model or asked
+        return Target(model, model, _ours, config.on, limit_s)
+    pieces = partial(_theirs, providers[config.provider], config.model)
+    label = f"provider:{config.provider}"
+    return Target(label, asked, pieces, config.on, limit_s, external=True)
+
+
+def _ours(call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+    return proceed(call)
+
+
+def _theirs(
+    provider: Provider, model: str | None, call: Call, _: Proceed
+) -> AsyncGenerator[Piece, None]:
+    return provider.pieces(call, model)
+
+
+def _say_who(call: Call) -> None:
+    """An answer from the cache names the version that gave it once."""
+    served = call.served_by
+    if served is not None:
+        own = f"{served.model}@{served.version}"
+        call.response_headers[ANSWERED_BY_HEADER] = served.source if served.version is None else own

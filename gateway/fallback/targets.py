@@ -1,0 +1,112 @@
+"""Targets of a call: who they are, why they fail, and whether they are left alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+
+from enginehouse.api.call import Call, Proceed
+from enginehouse.api.generation import Piece
+from enginehouse.gateway.fallback.breaker import Breaker, Permit
+from enginehouse.gateway.fallback.config import BreakerConfig, Condition
+from enginehouse.gateway.fallback.metrics import FallbackMetrics
+
+from enginehouse.errors import (
+    ContextOverflowError,
+    DeadlineError,
+    EngineUnavailableError,
+    ForbiddenError,
+    ModelNotFoundError,
+    QueueFullError,
+    RateLimitError,
+    ServingError,
+)
+
+_CONDITIONS: tuple[tuple[type[ServingError], Condition], ...] = (
+    (QueueFullError, Condition.OVERLOAD),
+    (EngineUnavailableError, Condition.OUTAGE),
+    (DeadlineError, Condition.OUTAGE),
+    (ModelNotFoundError, Condition.OUTAGE),
+    (ContextOverflowError, Condition.CONTEXT),
+    (RateLimitError, Condition.POLICY),
+    (ForbiddenError, Condition.POLICY),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who may answer.
+
+    Attributes:
+        label: for metrics, notes and its circuit.
+        model: what its attempt's call asks for.
+        pieces: its answer; a model of ours asks the stages behind.
+        on: why the one before may be passed over for it; the first needs no reason.
+        external: whether a provider answers.
+    """
+
+    label: str
+    model: str
+    pieces: Callable[[Call, Proceed], AsyncGenerator[Piece, None]]
+    on: frozenset[Condition] = frozenset()
+    first_piece_timeout_s: float | None = None
+    external: bool = False
+
+
+def condition_of(error: ServingError, call: Call) -> Condition | None:
+    """Why a target has failed a call; None if another would not help."""
+    if call.remaining_s() == 0:
+        return None
+    return next((why for kind, why in _CONDITIONS if isinstance(error, kind)), None)
+
+
+def blamed(target: Target, error: ServingError, call: Call) -> bool | None:
+    """Whether a failure speaks against its target; None if it says nothing of it.
+
+    A full queue of ours says so at once, and may be free the next moment; a provider's limit is a
+    reason to leave it alone.
+    """
+    if call.remaining_s() == 0:
+        return None
+    if isinstance(error, EngineUnavailableError | DeadlineError):
+        return True
+    return True if target.external and isinstance(error, QueueFullError) else None
+
+
+class Circuits:
+    """The circuit breaker of each target."""
+
+    def __init__(
+        self,
+        config: BreakerConfig,
+        metrics: FallbackMetrics,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._clock = clock
+        self._breakers: dict[str, Breaker] = {}
+
+    def permit(self, target: Target) -> Permit | None:
+        """Leave to ask a target; None if it is left alone."""
+        permit = self._breaker(target).permit(self._clock())
+        self._show(target)
+        return permit
+
+    def settle(self, target: Target, permit: Permit | None, *, failed: bool | None) -> None:
+        """What came of it; see `Breaker.settle`. One who was asked without leave has none."""
+        if permit is not None:
+            self._breaker(target).settle(permit, self._clock(), failed=failed)
+            self._show(target)
+
+    def broke(self, target: Target) -> None:
+        """See `Breaker.broke`."""
+        self._breaker(target).broke(self._clock())
+        self._show(target)
+
+    def _breaker(self, target: Target) -> Breaker:
+        return self._breakers.setdefault(target.label, Breaker(self._config))
+
+    def _show(self, target: Target) -> None:
+        self._metrics.circuit(target.label, self._breaker(target).state(self._clock()))

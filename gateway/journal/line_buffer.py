@@ -1,0 +1,51 @@
+"""Lines for the journal that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Callable
+
+from enginehouse.gateway.journal.journal import Journal
+
+_log = logging.getLogger(__name__)
+_MOST = 10_000
+
+
+class LineBuffer:
+    """Gathers lines while the last ones are being written, so that one write carries many.
+
+    A disk that is full or slow costs lines, which are counted, and no request.
+    """
+
+    def __init__(
+        self, journal: Journal, *, on_drop: Callable[[int], None] = lambda _: None
+    ) -> None:
+        self._journal = journal
+        self._on_drop = on_drop
+        self._lines: defaultdict[str, list[str]] = defaultdict(list)
+        self._task: asyncio.Task[None] | None = None
+
+    def add(self, kind: str, line: str) -> None:
+        """Have a line appended to ``<kind>.jsonl``; to be called on the event loop."""
+        if len(self._lines[kind]) >= _MOST:
+            self._on_drop(1)
+            return
+        self._lines[kind].append(line)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._write())
+
+    async def close(self) -> None:
+        """Write what is left."""
+        if self._task is not None:
+            await self._task
+
+    async def _write(self) -> None:
+        while self._lines:
+            kind, lines = self._lines.popitem()
+            try:
+                await self._journal.append(kind, "\n".join(lines))
+            except OSError:
+                self._on_drop(len(lines))
+                _log.exception("%d lines of the journal %s are lost", len(lines), kind)

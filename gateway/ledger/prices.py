@@ -1,0 +1,105 @@
+"""Tokens → money, in whole millionths of the currency's unit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import lru_cache
+
+from enginehouse.api.call import ServedBy
+from enginehouse.gateway.ledger.config import ANY_MODEL, CachedAnswers, LedgerConfig, Price
+
+MICROS_A_UNIT = 1_000_000
+_MILLION = 1_000_000
+#: Who answers and whose rates are kept ready: versions and providers.
+_MOST_KNOWN = 1000
+_CACHE = "cache"
+_PROVIDER = "provider:"
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Prices as integers: micro-units of the currency for a million tokens."""
+
+    prompt_micros: int
+    cached_micros: int
+    completion_micros: int
+
+    def cost_micros(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> int:
+        """What a call costs, rounded once, half up.
+
+        Args:
+            prompt_tokens: all of the prompt, those of the engine's cache included.
+        """
+        total = (
+            (prompt_tokens - cached_tokens) * self.prompt_micros
+            + cached_tokens * self.cached_micros
+            + completion_tokens * self.completion_micros
+        )
+        # Prices are for a million tokens.
+        return (2 * total + _MILLION) // (2 * _MILLION)
+
+
+FREE = Rates(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTable:
+    """The prices of the configuration."""
+
+    prices: Sequence[Price] = ()
+    currency: str = "USD"
+    cached_answers: CachedAnswers = CachedAnswers.FREE
+    _ready: Callable[[ServedBy], Rates | None] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_ready", lru_cache(_MOST_KNOWN)(self._looked_up))
+
+    @classmethod
+    def of(cls, config: LedgerConfig) -> PriceTable:
+        """The table that a configuration holds."""
+        return cls(config.prices, config.currency, config.cached_answers)
+
+    def rates(self, served: ServedBy) -> Rates | None:
+        """What the one who answered costs; None if no entry fits."""
+        return self._ready(served)
+
+    def _looked_up(self, served: ServedBy) -> Rates | None:
+        if served.source == _CACHE and self.cached_answers is CachedAnswers.FREE:
+            return FREE
+        fitting = [price for price in self.prices if _fits(price, served)]
+        return _rates(max(fitting, key=_specific)) if fitting else None
+
+
+def _fits(price: Price, served: ServedBy) -> bool:
+    # An entry of ours never prices an external provider's answer by its model's name.
+    external = served.source.startswith(_PROVIDER)
+    provider = served.source.removeprefix(_PROVIDER) if external else None
+    return (
+        price.provider == provider
+        and price.model in {ANY_MODEL, served.model}
+        and price.version in {None, served.version}
+    )
+
+
+def _specific(price: Price) -> tuple[bool, bool]:
+    return price.model != ANY_MODEL, price.version is not None
+
+
+def _rates(price: Price) -> Rates:
+    cached = price.cached_prompt_per_million
+    return Rates(
+        _micros(price.prompt_per_million),
+        _micros(price.prompt_per_million if cached is None else cached),
+        _micros(price.completion_per_million),
+    )
+
+
+def _micros(units: Decimal) -> int:
+    return int(units * MICROS_A_UNIT)
+
+
+def units(micros: int) -> Decimal:
+    """Micro-units → units of the currency, exactly."""
+    return Decimal(micros).scaleb(-6)

@@ -1,0 +1,145 @@
+"""Sums of usage, by what one asks for."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+from typing import Any
+
+from enginehouse.gateway.ledger.prices import units
+from enginehouse.gateway.ledger.tables import NO_KEY, NO_VERSION, SUMS, usage_day
+from sqlalchemy import Connection, func, select
+
+from enginehouse.errors import InvalidRequestError
+
+_EPOCH = date(1970, 1, 1)
+
+
+class By(StrEnum):
+    """What a line of a report may stand for."""
+
+    TENANT = "tenant"
+    KEY = "key"
+    MODEL = "model"
+    VERSION = "version"
+    SOURCE = "source"
+    ENDPOINT = "endpoint"
+    OUTCOME = "outcome"
+    DAY = "day"
+
+
+_COLUMNS = {by: usage_day.c["key_id" if by is By.KEY else by.value] for by in By}
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """Which usage, and how it is summed up.
+
+    Attributes:
+        since: first day, UTC; None is the beginning.
+        until: last day, UTC, included; None is today.
+    """
+
+    tenant: str | None = None
+    key: str | None = None
+    model: str | None = None
+    since: date | None = None
+    until: date | None = None
+    by: Sequence[By] = (By.TENANT, By.MODEL)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """One line of a report.
+
+    Attributes:
+        groups: what it stands for, as far as was asked: text, a number, or None.
+        cost_micros: in micro-units of `currency`; there is a line for each currency.
+    """
+
+    groups: dict[str, Any]
+    requests: int
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int
+    seconds: float
+    cost_micros: int
+    currency: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Flat; `cost` is exact, as a decimal number in text."""
+        return {
+            **self.groups,
+            "requests": self.requests,
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": self.completion_tokens,
+            "cached_tokens": self.cached_tokens,
+            "seconds": round(self.seconds, 3),
+            "cost": f"{units(self.cost_micros):.6f}",
+            "currency": self.currency,
+        }
+
+
+def parse_by(text: str) -> tuple[By, ...]:
+    """``tenant,model,day`` → what it names.
+
+    Raises:
+        InvalidRequestError: naming a word that stands for nothing.
+    """
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    known = {by.value for by in By}
+    for name in names:
+        if name not in known:
+            raise InvalidRequestError(
+                f"by is {text!r}, and {name!r} is none of {', '.join(sorted(known))}", field="by"
+            )
+    return tuple(dict.fromkeys(By(name) for name in names))
+
+
+def usage_report(connection: Connection, query: UsageQuery) -> list[UsageRow]:
+    """The lines of a report, sorted by what they stand for."""
+    table = usage_day.c
+    groups = [_COLUMNS[by] for by in query.by]
+    sums = [func.sum(table[name]) for name in SUMS]
+    wanted = {"tenant": query.tenant, "key_id": query.key, "model": query.model}
+    found = select(*groups, table.currency, *sums).group_by(*groups, table.currency)
+    for name, value in wanted.items():
+        if value is not None:
+            found = found.where(table[name] == value)
+    if query.since is not None:
+        found = found.where(table.day >= (query.since - _EPOCH).days)
+    if query.until is not None:
+        found = found.where(table.day <= (query.until - _EPOCH).days)
+    rows = connection.execute(found.order_by(*groups, table.currency)).all()
+    return [_row(query.by, list(row)) for row in rows]
+
+
+def _row(by: Sequence[By], values: list[Any]) -> UsageRow:
+    groups = {name.value: _shown(name, value) for name, value in zip(by, values, strict=False)}
+    currency, requests, prompt, completion, cached, seconds, cost = values[len(by) :]
+    return UsageRow(
+        groups, int(requests), int(prompt), int(completion), int(cached), float(seconds),
+        int(cost), currency,
+    )  # fmt: skip
+
+
+def _shown(by: By, value: Any) -> Any:
+    if by is By.DAY:
+        return (_EPOCH + timedelta(days=value)).isoformat()
+    if (by is By.KEY and value == NO_KEY) or (by is By.VERSION and value == NO_VERSION):
+        return None
+    return value
+
+
+def as_csv(rows: Sequence[UsageRow], by: Sequence[By]) -> str:
+    """The same as a table with a header, lines ended by a line feed."""
+    empty = UsageRow({name.value: None for name in by}, 0, 0, 0, 0, 0.0, 0, "")
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(empty.as_json()), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.as_json() for row in rows)
+    return out.getvalue()

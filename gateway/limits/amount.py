@@ -1,0 +1,31 @@
+"""What calls spend: tokens and money."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
+
+
+class Amount(NamedTuple):
+    """Of one call, or of several; cost in the currency's units."""
+
+    tokens: int = 0
+    cost: float = 0.0
+
+    def plus(self, other: Amount) -> Amount:
+        """Both together."""
+        return Amount(self.tokens + other.tokens, self.cost + other.cost)
+
+    def minus(self, other: Amount) -> Amount:
+        """What is left."""
+        return Amount(self.tokens - other.tokens, self.cost - other.cost)
+
+    @property
+    def micros(self) -> int:
+        """The cost in millionths, rounded up."""
+        return math.ceil(self.cost * MICROS_A_UNIT)
+
+
+NOTHING = Amount()

@@ -1,0 +1,119 @@
+"""Limits of one adapter, counted in its memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from enginehouse.gateway.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
+from enginehouse.gateway.limits.window import Window
+
+#: Between two sweeps of counts that nobody uses any more.
+_SWEEP_TAKES = 1000
+#: A place is free when somebody ends; nobody knows when.
+_PLACE_RETRY_S = 1.0
+
+
+class MemoryStore:
+    """A window a key, and who holds places. It belongs to one event loop, and never waits."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._windows: dict[str, Window] = {}
+        self._places: dict[str, set[str]] = {}
+        self._takes = 0
+
+    async def take(self, wanted: Wanted) -> Hold | Refusal:
+        """See `LimitStore`."""
+        return self.take_now(wanted)
+
+    def take_now(self, wanted: Wanted) -> MemoryHold | Refusal:
+        """Take all that is wanted, or nothing."""
+        now = self._clock()
+        windows = [self._window(rate, now) for rate in wanted.rates]
+        for rate, window in zip(wanted.rates, windows, strict=True):
+            after_s = window.retry_after_s(rate.amount, now)
+            if after_s > 0:
+                levels = _levels(wanted.rates, windows, now)
+                return Refusal(rate.kind, rate.capacity, rate.amount, after_s, levels)
+        for places in wanted.places:
+            if len(self._places.get(places.key, ())) >= places.capacity:
+                levels = _levels(wanted.rates, windows, now)
+                return Refusal(Kind.CONCURRENT, places.capacity, 1, _PLACE_RETRY_S, levels)
+        return self._counted(wanted, windows, now)
+
+    def note(self, wanted: Wanted) -> MemoryHold:
+        """Count all that is wanted, whether it fits or not."""
+        now = self._clock()
+        return self._counted(wanted, [self._window(rate, now) for rate in wanted.rates], now)
+
+    def settle(self, rate: Rate, part: int, reserved: int, actual: int) -> None:
+        """Have a reservation of `reserved` amount to `actual`; see `Window.settle`."""
+        now = self._clock()
+        self._window(rate, now).settle(part, reserved, actual, now)
+
+    def release(self, wanted: Wanted) -> None:
+        """Give places back."""
+        for places in wanted.places:
+            holders = self._places.get(places.key, set())
+            holders.discard(wanted.holder)
+            if not holders:
+                self._places.pop(places.key, None)
+
+    async def close(self) -> None:
+        """Nothing is on its way."""
+
+    def _window(self, rate: Rate, now: float) -> Window:
+        self._takes += 1
+        if self._takes % _SWEEP_TAKES == 0:
+            unused = [key for key, window in self._windows.items() if not window.reset_s(now)]
+            for key in unused:
+                del self._windows[key]
+        window = self._windows.get(rate.key)
+        if window is None or window.window_s != rate.window_s:
+            window = self._windows[rate.key] = Window(rate.capacity, rate.window_s)
+        window.capacity = rate.capacity
+        return window
+
+    def _counted(self, wanted: Wanted, windows: Sequence[Window], now: float) -> MemoryHold:
+        parts = [w.charge(rate.amount, now) for rate, w in zip(wanted.rates, windows, strict=True)]
+        for places in wanted.places:
+            self._places.setdefault(places.key, set()).add(wanted.holder)
+        return MemoryHold(self, wanted, parts, _levels(wanted.rates, windows, now))
+
+
+def _levels(rates: Sequence[Rate], windows: Sequence[Window], now: float) -> list[Level]:
+    return [
+        Level(rate.kind, rate.capacity, window.remaining(now), window.reset_s(now))
+        for rate, window in zip(rates, windows, strict=True)
+    ]
+
+
+@dataclass(slots=True)
+class MemoryHold:
+    """See `Hold`."""
+
+    store: MemoryStore
+    wanted: Wanted
+    parts: Sequence[int]
+    levels: Sequence[Level]
+    _settled: dict[Kind, int] = field(default_factory=dict)
+
+    def settle(self, kind: Kind, actual: int) -> None:
+        """See `Hold`."""
+        for rate, part in zip(self.wanted.rates, self.parts, strict=True):
+            if rate.kind is kind:
+                reserved = self._settled.get(kind, rate.amount)
+                self.store.settle(rate, part, reserved, actual)
+        self._settled[kind] = actual
+
+    def release(self) -> None:
+        """See `Hold`."""
+        self.store.release(self.wanted)
+
+    def undo(self) -> None:
+        """Give all of it back."""
+        for kind in {rate.kind for rate in self.wanted.rates}:
+            self.settle(kind, 0)
+        self.release()

@@ -1,0 +1,104 @@
+"""Which limits hold for a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from urllib.parse import quote
+
+from enginehouse.api.call import Caller
+from enginehouse.gateway.limits.config import KeyLimits, LimitsConfig, TenantLimits
+from enginehouse.gateway.limits.store import Kind, Places, Rate, Wanted
+
+#: Callers whose rules are kept ready.
+_MOST_KNOWN = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Limits of a tenant, or of one of its keys.
+
+    Attributes:
+        who: for messages.
+        prefix: of its keys in a store; rules of one tenant share the part in ``{…}``, so that a
+            cluster has them in one place.
+        key_id: None is the tenant with all its keys.
+    """
+
+    who: str
+    prefix: str
+    tenant: str
+    key_id: str | None
+    limits: KeyLimits
+
+    def rate(self, kind: Kind, amount: int) -> Rate | None:
+        """What is to be taken of a rate; None if it has no limit."""
+        limits = self.limits
+        capacity = limits.requests_per_minute if kind is Kind.REQUESTS else limits.tokens_per_minute
+        return None if capacity is None else Rate(kind, f"{self.prefix}:{kind}", capacity, amount)
+
+    @property
+    def places(self) -> Places | None:
+        """One place among calls in flight; None if it has no limit."""
+        capacity = self.limits.concurrent
+        return None if capacity is None else Places(f"{self.prefix}:concurrent", capacity)
+
+
+class Policy:
+    """The configuration, with what tenants take from `default` filled in."""
+
+    def __init__(self, config: LimitsConfig) -> None:
+        self._default = config.default
+        self._tenants = {
+            name: TenantLimits.model_validate(
+                {**config.default.model_dump(), **limits.model_dump(exclude_unset=True)}
+            )
+            for name, limits in config.tenants.items()
+        }
+        self._keys = config.keys
+        self._ready = lru_cache(_MOST_KNOWN)(self._made)
+
+    def tenant(self, name: str) -> TenantLimits:
+        """Limits of a tenant."""
+        return self._tenants.get(name, self._default)
+
+    def rules(self, caller: Caller) -> tuple[Rule, ...]:
+        """All that hold for a caller: the tenant's, then the key's; each of them is kept."""
+        return self._ready(caller.tenant, caller.key_id)
+
+    def _made(self, tenant: str, key_id: str | None) -> tuple[Rule, ...]:
+        prefix = f"enginehouse:limits:{{{quote(tenant, safe='')}}}"
+        own = Rule(f"tenant {tenant!r}", prefix, tenant, None, self.tenant(tenant))
+        limits = self._keys.get(key_id) if key_id else None
+        if limits is None:
+            return (own,)
+        return (own, Rule(f"key {key_id!r}", f"{prefix}:key:{key_id}", tenant, key_id, limits))
+
+    def priority(self, caller: Caller, wish: int) -> int:
+        """The priority that a call gets; 0 is no wish, and nobody gets more than is allowed."""
+        tenant, key = self.tenant(caller.tenant), self._keys.get(caller.key_id or "")
+        given = key.model_fields_set if key else set()
+        usual = key.usual if key and "priority" in given else tenant.usual
+        highest = tenant.highest
+        if key and given & {"priority", "most_priority"}:
+            highest = max(usual, key.highest)
+        return min(wish or usual, highest)
+
+
+def wanted(
+    holder: str, rules: Sequence[Rule], amounts: dict[Kind, int], *, place: bool = False
+) -> Wanted:
+    """What a call takes under some rules.
+
+    Args:
+        amounts: of rates; a kind that is not there is left alone.
+        place: whether it takes a place among calls in flight.
+    """
+    rates = [rule.rate(kind, amount) for kind, amount in amounts.items() for rule in rules]
+    places = [rule.places for rule in rules] if place else []
+    return Wanted(
+        holder,
+        [rate for rate in rates if rate is not None],
+        [item for item in places if item is not None],
+    )

@@ -1,0 +1,139 @@
+"""Limits that several adapters share, counted in Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from enginehouse.gateway.limits.redis_steps import RENEWALS, ZREM, RedisSteps
+from enginehouse.gateway.limits.scripts import RENEW, SETTLE, TAKE
+from enginehouse.gateway.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
+from enginehouse.gateway.limits.window import PARTS
+
+
+class RedisStore:
+    """One step of Redis a `take`; what is given back goes there in the background.
+
+    A place is leased: it is renewed as long as this process lives and holds it.
+
+    Attributes:
+        steps: the connection, for others who share something there; it is closed with this.
+    """
+
+    def __init__(
+        self, url: str, *, timeout_s: float, lease_s: float, failed: Callable[[], None]
+    ) -> None:
+        """Prepare the client, in the running event loop; nothing is asked yet.
+
+        Args:
+            failed: is told of each write in the background that failed.
+
+        Raises:
+            ValueError: if the URL is none of Redis.
+        """
+        self.steps = RedisSteps(url, timeout_s=timeout_s, failed=failed)
+        self._take = self.steps.script(TAKE)
+        self._lease_s = lease_s
+        self._held: dict[str, set[str]] = {}
+        self._renewing = asyncio.create_task(self._renew(), name="limits-renew")
+
+    async def take(self, wanted: Wanted) -> Hold | Refusal:
+        """See `LimitStore`; a call that Redis does not answer in time fails."""
+        keys = [rate.key for rate in wanted.rates] + [places.key for places in wanted.places]
+        arguments: list[int | str] = [len(wanted.rates), wanted.holder, self._lease_ms]
+        for rate in wanted.rates:
+            arguments += [rate.capacity, part_ms(rate), rate.amount]
+        arguments += [places.capacity for places in wanted.places]
+        answered = False
+        try:
+            found = await self.steps.ask(self._take, keys, arguments)
+            answered = True
+        finally:
+            if not answered:
+                # It may have been done all the same.
+                self.release(wanted)
+        return self._outcome(wanted, found)
+
+    def adopt(self, wanted: Wanted) -> None:
+        """Hold places from the next renewal on, whether they are free or not."""
+        for places in wanted.places:
+            self._held.setdefault(places.key, set()).add(wanted.holder)
+
+    def release(self, wanted: Wanted) -> None:
+        """Give places back, soon."""
+        for places in wanted.places:
+            holders = self._held.get(places.key, set())
+            holders.discard(wanted.holder)
+            if not holders:
+                self._held.pop(places.key, None)
+            self.steps.later(ZREM, places.key, [wanted.holder])
+
+    def settle(self, rate: Rate, part: int, difference: int) -> None:
+        """Add to what was taken, or give some of it back, soon."""
+        if difference:
+            self.steps.later(SETTLE, rate.key, [part_ms(rate), part, difference])
+
+    async def close(self) -> None:
+        """See `LimitStore`."""
+        for places, holders in self._held.items():
+            self.steps.later(ZREM, places, list(holders))
+        self._held = {}
+        self._renewing.cancel()
+        await asyncio.gather(self._renewing, return_exceptions=True)
+        await self.steps.close()
+
+    @property
+    def _lease_ms(self) -> int:
+        return math.ceil(self._lease_s * 1000)
+
+    def _outcome(self, wanted: Wanted, found: list[int]) -> Hold | Refusal:
+        refused, retry_ms, *states = found
+        rows = [states[3 * i : 3 * i + 3] for i in range(len(wanted.rates))]
+        levels = tuple(
+            Level(rate.kind, rate.capacity, remaining, reset_ms / 1000)
+            for rate, (_, remaining, reset_ms) in zip(wanted.rates, rows, strict=True)
+        )
+        if not refused:
+            self.adopt(wanted)
+            return RedisHold(self, wanted, tuple(row[0] for row in rows), levels)
+        if refused <= len(wanted.rates):
+            rate = wanted.rates[refused - 1]
+            return Refusal(rate.kind, rate.capacity, rate.amount, retry_ms / 1000, levels)
+        places = wanted.places[refused - 1 - len(wanted.rates)]
+        return Refusal(Kind.CONCURRENT, places.capacity, 1, retry_ms / 1000, levels)
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_s / RENEWALS)
+            # They go the same way as releases, so that none is renewed after it was released.
+            for key, holders in self._held.items():
+                self.steps.later(RENEW, key, [self._lease_ms, *holders])
+
+
+def part_ms(rate: Rate) -> int:
+    """Length of a part of a rate's window, in milliseconds."""
+    return math.ceil(rate.window_s * 1000 / PARTS)
+
+
+@dataclass(slots=True)
+class RedisHold:
+    """See `Hold`."""
+
+    store: RedisStore
+    wanted: Wanted
+    parts: Sequence[int]
+    levels: Sequence[Level]
+    _settled: dict[Kind, int] = field(default_factory=dict)
+
+    def settle(self, kind: Kind, actual: int) -> None:
+        """See `Hold`."""
+        for rate, part in zip(self.wanted.rates, self.parts, strict=True):
+            if rate.kind is kind:
+                self.store.settle(rate, part, actual - self._settled.get(kind, rate.amount))
+        self._settled[kind] = actual
+
+    def release(self) -> None:
+        """See `Hold`."""
+        self.store.release(self.wanted)

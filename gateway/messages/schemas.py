@@ -1,0 +1,156 @@
+"""`POST /v1/messages`, as far as it is served; the rest is refused by name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from enginehouse.api.boundary import Hint, RequestModel, ReturnedModel
+from enginehouse.api.refused import refused, refused_unless
+from enginehouse.api.wire_types import Count, PositiveCount
+from enginehouse.gateway.messages.blocks import Blocks, Texts
+from pydantic import BeforeValidator, Field
+from pydantic_core import PydanticCustomError
+
+_Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
+_NO_TOOLS_HERE = "nothing runs here but the model: describe it as a tool of your own"
+
+
+class Message(ReturnedModel):
+    """One message; a system message may stand anywhere."""
+
+    role: Literal["user", "assistant", "system"]
+    content: Blocks
+
+
+def _callers_own(value: Any) -> Any:
+    """Tools that Anthropic defines, by their name; pydantic would only say what it expected."""
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str) and kind != "custom":
+        raise PydanticCustomError(
+            "unsupported_tool",
+            "tools of type '{kind}' are not supported: " + _NO_TOOLS_HERE,
+            {"kind": kind},
+        )
+    return value
+
+
+class ToolDefinition(ReturnedModel):
+    """A tool of the caller's; its hints are left out."""
+
+    type: Literal["custom"] | None = None
+    name: _Name
+    description: str | None = None
+    input_schema: dict[str, Any]
+    strict: bool | None = None
+
+
+class ToolChoice(ReturnedModel):
+    """`tool_choice`.
+
+    Attributes:
+        name: of the tool that has to be called, where the type is ``tool``.
+    """
+
+    type: Literal["auto", "any", "tool", "none"]
+    name: str | None = None
+    disable_parallel_tool_use: bool | None = None
+
+
+class Thinking(ReturnedModel):
+    """`thinking`: whether, where the model's template knows of it; a budget is a hint."""
+
+    type: Literal["enabled", "disabled", "adaptive", "between_tools"]
+    budget_tokens: Count | None = None
+    display: Literal["summarized", "omitted"] | None = None
+
+
+class OutputFormat(RequestModel):
+    """A JSON Schema that the answer follows; it is always enforced."""
+
+    type: Literal["json_schema"]
+    json_schema: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class OutputConfig(RequestModel):
+    """`output_config`."""
+
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: OutputFormat | None = None
+    task_budget: Hint = None
+
+
+class Metadata(ReturnedModel):
+    """`metadata`."""
+
+    user_id: Annotated[str, Field(max_length=512)] | None = None
+
+
+def _only_clears(value: Any) -> Any:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if isinstance(kind, str) and not kind.startswith("clear_"):
+        raise PydanticCustomError(
+            "unsupported_edit", "edits of type '{kind}' are not supported here", {"kind": kind}
+        )
+    return value
+
+
+class ContextManagement(ReturnedModel):
+    """`context_management`: what may be cleared is a hint, and nothing is summed up."""
+
+    edits: list[Annotated[dict[str, Any], BeforeValidator(_only_clears)]] | None = None
+
+
+class Told(RequestModel):
+    """Fields that say what the model is told; tokens are counted from them alone.
+
+    Attributes:
+        output_format: older name of `output_config.format`.
+        speed: ``fast`` is the service tier of that name, for callers who may.
+    """
+
+    model: str
+    messages: Annotated[list[Message], Field(min_length=1)]
+    system: Texts | None = None
+    tools: list[Annotated[ToolDefinition, BeforeValidator(_callers_own)]] | None = None
+    tool_choice: ToolChoice | None = None
+    thinking: Thinking | None = None
+    output_config: OutputConfig | None = None
+    output_format: OutputFormat | None = None
+    context_management: ContextManagement | None = None
+    speed: Literal["standard", "fast"] | None = None
+    cache_control: Hint = None
+    billing_policy: Hint = None
+    mcp_servers: Annotated[
+        Annotated[list[Any], Field(max_length=0)] | None, refused_unless([], _NO_TOOLS_HERE)
+    ] = None
+    compaction: Annotated[None, refused("conversations are not summed up here")] = None
+    user_profile_id: Annotated[None, refused("there are no profiles: use metadata.user_id")] = None
+    workspace_id: Annotated[None, refused("there are no workspaces: a key has a tenant")] = None
+
+
+class MessagesRequest(Told):
+    """The request.
+
+    Attributes:
+        max_tokens: may be more than the context has left; the answer ends there then.
+    """
+
+    max_tokens: PositiveCount
+    temperature: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    top_p: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
+    top_k: Count | None = None
+    stop_sequences: list[Annotated[str, Field(min_length=1)]] | None = None
+    stream: bool | None = None
+    metadata: Metadata | None = None
+    service_tier: Literal["auto", "standard_only"] | None = None
+    diagnostics: Hint = None
+    container: Annotated[None, refused(_NO_TOOLS_HERE)] = None
+    inference_geo: Annotated[
+        None, refused("where this endpoint runs is for its operator to say")
+    ] = None
+    thread: Annotated[None, refused("no conversation is kept here: send it whole")] = None
+    fallbacks: Annotated[
+        Annotated[list[Any], Field(max_length=0)] | None,
+        refused_unless([], "fallbacks are set by whoever runs this endpoint"),
+    ] = None
+    fallback_credit_token: Hint = None

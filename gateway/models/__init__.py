@@ -1,0 +1,1 @@
+"""Other names for models, and defaults of the requests to them."""

@@ -1,0 +1,73 @@
+"""Prompts of MLflow's registry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from enginehouse.gateway.prompts.config import PromptsConfig
+from enginehouse.gateway.prompts.reference import Reference
+from enginehouse.gateway.prompts.remembered import Remembered
+from enginehouse.gateway.prompts.template import Template
+from enginehouse.registry import Registry
+
+from enginehouse.errors import InvalidRequestError
+
+#: Reads a prompt, or None if there is none; it may block and raise RegistryError.
+LoadPrompt = Callable[[Reference], Template | None]
+
+
+def prompts_of(registry: Registry) -> LoadPrompt:
+    """Reads from a registry."""
+
+    def load(reference: Reference) -> Template | None:
+        with registry.session() as client:
+            # What is read is remembered by `PromptSource`, so not by MLflow.
+            found = client.load_prompt(reference.uri, allow_missing=True, cache_ttl_seconds=0)
+        return None if found is None else _template(found)
+
+    return load
+
+
+def _template(prompt: Any) -> Template:
+    raw = prompt.template
+    if isinstance(raw, str):
+        return Template(prompt.name, prompt.version, (("system", raw),))
+    messages = tuple((str(m["role"]), str(m.get("content") or "")) for m in raw)
+    return Template(prompt.name, prompt.version, messages)
+
+
+class PromptSource:
+    """Numbered versions are read once, aliases every few seconds."""
+
+    def __init__(
+        self,
+        load: LoadPrompt,
+        config: PromptsConfig,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._prompts = Remembered(
+            load,
+            ttl_s=config.alias_ttl_s,
+            timeout_s=config.timeout_s,
+            most_kept=config.most_kept,
+            forever=lambda reference, template: reference.numbered and template is not None,
+            clock=clock,
+        )
+
+    async def get(self, reference: Reference) -> Template:
+        """The prompt of a reference.
+
+        Raises:
+            InvalidRequestError: if there is none.
+            RegistryError: if the registry does not answer, and never has for this one.
+        """
+        template = await self._prompts.get(reference)
+        if template is None:
+            raise InvalidRequestError(
+                f"there is no prompt {reference.uri!r} in MLflow's prompt registry: register it, "
+                "set its alias, or name another version",
+                field="prompt",
+            )
+        return template

@@ -1,0 +1,23 @@
+"""Putting a prompt into a call, and saying so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from enginehouse.api.call import Call
+from enginehouse.gateway.prompts.template import Template, before
+
+PROMPT_HEADER = "x-enginehouse-prompt"
+
+
+def put(call: Call, template: Template, variables: Mapping[str, str], note: str) -> None:
+    """A prompt before a call's conversation; `note` is the name of what the call notes of it.
+
+    Raises:
+        InvalidRequestError: if a variable is missing or unknown.
+    """
+    call.messages = before(template.rendered(variables), call.messages)
+    call.notes[note] = {"name": template.name, "version": template.version}
+    said = call.response_headers.get(PROMPT_HEADER)
+    label = template.label
+    call.response_headers[PROMPT_HEADER] = label if said is None else f"{said}, {label}"

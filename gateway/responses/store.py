@@ -1,0 +1,252 @@
+"""Stored responses, each with its own items alone: a conversation is a chain of them.
+
+No text is stored twice, so what is deleted is gone. A response that is continued lives as long as
+what continues it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from enginehouse.gateway.database.database import Database, metadata
+from enginehouse.gateway.database.sweeper import sweeping
+from enginehouse.gateway.responses.config import ResponsesConfig
+from enginehouse.gateway.responses.stored import Stored
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from enginehouse.errors import InvalidRequestError, NotFoundError
+
+responses = Table(
+    "responses",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("tenant", String(255), nullable=False),
+    Column("previous_id", String(64)),
+    Column("created_at", Integer, nullable=False),
+    Column("expires_at", Float, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("items", Text, nullable=False),
+    Index("responses_by_expiry", "expires_at"),
+)
+
+#: Where an item is, by its id: in a response's `items`, or in its `body`.
+response_items = Table(
+    "response_items",
+    metadata,
+    Column("item_id", String(256), primary_key=True),
+    Column(
+        "response_id",
+        String(64),
+        ForeignKey("responses.id", ondelete="CASCADE"),
+        primary_key=True,
+        index=True,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A conversation up to a response.
+
+    Attributes:
+        ids: of its responses, newest first.
+        items: all that was asked and answered, oldest first.
+    """
+
+    ids: tuple[str, ...] = ()
+    items: tuple[Stored, ...] = ()
+
+
+class ResponseStore:
+    """Responses of all tenants; every question is asked for one of them."""
+
+    def __init__(
+        self, database: Database, keep_s: float, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._keep_s = keep_s
+        self._now = now
+
+    async def save(
+        self, tenant: str, body: dict[str, Any], items: list[Stored], chain: Chain
+    ) -> None:
+        """Keep a response with its own items, and those before it as long.
+
+        Raises:
+            StoreError: if the database fails.
+        """
+        row = {
+            "id": body["id"],
+            "tenant": tenant,
+            "previous_id": body["previous_response_id"],
+            "created_at": body["created_at"],
+            "expires_at": self._now() + self._keep_s,
+            "body": orjson.dumps(body).decode(),
+            "items": orjson.dumps(items).decode(),
+        }
+
+        def work(connection: Connection) -> None:
+            connection.execute(insert(responses).values(row))
+            ids = {item["id"] for item in [*items, *body["output"]]}
+            if ids:
+                rows = [{"item_id": item, "response_id": body["id"]} for item in sorted(ids)]
+                connection.execute(insert(response_items), rows)
+            if chain.ids:
+                connection.execute(
+                    update(responses)
+                    .where(responses.c.id.in_(chain.ids), responses.c.tenant == tenant)
+                    .values(expires_at=row["expires_at"])
+                )
+
+        await self._database.run(work)
+
+    async def body(self, tenant: str, response_id: str) -> dict[str, Any]:
+        """A response as it was given.
+
+        Raises:
+            NotFoundError: if this tenant has no such response, or not any more.
+            StoreError: if the database fails.
+        """
+        body, _ = await self._one(tenant, response_id)
+        return body
+
+    async def items(self, tenant: str, response_id: str) -> list[Stored]:
+        """Items of the request itself, oldest first; errors as `body`."""
+        _, items = await self._one(tenant, response_id)
+        return items
+
+    async def chain(self, tenant: str, response_id: str) -> Chain:
+        """The conversation that ends with a response.
+
+        Raises:
+            InvalidRequestError: if one of its responses is gone, or never was.
+            StoreError: if the database fails.
+        """
+        # Responses point at older ones alone, so this ends.
+        first = _alive(tenant, self._now()).where(responses.c.id == response_id)
+        found = first.add_columns(literal(0).label("depth")).cte("chain", recursive=True)
+        older = responses.alias("older")
+        found = found.union_all(
+            select(older, (found.c.depth + 1).label("depth")).where(
+                older.c.id == found.c.previous_id,
+                older.c.tenant == tenant,
+                older.c.expires_at > self._now(),
+            )
+        )
+        rows = await self._database.run(
+            lambda connection: connection.execute(select(found).order_by(found.c.depth)).all()
+        )
+        missing = rows[-1].previous_id if rows else response_id
+        if missing is not None:
+            raise InvalidRequestError(
+                f"previous_response_id {response_id!r}: no response {missing!r} is stored; it was "
+                "deleted, is past its time, was made with store: false or was cut off: send the "
+                "conversation as input",
+                field="previous_response_id",
+            )
+        items: list[Stored] = []
+        for row in reversed(rows):
+            items += orjson.loads(row.items)
+            items += orjson.loads(row.body)["output"]
+        return Chain(tuple(row.id for row in rows), tuple(items))
+
+    async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, Stored]:
+        """Items that are stored, by their ids.
+
+        Args:
+            wanted: id → the field of the request that has it.
+
+        Raises:
+            NotFoundError: if this tenant has no such item, or not any more.
+            StoreError: if the database fails.
+        """
+        if not wanted:
+            return {}
+        chosen = (
+            _alive(tenant, self._now())
+            .join(response_items, response_items.c.response_id == responses.c.id)
+            .where(response_items.c.item_id.in_(wanted))
+        )
+        rows = await self._database.run(lambda connection: connection.execute(chosen).all())
+        found: dict[str, Stored] = {}
+        # An item that was sent again is the newest one's.
+        for row in sorted(rows, key=lambda row: row.created_at):
+            for item in [*orjson.loads(row.items), *orjson.loads(row.body)["output"]]:
+                if item["id"] in wanted:
+                    found[item["id"]] = item
+        for item_id, place in wanted.items():
+            if item_id not in found:
+                raise NotFoundError(
+                    f"item {item_id!r} not found: items are not kept where store is false; send "
+                    "the item itself, or leave it out",
+                    field=place,
+                )
+        return found
+
+    async def delete(self, tenant: str, response_id: str) -> None:
+        """Forget a response; what continued it cannot be continued any more. Errors as `body`."""
+        chosen = delete(responses).where(
+            responses.c.id == response_id,
+            responses.c.tenant == tenant,
+            responses.c.expires_at > self._now(),
+        )
+        if not await self._database.run(lambda connection: connection.execute(chosen).rowcount):
+            raise _unknown(response_id)
+
+    async def sweep(self) -> int:
+        """Remove what is past its time; how many that were.
+
+        Raises:
+            StoreError: if the database fails.
+        """
+        old = delete(responses).where(responses.c.expires_at <= self._now())
+        return await self._database.run(lambda connection: connection.execute(old).rowcount)
+
+    async def _one(self, tenant: str, response_id: str) -> tuple[dict[str, Any], list[Stored]]:
+        wanted = _alive(tenant, self._now()).where(responses.c.id == response_id)
+        row = await self._database.run(lambda connection: connection.execute(wanted).one_or_none())
+        if row is None:
+            raise _unknown(response_id)
+        return orjson.loads(row.body), orjson.loads(row.items)
+
+
+def _alive(tenant: str, now: float) -> Any:
+    return select(responses).where(responses.c.tenant == tenant, responses.c.expires_at > now)
+
+
+def _unknown(response_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"no response {response_id!r} is stored: it was deleted, is past its time, or was made "
+        "with store: false",
+        field="response_id",
+    )
+
+
+@asynccontextmanager
+async def open_responses(
+    database: Database, config: ResponsesConfig
+) -> AsyncIterator[ResponseStore]:
+    """The store, swept from time to time while it is open."""
+    store = ResponseStore(database, config.keep_s)
+    async with sweeping(config.sweep_every_s, store.sweep):
+        yield store

@@ -1,0 +1,1 @@
+"""What requests came to: samples that the release controller reads."""

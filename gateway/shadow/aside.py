@@ -1,0 +1,193 @@
+"""What happens beside a request and never in its way: exposures, shadow copies, traces."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from enginehouse.api.exposure import ExposureLog, with_prompt
+from enginehouse.api.revision import Revision, Served
+from enginehouse.api.routing import Route
+from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY, Original, Shadow
+from enginehouse.gateway.shadow.shadow_copy import Running, Start
+from enginehouse.registry.quality.traces import Record, TraceWriter
+
+from enginehouse.traffic import Outcome, RequestSample, Routes, ShadowRoute
+
+_log = logging.getLogger(__name__)
+
+
+class Directory(Protocol):
+    """What is needed of `ModelDirectory`."""
+
+    def revisions(self, model: str) -> Mapping[int, Served]:
+        """Versions that can be spoken to."""
+        ...
+
+    def ready(self, model: str) -> frozenset[int]:
+        """Those of them that are ready somewhere."""
+        ...
+
+    def routes(self, model: str) -> Routes | None:
+        """The controller's routes."""
+        ...
+
+
+class Piece(Protocol):
+    """A piece of an answer; see `enginehouse.api.generation.Piece`."""
+
+    @property
+    def text(self) -> str:
+        """Text that became final."""
+        ...
+
+    @property
+    def finish(self) -> str | None:
+        """Why it ended, in the last piece."""
+        ...
+
+    @property
+    def index(self) -> int:
+        """Which of several answers."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request, as far as it is followed.
+
+    Attributes:
+        messages: of the caller; empty for an endpoint without messages.
+        prompt_ids: of the prompt, once it has been answered.
+        start: a route and a request id → the first of its answers, under way.
+    """
+
+    messages: Sequence[Mapping[str, str]]
+    prompt_ids: Callable[[], Sequence[int]]
+    start: Callable[[Route, str], Awaitable[Running]]
+
+
+class Aside:
+    """Decides what is to be followed, and does it once the answer is out."""
+
+    def __init__(
+        self, directory: Directory, shadow: Shadow, exposures: ExposureLog, traces: TraceWriter
+    ) -> None:
+        self._directory = directory
+        self._shadow = shadow
+        self._exposures = exposures
+        self._traces = traces
+
+    def begin(self, route: Route, request_id: str, asked: Asked) -> Follower | None:
+        """A request is about to be answered; None if nobody wants to know more of it.
+
+        It raises nothing: what fails beside a request is for the log.
+        """
+        model, version = route.revision.target.model, route.revision.version
+        try:
+            if route.treatment is not None:
+                self._exposures.exposed(route.treatment, request_id, model, version)
+            routes = None if route.pinned else self._directory.routes(model)
+            shadow = self._shadow.wanted(routes, version)
+            traced = self._traces.wanted()
+        except Exception:  # noqa: BLE001 - see above
+            _log.exception("a request is not followed")
+            return None
+        if route.treatment is None and shadow is None and not traced:
+            return None
+        return Follower(self, route, asked, shadow, traced)
+
+    def ended(self, follower: Follower, sample: RequestSample) -> None:
+        """The request has ended; raises nothing."""
+        try:
+            self._ended(follower, sample)
+        except Exception:  # noqa: BLE001 - see `begin`
+            _log.exception("a request was not followed to its end")
+
+    def _ended(self, follower: Follower, sample: RequestSample) -> None:
+        route, asked = follower.route, follower.asked
+        if route.treatment is not None:
+            self._exposures.ended(sample)
+        if sample.outcome is not Outcome.OK or not follower.keeps_text:
+            return
+        messages = with_prompt([_flat(m) for m in asked.messages], route.treatment)
+        if not messages:
+            prompt = route.revision.tokenizer.decode(asked.prompt_ids())
+            messages = [{"role": "user", "content": prompt}]
+        answer, finish = "".join(follower.parts), follower.finish
+        if follower.shadow is not None:
+            prompt = "\n".join(f"{m['role']}: {m['content']}" for m in messages)
+            original = Original(sample, prompt, answer, finish)
+            self._shadow.copy(follower.shadow, original, self._copier(follower))
+        if follower.traced:
+            self._traces.offer(_record(sample, messages, answer, finish))
+
+    def _copier(self, follower: Follower) -> Start | None:
+        """How the shadow version is asked; None if it cannot be."""
+        assert follower.shadow is not None  # noqa: S101 - its caller looked
+        route, version = follower.route, follower.shadow.version
+        model = route.revision.target.model
+        revision = self._directory.revisions(model).get(version)
+        if version not in self._directory.ready(model) or not isinstance(revision, Revision):
+            return None
+        if route.adapter is not None and route.adapter not in revision.adapters:
+            return None
+        copy = replace(route, revision=revision, priority=SHADOW_PRIORITY)
+        return lambda request_id: follower.asked.start(copy, request_id)
+
+
+@dataclass(slots=True)
+class Follower:
+    """One request that is followed."""
+
+    aside: Aside
+    route: Route
+    asked: Asked
+    shadow: ShadowRoute | None
+    traced: bool
+    parts: list[str] = field(default_factory=list)
+    finish: str | None = None
+
+    @property
+    def keeps_text(self) -> bool:
+        """Whether somebody needs the answer's text."""
+        return self.shadow is not None or self.traced
+
+    def see(self, piece: Piece) -> None:
+        """Text is on its way to the caller; of several answers the first counts."""
+        if self.keeps_text and piece.index == 0:
+            self.parts.append(piece.text)
+            self.finish = piece.finish or self.finish
+
+    def end(self, sample: RequestSample) -> None:
+        """The request has ended; raises nothing."""
+        self.aside.ended(self, sample)
+
+
+def _flat(message: Mapping[str, Any]) -> dict[str, str]:
+    """With calls of tools as their JSON: what is kept and compared is text."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in message.items()
+    }
+
+
+def _record(
+    sample: RequestSample, messages: Sequence[dict[str, str]], answer: str, finish: str | None
+) -> Record:
+    total_s = sample.total_s or 0.0
+    return Record(
+        at=sample.at - total_s,
+        request_id=sample.request_id,
+        model=sample.model,
+        version=sample.version,
+        messages=tuple(messages),
+        answer=answer,
+        finish=finish,
+        prompt_tokens=sample.prompt_tokens,
+        completion_tokens=sample.completion_tokens,
+        total_s=total_s,
+    )

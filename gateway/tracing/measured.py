@@ -1,0 +1,124 @@
+"""The stage that counts whole calls."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from enginehouse.api.attempts import tenant_of
+from enginehouse.api.call import Call, Proceed
+from enginehouse.api.generation import Piece
+from enginehouse.api.tracing.context import request_of
+from enginehouse.gateway.samples.account import OK, UNEXPECTED, code_of
+from enginehouse.gateway.samples.ring import CLIENT_GONE
+from enginehouse.gateway.tracing.attributes import PROVIDER, operation_of
+from enginehouse.gateway.tracing.bounded import BoundedLabels
+from enginehouse.gateway.tracing.call_metrics import CallMetrics
+
+from enginehouse.errors import EnginehouseError, ServingError
+
+_MICROS_A_UNIT = 1_000_000
+#: What a call is counted under that was refused before anybody was found to answer: any name
+#: can be asked for, and each would be a label.
+UNROUTED = "unrouted"
+_UNEXPECTED = "internal_error"
+_CLIENT_GONE = "client_gone"
+
+
+@dataclass(slots=True)
+class _Ending:
+    """How a call ended, and when its answer began.
+
+    Attributes:
+        code: HTTP's status.
+        error: OpenTelemetry's `error.type`, empty if there was none.
+        first_s, last_s: of `time.perf_counter`.
+    """
+
+    code: str = CLIENT_GONE
+    error: str = _CLIENT_GONE
+    first_s: float | None = None
+    last_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Counts each call once, by its end, with what it took; see `CallMetrics`."""
+
+    metrics: CallMetrics
+    tenants: BoundedLabels
+    name: str = "measured"
+
+    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+        """See `Stage`."""
+        ending = _Ending()
+        request = request_of(call.request_id)
+        try:
+            async with aclosing(proceed(call)) as pieces:
+                async for piece in pieces:
+                    if ending.first_s is None:
+                        ending.first_s = time.perf_counter()
+                    yield piece
+            ending.code, ending.error = OK, ""
+        except EnginehouseError as error:
+            code = error.code if isinstance(error, ServingError) else _UNEXPECTED
+            ending.code, ending.error = code_of(error), code
+            raise
+        except Exception:
+            ending.code, ending.error = UNEXPECTED, _UNEXPECTED
+            raise
+        finally:
+            ending.last_s = time.perf_counter()
+            request.facts.update(facts(call, ending.code))
+            self._count(call, ending)
+            self._time(call, ending)
+
+    def _count(self, call: Call, ending: _Ending) -> None:
+        served = call.served_by
+        tenant = self.tenants.label(_tenant(call))
+        model = UNROUTED if served is None else served.model
+        self.metrics.requests.labels(tenant, model, ending.code).inc()
+        tokens = {"prompt": call.usage.prompt_tokens, "completion": call.usage.completion_tokens}
+        for kind, count in tokens.items():
+            if count:
+                self.metrics.tokens.labels(tenant, model, kind).inc(count)
+        if call.cost_micros:
+            self.metrics.cost.labels(tenant, model).inc(call.cost_micros / _MICROS_A_UNIT)
+        if served is not None and ending.code == OK:
+            version = "" if served.version is None else str(served.version)
+            self.metrics.answers.labels(model, version, served.source).inc()
+
+    def _time(self, call: Call, ending: _Ending) -> None:
+        served = call.served_by
+        # The name that was asked for has been found, so there are only so many of them.
+        models = ("", "") if served is None else (call.asked_model, served.model)
+        labels = (operation_of(call.ask.endpoint), PROVIDER, *models)
+        duration_s = ending.last_s - call.began
+        self.metrics.duration.labels(*labels, ending.error).observe(duration_s)
+        tokens = call.usage.completion_tokens
+        if ending.code != OK or ending.first_s is None or not tokens:
+            return
+        self.metrics.first_token.labels(*labels).observe(ending.first_s - call.began)
+        if tokens > 1:
+            per_token_s = (ending.last_s - ending.first_s) / (tokens - 1)
+            self.metrics.per_token.labels(*labels).observe(per_token_s)
+
+
+def _tenant(call: Call) -> str:
+    return tenant_of(call) or call.caller.tenant
+
+
+def facts(call: Call, code: str) -> dict[str, str | int | float | None]:
+    """What the access log says of a call; no text of it."""
+    served = call.served_by
+    return {
+        "code": code,
+        "tenant": _tenant(call),
+        "model": None if served is None else served.model,
+        "version": None if served is None else served.version,
+        "source": None if served is None else served.source,
+        "prompt_tokens": call.usage.prompt_tokens,
+        "completion_tokens": call.usage.completion_tokens,
+    }

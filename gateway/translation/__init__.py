@@ -1,0 +1,1 @@
+"""What other request formats share that are translated to a chat request."""

@@ -1,0 +1,43 @@
+"""`python -m enginehouse.stack.prepare`: what `up` needs of the registry, in a process that ends.
+
+MLflow and the builders take a hundred MiB and more, which the supervisor would keep for ever.
+What is for people goes to stdout with a mark in front; anything else is the libraries' own talk.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from enginehouse.registry import CHAMPION, Registry
+from enginehouse.stack.default_model import ensure_model
+from enginehouse.stack.marks import FAILURE, PROGRESS
+
+from enginehouse.errors import EnginehouseError, StackError
+from enginehouse.settings import load_settings
+
+
+def main() -> int:
+    """See that a model has a champion; the exit status."""
+    try:
+        settings = load_settings(os.environ, cwd=Path.cwd())
+        registry = Registry(settings)
+        ensure_model(settings, registry, lambda text: _say(PROGRESS, text))
+        if not any(CHAMPION in found.aliases for found in registry.snapshot().values()):
+            raise StackError(
+                "no model has a champion: promote one with `enginehouse promote NAME VERSION`"
+            )
+    except EnginehouseError as error:
+        _say(FAILURE, str(error))
+        return 1
+    return 0
+
+
+def _say(mark: str, text: str) -> None:
+    for line in text.splitlines():
+        print(f"{mark}{line}", flush=True)  # noqa: T201 - read by the parent
+
+
+if __name__ == "__main__":
+    sys.exit(main())

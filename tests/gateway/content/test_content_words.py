@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+from enginehouse.gateway.content.needed import needed_text
+from enginehouse.gateway.content.words import words_pattern
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+WORDS = st.lists(st.text(alphabet="abAB-^]+ ", min_size=1, max_size=5), min_size=1, max_size=6)
+
+
+@settings(max_examples=500, deadline=None)
+@given(words=WORDS, text=st.text(alphabet="abAB-^]+ .", max_size=40), ignore_case=st.booleans())
+def test_one_pattern_finds_what_the_words_one_by_one_do(
+    words: list[str], text: str, *, ignore_case: bool
+) -> None:
+    longest_first = sorted(words, key=len, reverse=True)
+    plain = "|".join(re.escape(word) for word in longest_first)
+    flags = re.IGNORECASE if ignore_case else re.NOFLAG
+    expected = re.compile(rf"(?<!\w)(?:{plain})(?!\w)", flags)
+    found = words_pattern(words, ignore_case=ignore_case)
+    assert [m.span() for m in found.finditer(text)] == [m.span() for m in expected.finditer(text)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "needed"),
+    [
+        (r"[\w.]+@\w+", "@"),
+        (r"abc?", "ab"),
+        (r"a(?:bcd)+e", "bcd"),
+        (r"a|b", ""),
+        (r"(?:abc)?d", "d"),
+        (r"(?i)abc-", "-"),
+        (r"(?i:abc)d", "d"),
+        (r"(?!abc)d", "d"),
+    ],
+)
+def test_the_longest_text_of_every_match_is_known(pattern: str, needed: str) -> None:
+    assert needed_text(re.compile(pattern)) == needed
