@@ -75,9 +75,21 @@ def test_a_data_set_keeps_separators(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "folder", ["api", "cli", "gateway", "stack", "client", "registry", "engine", "enginehouse", "build", "model_repository",
-               "perf"],
-)  # fmt: skip
+    "folder",
+    [
+        "api",
+        "cli",
+        "client",
+        "gateway",
+        "registry",
+        "engine",
+        "enginehouse",
+        "build",
+        "model_repository",
+        "perf",
+        "stack",
+    ],
+)
 def test_foreign_texts_are_split_in_one_place(folder: str) -> None:
     found = set()
     for path in (_ROOT / folder).rglob("*.py"):
