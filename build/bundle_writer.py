@@ -20,7 +20,7 @@ from enginehouse.build.parity_report import PARITY_FILE, write_report
 from enginehouse.build.plan import Builder, BuildPlan, BuiltEngine, Progress
 from enginehouse.build.proof import loaded, prove, unmeasured
 from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import ReferenceStore
+from enginehouse.build.reference_store import ReferenceStore
 from enginehouse.build.runtimes import builder_for
 from enginehouse.build.speed import SPEED_FILE, measure_speed, read_speed
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus

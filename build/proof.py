@@ -14,7 +14,8 @@ from enginehouse.build.parity_report import ParityReport
 from enginehouse.build.plan import Progress
 from enginehouse.build.proof_set import proof_set
 from enginehouse.build.reference import ProofReference
-from enginehouse.engine.runtime import Runtime, SlotState, load_runtime
+from enginehouse.engine.runtime import Runtime, SlotState
+from enginehouse.engine.runtimes import load_runtime
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, QualityError

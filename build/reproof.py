@@ -8,7 +8,7 @@ from enginehouse.build.embedding_parity import compare_again
 from enginehouse.build.plan import Progress
 from enginehouse.build.proof import loaded, prove
 from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import ReferenceStore
+from enginehouse.build.reference_store import ReferenceStore
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ReferenceMissingError

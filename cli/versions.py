@@ -13,7 +13,8 @@ from enginehouse.registry import Registry
 from enginehouse.registry.environments import Environment
 from enginehouse.registry.facts import compare_versions
 from enginehouse.registry.garbage import Collector
-from enginehouse.registry.labels import remove_label, resolve, set_label
+from enginehouse.registry.labelling import remove_label, set_label
+from enginehouse.registry.labels import resolve
 from enginehouse.registry.retirement import Retirement
 from enginehouse.registry.search import LabelRange, Query, parse_tag
 from enginehouse.registry.transfer import transfer as transfer_version

@@ -17,7 +17,7 @@ from enginehouse.engine.identity import as_text, engine_identity
 from enginehouse.engine.job import Job, Sink
 from enginehouse.engine.judged import JudgedSink
 from enginehouse.engine.loop import EngineLoop
-from enginehouse.engine.runtime import load_runtime
+from enginehouse.engine.runtimes import load_runtime
 from enginehouse.engine.stats import LoopStats
 from enginehouse.engine.tracing import EngineSpans
 

@@ -10,15 +10,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from enginehouse.registry.records import TAG_LABEL, VersionRecord
+from enginehouse.registry.reader import RegistryReader
+from enginehouse.registry.records import VersionRecord
 
 from enginehouse.errors import ConflictError, NotRegisteredError, RegistryError
-
-if TYPE_CHECKING:
-    # The store imports this module for registering with a label.
-    from enginehouse.registry.store import Registry
 
 _IDENTIFIER = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
 _SEMANTIC = re.compile(
@@ -70,7 +67,7 @@ def label_of(record: VersionRecord) -> Label | None:
         return None
 
 
-def resolve(registry: Registry, name: str, text: str) -> VersionRecord:
+def resolve(registry: RegistryReader, name: str, text: str) -> VersionRecord:
     """The version that a person means: ``8``, ``v8``, a label, or an alias.
 
     Raises:
@@ -96,7 +93,9 @@ def resolve(registry: Registry, name: str, text: str) -> VersionRecord:
     )
 
 
-def check_free(registry: Registry, name: str, label: Label, version: int | None = None) -> None:
+def check_free(
+    registry: RegistryReader, name: str, label: Label, version: int | None = None
+) -> None:
     """Refuse a label that another version of the model has.
 
     Raises:
@@ -111,7 +110,7 @@ def check_free(registry: Registry, name: str, label: Label, version: int | None 
             )
 
 
-def check_first(registry: Registry, name: str, label: Label, version: int) -> None:
+def check_first(registry: RegistryReader, name: str, label: Label, version: int) -> None:
     """Refuse a label of a new version that an earlier one has by now.
 
     MLflow has no compare-and-set, but it gives version numbers out one by one: of two versions
@@ -127,40 +126,6 @@ def check_first(registry: Registry, name: str, label: Label, version: int) -> No
                 f"{name} version {record.version} has just been given the label {label.text}: "
                 "choose another, and register again"
             )
-
-
-def set_label(registry: Registry, name: str, version: int, text: str) -> Label:
-    """Give a version its label; one that it had before goes.
-
-    Raises:
-        NotRegisteredError: if there is no such version.
-        ConflictError: if another version has it.
-        RegistryError: if the label cannot be read, or the registry does not answer.
-    """
-    label = Label.parse(text)
-    record = registry.version(name, version)
-    check_free(registry, name, label, version)
-    registry.set_version_tag(name, version, TAG_LABEL, label.text)
-    try:
-        # MLflow has no compare-and-set: of two who ask at once, both see it and one gives way.
-        check_free(registry, name, label, version)
-    except ConflictError:
-        if record.label:
-            registry.set_version_tag(name, version, TAG_LABEL, record.label)
-        else:
-            registry.delete_version_tag(name, version, TAG_LABEL)
-        raise
-    return label
-
-
-def remove_label(registry: Registry, name: str, version: int) -> None:
-    """Take a version's label off; nothing happens if it has none.
-
-    Raises:
-        NotRegisteredError: if there is no such version.
-        RegistryError: if the registry does not answer.
-    """
-    registry.delete_version_tag(name, version, TAG_LABEL)
 
 
 def _canonical(text: str) -> str:

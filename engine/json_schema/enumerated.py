@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enginehouse.engine.json_schema import keywords
+from enginehouse.engine.json_schema.groups import GroupShapes
 from enginehouse.engine.json_schema.shapes import (
     ArrayShape,
     BooleanShape,
@@ -23,15 +24,12 @@ from enginehouse.engine.json_schema.shapes import (
     meet,
 )
 
-if TYPE_CHECKING:
-    from enginehouse.engine.json_schema.alternatives import Alternatives
-
 
 class Values:
     """Shapes of single values, and how they meet others."""
 
-    def __init__(self, alternatives: Alternatives) -> None:
-        self._alternatives = alternatives
+    def __init__(self, groups: GroupShapes) -> None:
+        self._groups = groups
 
     def listed(self, schema: dict[str, Any]) -> list[Shape]:
         """What `enum` and `const` of one schema leave."""
@@ -40,7 +38,7 @@ class Values:
             lists.append([schema["const"]])
         shapes = self.shapes(lists[0])
         for values in lists[1:]:
-            shapes = self._alternatives.met(shapes, self.shapes(values))
+            shapes = self._groups.met(shapes, self.shapes(values))
         return shapes
 
     def shapes(self, values: list[Any]) -> list[Shape]:
@@ -81,7 +79,7 @@ class Values:
 
     def fits_group(self, value: Any, group: Group) -> bool:
         """Whether a value fits all subschemas of a group."""
-        return any(self.fits(value, shape) for shape in self._alternatives.of(group))
+        return any(self.fits(value, shape) for shape in self._groups.of(group))
 
     def _array_fits(self, value: list[Any], shape: ArrayShape) -> bool:
         size = len(value) >= shape.least and (shape.most is None or len(value) <= shape.most)

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from enginehouse.engine.json_schema import keywords
 from enginehouse.engine.json_schema.document import Subschema
+from enginehouse.engine.json_schema.groups import GroupShapes
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 from enginehouse.engine.json_schema.shapes import (
     TOPS,
@@ -28,9 +29,6 @@ from enginehouse.engine.json_schema.shapes import (
     StringShape,
 )
 
-if TYPE_CHECKING:
-    from enginehouse.engine.json_schema.alternatives import Alternatives
-
 #: Keywords that say nothing by themselves, or are handled with another one.
 _SILENT = frozenset({"then", "else", "minContains", "maxContains"})
 #: The bound that holds where a number is not within another one.
@@ -45,8 +43,8 @@ _OPPOSITE = {
 class Negation:
     """The shapes of negated subschemas."""
 
-    def __init__(self, alternatives: Alternatives) -> None:
-        self._alternatives = alternatives
+    def __init__(self, groups: GroupShapes) -> None:
+        self._groups = groups
 
     def of(self, node: Subschema) -> list[Shape]:
         """The shapes of what does not fit.
@@ -103,18 +101,18 @@ class Negation:
         return None
 
     def _applied(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
-        alternatives, document = self._alternatives, self._alternatives.document
+        groups, document = self._groups, self._groups.document
         match keyword:
             case "$ref":
-                return alternatives.of(frozenset({document.target(node, value).negated()}))
+                return groups.of(frozenset({document.target(node, value).negated()}))
             case "allOf":
-                children = alternatives.children(node, keyword)
-                return alternatives.any_of(child.negated() for child in children)
+                children = groups.children(node, keyword)
+                return groups.any_of(child.negated() for child in children)
             case "anyOf":
-                children = alternatives.children(node, keyword)
-                return alternatives.of(frozenset(child.negated() for child in children))
+                children = groups.children(node, keyword)
+                return groups.of(frozenset(child.negated() for child in children))
             case "not":
-                return alternatives.of(frozenset({document.child(node, value, keyword)}))
+                return groups.of(frozenset({document.child(node, value, keyword)}))
             case "if":
                 return self._conditional(node)
         if _says_nothing(keyword, value):
@@ -123,13 +121,13 @@ class Negation:
 
     def _conditional(self, node: Subschema) -> list[Shape]:
         assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
-        document = self._alternatives.document
+        document = self._groups.document
         condition = document.child(node, node.schema["if"], "if")
         found: dict[Shape, None] = {}
         for keyword, literal in (("then", condition), ("else", condition.negated())):
             if keyword in node.schema:
                 broken = document.child(node, node.schema[keyword], keyword).negated()
-                found |= dict.fromkeys(self._alternatives.of(frozenset({literal, broken})))
+                found |= dict.fromkeys(self._groups.of(frozenset({literal, broken})))
         return list(found)
 
     def _none_of(self, node: Subschema, values: list[Any]) -> list[Shape]:
@@ -154,14 +152,14 @@ class Negation:
                     NumberShape(high=point, high_open=True),
                     NumberShape(low=point, low_open=True),
                 ]
-                numbers = self._alternatives.met(numbers, sides)
+                numbers = self._groups.met(numbers, sides)
         return rest + numbers
 
     def _members(self, node: Subschema, keyword: str, value: Any) -> Iterable[Shape]:
-        document = self._alternatives.document
+        document = self._groups.document
         match keyword:
             case "required":
-                return [self._alternatives.absent(name) for name in value]
+                return [self._groups.absent(name) for name in value]
             case "properties":
                 return [
                     _with_member(
@@ -171,7 +169,7 @@ class Negation:
                 ]
             case "dependentRequired":
                 return [
-                    replace(self._alternatives.absent(needed), required=(name,))
+                    replace(self._groups.absent(needed), required=(name,))
                     for name, names in value.items()
                     for needed in names
                 ]
@@ -179,14 +177,12 @@ class Negation:
         for name, child in value.items():
             broken = document.child(node, child, keyword, name).negated()
             has: list[Shape] = [ObjectShape(required=(name,))]
-            found |= dict.fromkeys(
-                self._alternatives.met(has, self._alternatives.of(frozenset({broken})))
-            )
+            found |= dict.fromkeys(self._groups.met(has, self._groups.of(frozenset({broken}))))
         return list(found)
 
     def _items(self, node: Subschema, keyword: str, value: Any) -> list[Shape]:
         assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
-        document, place = self._alternatives.document, f"{node.place}/{keyword}"
+        document, place = self._groups.document, f"{node.place}/{keyword}"
         if keyword == "prefixItems":
             return [
                 ArrayShape(

@@ -13,7 +13,7 @@ from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.plan import BuildPlan
 from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import ReferenceStore
+from enginehouse.build.reference_store import ReferenceStore
 from enginehouse.engine.openvino import pipeline
 
 from enginehouse.bundle import Bundle

@@ -22,8 +22,9 @@ from enginehouse.build.parity_report import (
     TaskScore,
 )
 from enginehouse.build.proof_set import proof_set
-from enginehouse.build.reference import ReferenceStore
-from enginehouse.engine.runtime import SlotState, load_runtime
+from enginehouse.build.reference_store import ReferenceStore
+from enginehouse.engine.runtime import SlotState
+from enginehouse.engine.runtimes import load_runtime
 
 from enginehouse.bundle import Bundle, describe_files
 from enginehouse.errors import ReferenceMissingError

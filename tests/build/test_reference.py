@@ -10,7 +10,7 @@ import numpy as np
 import openvino
 import pytest
 from enginehouse.build.proof import continue_greedily
-from enginehouse.engine.runtime import load_runtime
+from enginehouse.engine.runtimes import load_runtime
 
 from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings

@@ -11,7 +11,7 @@ from enginehouse.engine.fingerprint import (
     memory_needed,
     read_host,
 )
-from enginehouse.engine.runtime import load_runtime
+from enginehouse.engine.runtimes import load_runtime
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import FingerprintError

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from enginehouse.registry import BundleCache, Registry
 from enginehouse.registry.environments import Environment
-from enginehouse.registry.labels import set_label
+from enginehouse.registry.labelling import set_label
 from enginehouse.registry.retirement import Retirement
 from enginehouse.registry.transfer import transfer
 from typer.testing import Result

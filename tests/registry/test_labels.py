@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from enginehouse.registry import Registry
-from enginehouse.registry.labels import Label, label_of, remove_label, resolve, set_label
+from enginehouse.registry.labelling import remove_label, set_label
+from enginehouse.registry.labels import Label, label_of, resolve
 from enginehouse.registry.search import LabelRange, Query, parse_tag
 
 from enginehouse.errors import ConflictError, NotRegisteredError, RegistryError
