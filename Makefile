@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build test-clients lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock lock-clients clean
+.PHONY: help up test test-build test-clients lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock lock-clients lock-docs docs clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -79,6 +79,21 @@ bench-peers: $(VENV)/.base ## Measure other servers on the same work; each is in
 
 simulate-rollouts: $(VENV)/.base ## 10,000 simulated rollouts a scenario: what is promoted, what aborted
 	@$(BIN)/python -m enginehouse.perf.rollout_simulation --rollouts 10000 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/rollouts.md
+
+DOCS := .scratch/docs-venv
+$(DOCS)/.installed: docs/requirements.lock
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/pip --disable-pip-version-check --quiet install --require-hashes -r docs/requirements.lock
+	@touch $@
+
+docs: $(VENV)/.base $(DOCS)/.installed ## Build the documentation into .scratch/site, with the reference made from the code
+	@$(BIN)/python -m docs.reference_from_code .scratch/reference
+	@NO_MKDOCS_2_WARNING=true $(DOCS)/bin/mkdocs build --quiet --strict
+	@$(BIN)/python -m docs.reference_from_code.outside .scratch/site
+	@echo "the site is in .scratch/site/index.html"
+
+lock-docs: ## Renew the hashed lock file of the documentation (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet docs/requirements.in -o docs/requirements.lock
 
 lint: $(VENV)/.test ## Ruff
 	@$(BIN)/ruff check .
