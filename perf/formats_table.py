@@ -1,4 +1,4 @@
-"""Weight formats side by side: size, speed and quality of one run, the table of the README.
+"""Weight formats side by side: size, speed and quality of one run, the table of docs/formats.md.
 
 Run as ``python -m enginehouse.perf.formats_table DIRECTORY [ROUNDS]``: builds the default model
 in each format there if it is not there yet, then measures the raw pipelines in turns.

@@ -26,6 +26,13 @@ _FILE: dict[str, Any] = {
     "cache": {"enabled": True},
     "fallback": {"chains": {"m": {"targets": [{"model": "m@1"}]}}},
 }
+_ROUTES_HEAD = """# Routes
+
+Made from the application. The whole OpenAPI document, with the fields of every request and answer,
+is at `/openapi.json` of a running adapter. Which role a route needs is in
+[keys](../keys.md#who-may-ask-what).
+
+"""
 _TYPES = {"Counter": "counter", "Gauge": "gauge", "Histogram": "histogram"}
 
 
@@ -88,9 +95,4 @@ def routes_page(openapi: dict[str, Any]) -> str:
         for path, operations in sorted(openapi["paths"].items())
         for method, operation in operations.items()
     ]
-    head = (
-        "# Routes\n\nMade from the application. The whole OpenAPI document, with the fields of every "
-        "request and answer, is at `/openapi.json` of a running adapter; which role a route needs is in "
-        "[keys](../keys.md#who-may-ask-what).\n\n"
-    )
-    return head + table(["route", "what it does"], rows)
+    return _ROUTES_HEAD + table(["route", "what it does"], rows)

@@ -12,7 +12,8 @@ from docs.reference_from_code.markdown import code, sentence, table
 
 _HEAD = """# Commands
 
-Made from the declarations of the command line. `enginehouse COMMAND --help` shows the same with an example.
+Made from the declarations of the command line. `enginehouse COMMAND --help` shows the same with
+an example.
 
 """
 _COLUMNS = ["parameter", "takes", "default", "meaning"]

@@ -6,7 +6,8 @@ import re
 import tempfile
 import types
 import typing
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,9 @@ from enginehouse.settings import load_settings
 _HEAD = """# Fields of the endpoint's file
 
 Made from the models that read it. `ENGINEHOUSE_ENDPOINT_FILE` names the file; without it,
-`endpoint.yaml` in the home is read if it exists. Every section is optional. An unknown field or a wrong
-value ends the start with its name. What the sections do: [the endpoint's file](../endpoint.md).
+`endpoint.yaml` in the home is read if it exists. Every section is optional. An unknown field or
+a wrong value ends the start with its name. What the sections do: [the endpoint's
+file](../endpoint.md).
 
 """
 _BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at most"}
@@ -97,8 +99,11 @@ def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined or isinstance(value, BaseModel) or value in ((), {}, frozenset()):
         return ""
-    if isinstance(value, Set | tuple | list):
-        return ", ".join(code(_plain(each)) for each in (sorted(value) if isinstance(value, Set) else value))
+    if isinstance(value, AbstractSet | tuple | list):
+        return ", ".join(
+            code(_plain(each))
+            for each in (sorted(value) if isinstance(value, AbstractSet) else value)
+        )
     return "none" if value is None else code(_plain(value))
 
 
@@ -110,10 +115,6 @@ def _plain(value: object) -> object:
 
 def _type(annotation: Any) -> str:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and origin is None:
-        return "section"
-    if isinstance(annotation, type) and issubclass(annotation, Enum) and origin is None:
-        return ", ".join(code(each.value) for each in annotation)
     if origin is typing.Literal:
         return ", ".join(map(code, inner))
     if origin in (typing.Union, types.UnionType):
@@ -123,4 +124,12 @@ def _type(annotation: Any) -> str:
     if isinstance(origin, type) and inner:
         kind = "mapping" if issubclass(origin, Mapping) else "list"
         return f"{kind} of {_type(inner[-1] if kind == 'mapping' else inner[0])}"
+    return _plain_type(annotation)
+
+
+def _plain_type(annotation: Any) -> str:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return "section"
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        return ", ".join(code(each.value) for each in annotation)
     return str(getattr(annotation, "__name__", annotation))

@@ -11,18 +11,18 @@ from enginehouse import errors
 
 _HEAD = """# Errors
 
-Made from `enginehouse/errors.py`, the tree of all errors, and `api/errors.py`, the one table from an
-error to a status. A body is `{"error": {"message", "type", "param", "code"}}`: `code` tells causes
-apart, `param` names the caller's own field. Responses of 429 and 503 have a `Retry-After`.
+Made from `enginehouse/errors.py`, the tree of all errors, and `api/errors.py`, the one table
+from an error to a status. A body is `{"error": {"message", "type", "param", "code"}}`: `code`
+tells causes apart, `param` names the caller's own field. Responses of 429 and 503 have a
+`Retry-After`.
 
 ## Of a request
 
 """
-_SECOND = """
-## Of the operator's commands
+_SECOND = """## Of the operator's commands
 
-These reach a caller of the HTTP API only where a request needs the registry or the database; the
-commands print them as one sentence and end with the exit status 1.
+These reach a caller of the HTTP API only where a request needs the registry or the database;
+the commands print them as one sentence and end with the exit status 1.
 
 """
 

@@ -17,12 +17,14 @@ Made from the modules that write server-sent events. Their order is described on
 
 ## Chat and text completions
 
-Each event is `data: ` and a JSON object (`chat.completion.chunk` or `text_completion`) without a name;
-the last one is `data: [DONE]`. With `stream_options.include_usage` the object before it has the usage
-and no choices. An error after the first chunk is an event with `error`, and no `[DONE]` follows it.
+Each event is `data: ` and a JSON object (`chat.completion.chunk` or `text_completion`) without
+a name; the last one is `data: [DONE]`. With `stream_options.include_usage` the object before it
+has the usage and no choices. An error after the first chunk is an event with `error`, and no
+`[DONE]` follows it.
 
 """
-_RESPONSES_NOTE = "`NAME` is `output_text` or `reasoning_text`, `STATUS` is `completed`, `incomplete` or `failed`."
+_RESPONSES_NOTE = """`NAME` is `output_text` or `reasoning_text`;
+`STATUS` is `completed`, `incomplete` or `failed`."""
 #: Heading → (names of its events, a note, folders where its module may be).
 _KINDS = {
     "Responses": (re.compile(r"response\.[a-zA-Z_.]+"), _RESPONSES_NOTE, ("gateway/responses",)),

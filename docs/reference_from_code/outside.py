@@ -19,8 +19,10 @@ def outside(site: Path) -> list[str]:
     found = []
     for path in sorted(site.rglob("*")):
         pattern = {".html": _LOADED, ".css": _IN_CSS, ".svg": _IN_CSS}.get(path.suffix)
-        for match in pattern.finditer(path.read_text(encoding="utf-8")) if pattern else ():
-            found.append(f"{path.relative_to(site)}: {next(filter(None, match.groups()))}")
+        matches = pattern.finditer(path.read_text(encoding="utf-8")) if pattern else ()
+        found += [
+            f"{path.relative_to(site)}: {next(filter(None, one.groups()))}" for one in matches
+        ]
     return found
 
 

@@ -9,9 +9,10 @@ from enginehouse.settings import Variable, variables
 
 _HEAD = """# Settings
 
-Made from `enginehouse/settings/`. Settings are environment variables and are read once, when a process
-starts. A variable of this prefix that nothing reads, or a value that cannot be used, ends the start with
-its name. What is configured in YAML instead is in [the endpoint's file](endpoint-file.md).
+Made from `enginehouse/settings/`. Settings are environment variables and are read once, when a
+process starts. A variable of this prefix that nothing reads, or a value that cannot be used,
+ends the start with its name. What is configured in YAML instead is in [the endpoint's
+file](endpoint-file.md).
 
 """
 #: Class of the settings → heading.

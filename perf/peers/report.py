@@ -1,4 +1,4 @@
-"""A session's data → JSON and the Markdown table of the README."""
+"""A session's data → JSON and the Markdown table of docs/peers.md."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Run a tutorial line by line against a real stack: `python -m tests.docs.run_tutorial FILE`.
 
-Blocks of the languages `sh` and `python` are run in their order, in one shell, in a directory of their
-own under `.scratch/`. A block with the title "first terminal" is started in the background, in the
-place of the one before it, and the others wait until `enginehouse status` finds everything healthy.
-State lies in that directory and ports are free ones, so a stack of yours is left alone.
+Blocks of the languages `sh` and `python` are run in their order, in a directory of their own under
+`.scratch/`. A block with the title "first terminal" is started in the background, instead of the
+one before it, and the others wait until `enginehouse status` finds everything healthy. State is in
+that directory and ports are free ones, so a stack of yours is left alone.
 The first command that fails ends the run with its exit status.
 """
 
