@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     # scipy's import would cost every command half a second.
     from enginehouse.registry.quality.drift import Drift
     from enginehouse.registry.quality.evaluate import Evaluation
-    from enginehouse.registry.quality.pairs import Comparison
+    from enginehouse.registry.quality.pairs import ScorerComparison
 
 NameArgument = Annotated[str, typer.Argument(help="Registered model, for example smollm2.")]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -84,14 +84,14 @@ def drift(
 
     Example: `enginehouse drift smollm2 --reference 7d --current 1d`
     """
-    from enginehouse.registry.quality.drift import DriftVerdict, Thresholds, prometheus_page
-    from enginehouse.registry.quality.windows import Window, check_drift
+    from enginehouse.registry.quality.drift import DriftThresholds, DriftVerdict, prometheus_page
+    from enginehouse.registry.quality.windows import TimeWindow, check_drift
 
     now = time.time()
     edge = now - _seconds("--current", current)
-    windows = Window(edge - _seconds("--reference", reference), edge), Window(edge, now)
+    windows = TimeWindow(edge - _seconds("--reference", reference), edge), TimeWindow(edge, now)
     settings = current_settings()
-    found, notes = check_drift(settings, model, *windows, limits=Thresholds())
+    found, notes = check_drift(settings, model, *windows, limits=DriftThresholds())
     if metrics_file is not None:
         _replace(metrics_file, prometheus_page(model, found, now))
     if as_json:
@@ -177,13 +177,13 @@ def _evaluation_table(found: Evaluation) -> Table:
     return table
 
 
-def _value(one: Comparison, value: float | None) -> str:
+def _value(one: ScorerComparison, value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:.1%}" if one.rate else f"{value:.4g}"
 
 
-def _interval(one: Comparison) -> str:
+def _interval(one: ScorerComparison) -> str:
     if one.difference is None or one.low is None or one.high is None:
         return "too few"
     if one.rate:

@@ -20,8 +20,8 @@ import numpy as np
 from enginehouse.perf.rollout_traffic import DAY_S, SCENARIOS, Scenario, draw
 from enginehouse.registry.rollouts.analyse import judge, look_due
 from enginehouse.registry.rollouts.decide import decide
-from enginehouse.registry.rollouts.evidence import Evidence, Side
-from enginehouse.registry.rollouts.spec import RolloutSpec, Step
+from enginehouse.registry.rollouts.evidence import Evidence, RolloutSide
+from enginehouse.registry.rollouts.spec import RolloutSpec, RolloutStep
 from enginehouse.registry.rollouts.state import GateResult, Observation, Phase, Verdict, begin
 
 _WHOLE = 100
@@ -131,7 +131,7 @@ class _Rollout:
         of = observation.model_copy(update={"of": self._status.mark})
         self._status = decide(self._spec, self._status, of, self._now).status
 
-    def _pass_by(self, step: Step) -> None:
+    def _pass_by(self, step: RolloutStep) -> None:
         """A step without comparison: time and samples are all that it takes."""
         per_s = self._per_s() * (step.weight / _WHOLE or step.shadow)
         self._now += max(step.min_duration_s, step.min_samples / per_s)
@@ -139,7 +139,7 @@ class _Rollout:
             self._requests += step.min_samples
         self._decide(Observation(samples=step.min_samples))
 
-    def _compare(self, step: Step, number: int) -> None:
+    def _compare(self, step: RolloutStep, number: int) -> None:
         """A step's looks, until it is left."""
         evidence, samples = Evidence(), 0
         while self._status.phase is Phase.PROGRESSING and self._status.step == number:
@@ -153,7 +153,7 @@ class _Rollout:
             new = wanted - samples
             share = (_WHOLE - step.weight) / step.weight
             others = int(self._rng.poisson(new * share))
-            for side, requests in ((Side.CHALLENGER, new), (Side.CHAMPION, others)):
+            for side, requests in ((RolloutSide.CHALLENGER, new), (RolloutSide.CHAMPION, others)):
                 span = {"from_s": self._now, "lasts_s": lasts_s}
                 draw(self._rng, self._scenario, side, requests, **span, into=evidence)
             self._requests += new
@@ -166,7 +166,7 @@ class _Rollout:
     def _per_s(self) -> float:
         return self._scenario.rate(self._now)
 
-    def _next_look(self, step: Step, samples: int, per_s: float) -> int:
+    def _next_look(self, step: RolloutStep, samples: int, per_s: float) -> int:
         """The first count at which a look is due; below every analysis' least it says nothing."""
         least = min(analysis.min_samples for analysis in self._spec.analyses)
         wanted = max(samples + math.ceil(per_s * _TICK_S), least)

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from enginehouse.registry.rollouts.evidence import Evidence, Side
-from enginehouse.registry.rollouts.spec import Metric
+from enginehouse.registry.rollouts.evidence import Evidence, RolloutSide
+from enginehouse.registry.rollouts.spec import RolloutMetric
 from enginehouse.registry.rollouts.statistics import Floats
 
 DAY_S = 86_400.0
@@ -61,7 +61,7 @@ SCENARIOS = (
 def draw(
     rng: np.random.Generator,
     scenario: Scenario,
-    side: Side,
+    side: RolloutSide,
     requests: int,
     *,
     from_s: float,
@@ -71,7 +71,7 @@ def draw(
     """Add requests that end at any moment of a span."""
     if not requests:
         return
-    worse = side is Side.CHALLENGER
+    worse = side is RolloutSide.CHALLENGER
     size, busy = _sizes(rng, scenario, rng.uniform(from_s, from_s + lasts_s, requests))
     waits = busy * (scenario.slowdown if worse else 1.0)
     first, second = rng.standard_normal((2, requests))
@@ -81,16 +81,16 @@ def draw(
     tokens = np.ceil(_TOKENS * np.exp(_TOKENS_SIGMA * rng.standard_normal(requests)))
     failed = rng.random(requests) < (scenario.errors if worse else _ERRORS)
     empty = rng.random(requests) < (scenario.empty if worse else _EMPTY)
-    columns: dict[Metric, Floats] = {
-        Metric.EMPTY_RATE: empty.astype(float),
-        Metric.REFUSAL_RATE: (rng.random(requests) < _REFUSALS).astype(float),
-        Metric.TTFT: ttft,
-        Metric.INTER_TOKEN: np.where(tokens > 1, inter, np.nan),
-        Metric.TOTAL_TIME: ttft + inter * (tokens - 1),
-        Metric.OUTPUT_LENGTH: tokens,
+    columns: dict[RolloutMetric, Floats] = {
+        RolloutMetric.EMPTY_RATE: empty.astype(float),
+        RolloutMetric.REFUSAL_RATE: (rng.random(requests) < _REFUSALS).astype(float),
+        RolloutMetric.TTFT: ttft,
+        RolloutMetric.INTER_TOKEN: np.where(tokens > 1, inter, np.nan),
+        RolloutMetric.TOTAL_TIME: ttft + inter * (tokens - 1),
+        RolloutMetric.OUTPUT_LENGTH: tokens,
     }
     ok = {metric: np.where(failed, np.nan, values) for metric, values in columns.items()}
-    into.add(side, size, {Metric.ERROR_RATE: failed.astype(float), **ok})
+    into.add(side, size, {RolloutMetric.ERROR_RATE: failed.astype(float), **ok})
 
 
 def _sizes(

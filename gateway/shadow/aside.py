@@ -13,7 +13,7 @@ from enginehouse.api.revision import Revision, Served
 from enginehouse.api.routing import Route
 from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY, Original, Shadow
 from enginehouse.gateway.shadow.shadow_copy import Running, Start
-from enginehouse.registry.quality.traces import Record, TraceWriter
+from enginehouse.registry.quality.traces import TraceRecord, TraceWriter
 
 from enginehouse.traffic import Outcome, RequestSample, Routes, ShadowRoute
 
@@ -177,9 +177,9 @@ def _flat(message: Mapping[str, Any]) -> dict[str, str]:
 
 def _record(
     sample: RequestSample, messages: Sequence[dict[str, str]], answer: str, finish: str | None
-) -> Record:
+) -> TraceRecord:
     total_s = sample.total_s or 0.0
-    return Record(
+    return TraceRecord(
         at=sample.at - total_s,
         request_id=sample.request_id,
         model=sample.model,

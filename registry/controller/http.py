@@ -16,7 +16,7 @@ from enginehouse.registry.controller.model import ModelReleases
 from enginehouse.registry.controller.transitions import Wish
 from enginehouse.registry.history import History
 from enginehouse.registry.rollouts.spec import RolloutSpec, parse_spec
-from enginehouse.registry.rollouts.state import Command
+from enginehouse.registry.rollouts.state import RolloutCommand
 from enginehouse.registry.store import Registry
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
@@ -161,7 +161,7 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 def _release_routes(controller: Controller) -> APIRouter:
     router = APIRouter(route_class=JsonRoute, prefix="/v1/models/{model}")
 
-    def command(model: str, what: Command, asked: _Asked) -> dict[str, Any]:
+    def command(model: str, what: RolloutCommand, asked: _Asked) -> dict[str, Any]:
         wish = Wish(asked.actor, asked.reason)
         return controller.act(model, lambda r, now: r.command(what, wish, now))
 
@@ -174,12 +174,12 @@ def _release_routes(controller: Controller) -> APIRouter:
     @router.post("/pause")
     def pause(model: str, asked: _Asked) -> dict[str, Any]:
         """Hold the weights."""
-        return command(model, Command.PAUSE, asked)
+        return command(model, RolloutCommand.PAUSE, asked)
 
     @router.post("/resume")
     def resume(model: str, asked: _Asked) -> dict[str, Any]:
         """Go on."""
-        return command(model, Command.RESUME, asked)
+        return command(model, RolloutCommand.RESUME, asked)
 
     @router.post("/abort")
     def abort(model: str, asked: _Asked) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _release_routes(controller: Controller) -> APIRouter:
         return _confirmed(
             controller,
             model,
-            lambda r, now: r.command(Command.ABORT, Wish(asked.actor, asked.reason), now),
+            lambda r, now: r.command(RolloutCommand.ABORT, Wish(asked.actor, asked.reason), now),
         )
 
     @router.post("/promote")

@@ -31,10 +31,10 @@ from enginehouse.registry.release_state import (
 )
 from enginehouse.registry.rollouts.decide import decide
 from enginehouse.registry.rollouts.state import (
-    Command,
     GateResult,
     Observation,
     Phase,
+    RolloutCommand,
     RolloutStatus,
 )
 from enginehouse.registry.store import Registry
@@ -183,7 +183,7 @@ class ModelReleases:
                 forced = active.model_copy(update={"forced_by": wish.actor})
                 self._persist(self._state.model_copy(update={"rollout": forced, "kind": PROMOTION}))
                 return
-            self.command(Command.PROMOTE, wish, now)
+            self.command(RolloutCommand.PROMOTE, wish, now)
             return
         if version is None:
             raise RolloutError(f"{self.name} has no rollout to promote; name a version")
@@ -193,7 +193,7 @@ class ModelReleases:
         else:
             self._begin(version, wish, now, PROMOTION)
 
-    def command(self, command: Command, wish: Wish, now: float) -> None:
+    def command(self, command: RolloutCommand, wish: Wish, now: float) -> None:
         """A person's word on the running rollout.
 
         Raises:
@@ -225,7 +225,7 @@ class ModelReleases:
         if target == state.champion and state.active is None:
             raise RolloutError(f"{self.name} version {target} serves already")
         if target == state.champion:
-            self.command(Command.ABORT, wish, now)
+            self.command(RolloutCommand.ABORT, wish, now)
         elif self._tools.fleet.ready_somewhere(self.name, target) and not self._is_embedding(
             target
         ):
@@ -302,14 +302,16 @@ class ModelReleases:
         active = self._state.active
         if version is None:
             if active is not None and self._state.kind == ROLLOUT:
-                self.command(Command.ABORT, wish, now)
+                self.command(RolloutCommand.ABORT, wish, now)
         elif active is None or active.challenger != version:
             self.start(version, wish, now)
 
     def _served_before(self, version: int) -> bool:
         return TAG_SERVED in self._tools.registry.version(self.name, version).tags
 
-    def _step(self, now: float, command: Command | None, actor: str, reason: str) -> str | None:
+    def _step(
+        self, now: float, command: RolloutCommand | None, actor: str, reason: str
+    ) -> str | None:
         """Observe, decide, persist; the sentence of a refusal, or None."""
         state, active = self._state, self._state.active
         if active is None:
@@ -320,7 +322,7 @@ class ModelReleases:
         passed = gates is not None and all(gate.passed for gate in gates)
         if command is None and active.phase is Phase.PREPARING and active.forced_by and passed:
             # A promotion by hand goes past the analyses as soon as its gates have passed.
-            command, by, reason = Command.PROMOTE, active.forced_by, active.reason
+            command, by, reason = RolloutCommand.PROMOTE, active.forced_by, active.reason
         observation = observation.model_copy(
             update={"commanded": command, "actor": by, "reason": reason}
         )

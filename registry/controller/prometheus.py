@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httpx
 from enginehouse.registry.rollouts.analyse import judge_values
-from enginehouse.registry.rollouts.spec import Metric, RolloutSpec
+from enginehouse.registry.rollouts.spec import RolloutMetric, RolloutSpec
 from enginehouse.registry.rollouts.state import AnalysisResult, RolloutStatus
 
 from enginehouse.tls import tls_context
@@ -28,7 +28,7 @@ class PrometheusQueries:
                 self._value(analysis.query or "", status.model, status.challenger),
             )
             for analysis in spec.analyses
-            if analysis.metric is Metric.PROMETHEUS
+            if analysis.metric is RolloutMetric.PROMETHEUS
         )
 
     def _value(self, query: str, model: str, version: int) -> float | None:

@@ -10,7 +10,7 @@ from enginehouse.registry.controller.fleet import FleetView
 from enginehouse.registry.controller.prometheus import PrometheusQueries
 from enginehouse.registry.rollouts.analyse import analyse, look_due
 from enginehouse.registry.rollouts.guards import check_guards
-from enginehouse.registry.rollouts.spec import Metric, RolloutSpec, Step
+from enginehouse.registry.rollouts.spec import RolloutMetric, RolloutSpec, RolloutStep
 from enginehouse.registry.rollouts.state import (
     AnalysisResult,
     Observation,
@@ -87,7 +87,7 @@ class Watch:
         return now - self._crashes_before[1]
 
     def _analyses(
-        self, spec: RolloutSpec, status: RolloutStatus, step: Step, mine: list[RequestSample]
+        self, spec: RolloutSpec, status: RolloutStatus, step: RolloutStep, mine: list[RequestSample]
     ) -> tuple[AnalysisResult, ...] | None:
         """Results of a look that has just been finished, or None."""
         if status.phase is not Phase.PROGRESSING or not 0 < step.weight < _WHOLE:
@@ -117,7 +117,7 @@ class Watch:
         self,
         spec: RolloutSpec,
         status: RolloutStatus,
-        step: Step,
+        step: RolloutStep,
         champions: list[RequestSample],
         mine: list[RequestSample],
     ) -> tuple[AnalysisResult, ...]:
@@ -151,5 +151,5 @@ def _unmeasured(spec: RolloutSpec, why: str) -> tuple[AnalysisResult, ...]:
             reason=why,
         )
         for analysis in spec.analyses
-        if analysis.metric is not Metric.PROMETHEUS
+        if analysis.metric is not RolloutMetric.PROMETHEUS
     )

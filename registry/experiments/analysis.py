@@ -1,7 +1,7 @@
-"""From journals to verdicts: what each arm came to, against the first.
+"""Analysis of an experiment from its journals: each arm's metrics, compared with the first arm.
 
-Assignment is by unit, so variance is counted over units: a user who asks a hundred times is one
-user. See `statistics` for the formulas.
+Arms are assigned by unit, so variance is computed over units: a user with a hundred requests
+counts as one user. See `statistics` for the formulas.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from enginehouse.registry.experiments import statistics
-from enginehouse.registry.experiments.definition import ExperimentSpec, Metric
-from enginehouse.registry.experiments.statistics import ArmValues, Estimate
+from enginehouse.registry.experiments.definition import ExperimentMetric, ExperimentSpec
+from enginehouse.registry.experiments.statistics import ArmValues, IntervalEstimate
 
 from enginehouse.traffic import Feedback, RequestSample
 from enginehouse.traffic.exposures import Exposure
 
-#: Fewer units of an arm than this give no interval worth printing.
+#: Fewer units of an arm than this give no meaningful interval.
 _LEAST_UNITS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class ArmCount:
-    """Who was on an arm.
+    """Units and requests of one arm.
 
     Attributes:
-        expected: units that the weights would have given it.
+        expected: number of units expected from the weights.
         requests: exposed requests that have ended.
-        open: exposed requests without an end: in flight, or lost with their adapter.
+        open: exposed requests without a recorded end: in flight, or lost with their adapter.
     """
 
     name: str
@@ -45,30 +45,30 @@ class MetricResult:
     """One metric of one arm.
 
     Attributes:
-        estimate: share or mean with its interval; None with too little data.
-        difference: to the first arm, with an interval; None for the first arm itself.
-        relative: ratio to the first arm less 1; None where it means nothing.
+        estimate: share or mean with its interval; None without enough data.
+        difference: from the first arm, with its interval; None for the first arm itself.
+        relative: ratio to the first arm less 1; None if it is undefined.
     """
 
-    metric: Metric
+    metric: ExperimentMetric
     arm: str
     units: int
     requests: int
-    estimate: Estimate | None
-    difference: Estimate | None = None
-    relative: Estimate | None = None
+    estimate: IntervalEstimate | None
+    difference: IntervalEstimate | None = None
+    relative: IntervalEstimate | None = None
     p_value: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Analysis:
-    """What an experiment came to.
+class ExperimentAnalysis:
+    """Result of an experiment.
 
     Attributes:
-        sample_ratio_p: chance of a division of units as uneven as this one.
-        crossed: units that were seen on two arms; they are in no figure.
-        needed: units of the first arm that the primary metric needs; None if unknown yet.
-        warnings: sentences; with any of them about the sample ratio, nothing else is to be read.
+        sample_ratio_p: p-value of the sample-ratio check: probability of a split this uneven.
+        crossed: units that were seen on two arms; they are excluded from all figures.
+        needed: units of the first arm that the primary metric needs; None if not known yet.
+        warnings: sentences; after a sample-ratio warning the other results are invalid.
     """
 
     spec: ExperimentSpec
@@ -81,7 +81,7 @@ class Analysis:
 
     @property
     def sample_ratio_broken(self) -> bool:
-        """Whether the results are not to be read."""
+        """Whether the sample-ratio check failed, so that the results are invalid."""
         return self.sample_ratio_p < statistics.SRM_ALPHA
 
     @property
@@ -96,8 +96,8 @@ class Analysis:
             for arm, result in zip((first, *others), primary, strict=True)
         )
 
-    def of(self, metric: Metric) -> list[MetricResult]:
-        """One metric, an arm each, the first arm first."""
+    def of(self, metric: ExperimentMetric) -> list[MetricResult]:
+        """Results of one metric, one for each arm, the first arm first."""
         return [result for result in self.results if result.metric is metric]
 
 
@@ -112,12 +112,12 @@ def analyse(
     exposures: Iterable[Exposure],
     samples: Iterable[RequestSample],
     feedback: Iterable[Feedback],
-) -> Analysis:
-    """Join the journals and compare.
+) -> ExperimentAnalysis:
+    """Join exposures, samples and feedback by request and compare the arms.
 
     Args:
         exposures: of this run of the experiment.
-        feedback: a later word on the same response replaces an earlier one.
+        feedback: later feedback on the same response overrides the fields that it sets.
     """
     arms, crossed = _arms(spec, exposures)
     ended = {sample.request_id: sample for sample in samples}
@@ -137,7 +137,7 @@ def analyse(
         for arm in spec.arms
     )
     needed = required_units(spec, _observed(spec, arms, ended, said))
-    return Analysis(
+    return ExperimentAnalysis(
         spec=spec,
         arms=counts,
         results=results,
@@ -149,11 +149,11 @@ def analyse(
 
 
 def required_units(spec: ExperimentSpec, first: ArmValues | None = None) -> int | None:
-    """Units of the first arm that the primary metric needs.
+    """Number of units of the first arm that the primary metric needs.
 
     Args:
-        first: what was seen on the first arm; without it the definition's `baseline` and
-            `spread` count, and without those the answer is None.
+        first: observed values of the first arm. Without it the definition's `baseline` and
+            `spread` are used; the result is None if those are missing too.
     """
     alpha = spec.alpha / (len(spec.arms) - 1)
     ratio = min(arm.weight for arm in spec.arms[1:]) / spec.arms[0].weight
@@ -173,7 +173,7 @@ def required_units(spec: ExperimentSpec, first: ArmValues | None = None) -> int 
 
 
 def _arms(spec: ExperimentSpec, exposures: Iterable[Exposure]) -> tuple[dict[str, _Arm], int]:
-    """Arms without the units that were seen on two, and how many those are."""
+    """Arms without the units that were seen on two arms, and the number of those units."""
     arms = {arm.name: _Arm() for arm in spec.arms}
     seen: dict[str, str] = {}
     crossed: set[str] = set()
@@ -191,7 +191,7 @@ def _arms(spec: ExperimentSpec, exposures: Iterable[Exposure]) -> tuple[dict[str
 
 
 def _merged(before: Feedback | None, word: Feedback) -> Feedback:
-    """A later word replaces what it says; a score does not take back a thumb."""
+    """Later feedback overrides only the fields that it sets."""
     if before is None or word.at < before.at:
         return word if before is None else _merged(word, before)
     return before.model_copy(update=word.model_dump(exclude_none=True))
@@ -199,7 +199,7 @@ def _merged(before: Feedback | None, word: Feedback) -> Feedback:
 
 def _values(
     spec: ExperimentSpec,
-    metric: Metric,
+    metric: ExperimentMetric,
     arms: Mapping[str, _Arm],
     ended: Mapping[str, RequestSample],
     said: Mapping[str, Feedback],
@@ -208,7 +208,10 @@ def _values(
 
 
 def _of_arm(
-    metric: Metric, arm: _Arm, ended: Mapping[str, RequestSample], said: Mapping[str, Feedback]
+    metric: ExperimentMetric,
+    arm: _Arm,
+    ended: Mapping[str, RequestSample],
+    said: Mapping[str, Feedback],
 ) -> ArmValues:
     by_unit: defaultdict[str, list[float]] = defaultdict(list)
     for request_id, unit in arm.requests.items():
@@ -227,15 +230,15 @@ def _observed(
     ended: Mapping[str, RequestSample],
     said: Mapping[str, Feedback],
 ) -> ArmValues | None:
-    """The first arm's primary metric, once there is enough of it to plan with."""
+    """The first arm's primary metric; None with fewer units than an interval needs."""
     first = _of_arm(spec.primary, arms[spec.arms[0].name], ended, said)
     return first if first.units >= _LEAST_UNITS else None
 
 
 def _compare(
-    spec: ExperimentSpec, metric: Metric, values: Mapping[str, ArmValues]
+    spec: ExperimentSpec, metric: ExperimentMetric, values: Mapping[str, ArmValues]
 ) -> Iterable[MetricResult]:
-    """The metric of every arm, each other against the first.
+    """Results of one metric for every arm; the arms after the first are compared with it.
 
     The primary metric's intervals share its alpha between the comparisons (Bonferroni).
     """

@@ -1,4 +1,4 @@
-"""`experiment.yaml`: two or more arms, who is assigned, and what decides.
+"""`experiment.yaml`: the arms of an experiment, who is assigned, and the metric that decides.
 
 ::
 
@@ -35,10 +35,10 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Metric(StrEnum):
-    """What arms are compared by; one exposed request gives one value of each, or none.
+class ExperimentMetric(StrEnum):
+    """A metric that arms are compared by; each exposed request has one value of it, or none.
 
-    A release's analyses use the same names where they mean the same.
+    Rollout analyses use the same names for the same metrics.
     """
 
     ERROR_RATE = "error_rate"
@@ -55,7 +55,7 @@ class Metric(StrEnum):
 
     @property
     def is_rate(self) -> bool:
-        """Whether a request either has it or not."""
+        """Whether the metric is 0 or 1 for a request."""
         return self in {self.ERROR_RATE, self.EMPTY_RATE, self.REFUSAL_RATE, self.FEEDBACK}
 
     @property
@@ -67,15 +67,15 @@ class Metric(StrEnum):
 
     @property
     def better(self) -> str:
-        """Which way is better, for readers of a report."""
+        """Which direction is better, for display in a report."""
         if self is self.OUTPUT_LENGTH:
             return "neither"
         return "higher" if self is self.SCORE else "lower"
 
     def value_of(self, sample: RequestSample, feedback: Feedback | None) -> float | None:
-        """The value of one request; None if it has none.
+        """The metric's value for one request; None if it has none.
 
-        Refused and cancelled requests and overload say nothing of an arm's quality.
+        Rejected, cancelled and overloaded requests say nothing about an arm's quality.
         """
         if self is self.FEEDBACK:
             if feedback is None or feedback.thumbs is None:
@@ -100,7 +100,7 @@ class Metric(StrEnum):
 
 
 class SamplingOverrides(_Frozen):
-    """Fields of an OpenAI request that an arm sets where the caller left them out."""
+    """Fields of an OpenAI request that an arm sets if the caller did not."""
 
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(ge=0, le=1)] | None = None
@@ -119,13 +119,13 @@ class SamplingOverrides(_Frozen):
 
 
 class ArmSpec(_Frozen):
-    """One arm; the first of an experiment is what the others are compared with.
+    """One arm; the others are compared with the first arm of an experiment.
 
     Attributes:
-        weight: relative to the other arms'.
-        version: None is whatever the routes give.
-        prompt: ``name@version`` or ``name@alias`` in MLflow's prompt registry; it stands for a
-            missing system message and is frozen when the experiment starts.
+        weight: relative to the other arms' weights.
+        version: None means that normal routing chooses.
+        prompt: ``name@version`` or ``name@alias`` in MLflow's prompt registry. It is used if a
+            request has no system message, and its text is frozen when the experiment starts.
     """
 
     name: str = Field(pattern=_NAME)
@@ -136,20 +136,20 @@ class ArmSpec(_Frozen):
 
 
 class ExperimentSpec(_Frozen):
-    """The whole definition.
+    """The definition of an experiment.
 
     Attributes:
-        unit: what is assigned to an arm and stays there.
-        share: of the units that take part.
-        primary: the one metric that decides; all others are looked at and prove nothing.
-        minimum_effect: the smallest difference that matters: of shares for rates (0.05 is five
-            points), relative to the first arm's mean for the others (0.05 is 5 %).
-        power: chance to find that difference if it is there.
-        alpha: chance, over all arms together, to find one that is not there.
-        baseline: the primary metric's expected share or mean, to say beforehand how many units
-            are needed.
-        spread: standard deviation of one unit's value, for the same; rates need none.
-        identical: arms may do the same: an A/A test of the machinery.
+        unit: what is assigned to an arm; the same unit always gets the same arm.
+        share: share of the units that take part.
+        primary: the metric that decides; the others are reported only.
+        minimum_effect: smallest difference that matters: of shares for rates (0.05 is five
+            percentage points), relative to the first arm's mean for the others (0.05 is 5 %).
+        power: probability of detecting that difference if it exists.
+        alpha: probability, over all arms together, of detecting a difference that does not exist.
+        baseline: the primary metric's expected share or mean, to compute the sample size before
+            the start.
+        spread: standard deviation of one unit's value, for the same purpose; rates do not need it.
+        identical: permits arms without a difference, for an A/A test.
     """
 
     name: str = Field(pattern=_NAME)
@@ -157,8 +157,8 @@ class ExperimentSpec(_Frozen):
     unit: Literal["user", "conversation", "request"] = "user"
     share: float = Field(default=1.0, gt=0, le=1)
     arms: tuple[ArmSpec, ...] = Field(min_length=2)
-    primary: Metric = Metric.FEEDBACK
-    metrics: tuple[Metric, ...] = tuple(Metric)
+    primary: ExperimentMetric = ExperimentMetric.FEEDBACK
+    metrics: tuple[ExperimentMetric, ...] = tuple(ExperimentMetric)
     minimum_effect: float = Field(default=0.05, gt=0)
     power: float = Field(default=0.8, gt=0.5, lt=1)
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
@@ -180,8 +180,8 @@ class ExperimentSpec(_Frozen):
         return self
 
     @property
-    def compared(self) -> tuple[Metric, ...]:
-        """The primary metric, then the others."""
+    def compared(self) -> tuple[ExperimentMetric, ...]:
+        """The primary metric, followed by the others."""
         return (self.primary, *(m for m in self.metrics if m is not self.primary))
 
 
@@ -189,15 +189,15 @@ def load_experiment(path: Path) -> ExperimentSpec:
     """Read a definition from YAML (or JSON, which is YAML).
 
     Raises:
-        SpecError: naming the field, what it has and what it takes.
+        SpecError: names the field, its value and what it accepts.
     """
     return parse_experiment(read_yaml(path), str(path))
 
 
 def parse_experiment(raw: object, where: str) -> ExperimentSpec:
-    """Check a definition that was read already.
+    """Validate a definition that has been parsed already.
 
     Raises:
-        SpecError: naming the field, what it has and what it takes.
+        SpecError: names the field, its value and what it accepts.
     """
     return checked(ExperimentSpec, raw, where)

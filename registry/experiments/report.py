@@ -1,20 +1,20 @@
-"""An analysis as Markdown, with a plot beside it."""
+"""Renders an experiment's analysis as Markdown with a plot."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from enginehouse.registry.experiments.analysis import Analysis, MetricResult
-from enginehouse.registry.experiments.definition import Metric
-from enginehouse.registry.experiments.statistics import SRM_ALPHA, Estimate
+from enginehouse.registry.experiments.analysis import ExperimentAnalysis, MetricResult
+from enginehouse.registry.experiments.definition import ExperimentMetric
+from enginehouse.registry.experiments.statistics import SRM_ALPHA, IntervalEstimate
 
 REPORT_NAME = "report.md"
 PLOT_NAME = "report.png"
-# Okabe and Ito's colours: told apart by colour-blind readers too.
+# Okabe and Ito's colour-blind-safe palette.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 
 
-def write_report(analysis: Analysis, directory: Path) -> Path:
+def write_report(analysis: ExperimentAnalysis, directory: Path) -> Path:
     """Write `report.md` and `report.png`; returns the report's path."""
     directory.mkdir(parents=True, exist_ok=True)
     draw(analysis, directory / PLOT_NAME)
@@ -23,8 +23,8 @@ def write_report(analysis: Analysis, directory: Path) -> Path:
     return path
 
 
-def conclusion(analysis: Analysis) -> str:
-    """One sentence on the primary metric."""
+def conclusion(analysis: ExperimentAnalysis) -> str:
+    """One sentence about the primary metric."""
     spec = analysis.spec
     if analysis.sample_ratio_broken:
         return "**Do not read the results**: the sample ratio does not match the weights."
@@ -39,8 +39,8 @@ def conclusion(analysis: Analysis) -> str:
     return " ".join(_sentence(analysis, result) for result in analysis.of(spec.primary)[1:])
 
 
-def markdown(analysis: Analysis) -> str:
-    """The whole report."""
+def markdown(analysis: ExperimentAnalysis) -> str:
+    """The report as Markdown."""
     spec = analysis.spec
     lines = [f"# Experiment `{spec.name}` on `{spec.model}`", "", conclusion(analysis), ""]
     lines += [f"> **Warning:** {warning}\n" for warning in analysis.warnings]
@@ -51,7 +51,7 @@ def markdown(analysis: Analysis) -> str:
     return "\n".join([*lines, "## How to read this", "", _reading(analysis), ""])
 
 
-def _reading(analysis: Analysis) -> str:
+def _reading(analysis: ExperimentAnalysis) -> str:
     spec = analysis.spec
     compared = len(spec.arms) - 1
     return (
@@ -65,7 +65,7 @@ def _reading(analysis: Analysis) -> str:
     )
 
 
-def _sentence(analysis: Analysis, result: MetricResult) -> str:
+def _sentence(analysis: ExperimentAnalysis, result: MetricResult) -> str:
     metric, difference = result.metric, result.difference
     if difference is None or result.p_value is None:
         return f"`{result.arm}` has too few values of `{metric}`."
@@ -79,7 +79,7 @@ def _sentence(analysis: Analysis, result: MetricResult) -> str:
     return f"`{result.arm}` is **{word}** than `{analysis.spec.arms[0].name}`: {shown}."
 
 
-def _assignment(analysis: Analysis) -> list[str]:
+def _assignment(analysis: ExperimentAnalysis) -> list[str]:
     lines = [
         "## Arms",
         "",
@@ -98,7 +98,7 @@ def _assignment(analysis: Analysis) -> list[str]:
     return [*lines, "", f"Sample ratio {verdict} (p = {analysis.sample_ratio_p:.3g}).", ""]
 
 
-def _metric(analysis: Analysis, metric: Metric) -> list[str]:
+def _metric(analysis: ExperimentAnalysis, metric: ExperimentMetric) -> list[str]:
     primary = metric is analysis.spec.primary
     lines = [
         f"### `{metric}`{' (primary)' if primary else ''}",
@@ -116,7 +116,7 @@ def _metric(analysis: Analysis, metric: Metric) -> list[str]:
     return [*lines, ""]
 
 
-def _shown(metric: Metric, estimate: Estimate) -> str:
+def _shown(metric: ExperimentMetric, estimate: IntervalEstimate) -> str:
     if metric.is_rate:
         return f"{estimate.value:.2%} [{estimate.low:.2%}, {estimate.high:.2%}]"
     unit = f" {metric.unit}" if metric.unit else ""
@@ -138,8 +138,8 @@ def _difference(result: MetricResult) -> str:
     return f"{found.value:+.4g}{unit} [{found.low:+.4g}, {found.high:+.4g}]{relative}"
 
 
-def draw(analysis: Analysis, path: Path) -> None:
-    """One panel a metric, one row an arm: the value and its interval."""
+def draw(analysis: ExperimentAnalysis, path: Path) -> None:
+    """Draw one panel for each metric and one row for each arm: the value and its interval."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -156,7 +156,7 @@ def draw(analysis: Analysis, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _panel(axes: object, analysis: Analysis, metric: Metric) -> None:
+def _panel(axes: object, analysis: ExperimentAnalysis, metric: ExperimentMetric) -> None:
     from matplotlib.axes import Axes
 
     assert isinstance(axes, Axes)  # noqa: S101 - matplotlib's stub says SubplotBase

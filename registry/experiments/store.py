@@ -1,7 +1,7 @@
-"""Experiments in MLflow: one JSON tag an experiment on the registered model.
+"""Experiments in MLflow: one JSON tag for each experiment on the registered model.
 
-The route that adapters follow is frozen in the tag when the experiment starts, with the text of
-its prompts, so that neither a moved alias nor an edited file changes an arm while it runs.
+The tag holds the route that adapters follow, frozen when the experiment starts, including the text
+of its prompts. Moving an alias or editing a file does not change a running arm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from enginehouse.traffic import ExperimentArm, ExperimentRoute
 
 _log = logging.getLogger(__name__)
 _TAG = "enginehouse.experiment."
-# The column of MLflow's database; SQLite would take more and PostgreSQL refuse it.
+# Length of the column in MLflow's database. SQLite does not enforce it; PostgreSQL does.
 _TAG_CHARACTERS = 5000
 
 
@@ -41,22 +41,22 @@ class ExperimentRecord(BaseModel):
 
     @property
     def running(self) -> bool:
-        """Whether requests are assigned."""
+        """Whether the experiment still assigns requests."""
         return self.stopped_at is None
 
 
 def routes_of(tags: Mapping[str, str]) -> tuple[ExperimentRoute, ...]:
-    """The running experiments among a registered model's tags, by name.
+    """The running experiments among a registered model's tags, sorted by name.
 
-    A tag that cannot be read is left out and logged: one broken experiment must not stop a
-    model's routes.
+    A tag that cannot be parsed is logged and skipped, so that one broken experiment does not stop
+    the model's routing.
     """
     found = [_parsed(key, tags[key]) for key in sorted(tags) if key.startswith(_TAG)]
     return tuple(record.route for record in found if record is not None and record.running)
 
 
 def versions_of(routes: tuple[ExperimentRoute, ...]) -> frozenset[int]:
-    """Versions that arms name, which therefore have to stay loaded."""
+    """Versions that arms use; they have to stay loaded."""
     return frozenset(
         arm.version for route in routes for arm in route.arms if arm.version is not None
     )
@@ -69,10 +69,10 @@ class ExperimentStore:
         self._registry = registry
 
     def start(self, spec: ExperimentSpec, *, now: float, actor: str = "") -> ExperimentRecord:
-        """Freeze the route and let adapters follow it.
+        """Start an experiment: freeze its route and publish it to the adapters.
 
         Raises:
-            RolloutError: if an experiment of this name runs already, or has too long prompts.
+            RolloutError: if an experiment of this name runs already, or its prompts are too long.
             NotRegisteredError: if there is no such model, version or prompt.
             RegistryError: if MLflow refuses or does not answer.
         """
@@ -93,7 +93,7 @@ class ExperimentStore:
                 self._registry.version(spec.model, arm.version)
         route = ExperimentRoute(
             name=spec.name,
-            # New for each run, so that nobody carries an arm over from the last one.
+            # New for each run, so that units are not assigned to the same arm as in the last run.
             salt=f"{spec.name}-{uuid.uuid4().hex[:12]}",
             unit=spec.unit,
             share=spec.share,
@@ -104,10 +104,10 @@ class ExperimentStore:
         return record
 
     def stop(self, name: str, *, now: float) -> ExperimentRecord:
-        """End an experiment; its data stay.
+        """Stop an experiment; its data are kept.
 
         Raises:
-            RolloutError: if there is none of this name, or it has ended already.
+            RolloutError: if it does not exist or has been stopped already.
             RegistryError: if MLflow refuses or does not answer.
         """
         record = self.find(name)
@@ -118,10 +118,10 @@ class ExperimentStore:
         return stopped
 
     def find(self, name: str) -> ExperimentRecord:
-        """The experiment of this name, in its last run.
+        """The latest run of the experiment with this name.
 
         Raises:
-            RolloutError: naming the experiments that there are.
+            RolloutError: if it does not exist; names the existing experiments.
             RegistryError: if MLflow does not answer.
         """
         known = self.list()
@@ -132,7 +132,7 @@ class ExperimentStore:
         raise RolloutError(f"there is no experiment {name!r}; experiments: {names}")
 
     def list(self, model: str | None = None) -> list[ExperimentRecord]:
-        """Experiments of one model or of all, the newest first.
+        """Experiments of one model or of all models, newest first.
 
         Raises:
             NotRegisteredError: if there is no such model.
@@ -173,7 +173,7 @@ class ExperimentStore:
         )
 
     def _prompt(self, wanted: str) -> tuple[str, str]:
-        """Text of a prompt, and ``name@version`` whatever it was asked by."""
+        """Text of a prompt and its ``name@version``, also if it was given by alias."""
         name, _, place = wanted.rpartition("@")
         uri = f"prompts:/{name}/{place}" if place.isdecimal() else f"prompts:/{name}@{place}"
         with self._registry.session() as client:
@@ -187,10 +187,10 @@ class ExperimentStore:
 
 
 def _system_text(prompt: Any, wanted: str) -> str:
-    """A text prompt, or the system message of a chat prompt.
+    """The text of a text prompt, or the system message of a chat prompt.
 
     Raises:
-        RolloutError: if it has variables, which nobody would fill, or no system message.
+        RolloutError: if it has variables, which cannot be filled, or has no system message.
     """
     if prompt.variables:
         raise RolloutError(
@@ -209,5 +209,5 @@ def _parsed(key: str, value: str) -> ExperimentRecord | None:
     try:
         return ExperimentRecord.model_validate_json(value)
     except ValidationError as error:
-        _log.warning("tag %s is no experiment and is left out: %s", key, error.errors()[0]["msg"])
+        _log.warning("tag %s is not a valid experiment; skipped: %s", key, error.errors()[0]["msg"])
         return None

@@ -1,4 +1,4 @@
-"""What a gate may look at."""
+"""The input of a gate."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from enginehouse.registry.rollouts.state import GateResult
 
 from enginehouse.bundle import Bundle
 
-#: Group of entry points with gates of the user's own: ``(GateContext) -> GateResult``.
+#: Entry point group for gates defined by the user: ``(GateContext) -> GateResult``.
 ENTRY_POINTS = "enginehouse.gates"
 
 
 @dataclass(frozen=True, slots=True)
 class GateContext:
-    """A version at the door.
+    """The version that a gate judges, and what it may compare it with.
 
     Attributes:
-        champion: the version that serves, and its bundle; None at a first release.
-        replicas: gRPC addresses of the replicas on which both are loaded.
+        champion, champion_bundle: the serving version and its bundle; None at the first release.
+        replicas: gRPC addresses of the replicas on which both versions are loaded.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""Speaking to one version of one replica, with that version's own text assets."""
+"""Chat with one version on one replica, using that version's own tokenizer and template."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _DEADLINES = Deadlines(total_s=120.0, first_token_s=60.0, between_tokens_s=30.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back.
+class TimedAnswer:
+    """Text, tokens and timing of one answer.
 
     Attributes:
-        ttft_s, total_s: seconds from the call to the first token, and to the last.
+        ttft_s, total_s: seconds from the request to the first and to the last token.
     """
 
     text: str
@@ -31,7 +31,7 @@ class Answer:
 
 
 class Speaker:
-    """Asks one version on one replica."""
+    """Sends chat requests to one version on one replica."""
 
     def __init__(self, address: str, model: str, version: int, bundle: Bundle) -> None:
         """`address` is ``host:port`` of the replica's gRPC port."""
@@ -53,8 +53,8 @@ class Speaker:
 
     def ask(
         self, messages: Sequence[dict[str, str]], max_tokens: int, *, to_the_end: bool = False
-    ) -> Answer:
-        """One greedy answer; `to_the_end` generates all tokens, past the model's own end.
+    ) -> TimedAnswer:
+        """Generate one greedy answer; `to_the_end` ignores end tokens and generates `max_tokens`.
 
         Raises:
             ServingError: one of its subclasses.
@@ -75,4 +75,4 @@ class Speaker:
             ids += chunk.token_ids
             finish = chunk.finish or finish
         total = time.perf_counter() - began
-        return Answer(self.tokenizer.decode(ids), tuple(ids), finish, first or total, total)
+        return TimedAnswer(self.tokenizer.decode(ids), tuple(ids), finish, first or total, total)

@@ -1,4 +1,4 @@
-"""Gate `performance`: the version and the champion side by side on one replica."""
+"""Gate `performance`: compares the speed of the version and the champion on one replica."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import closing
 
 from enginehouse.registry.gates.context import GateContext
-from enginehouse.registry.gates.conversation import Answer, Speaker
+from enginehouse.registry.gates.conversation import Speaker, TimedAnswer
 from enginehouse.registry.rollouts.state import GateResult, Verdict
 
 from enginehouse.paired import Change, Rule, estimate, measure_in_turn
@@ -15,8 +15,8 @@ from enginehouse.paired import Change, Rule, estimate, measure_in_turn
 NAME = "performance"
 _TOKENS = 16
 _MOST_PAIRS = 60
-#: The slowdowns that are found, as a ratio less 1. The rule is that of `enginehouse perf compare`,
-#: with wider margins, since the replica serves traffic meanwhile.
+#: Slowdowns to detect, as a ratio less 1. The rule is that of `enginehouse perf compare`. Margins
+#: are wider here because the replica serves traffic at the same time.
 RULES = {"total": Rule.finding(0.25), "ttft": Rule.finding(0.5)}
 _TITLES = {"total": f"an answer of {_TOKENS} tokens", "ttft": "the first token"}
 _VERDICTS = {
@@ -28,10 +28,10 @@ _VERDICTS = {
 
 
 def performance(context: GateContext) -> GateResult:
-    """Not slower than the champion by more than a margin.
+    """Pass if the version is not slower than the champion by more than the margin.
 
-    Both answer the same question in turn, the order alternating, so that a busy moment of the
-    machine meets both; pairs are added until the ratios are certain enough.
+    Both answer the same question one after the other, in alternating order, so that other load on
+    the machine affects both alike. Pairs are added until the ratios are certain enough.
     """
     if context.champion is None or context.champion_bundle is None or not context.replicas:
         reason = "there is no champion to compare with"
@@ -43,7 +43,7 @@ def performance(context: GateContext) -> GateResult:
             Speaker(address, context.model, context.champion, context.champion_bundle)
         ) as theirs,
     ):
-        # The first request after a load is several times slower.
+        # Warm up: the first request after a load is several times slower.
         for speaker in (mine, theirs):
             _ask(speaker, 0)
         ratios = measure_in_turn(lambda number: _pair(mine, theirs, number + 1), RULES, _MOST_PAIRS)
@@ -86,8 +86,8 @@ def _pair(mine: Speaker, theirs: Speaker, number: int) -> dict[str, float]:
     }
 
 
-def _ask(speaker: Speaker, number: int) -> Answer:
-    # A number first keeps the prefix cache out of the figure.
+def _ask(speaker: Speaker, number: int) -> TimedAnswer:
+    # A different first token in each prompt prevents prefix cache hits.
     content = f"{number}: write a short note about the history of the steam engine."
     messages = [{"role": "user", "content": content}]
     return speaker.ask(messages, _TOKENS, to_the_end=True)

@@ -1,4 +1,4 @@
-"""Gate `quality`: the bundle's own proof, and the champion's."""
+"""Gate `quality`: compares the bundle's quality report with its thresholds and the champion's."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import BundleError
 
 NAME = "quality"
-#: How much higher the challenger's perplexity may be, as a ratio less 1.
+#: Largest permitted increase of perplexity over the champion's, as a ratio less 1.
 PERPLEXITY_MARGIN = 0.05
 #: One-sided level of the exact McNemar test on tasks.
 _LEVEL = 0.05
 
 
 def quality(context: GateContext) -> GateResult:
-    """Within its format's thresholds, and not worse than the champion by more than a margin.
+    """Pass if quality is within the format's thresholds and not worse than the champion's.
 
-    Perplexities are compared between versions of one checkpoint, whose tokens are the same.
-    Tasks are paired, so McNemar's exact test counts those that only one of the two solves
+    Perplexity is compared only between versions of the same checkpoint, which share a tokenizer.
+    Tasks are paired: McNemar's exact test uses those that only one of the two versions solves
     (McNemar, Psychometrika 12, 1947).
     """
     own = context.bundle.manifest.quality
@@ -53,7 +53,7 @@ def _against(challenger: Bundle, champion: Bundle) -> GateResult:
             )
     lost, gained = _tasks(challenger.path, champion.path)
     if lost + gained:
-        # 30 MiB that a controller without a release need not hold.
+        # Imported here: scipy takes 30 MiB, which an idle controller does not need.
         from scipy.special import bdtrc
 
         numbers |= {"tasks_lost": lost, "tasks_gained": gained}
@@ -72,7 +72,7 @@ def _against(challenger: Bundle, champion: Bundle) -> GateResult:
 
 
 def _tasks(challenger: Path, champion: Path) -> tuple[int, int]:
-    """Tasks of one reference that only the champion, and only the challenger, solves."""
+    """Number of tasks that only the champion solves, and that only the challenger solves."""
     mine, theirs = _report(challenger), _report(champion)
     if mine is None or theirs is None or mine.reference != theirs.reference:
         return 0, 0

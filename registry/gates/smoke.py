@@ -1,4 +1,4 @@
-"""Gate `smoke`: a short conversation with every replica's copy of the version."""
+"""Gate `smoke`: a short conversation with the version on every replica."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 
 def smoke(context: GateContext) -> GateResult:
-    """Two turns have to give visible, valid text on every replica."""
+    """Pass if two chat turns give visible, valid text on every replica."""
     said: list[str] = []
     for address in context.replicas:
         try:

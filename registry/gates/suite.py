@@ -1,4 +1,4 @@
-"""All gates of a version, in order, with overrides."""
+"""Runs all gates of a version in order, and applies overrides."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from enginehouse.registry.rollouts.state import GateResult, Verdict
 from enginehouse.errors import EnginehouseError
 
 _log = logging.getLogger(__name__)
-#: Gates that the controller answers itself, before the others can run.
+#: Gates that the controller evaluates itself, before the others run.
 INTEGRITY = "integrity"
 FINGERPRINT = "fingerprint"
 
 
 def run_gates(context: GateContext, *, served_before: bool) -> tuple[GateResult, ...]:
-    """The gates of a version that is loaded everywhere.
+    """Run the gates of a version that is loaded on all replicas.
 
     Args:
-        served_before: it was a champion, so its quality and speed were judged already.
+        served_before: the version was a champion before, so quality and speed are not judged again.
     """
     gates: list[tuple[str, Gate]] = []
     if context.bundle.manifest.embedding is None:
@@ -43,7 +43,7 @@ def _user_gates() -> EntryPoints:
 
 
 def _users(entry: EntryPoint, context: GateContext) -> GateResult:
-    """A gate of the user's own, imported when it is asked."""
+    """Load and run a gate defined by the user."""
     gate: Gate = entry.load()
     return gate(context)
 
@@ -51,9 +51,9 @@ def _users(entry: EntryPoint, context: GateContext) -> GateResult:
 def with_overrides(
     results: tuple[GateResult, ...], overrides: Mapping[str, str], actor: str
 ) -> tuple[GateResult, ...]:
-    """The same results, those that a person lets pass marked with who and why.
+    """Mark results that a user overrides with the actor and the reason.
 
-    Integrity has no override: what is served would not be what the registry names.
+    Integrity and fingerprint have no override: the files served must be those in the registry.
     """
     return tuple(
         result.model_copy(

@@ -1,1 +1,1 @@
-"""Quality over time: sampled traces, evaluation of versions on data, drift."""
+"""Quality over time: sampled traces, evaluation of versions on data sets, drift detection."""

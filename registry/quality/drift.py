@@ -1,11 +1,11 @@
-"""Have the prompts changed? Two-sample tests of a window against a reference; pure.
+"""Prompt drift: two-sample tests of a current window against a reference window; pure functions.
 
-Sources: Kolmogorov and Smirnov's two-sample test (scipy) for lengths; the classifier two-sample
-test of Lopez-Paz and Oquab, ICLR 2017, for embeddings: a classifier that learns on one half of
-both windows to tell them apart, judged on the other half. Its area under the ROC curve is the
-effect (0.5: cannot tell), the Mann-Whitney test on the held-out scores is exact in size because
-those rows took no part in the training; Hanley and McNeil, Radiology 143 (1982) 29, for the
-interval.
+Sources: Kolmogorov and Smirnov's two-sample test (scipy) for lengths. For embeddings the classifier
+two-sample test of Lopez-Paz and Oquab, ICLR 2017: a classifier is trained on one half of both
+windows to separate them and evaluated on the other half. The effect is its area under the ROC curve
+(0.5: windows cannot be separated). The Mann-Whitney test on the held-out scores has exact size,
+because those rows were not used for training. The interval is that of Hanley and McNeil, Radiology
+143 (1982) 29.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SEED = 20_240_601
 
 
 class DriftVerdict(StrEnum):
-    """What a comparison of windows says."""
+    """Result of comparing two windows."""
 
     DRIFT = "drift"
     NONE = "none"
@@ -33,14 +33,14 @@ class DriftVerdict(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
-    """When a difference is drift: certain, and large enough to matter.
+class DriftThresholds:
+    """When a difference counts as drift: significant, and large enough to matter.
 
     Attributes:
-        alpha: of each test.
-        least: prompts that each window needs.
-        distance: least distance of Kolmogorov and Smirnov, 0 to 1.
-        auc: least area under the ROC curve.
+        alpha: level of each test.
+        least: minimum number of prompts in each window.
+        distance: minimum Kolmogorov-Smirnov distance, 0 to 1.
+        auc: minimum area under the ROC curve.
     """
 
     alpha: float = 0.01
@@ -51,10 +51,10 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One comparison.
+    """Result of one test.
 
     Attributes:
-        effect: distance of Kolmogorov and Smirnov, or area under the ROC curve.
+        effect: Kolmogorov-Smirnov distance, or area under the ROC curve.
         low, high: 95 % interval of the area; None for lengths.
         reference_value, current_value: medians of lengths; None for embeddings.
     """
@@ -77,10 +77,10 @@ class Drift:
 
 
 def length_drift(
-    reference: Sequence[int], current: Sequence[int], limits: Thresholds | None = None
+    reference: Sequence[int], current: Sequence[int], limits: DriftThresholds | None = None
 ) -> Drift:
-    """Compare prompt lengths, in any unit."""
-    limits = limits or Thresholds()
+    """Compare prompt lengths; any unit, the same for both."""
+    limits = limits or DriftThresholds()
     sizes = (len(reference), len(current))
     if min(sizes) < limits.least:
         return Drift("length", "Kolmogorov-Smirnov", DriftVerdict.TOO_FEW, *sizes)
@@ -99,14 +99,16 @@ def length_drift(
     )
 
 
-def embedding_drift(reference: Floats, current: Floats, limits: Thresholds | None = None) -> Drift:
+def embedding_drift(
+    reference: Floats, current: Floats, limits: DriftThresholds | None = None
+) -> Drift:
     """Compare prompt embeddings, each of shape [prompts, dimensions]."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import train_test_split
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    limits = limits or Thresholds()
+    limits = limits or DriftThresholds()
     sizes = (len(reference), len(current))
     if min(sizes) < limits.least:
         return Drift("embedding", "classifier two-sample", DriftVerdict.TOO_FEW, *sizes)
@@ -115,15 +117,15 @@ def embedding_drift(reference: Floats, current: Floats, limits: Thresholds | Non
     train, test, train_labels, test_labels = train_test_split(
         rows, labels, test_size=0.5, stratify=labels, random_state=_SEED
     )
-    # Strong shrinkage: there are more dimensions than prompts. Classes weigh the same, as the
-    # windows are of different length.
+    # Strong regularization: there are more dimensions than prompts. Classes are balanced because
+    # the windows have different sizes.
     model = make_pipeline(
         StandardScaler(), LogisticRegression(C=0.01, class_weight="balanced", max_iter=1000)
     )
     model.fit(train, train_labels)
     scores = model.decision_function(test)
     before, after = scores[test_labels == 0], scores[test_labels == 1]
-    # One-sided: only scores that are higher for the current window tell the windows apart.
+    # One-sided: only higher scores for the current window separate the windows.
     found = stats.mannwhitneyu(after, before, alternative="greater")
     auc = float(found.statistic) / (len(before) * len(after))
     low, high = _hanley_mcneil(auc, len(after), len(before))
@@ -153,7 +155,7 @@ def _hanley_mcneil(auc: float, positives: int, negatives: int) -> tuple[float, f
 
 
 def prometheus_page(model: str, found: Sequence[Drift], at: float) -> str:
-    """The comparisons in Prometheus' text format, for node_exporter's textfile collector."""
+    """Results in Prometheus' text format, for node_exporter's textfile collector."""
     lines = [
         "# HELP enginehouse_drift Whether prompts differ from the reference window",
         "# TYPE enginehouse_drift gauge",

@@ -1,4 +1,4 @@
-"""The adapter as an OpenAI client sees it: answers, vectors, models."""
+"""A client of the OpenAI-compatible endpoint: chat, embeddings, models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer.
+class ChatAnswer:
+    """A complete answer.
 
     Attributes:
-        version: that answered, from the adapter's header; None if another server answered.
+        version: the version that answered, from the adapter's header; None from other servers.
     """
 
     text: str
@@ -30,7 +30,7 @@ class Answer:
 
 
 class Endpoint:
-    """Asks an OpenAI-compatible endpoint, from several threads if need be."""
+    """Calls an OpenAI-compatible endpoint; safe to use from several threads."""
 
     def __init__(self, base_url: str, *, timeout_s: float = 600.0) -> None:
         self._http = open_http(base_url, timeout_s=timeout_s)
@@ -41,8 +41,8 @@ class Endpoint:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def chat(self, model: str, messages: Sequence[Mapping[str, Any]], **options: Any) -> Answer:
-        """One answer; `model` may be ``name@version``.
+    def chat(self, model: str, messages: Sequence[Mapping[str, Any]], **options: Any) -> ChatAnswer:
+        """Request one answer; `model` may be ``name@version``.
 
         Raises:
             ServingError: if the endpoint does not answer, or refuses.
@@ -52,7 +52,7 @@ class Endpoint:
         answer = response.json()
         choice = answer["choices"][0]
         version = response.headers.get("x-enginehouse-version", "")
-        return Answer(
+        return ChatAnswer(
             text=choice["message"]["content"] or "",
             finish=choice["finish_reason"],
             request_id=answer["id"],
@@ -61,7 +61,7 @@ class Endpoint:
         )
 
     def embed(self, model: str, texts: Sequence[str]) -> NDArray[np.float64]:
-        """Vectors of texts, shape [texts, dimensions].
+        """Embedding vectors of texts, shape [texts, dimensions].
 
         Raises:
             ServingError: if the endpoint does not answer, or refuses.
@@ -74,7 +74,7 @@ class Endpoint:
         return np.asarray(rows, dtype=np.float64)
 
     def embedding_model(self) -> str | None:
-        """The first embedding model that is served, or None.
+        """The first embedding model that the endpoint serves, or None.
 
         Raises:
             ServingError: if the endpoint does not answer.

@@ -1,7 +1,7 @@
-"""Two versions on one data set, through `mlflow.genai.evaluate`, side by side.
+"""Evaluates two versions on one data set with `mlflow.genai.evaluate` and compares them.
 
-Each version is one run in the experiment ``enginehouse/<model>/evaluations``; scores are
-assessments of its traces. Rows are compared in pairs: the same question to both versions.
+Each version is one run in the experiment ``enginehouse/<model>/evaluations``; scores are stored as
+assessments of its traces. Rows are compared in pairs: both versions get the same questions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.registry.quality.endpoint import Endpoint
-from enginehouse.registry.quality.pairs import Comparison, compare
+from enginehouse.registry.quality.pairs import ScorerComparison, compare
 from enginehouse.registry.quality.scorers import FINISH_ATTRIBUTE, built_in_scorers, user_scorers
 from enginehouse.registry.quality.tracking import open_mlflow
 from enginehouse.registry.store import Registry
@@ -29,7 +29,7 @@ from enginehouse.settings import Settings
 _WORKERS = "MLFLOW_GENAI_EVAL_MAX_WORKERS"
 
 
-class Row(BaseModel):
+class EvaluationRow(BaseModel):
     """One line of the data set.
 
     Attributes:
@@ -44,12 +44,12 @@ class Row(BaseModel):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """The conversation to send."""
+        """The messages to send."""
         return messages_of(self.inputs)
 
 
 def messages_of(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The conversation of a row's inputs."""
+    """The messages of a row's inputs."""
     if "messages" in inputs:
         return list(inputs["messages"])
     return [{"role": "user", "content": str(inputs["question"])}]
@@ -57,11 +57,11 @@ def messages_of(inputs: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the versions are asked.
+    """How the versions are queried.
 
     Attributes:
-        temperature: 0 is greedy, so that a second run gives the same.
-        workers: questions under way at once.
+        temperature: 0 is greedy, which makes a run repeatable.
+        workers: concurrent questions.
     """
 
     max_tokens: int = 256
@@ -71,7 +71,7 @@ class Options:
 
     @property
     def request(self) -> dict[str, Any]:
-        """Fields of the request."""
+        """Fields of each request."""
         return {
             "max_tokens": self.max_tokens,
             "temperature": self.temperature,
@@ -81,11 +81,11 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One version's scores.
+    """Scores of one version.
 
     Attributes:
-        scores: scorer → one value a row, None where it does not apply.
-        failed: rows without an answer.
+        scores: scorer → one value for each row, None where it does not apply.
+        failed: number of rows without an answer.
     """
 
     version: int
@@ -97,16 +97,16 @@ class Scored:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Two versions side by side."""
+    """Two versions compared on one data set."""
 
     model: str
     rows: int
     first: Scored
     second: Scored
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[ScorerComparison, ...]
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data for `--json`, without the rows' scores."""
+        """Plain data for `--json`, without the scores of each row."""
         sides = [
             {"version": side.version, "run_id": side.run_id, "failed": side.failed}
             for side in (self.first, self.second)
@@ -119,11 +119,11 @@ class Evaluation:
         }
 
 
-def load_rows(path: Path) -> list[Row]:
-    """Read a data set, a JSON object a line.
+def load_rows(path: Path) -> list[EvaluationRow]:
+    """Read a data set with one JSON object on each line.
 
     Raises:
-        SpecError: naming file, line and field.
+        SpecError: names the file, line and field.
     """
     try:
         lines = split_lines(path.read_bytes().decode("utf-8"))
@@ -138,9 +138,9 @@ def load_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(line: str, where: str) -> Row:
+def _row(line: str, where: str) -> EvaluationRow:
     try:
-        row = Row.model_validate_json(line)
+        row = EvaluationRow.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(item) for item in first["loc"]) or "the line"
@@ -160,18 +160,18 @@ def evaluate(
     settings: Settings,
     model: str,
     versions: tuple[int, int],
-    rows: Sequence[Row],
+    rows: Sequence[EvaluationRow],
     *,
     scorers: Sequence[str] = (),
     options: Options | None = None,
 ) -> Evaluation:
-    """Ask both versions everything and compare.
+    """Send every question to both versions and compare the scores.
 
     Args:
-        scorers: a user's own, as ``module:function``.
+        scorers: the user's own scorers, as ``module:function``.
 
     Raises:
-        ServingError: if a version does not answer at all.
+        ServingError: if a version does not answer the first question.
         SpecError: if a scorer cannot be imported.
         RegistryError: if MLflow does not answer.
     """
@@ -202,11 +202,11 @@ class _Evaluator:
     scorers: Sequence[Any]
     options: Options
 
-    def score(self, model: str, version: int, rows: Sequence[Row]) -> Scored:
-        """Ask one version everything, in one MLflow run."""
+    def score(self, model: str, version: int, rows: Sequence[EvaluationRow]) -> Scored:
+        """Send every question to one version, in one MLflow run."""
         name = f"{model}@{version}"
-        # One question beforehand: a version that is not there is one sentence, not a row of
-        # failures.
+        # One question first: a version that is not served gives one error, not a failure for every
+        # row.
         first = {**self.options.request, "max_tokens": 1}
         self.endpoint.chat(name, rows[0].messages, **first)
         data = [{"inputs": row.inputs, "expectations": row.expectations} for row in rows]
@@ -214,7 +214,7 @@ class _Evaluator:
         with (
             _environment({_WORKERS: str(self.options.workers)}),
             self.mlflow.start_run(experiment_id=self.experiment, run_name=name, tags=tags) as run,
-            # MLflow prints a summary; ours is a table, and `--json` needs a clean stdout.
+            # MLflow prints a summary; stdout has to stay clean for our table and `--json`.
             contextlib.redirect_stdout(io.StringIO()),
         ):
             self.mlflow.log_params({**self.options.request, "rows": len(rows)})
@@ -235,7 +235,7 @@ class _Evaluator:
         return ask
 
 
-def _collect(frame: Any, rows: Sequence[Row], version: int, run_id: str) -> Scored:
+def _collect(frame: Any, rows: Sequence[EvaluationRow], version: int, run_id: str) -> Scored:
     if frame is None or len(frame) != len(rows):
         got = 0 if frame is None else len(frame)
         raise ServingError(f"MLflow returned {got} of {len(rows)} rows")

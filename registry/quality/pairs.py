@@ -21,13 +21,13 @@ _LEAST_PAIRS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """One scorer over all rows that both versions have a score for.
+class ScorerComparison:
+    """One scorer's result over all rows that both versions have a score for.
 
     Attributes:
-        rate: whether it is a share of rows.
-        difference: second less first; `low` and `high` bound it with 95 %.
-        gained, lost: rows where the second scored higher, or lower.
+        rate: whether scores are 0 or 1, so that the figures are shares of rows.
+        difference: second minus first; `low` and `high` are its 95 % interval.
+        gained, lost: rows on which the second version scored higher, or lower.
         p_value: two-sided; None with fewer than two pairs.
     """
 
@@ -46,7 +46,7 @@ class Comparison:
 
 def compare(
     scorer: str, first: Sequence[float | None], second: Sequence[float | None], *, rate: bool
-) -> Comparison:
+) -> ScorerComparison:
     """Compare the scores of two versions, row by row."""
     both = [(a, b) for a, b in zip(first, second, strict=True) if a is not None and b is not None]
     left = np.array([a for a, _ in both], dtype=np.float64)
@@ -54,13 +54,13 @@ def compare(
     gained, lost = int((right > left).sum()), int((right < left).sum())
     if len(both) < _LEAST_PAIRS:
         a, b = (float(left.mean()), float(right.mean())) if both else (None, None)
-        return Comparison(scorer, len(both), rate, a, b, gained, lost)
+        return ScorerComparison(scorer, len(both), rate, a, b, gained, lost)
     if rate:
         low, high = _agresti_min(gained, lost, len(both))
         p_value = mcnemar(gained, lost)
     else:
         low, high, p_value = _bootstrap(right - left)
-    return Comparison(
+    return ScorerComparison(
         scorer,
         len(both),
         rate,
@@ -76,14 +76,14 @@ def compare(
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """McNemar's exact p-value; rows on which both agree say nothing."""
+    """McNemar's exact p-value; rows on which both agree are not used."""
     if not gained + lost:
         return 1.0
     return float(stats.binomtest(gained, gained + lost).pvalue)
 
 
 def _agresti_min(gained: int, lost: int, pairs: int) -> tuple[float, float]:
-    """95 % interval of the difference: Wald's after half a row was added to each of four cells."""
+    """95 % interval of the difference: Wald's after adding half a row to each of the four cells."""
     gains, losses, total = gained + 0.5, lost + 0.5, pairs + 2.0
     difference = (gains - losses) / total
     error = math.sqrt(gains + losses - (gains - losses) ** 2 / total) / total
@@ -92,7 +92,7 @@ def _agresti_min(gained: int, lost: int, pairs: int) -> tuple[float, float]:
 
 
 def _bootstrap(differences: NDArray[np.float64]) -> tuple[float, float, float]:
-    """95 % percentile interval of the mean difference, and the sign-flip p-value; seeded."""
+    """95 % percentile interval of the mean difference and the sign-flip p-value; fixed seed."""
     rng = np.random.default_rng(_SEED)
     count = len(differences)
     means = np.array(

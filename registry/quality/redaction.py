@@ -1,8 +1,8 @@
-"""Personal data and secrets out of a text before it is kept.
+"""Replaces personal data and secrets in text before it is stored.
 
-A net, not a proof: names, addresses and whatever has no form of its own go through. It errs on
-the side of taking too much. Every repetition is bounded, since a pattern that goes back and forth
-over a long text would hold up the whole process.
+Redaction by pattern is not complete: names, postal addresses and other free text are not detected.
+It prefers false positives. Every repetition is bounded, because a pattern that backtracks over a
+long text would block the process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-#: Of a text that is kept; longer ones are cut.
+#: Maximum length of a stored text; longer texts are cut.
 KEPT_CHARACTERS = 8000
 _EDGE_CHARACTERS = 200
 
@@ -18,15 +18,15 @@ PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )
-#: user:password@ of a URL
+#: user:password@ in a URL
 CREDENTIALS = re.compile(r"(?<=://)[^\s/:@]{1,256}:[^\s/@]{1,256}(?=@)")
 JSON_WEB_TOKEN = re.compile(r"\beyJ[\w-]{5,500}\.[\w-]{5,5000}(?:\.[\w-]{0,2000})?")
-#: keys with the prefixes of their issuers
+#: keys with known issuers' prefixes
 ISSUED_KEY = re.compile(
     r"\b(?:sk|pk|rk|ghp|gho|ghu|ghs|ghr|github_pat|glpat|xox[abprs]|hf|npm|pypi|AKIA|ASIA"
     r"|AIza|dapi)[-_]?[A-Za-z0-9_-]{12,}"
 )
-#: what follows a word that announces a secret
+#: the text after a word that announces a secret
 ANNOUNCED_SECRET = re.compile(
     r"(?i)(?<=\bbearer )[\w.~+/=-]{8,}"
     r"|(?<=password[:=])\s*\S+|(?<=password is )\S+|(?<=passwd[:=])\s*\S+"
@@ -34,23 +34,23 @@ ANNOUNCED_SECRET = re.compile(
     r"|(?<=apikey[:=])\s*\S+|(?<=token[:=])\s*\S+"
 )
 EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
-#: long runs of letters and digits mixed: hashes, keys, session ids
+#: long runs of mixed letters and digits: hashes, keys, session ids
 MIXED_RUN = re.compile(r"\b(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9_]{28,}\b")
 #: country, check digits, groups
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 #: +49 170 1234567, (030) 123-4567, 555-123-4567
 PHONE = re.compile(
-    # A first character from a set is searched faster than what looks back first.
+    # Starting with a character set is faster than starting with a look-behind.
     r"[+(\d](?<![\w.].)(?:"
     r"(?<=\+)\d{1,3}[\s./-]?(?:\(?\d{1,5}\)?[\s./-]?){2,6}\d\b"
     r"|(?<=\()\d{2,5}\)[\s./-]?\d{2,5}(?:[\s./-]\d{2,5}){0,3}\b"
     r"|(?<=\d)\d{2}[\s.-]\d{3}[\s.-]\d{4}\b"
     r"|(?<=0)\d{2,4}[\s/-]\d{3,9}\b)"
 )
-#: cards, accounts: nine digits and more, also in groups
+#: cards and accounts: nine or more digits, also in groups
 LONG_NUMBER = re.compile(r"(?<![\w.])\d(?:[ -]?\d){8,}\b")
 
-# The order matters: a token may hold a run of digits, and an address in a URL an e-mail address.
+# Order matters: a token may contain a run of digits, and a URL with credentials an e-mail address.
 _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("[private key]", PRIVATE_KEY),
     ("[credentials]", CREDENTIALS),
@@ -66,9 +66,9 @@ _RULES: tuple[tuple[str, re.Pattern[str]], ...] = (
 
 
 def redact(text: str) -> str:
-    """The text with e-mail addresses, telephone and other long numbers, keys and tokens replaced.
+    """Replace e-mail addresses, telephone and other long numbers, keys and tokens.
 
-    Redacting twice changes nothing.
+    Idempotent.
     """
     for placeholder, pattern in _RULES:
         text = pattern.sub(placeholder, text)
@@ -76,10 +76,10 @@ def redact(text: str) -> str:
 
 
 def redacted_beginning(text: str) -> str:
-    """As much of a text as is worth keeping, redacted.
+    """The first `KEPT_CHARACTERS` characters of a text, redacted.
 
-    What stands at the cut may be half of an address or a key, which no pattern knows any more, so
-    the last words before it go too.
+    A cut may split an address or a key so that no pattern matches it, so the last words before the
+    cut are removed.
     """
     if len(text) <= KEPT_CHARACTERS:
         return redact(text)
@@ -88,7 +88,7 @@ def redacted_beginning(text: str) -> str:
 
 
 def redact_messages(messages: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """Messages with the beginning of every content, redacted."""
+    """Messages with each content cut and redacted."""
     return [
         {key: redacted_beginning(value) for key, value in message.items()} for message in messages
     ]

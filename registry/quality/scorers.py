@@ -1,6 +1,6 @@
-"""Scorers for `mlflow.genai.evaluate`: ours, and a user's own by ``module:function``.
+"""Scorers for `mlflow.genai.evaluate`: built-in ones, and the user's own as ``module:function``.
 
-Each of ours is a pure function of text, wrapped for MLflow; None means that it does not apply.
+Each built-in scorer is a pure function of text, wrapped for MLflow. None means not applicable.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 from enginehouse.errors import SpecError
 from enginehouse.text.refusal import is_refusal
 
-#: Attribute of an answer's span that carries OpenAI's `finish_reason`.
+#: Attribute of a span that holds the answer's OpenAI `finish_reason`.
 FINISH_ATTRIBUTE = "enginehouse.finish_reason"
 
 _FENCE = re.compile(r"\A```(?:json)?\s*(?P<body>.*?)\s*```\Z", re.DOTALL)
@@ -24,7 +24,7 @@ _ENDINGS = tuple(".!?\u2026\"'\u201d\u2019)]}`:;*|>")
 
 
 def is_empty(text: str) -> bool:
-    """Whether no visible text came out."""
+    """Whether the text has no visible character."""
     return not text.strip()
 
 
@@ -39,9 +39,9 @@ def is_json(text: str) -> bool:
 
 
 def ends_properly(text: str, finish: str | None) -> bool:
-    """Whether the answer ended by itself: it was not cut off, and ends like a sentence or code.
+    """Whether the answer is complete: not cut off, and ends like a sentence or code.
 
-    Short answers need no full stop.
+    Answers of up to eight words need no full stop.
     """
     if finish == "length" or is_empty(text):
         return False
@@ -55,7 +55,7 @@ def normalized(text: str) -> str:
 
 
 def expected_answer(expectations: Mapping[str, Any] | None) -> str | None:
-    """The expected answer, by MLflow's name for it or by ours."""
+    """The expected answer, under MLflow's key or one of ours."""
     for key in ("expected_response", "answer", "expected"):
         if expectations and isinstance(expectations.get(key), str):
             return str(expectations[key])
@@ -63,7 +63,7 @@ def expected_answer(expectations: Mapping[str, Any] | None) -> str | None:
 
 
 def expected_parts(expectations: Mapping[str, Any] | None) -> list[str]:
-    """What the answer has to contain: `expected_facts` or `contains`, else the expected answer."""
+    """What the answer has to contain: `contains` or `expected_facts`, else `expected_answer`."""
     for key in ("contains", "expected_facts"):
         found = (expectations or {}).get(key)
         if isinstance(found, str):
@@ -80,9 +80,9 @@ def wants_json(expectations: Mapping[str, Any] | None) -> bool:
 
 
 def built_in_scorers() -> list[Any]:
-    """Ours, as MLflow's scorers; MLflow has to be set up (`tracking.open_mlflow`).
+    """The built-in scorers for MLflow; call `tracking.open_mlflow` first.
 
-    A question without an answer (`outputs` None) has no scores.
+    A question without an answer (`outputs` None) gets no scores.
     """
     from mlflow.genai.scorers import scorer
 
@@ -119,12 +119,12 @@ def built_in_scorers() -> list[Any]:
 
 
 def user_scorers(names: Sequence[str]) -> list[Any]:
-    """Scorers given as ``module:function``; modules of the working directory are found.
+    """Import scorers given as ``module:function``; the working directory is on the import path.
 
-    A plain function becomes a scorer of its own name.
+    A plain function becomes a scorer with the function's name.
 
     Raises:
-        SpecError: naming what cannot be imported.
+        SpecError: names the scorer that cannot be imported.
     """
     from mlflow.genai.scorers import Scorer, scorer
 
@@ -140,6 +140,6 @@ def user_scorers(names: Sequence[str]) -> list[Any]:
         except (ImportError, AttributeError) as error:
             raise SpecError(f"--scorer {name!r}: {error}") from None
         if not callable(value) and not isinstance(value, Scorer):
-            raise SpecError(f"--scorer {name!r}: {attribute} is no function")
+            raise SpecError(f"--scorer {name!r}: {attribute} is not a function")
         found.append(value if isinstance(value, Scorer) else scorer(value))
     return found

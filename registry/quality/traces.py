@@ -1,7 +1,7 @@
-"""The quality log: a sampled, redacted record of requests and answers, as MLflow traces.
+"""The quality log: sampled and redacted requests with their answers, stored as MLflow traces.
 
-Opt-in (`ENGINEHOUSE_TRACE_SHARE`). A thread of its own writes; a request hands its record over
-and goes on. About 45 a second reach SQLite: what comes faster is dropped and counted.
+Opt-in (`ENGINEHOUSE_TRACE_SHARE`). A background thread writes; a request only enqueues its record.
+SQLite takes about 45 a second. Records that do not fit into the queue are dropped and counted.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _ATTRIBUTES = "enginehouse."
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One request and its answer.
+class TraceRecord:
+    """One request with its answer.
 
     Attributes:
-        at: when it began, seconds since the epoch.
-        total_s: until its end.
+        at: when the request began, seconds since the epoch.
+        total_s: duration of the request.
     """
 
     at: float
@@ -52,18 +52,18 @@ class Record:
 
     @property
     def prompt(self) -> str:
-        """The text that a person wrote last."""
+        """The last user message."""
         said = [m["content"] for m in self.messages if m.get("role") == "user"]
         return said[-1] if said else ""
 
 
 class TraceWriter:
-    """Writes records in the background.
+    """Writes records in a background thread.
 
     Attributes:
-        share: of requests that are kept, 0 to 1; at 0 there is no thread.
-        dropped: records that came faster than they could be written.
-        failed: records that MLflow did not take.
+        share: share of requests to record, 0 to 1; at 0 no thread is started.
+        dropped: records dropped because the queue was full.
+        failed: records that MLflow did not accept.
     """
 
     def __init__(
@@ -79,28 +79,28 @@ class TraceWriter:
         self._settings = settings
         self._on_drop = on_drop
         self._chance = chance
-        self._queue: queue.Queue[Record | None] = queue.Queue(_QUEUE)
+        self._queue: queue.Queue[TraceRecord | None] = queue.Queue(_QUEUE)
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin to write, if anything is to be kept."""
+        """Start the thread, if any requests are to be recorded."""
         if self.share > 0:
             self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
             self._thread.start()
 
     def wanted(self) -> bool:
-        """Whether the next request is to be kept; asked once a request, before its record."""
+        """Whether to record the next request; call once for each request."""
         return self._thread is not None and self._chance() < self.share
 
-    def offer(self, record: Record) -> None:
-        """Hand a record over; never waits."""
+    def offer(self, record: TraceRecord) -> None:
+        """Enqueue a record; never blocks."""
         try:
             self._queue.put_nowait(record)
         except queue.Full:
             self._drop()
 
     def close(self, timeout_s: float = 10.0) -> None:
-        """Write what is queued and end."""
+        """Write the queued records and stop."""
         if self._thread is None:
             return
         try:
@@ -115,7 +115,7 @@ class TraceWriter:
         self._on_drop()
 
     def _run(self) -> None:
-        # MLflow's import takes over a second: now, and not when the first request has ended.
+        # Import MLflow now: it takes over a second, which should not delay the first record.
         log = self._opened()
         while (record := self._queue.get()) is not None:
             log = log or self._opened()
@@ -131,7 +131,7 @@ class TraceWriter:
             return None
 
 
-def _written(log: TraceLog, record: Record) -> bool:
+def _written(log: TraceLog, record: TraceRecord) -> bool:
     try:
         log.write(record)
     except EnginehouseError as error:
@@ -148,8 +148,8 @@ class TraceLog:
         self._mlflow = open_mlflow(settings)
         self._experiments: dict[str, str] = {}
 
-    def write(self, record: Record) -> None:
-        """Keep a record, redacted.
+    def write(self, record: TraceRecord) -> None:
+        """Store a record, redacted.
 
         Raises:
             RegistryError: if MLflow refuses or does not answer.
@@ -176,8 +176,8 @@ class TraceLog:
             outputs = {"answer": redacted_beginning(record.answer), "finish_reason": record.finish}
             span.end(outputs=outputs, end_time_ns=began + int(record.total_s * _NANOSECONDS))
 
-    def read(self, model: str, *, since: float, until: float) -> Iterator[Record]:
-        """Records of a model whose requests began in [since, until), the newest first.
+    def read(self, model: str, *, since: float, until: float) -> Iterator[TraceRecord]:
+        """Records of a model whose requests began in [since, until), newest first.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -208,14 +208,14 @@ class TraceLog:
         return f"enginehouse/{self._registry.registered_name(model)}/traces"
 
 
-def _record(trace: Any, model: str) -> Record:
+def _record(trace: Any, model: str) -> TraceRecord:
     span = trace.data.spans[0]
     inputs, outputs = _plain(span.inputs), _plain(span.outputs)
 
     def number(key: str) -> int:
         return int(span.get_attribute(f"{_ATTRIBUTES}{key}") or 0)
 
-    return Record(
+    return TraceRecord(
         at=trace.info.request_time / _MILLISECONDS,
         request_id=str(span.get_attribute(f"{_ATTRIBUTES}request_id") or ""),
         model=model,

@@ -1,6 +1,6 @@
-"""MLflow's module-level interface (evaluation, traces), pointed at the registry.
+"""MLflow's module-level interface (evaluation and traces), configured for this registry.
 
-Evaluation and spans know no client object: they go to the process's tracking URI.
+Evaluation and spans do not take a client object: they use the process-wide tracking URI.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from enginehouse.registry.store import Registry
 
 from enginehouse.settings import Settings
 
-# Our callers bound their own queues; MLflow's would hide what it drops.
+# Callers have bounded queues of their own; MLflow's asynchronous one drops records silently.
 _SYNCHRONOUS = {
     "MLFLOW_ENABLE_ASYNC_TRACE_LOGGING": "false",
-    # An adaptive limit of ten calls a second is made for paid interfaces, not for one's own.
+    # MLflow limits calls to ten a second by default, which is meant for paid APIs.
     "MLFLOW_GENAI_EVAL_PREDICT_RATE_LIMIT": "0",
     "MLFLOW_GENAI_EVAL_SCORER_RATE_LIMIT": "0",
-    # It would ask the model once more than the data says.
+    # The validation would send one more request to the model.
     "MLFLOW_GENAI_EVAL_SKIP_TRACE_VALIDATION": "true",
-    # A user's git repository is none of a request's business.
+    # Do not look for a git repository of the user.
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _INHERITED = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
@@ -35,7 +35,7 @@ def open_mlflow(settings: Settings) -> Any:
     for key, value in _SYNCHRONOUS.items():
         os.environ.setdefault(key, value)
     with Registry(settings).session():
-        # The session has set MLflow's limits and made the database.
+        # The session has set MLflow's limits and created the database.
         import mlflow
 
         before = {key: os.environ.get(key) for key in _INHERITED}
@@ -46,7 +46,7 @@ def open_mlflow(settings: Settings) -> Any:
 
 
 def _restore(before: dict[str, str | None]) -> None:
-    """MLflow writes what it is told into the environment, where our settings would read it."""
+    """Undo MLflow's changes to the environment, from which our settings would read them."""
     for key, value in before.items():
         if value is None:
             os.environ.pop(key, None)

@@ -1,4 +1,4 @@
-"""Drift between two windows of the quality log."""
+"""Compares two time windows of the quality log for drift."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from enginehouse.registry.quality.drift import (
     Drift,
+    DriftThresholds,
     DriftVerdict,
-    Thresholds,
     embedding_drift,
     length_drift,
 )
 from enginehouse.registry.quality.endpoint import Endpoint
-from enginehouse.registry.quality.traces import Record, TraceLog
+from enginehouse.registry.quality.traces import TraceLog, TraceRecord
 from numpy.typing import NDArray
 
 from enginehouse.errors import ServingError
 from enginehouse.settings import Settings
 
-#: Prompts of one window at most, the newest: more would only take time.
+#: Maximum number of prompts in a window; the newest are used.
 _MOST = 2000
 _CUTS = (1000, 200)
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """A span of time, seconds since the epoch; the end is not in it."""
+class TimeWindow:
+    """A half-open interval of time, seconds since the epoch; `until` is excluded."""
 
     since: float
     until: float
@@ -36,15 +36,15 @@ class Window:
 def check_drift(
     settings: Settings,
     model: str,
-    reference: Window,
-    current: Window,
+    reference: TimeWindow,
+    current: TimeWindow,
     *,
-    limits: Thresholds,
+    limits: DriftThresholds,
 ) -> tuple[list[Drift], list[str]]:
-    """Compare prompts by length and, where an embedding model serves, by meaning.
+    """Compare prompts by length and, if an embedding model is served, by embedding.
 
     Returns:
-        The comparisons, and sentences on what could not be compared.
+        The results, and sentences about comparisons that were not possible.
 
     Raises:
         RegistryError: if MLflow does not answer.
@@ -72,7 +72,7 @@ def check_drift(
     return found, [f"embeddings by {embedder}"]
 
 
-def _records(log: TraceLog, model: str, window: Window) -> list[Record]:
+def _records(log: TraceLog, model: str, window: TimeWindow) -> list[TraceRecord]:
     records = []
     for record in log.read(model, since=window.since, until=window.until):
         records.append(record)
@@ -84,13 +84,13 @@ def _records(log: TraceLog, model: str, window: Window) -> list[Record]:
 def _vectors(
     endpoint: Endpoint, embedder: str, before: list[str], after: list[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Vectors of both windows' prompts, cut to the same length.
+    """Embeddings of both windows' prompts, cut to the same number of characters.
 
-    The endpoint refuses what is longer than the embedding model's context, and how many
-    characters that is depends on the language.
+    The endpoint rejects texts longer than the embedding model's context, whose length in characters
+    depends on the language.
 
     Raises:
-        ServingError: if it refuses short beginnings too.
+        ServingError: if it rejects the shortest cut too.
     """
     for characters in _CUTS:
         try:
@@ -102,6 +102,6 @@ def _vectors(
     raise AssertionError
 
 
-def _prompts(records: Sequence[Record]) -> list[str]:
-    """Last words of the user; the endpoint refuses empty texts."""
+def _prompts(records: Sequence[TraceRecord]) -> list[str]:
+    """Last user messages, without empty ones, which the endpoint rejects."""
     return [record.prompt for record in records if record.prompt.strip()]

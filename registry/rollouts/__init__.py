@@ -1,1 +1,1 @@
-"""Rollouts: the specification, the state machine, the statistics. Pure: no I/O in here."""
+"""Rollouts: specification, state machine and statistics. Pure functions without I/O."""

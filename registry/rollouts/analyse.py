@@ -1,25 +1,31 @@
-"""One look at one step: is the challenger certainly worse, certainly not, or is it too early?"""
+"""One look (interim analysis) at a rollout step: PASS, FAIL or INCONCLUSIVE for each analysis."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from enginehouse.registry.rollouts.evidence import Evidence, Side
-from enginehouse.registry.rollouts.spec import Analysis, Direction, Metric, RolloutSpec, Step
+from enginehouse.registry.rollouts.evidence import Evidence, RolloutSide
+from enginehouse.registry.rollouts.spec import (
+    AnalysisSpec,
+    Direction,
+    RolloutMetric,
+    RolloutSpec,
+    RolloutStep,
+)
 from enginehouse.registry.rollouts.state import AnalysisResult, Verdict
 from enginehouse.registry.rollouts.statistics import Bound, Ordering, difference_of_shares
 
 from enginehouse.traffic.samples import Feedback, RequestSample
 
-#: A look that adds fewer samples than this says the same again; and a sequential bound pays
-#: nothing for looks that are not made.
+#: Minimum growth of the sample between two looks. Looks with fewer new samples give nearly the same
+#: result, and the sequential bound holds for any schedule of looks.
 LOOK_GROWTH = 1.2
 _FIXED_GROWTH = 2
 _APART = "no group of requests (tenant, prompt size) was served by both versions"
 _WHOLE = 100
-#: About how many standard errors a sequential bound lies away at the levels used here: what a
-#: margin has to be, for the bound to be narrowest where the margin is decided.
+#: Approximate distance of a sequential bound in standard errors at the levels used here. With it,
+#: `_Look._target` makes the bound narrowest at the information at which the margin is decided.
 _DECISIVE_ERRORS = 4.0
 #: dθ/d(log ratio) of two log-normal sides whose logarithms spread by 0.6.
 _THETA_SLOPE = 1 / (2 * 0.6 * math.sqrt(math.pi))
@@ -29,12 +35,13 @@ def look_due(
     samples_now: int,
     samples_at_last_look: int,
     spec: RolloutSpec | None = None,
-    step: Step | None = None,
+    step: RolloutStep | None = None,
 ) -> bool:
-    """Whether there is enough that is new, in the challenger's requests of this step.
+    """Whether the challenger has enough new requests in this step for another look.
 
-    A fifth more than at the last look; in mode ``fixed`` first at the step's `min_samples`, then
-    at twice the last. A look that ended in ERROR is none: ask with the count of the look before.
+    In mode ``sequential`` that is 20 % more than at the last look. In mode ``fixed`` the first look
+    is due at the step's `min_samples`, each later one at twice the previous count. A look that
+    ended in ERROR does not count: pass the count of the look before it.
     """
     growth, first = LOOK_GROWTH, 1
     if spec is not None and spec.mode == "fixed":
@@ -45,7 +52,7 @@ def look_due(
 
 def analyse(
     spec: RolloutSpec,
-    step: Step,
+    step: RolloutStep,
     champion: Sequence[RequestSample],
     challenger: Sequence[RequestSample],
     champion_feedback: Sequence[Feedback] = (),
@@ -53,43 +60,49 @@ def analyse(
     *,
     looks: int = 0,
 ) -> tuple[AnalysisResult, ...]:
-    """Every analysis but those of mode `prometheus`, on all samples of the current step.
+    """Run all analyses except those of metric `prometheus` on the samples of the current step.
 
-    Only of the current step: while the weights stand still both sides share time and mix.
+    Samples of earlier steps are left out. While the weights are constant, both versions see the
+    same period and the same mix of requests.
 
     Args:
-        looks: made at this step before this one; mode ``fixed`` has `spec.looks` of them.
+        looks: looks already made at this step; mode ``fixed`` allows `spec.looks` of them.
     """
     evidence = Evidence()
-    evidence.add_samples(spec, Side.CHAMPION, champion)
-    evidence.add_samples(spec, Side.CHALLENGER, challenger)
-    evidence.add_feedback(Side.CHAMPION, champion_feedback)
-    evidence.add_feedback(Side.CHALLENGER, challenger_feedback)
+    evidence.add_samples(spec, RolloutSide.CHAMPION, champion)
+    evidence.add_samples(spec, RolloutSide.CHALLENGER, challenger)
+    evidence.add_feedback(RolloutSide.CHAMPION, champion_feedback)
+    evidence.add_feedback(RolloutSide.CHALLENGER, challenger_feedback)
     return judge(spec, step, evidence, looks=looks)
 
 
 def judge(
-    spec: RolloutSpec, step: Step, evidence: Evidence, *, looks: int = 0, effects: bool = True
+    spec: RolloutSpec,
+    step: RolloutStep,
+    evidence: Evidence,
+    *,
+    looks: int = 0,
+    effects: bool = True,
 ) -> tuple[AnalysisResult, ...]:
-    """The same on sums that were kept.
+    """Like `analyse`, on accumulated evidence.
 
     Args:
-        effects: whether to work out ratios and their bounds for readers; verdicts need them not.
+        effects: whether to compute ratios and their bounds for display; verdicts do not need them.
     """
     return tuple(
         _Look(spec, step, analysis, evidence, looks).result(effects=effects)
         for analysis in spec.analyses
-        if analysis.metric is not Metric.PROMETHEUS
+        if analysis.metric is not RolloutMetric.PROMETHEUS
     )
 
 
 def judge_values(
-    analysis: Analysis, champion: float | None, challenger: float | None
+    analysis: AnalysisSpec, champion: float | None, challenger: float | None
 ) -> AnalysisResult:
-    """A comparison of two figures that come without samples, as Prometheus gives them.
+    """Compare two values that come without samples, for example from Prometheus.
 
-    With `at_most` the challenger's figure alone decides; without, its ratio to the champion's.
-    None or NaN is ERROR: it could not be measured.
+    With `at_most` only the challenger's value is judged; otherwise its ratio to the champion's.
+    None or NaN means that the value could not be measured, and gives ERROR.
     """
     verdict, effect, reason = _value_verdict(analysis, champion, challenger)
     return AnalysisResult(
@@ -106,7 +119,7 @@ def judge_values(
 
 
 def _value_verdict(
-    analysis: Analysis, champion: float | None, challenger: float | None
+    analysis: AnalysisSpec, champion: float | None, challenger: float | None
 ) -> tuple[Verdict, float | None, str]:
     if challenger is None or math.isnan(challenger):
         return Verdict.ERROR, None, "no figure for the challenger"
@@ -135,7 +148,12 @@ class _Look:
     """One analysis on one step's evidence."""
 
     def __init__(
-        self, spec: RolloutSpec, step: Step, analysis: Analysis, evidence: Evidence, looks: int
+        self,
+        spec: RolloutSpec,
+        step: RolloutStep,
+        analysis: AnalysisSpec,
+        evidence: Evidence,
+        looks: int,
     ) -> None:
         self._analysis = analysis
         self._evidence = evidence
@@ -146,10 +164,10 @@ class _Look:
         target = self._target()
         self._fail = Bound(spec.alpha / (_tests(spec) * sides), target, planned)
         self._pass = Bound(spec.beta, target, planned)
-        self._samples = tuple(evidence.requests(analysis.metric, side) for side in Side)
+        self._samples = tuple(evidence.requests(analysis.metric, side) for side in RolloutSide)
 
     def _target(self) -> float:
-        """The information at which the margin is decided."""
+        """Information (1/variance) at which the margin is decided."""
         slope = 1.0 if self._analysis.metric.is_rate else _THETA_SLOPE
         wide = self._margin if self._analysis.metric.is_rate else math.log1p(self._margin)
         return (_DECISIVE_ERRORS / (slope * wide)) ** 2
@@ -175,7 +193,7 @@ class _Look:
         low = value - self._fail.half_width(at_tolerance.variance)
         at_margin = difference_of_shares(*sides, self._margin)
         high = value + self._pass.half_width(at_margin.variance)
-        champion, challenger = (self._evidence.share(metric, side) for side in Side)
+        champion, challenger = (self._evidence.share(metric, side) for side in RolloutSide)
         verdict = Verdict.INCONCLUSIVE
         if low > analysis.tolerance and challenger >= analysis.floor:
             verdict = Verdict.FAIL
@@ -214,7 +232,7 @@ class _Look:
         return self._explained(verdict, ordering)
 
     def _explained(self, verdict: Verdict, ordering: Ordering) -> AnalysisResult:
-        """With the ratio and its bounds; positive is worse."""
+        """Result with the ratio and its bounds; a positive effect is worse."""
         mirrored = self._analysis.direction is Direction.LOWER_IS_WORSE
         below, above = (self._pass, self._fail) if mirrored else (self._fail, self._pass)
         middle = ordering.ratio()
@@ -244,8 +262,8 @@ class _Look:
             required=self._analysis.required,
             champion=seen[0] if seen else None,
             challenger=seen[1] if seen else None,
-            champion_samples=self._samples[Side.CHAMPION],
-            challenger_samples=self._samples[Side.CHALLENGER],
+            champion_samples=self._samples[RolloutSide.CHAMPION],
+            challenger_samples=self._samples[RolloutSide.CHALLENGER],
             effect=effect[0] if effect else None,
             low=effect[1] if effect else None,
             high=effect[2] if effect else None,
@@ -255,8 +273,8 @@ class _Look:
 
 
 def _tests(spec: RolloutSpec) -> int:
-    """Between how many tests the chance of a false alarm is divided."""
-    analyses = sum(a.metric is not Metric.PROMETHEUS for a in spec.analyses)
+    """Number of tests that share `alpha` (Bonferroni)."""
+    analyses = sum(a.metric is not RolloutMetric.PROMETHEUS for a in spec.analyses)
     steps = sum(0 < step.weight < _WHOLE for step in spec.steps)
     return max(1, analyses * steps)
 

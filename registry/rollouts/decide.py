@@ -1,18 +1,18 @@
-"""What comes next for a rollout: one pure function, and a small one for each phase.
+"""The transition function of the rollout state machine: `decide`, and one function for each phase.
 
-The controller observes, asks, persists the answer and applies it; it may stop between any two of
-these. So nothing here depends on having been asked before: see `RolloutStatus.mark`.
+The controller observes, calls `decide`, persists the result and applies it. It may be restarted
+between any two of these, so `decide` keeps no state of its own; see `RolloutStatus.mark`.
 """
 
 from __future__ import annotations
 
-from enginehouse.registry.rollouts.spec import RolloutSpec, Step
+from enginehouse.registry.rollouts.spec import RolloutSpec, RolloutStep
 from enginehouse.registry.rollouts.state import (
     AnalysisResult,
-    Command,
     Decision,
     Observation,
     Phase,
+    RolloutCommand,
     RolloutStatus,
     Verdict,
 )
@@ -23,10 +23,10 @@ _WHOLE = 100
 def decide(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> Decision:
-    """The status after this observation, and why it is so.
+    """Compute the next status and the reason for it.
 
-    In this order: an abort under way goes on and nothing else counts; a person's abort; guards;
-    the deadline; a person's other commands; then what the phase asks for. At rest nothing changes.
+    Order of precedence: an abort in progress; a user's abort command; guards; the deadline; the
+    user's other commands; the rules of the phase. A finished rollout never changes.
 
     Args:
         now: seconds since the epoch.
@@ -51,7 +51,7 @@ def decide(
 def _continue(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> Decision:
-    """What the phase itself asks for."""
+    """Apply the rules of the current phase."""
     if status.phase is Phase.PREPARING:
         return _prepare(spec, status, observation, now)
     if status.phase is Phase.PROGRESSING:
@@ -62,7 +62,7 @@ def _continue(
 
 
 def _why_nothing(status: RolloutStatus, observation: Observation) -> str | None:
-    """Why nothing can come of this, not even an abort; None if something can."""
+    """Why this observation can have no effect, not even an abort; None if it can have one."""
     if not status.phase.active:
         return f"the rollout is over: {status.phase.value}"
     if observation.of is not None and not observation.of.startswith(f"{status.id}/"):
@@ -73,19 +73,19 @@ def _why_nothing(status: RolloutStatus, observation: Observation) -> str | None:
 def _why_abort(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> str | None:
-    """What aborts whatever the phase; None if nothing does."""
-    if observation.commanded is Command.ABORT:
+    """Reason to abort in any phase; None if there is none."""
+    if observation.commanded is RolloutCommand.ABORT:
         return _said(observation, "aborted")
     if observation.guards:
         return "; ".join(f"guard {guard.name}: {guard.reason}" for guard in observation.guards)
-    # A promotion that has been decided is not taken back because it takes its time.
+    # A promotion that has started is not aborted by the deadline.
     if status.phase is not Phase.PROMOTING and now - status.started_at > spec.deadline_s:
         return f"not promoted within {spec.deadline_s:g} s"
     return None
 
 
 def _abort(status: RolloutStatus, observation: Observation, now: float, reason: str) -> Decision:
-    """Remember the abort at once; shift traffic when the champion is there to take it."""
+    """Record the abort immediately; shift traffic only if the champion can serve it."""
     first = status.abort_reason is None
     marked = status.model_copy(update={"abort_reason": reason})
     if not observation.champion_ready:
@@ -100,10 +100,10 @@ def _abort(status: RolloutStatus, observation: Observation, now: float, reason: 
 
 
 def _command(status: RolloutStatus, observation: Observation, now: float) -> Decision:
-    """Pause, resume or promote, which make sense now."""
-    if observation.commanded is Command.PAUSE:
+    """Apply a pause, resume or promote command that `_refusal` has accepted."""
+    if observation.commanded is RolloutCommand.PAUSE:
         return _pause(status, _said(observation, "paused"))
-    if observation.commanded is Command.RESUME:
+    if observation.commanded is RolloutCommand.RESUME:
         return _change(
             status,
             "resume",
@@ -125,13 +125,13 @@ def _command(status: RolloutStatus, observation: Observation, now: float) -> Dec
 
 
 def _refusal(status: RolloutStatus, observation: Observation) -> str | None:
-    """Why a command cannot be followed now; None if it can, or if there is none."""
+    """Why the command is not allowed now; None if it is allowed or there is no command."""
     command, phase = observation.commanded, status.phase
-    if command is Command.PAUSE and phase is not Phase.PROGRESSING:
+    if command is RolloutCommand.PAUSE and phase is not Phase.PROGRESSING:
         return f"only a progressing rollout can be paused, this is {phase.value}"
-    if command is Command.RESUME and phase is not Phase.PAUSED:
+    if command is RolloutCommand.RESUME and phase is not Phase.PAUSED:
         return f"only a paused rollout can be resumed, this is {phase.value}"
-    if command is Command.PROMOTE:
+    if command is RolloutCommand.PROMOTE:
         if phase is Phase.PROMOTING:
             return "it is being promoted already"
         if phase is Phase.PREPARING and not _gates_passed(observation):
@@ -144,7 +144,7 @@ def _refusal(status: RolloutStatus, observation: Observation) -> str | None:
 def _prepare(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> Decision:
-    """Gates: any that did not pass aborts; none at all is not "passed"."""
+    """Check the gates. Any that did not pass aborts; an empty list does not count as passed."""
     if not observation.gates:
         return _stay(status, "gates are running" if observation.gates is None else "no gate ran")
     if not _gates_passed(observation):
@@ -162,7 +162,7 @@ def _gates_passed(observation: Observation) -> bool:
 def _progress(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> Decision:
-    """One step: failures, then what could not be measured, then whether it is done."""
+    """Evaluate the current step: failures first, then unmeasured analyses, then completion."""
     if not observation.challenger_ready:
         return _stay(status, "the challenger does not answer; holding")
     failed = [r for r in observation.analyses if r.verdict is Verdict.FAIL]
@@ -180,13 +180,13 @@ def _progress(
 
 
 def _counted(spec: RolloutSpec, status: RolloutStatus, observation: Observation) -> RolloutStatus:
-    """The look counted, and whether it could be measured."""
+    """Count the look, and whether a required analysis could not be measured."""
     errors = status.errors_in_row + 1 if _unmeasured(spec, observation) else 0
     return status.model_copy(update={"looks": status.looks + 1, "errors_in_row": errors})
 
 
 def _unmeasured(spec: RolloutSpec, observation: Observation) -> list[str]:
-    """Required analyses that ended in ERROR or are missing altogether."""
+    """Required analyses that ended in ERROR or have no result."""
     found = {r.name for r in observation.analyses if r.verdict is not Verdict.ERROR}
     return [a.title for a in spec.analyses if a.required and a.title not in found]
 
@@ -194,7 +194,7 @@ def _unmeasured(spec: RolloutSpec, observation: Observation) -> list[str]:
 def _advance(
     spec: RolloutSpec, status: RolloutStatus, observation: Observation, now: float
 ) -> Decision:
-    """To the next step, or to the promotion, if this one has all that it needs."""
+    """Go to the next step, or to the promotion, if this step is complete."""
     step = spec.steps[status.step]
     waiting = _waiting(step, status, observation, now)
     if waiting is not None:
@@ -216,8 +216,10 @@ def _advance(
     return _enter(spec, status.model_copy(update=gained), status.step + 1, now, passed)
 
 
-def _waiting(step: Step, status: RolloutStatus, observation: Observation, now: float) -> str | None:
-    """What of time and samples the step still lacks."""
+def _waiting(
+    step: RolloutStep, status: RolloutStatus, observation: Observation, now: float
+) -> str | None:
+    """The minimum duration or sample count that the step has not reached; None if it has both."""
     lasted = now - status.step_started_at
     if lasted < step.min_duration_s:
         return f"{lasted:.0f} of {step.min_duration_s:g} s"
@@ -227,7 +229,7 @@ def _waiting(step: Step, status: RolloutStatus, observation: Observation, now: f
 
 
 def _not_passed(spec: RolloutSpec, observation: Observation) -> list[str]:
-    """Required analyses that did not say PASS at this observation, each with its reason."""
+    """Required analyses without PASS at this observation, each with its reason."""
     if not observation.looked:
         return ["no look at this observation"]
     by_name: dict[str, AnalysisResult] = {r.name: r for r in observation.analyses}
@@ -244,7 +246,7 @@ def _not_passed(spec: RolloutSpec, observation: Observation) -> list[str]:
 
 
 def _finish(status: RolloutStatus, observation: Observation) -> Decision:
-    """The last step is done; promote only on what was really measured."""
+    """Promote after the last step, only if at least one weighted step was measured and passed."""
     sampled = status.sampled + observation.samples
     if not status.judged or sampled <= 0:
         return _stay(status, "no step with a weight from 1 to 99 has passed its analyses")
@@ -253,7 +255,7 @@ def _finish(status: RolloutStatus, observation: Observation) -> Decision:
 
 
 def _promote(status: RolloutStatus, observation: Observation, now: float) -> Decision:
-    """Done when every replica's ensemble is pinned to the challenger."""
+    """Succeed when every replica's ensemble is pinned to the challenger."""
     if observation.serving != status.challenger:
         return _stay(status, "replicas are being re-pointed")
     reason = f"version {status.challenger} serves everywhere"
@@ -263,7 +265,7 @@ def _promote(status: RolloutStatus, observation: Observation, now: float) -> Dec
 def _enter(
     spec: RolloutSpec, status: RolloutStatus, step: int, now: float, reason: str
 ) -> Decision:
-    """The beginning of a step."""
+    """Enter a step and set its weight."""
     weight = spec.steps[step].weight
     return _change(
         status,
@@ -283,7 +285,7 @@ def _pause(status: RolloutStatus, reason: str) -> Decision:
 
 
 def _change(status: RolloutStatus, event: str, reason: str, **update: object) -> Decision:
-    """An event of the history."""
+    """A decision that is recorded in the history."""
     return Decision(
         status=status.model_copy(update=update), changed=True, event=event, reason=reason
     )
@@ -294,6 +296,6 @@ def _stay(status: RolloutStatus, reason: str) -> Decision:
 
 
 def _said(observation: Observation, what: str) -> str:
-    """A person's command in words."""
+    """Describe a user's command with its actor and reason."""
     by = f"{what} by {observation.actor or 'unknown'}"
     return f"{by}: {observation.reason}" if observation.reason else by

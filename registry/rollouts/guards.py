@@ -1,4 +1,4 @@
-"""Limits that abort at once, judged on the challenger's newest requests alone."""
+"""Guards: limits that abort a rollout immediately, checked on the challenger's newest requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.registry.rollouts.state import GuardResult
 
 from enginehouse.traffic.samples import Outcome, RequestSample
 
-#: A 99th percentile is taken over the last of these; fewer than the least say nothing of it.
+#: The p99 guards use the last 200 requests, and are not evaluated below 50.
 PERCENTILE_WINDOW = 200
 PERCENTILE_LEAST = 50
 
@@ -18,14 +18,14 @@ PERCENTILE_LEAST = 50
 def check_guards(
     guards: Guards, newest: Sequence[RequestSample], crashes: int = 0
 ) -> tuple[GuardResult, ...]:
-    """The guards that broke; empty is well.
+    """Return the guards that tripped; empty if none did.
 
-    Shadow copies count, since they are all that a shadow step has. Requests that chose their
-    version do not: one caller's choice is not to abort everybody's rollout.
+    Shadow copies count, because a shadow step has no other requests. Requests that named their
+    version do not count, so that one caller cannot abort a rollout.
 
     Args:
         newest: the challenger's requests, oldest first; `PERCENTILE_WINDOW` or more.
-        crashes: times in this rollout that its engine died or stopped answering.
+        crashes: how often its engine died or stopped answering during this rollout.
     """
     told = [s for s in newest if s.judged]
     found = [

@@ -1,4 +1,4 @@
-"""`rollout.yaml`: how a challenger becomes the champion.
+"""`rollout.yaml`: the specification of a rollout.
 
 Every field has a default, so an empty file is a complete specification.
 """
@@ -14,7 +14,7 @@ from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 _WHOLE = 100
-#: Of counts: whatever they are stored in or compared with holds as much.
+#: Upper limit of counts, so that every store and comparison can hold them (32-bit).
 _MOST = 2**31 - 1
 
 
@@ -22,8 +22,8 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Metric(StrEnum):
-    """What an analysis compares; one `RequestSample` gives one value of each, or none."""
+class RolloutMetric(StrEnum):
+    """What an analysis compares; each `RequestSample` has one value of it, or none."""
 
     ERROR_RATE = "error_rate"
     EMPTY_RATE = "empty_rate"
@@ -33,41 +33,42 @@ class Metric(StrEnum):
     TOTAL_TIME = "total_time"
     OUTPUT_LENGTH = "output_length"
     COST = "cost"
-    #: From `/v1/feedback`: share of thumbs down.
+    #: Share of thumbs down, from `/v1/feedback`.
     FEEDBACK = "feedback"
-    #: A query of the user's own.
+    #: A PromQL query from the specification.
     PROMETHEUS = "prometheus"
 
     @property
     def is_rate(self) -> bool:
-        """Whether a request either has it or not, so that shares are compared."""
+        """Whether the metric is 0 or 1 for a request, so that shares are compared."""
         return self in {self.ERROR_RATE, self.EMPTY_RATE, self.REFUSAL_RATE, self.FEEDBACK}
 
 
 class Direction(StrEnum):
-    """Which way is worse."""
+    """Which direction counts as harm."""
 
     HIGHER_IS_WORSE = "higher_is_worse"
     LOWER_IS_WORSE = "lower_is_worse"
     EITHER_IS_WORSE = "either_is_worse"
 
 
-class Analysis(_Frozen):
+class AnalysisSpec(_Frozen):
     """One comparison of the challenger with the champion.
 
     Attributes:
-        margin: harm that has to be excluded before a step passes: a difference of shares for
-            rates (0.01 is one point), a ratio less 1 for the others (0.15 is 15 %).
-        tolerance: harm up to which a difference is no failure, however certain; same unit.
+        margin: a step passes only when the data rule out harm larger than this: a difference of
+            shares for rates (0.01 is one percentage point), a ratio less 1 for the others (0.15 is
+            15 %).
+        tolerance: harm up to this size is never a failure, even if certain; same unit as `margin`.
         floor: for rates: a challenger's share below it never fails.
-        min_samples: of each side; fewer are INCONCLUSIVE.
+        min_samples: for each version; the analysis is INCONCLUSIVE with fewer.
         query: for `prometheus`: PromQL in which ``{version}`` and ``{model}`` are replaced.
-        at_most: for `prometheus`: a challenger's value above it fails.
-        required: whether a step may pass while this one is INCONCLUSIVE. Metrics that few
-            requests carry (feedback) are not required.
+        at_most: for `prometheus`: the analysis fails if the challenger's value is above it.
+        required: whether a step has to wait for this analysis to pass. Metrics that few requests
+            have (feedback) are not required by default.
     """
 
-    metric: Metric
+    metric: RolloutMetric
     name: str | None = None
     direction: Direction = Direction.HIGHER_IS_WORSE
     margin: float = Field(gt=0)
@@ -80,20 +81,20 @@ class Analysis(_Frozen):
 
     @property
     def title(self) -> str:
-        """Its name in reports."""
+        """Name in reports."""
         return self.name or self.metric.value
 
 
-class Step(_Frozen):
+class RolloutStep(_Frozen):
     """One step of a rollout.
 
     Attributes:
         weight: the challenger's share of new requests in percent; 0 is a shadow step.
         shadow: share of the champion's requests that are copied to the challenger.
-        min_duration_s: at least this long.
-        min_samples: at least so many of the challenger's requests.
-        scrutiny: factor on every analysis' margin here: a step with little exposure excludes
-            great harm only; the last comparison excludes the margin itself (1).
+        min_duration_s: minimum duration of the step.
+        min_samples: minimum number of the challenger's requests in this step.
+        scrutiny: multiplies every analysis' margin at this step. A step with little exposure only
+            has to rule out large harm; the last comparing step uses the margin itself (1).
     """
 
     weight: int = Field(ge=0, le=_WHOLE)
@@ -104,17 +105,17 @@ class Step(_Frozen):
 
     @property
     def compares(self) -> bool:
-        """Whether both versions answer, so that they can be compared."""
+        """Whether both versions receive requests, so that they can be compared."""
         return 0 < self.weight < _WHOLE
 
 
 class Guards(_Frozen):
-    """Limits that abort at once, without statistics.
+    """Limits that abort a rollout immediately, without a statistical test.
 
     Attributes:
-        error_burst: this many of the challenger's last `error_window` requests failed.
+        error_burst: aborts when this many of the challenger's last `error_window` requests failed.
         ttft_p99_s, total_p99_s: ceilings over the challenger's last 200 requests, or None.
-        crashes: times that the challenger's engine died or stopped answering.
+        crashes: aborts when the challenger's engine died or stopped answering this many times.
     """
 
     error_burst: int = Field(default=10, ge=1, le=_MOST)
@@ -125,28 +126,32 @@ class Guards(_Frozen):
 
 
 DEFAULT_ANALYSES = (
-    Analysis(metric=Metric.ERROR_RATE, margin=0.01, floor=0.002, min_samples=100),
-    Analysis(metric=Metric.EMPTY_RATE, margin=0.02, floor=0.002, min_samples=100),
-    Analysis(metric=Metric.REFUSAL_RATE, margin=0.05, floor=0.01, min_samples=100, required=False),
-    Analysis(metric=Metric.TTFT, margin=0.15, tolerance=0.05),
-    Analysis(metric=Metric.INTER_TOKEN, margin=0.15, tolerance=0.05),
-    Analysis(metric=Metric.TOTAL_TIME, margin=0.2, tolerance=0.05),
-    Analysis(
-        metric=Metric.OUTPUT_LENGTH,
+    AnalysisSpec(metric=RolloutMetric.ERROR_RATE, margin=0.01, floor=0.002, min_samples=100),
+    AnalysisSpec(metric=RolloutMetric.EMPTY_RATE, margin=0.02, floor=0.002, min_samples=100),
+    AnalysisSpec(
+        metric=RolloutMetric.REFUSAL_RATE, margin=0.05, floor=0.01, min_samples=100, required=False
+    ),
+    AnalysisSpec(metric=RolloutMetric.TTFT, margin=0.15, tolerance=0.05),
+    AnalysisSpec(metric=RolloutMetric.INTER_TOKEN, margin=0.15, tolerance=0.05),
+    AnalysisSpec(metric=RolloutMetric.TOTAL_TIME, margin=0.2, tolerance=0.05),
+    AnalysisSpec(
+        metric=RolloutMetric.OUTPUT_LENGTH,
         margin=0.3,
         tolerance=0.1,
         direction=Direction.EITHER_IS_WORSE,
         required=False,
     ),
-    Analysis(metric=Metric.FEEDBACK, margin=0.1, tolerance=0.02, min_samples=30, required=False),
+    AnalysisSpec(
+        metric=RolloutMetric.FEEDBACK, margin=0.1, tolerance=0.02, min_samples=30, required=False
+    ),
 )
 
 DEFAULT_STEPS = (
-    Step(weight=0, shadow=0.1, min_duration_s=30, min_samples=20),
-    Step(weight=5, scrutiny=8),
-    Step(weight=25, scrutiny=4),
-    Step(weight=50, min_duration_s=300, min_samples=1000),
-    Step(weight=100, min_duration_s=60, min_samples=100),
+    RolloutStep(weight=0, shadow=0.1, min_duration_s=30, min_samples=20),
+    RolloutStep(weight=5, scrutiny=8),
+    RolloutStep(weight=25, scrutiny=4),
+    RolloutStep(weight=50, min_duration_s=300, min_samples=1000),
+    RolloutStep(weight=100, min_duration_s=60, min_samples=100),
 )
 
 
@@ -154,21 +159,21 @@ class RolloutSpec(_Frozen):
     """The whole specification.
 
     Attributes:
-        steps: weights rise; the last is 100.
-        mode: ``sequential`` may be looked at any time; ``fixed`` looks `looks` times a step.
-        alpha: chance, over a whole rollout and all analyses, that an identical version fails.
-        beta: chance that a version which is worse by the margin passes an analysis.
-        buckets: what requests are grouped by before they are compared.
+        steps: with rising weights; the last weight is 100.
+        mode: ``sequential`` may look at any time; ``fixed`` looks `looks` times at each step.
+        alpha: probability, over a whole rollout and all analyses, that an identical version fails.
+        beta: probability that a version which is worse by the margin passes an analysis.
+        buckets: request properties to stratify by.
         sticky: see `enginehouse.traffic.Routes`.
-        deadline_s: of the whole rollout; what has not been promoted by then is aborted.
-        on_inconclusive: at a step that has its time and samples and no verdict: ``hold`` waits
-            for more until the deadline, ``abort`` gives up.
-        errors_allowed: looks in a row that may end in ERROR (metrics away) before a pause.
-        price_prompt, price_completion: of a million tokens, for the metric `cost`.
+        deadline_s: time limit of the whole rollout; it is aborted if not promoted by then.
+        on_inconclusive: what happens at a step that has its time and samples but no verdict:
+            ``hold`` waits for more samples until the deadline, ``abort`` aborts.
+        errors_allowed: consecutive looks that may end in ERROR (no metrics) before a pause.
+        price_prompt, price_completion: price of a million tokens, for the metric `cost`.
     """
 
-    steps: tuple[Step, ...] = DEFAULT_STEPS
-    analyses: tuple[Analysis, ...] = DEFAULT_ANALYSES
+    steps: tuple[RolloutStep, ...] = DEFAULT_STEPS
+    analyses: tuple[AnalysisSpec, ...] = DEFAULT_ANALYSES
     guards: Guards = Guards()
     mode: Literal["sequential", "fixed"] = "sequential"
     looks: int = Field(default=5, ge=1, le=_MOST)
@@ -208,15 +213,15 @@ def load_spec(path: Path) -> RolloutSpec:
     """Read a specification from YAML (or JSON, which is YAML).
 
     Raises:
-        SpecError: naming the field, what it has and what it takes.
+        SpecError: names the field, its value and what it accepts.
     """
     return parse_spec(read_yaml(path) or {}, str(path))
 
 
 def parse_spec(raw: object, where: str) -> RolloutSpec:
-    """Check a specification that was read already.
+    """Validate a specification that has been parsed already.
 
     Raises:
-        SpecError: naming the field, what it has and what it takes.
+        SpecError: names the field, its value and what it accepts.
     """
     return checked(RolloutSpec, raw, where)

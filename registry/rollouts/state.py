@@ -1,4 +1,4 @@
-"""The words of the state machine: what is persisted, what is observed, what is decided."""
+"""Values of the rollout state machine: what is persisted, observed and decided."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class _Frozen(BaseModel):
 
 
 class Phase(StrEnum):
-    """Where a rollout is.
+    """Phase of a rollout.
 
     ::
 
@@ -25,45 +25,45 @@ class Phase(StrEnum):
                     ▼             ▼           ▼
                  ABORTED      SUCCEEDED    ABORTED
 
-    ABORTED is reached from PREPARING, PROGRESSING, PAUSED and PROMOTING. IDLE, SUCCEEDED and
-    ABORTED are at rest; only a new challenger leaves them.
+    ABORTED can be reached from PREPARING, PROGRESSING, PAUSED and PROMOTING. IDLE, SUCCEEDED and
+    ABORTED are at rest and left only when a new challenger is set.
     """
 
     IDLE = "idle"
-    #: The challenger is loaded and goes through the gates; it has no traffic.
+    #: The challenger is loaded and its gates run; it has no traffic.
     PREPARING = "preparing"
     PROGRESSING = "progressing"
     PAUSED = "paused"
-    #: The analyses are done: the alias moves and the ensemble is re-pointed.
+    #: The analyses have passed: the alias is moved and the ensemble is re-pointed.
     PROMOTING = "promoting"
     SUCCEEDED = "succeeded"
     ABORTED = "aborted"
 
     @property
     def active(self) -> bool:
-        """Whether the rollout is under way."""
+        """Whether the rollout is in progress."""
         return self in {self.PREPARING, self.PROGRESSING, self.PAUSED, self.PROMOTING}
 
 
 class Verdict(StrEnum):
-    """What an analysis, a gate or a guard says."""
+    """Result of an analysis, a gate or a guard."""
 
     PASS = "pass"  # noqa: S105 - not a password
     FAIL = "fail"
-    #: It could not be measured: metrics are down. Counted apart from failure.
+    #: It could not be measured, for example because metrics are down. Counted apart from FAIL.
     ERROR = "error"
-    #: Too few samples, or neither harm nor its absence is certain yet. Never passes.
+    #: Too few samples, or neither harm nor its absence is certain yet. A step never passes on it.
     INCONCLUSIVE = "inconclusive"
 
 
 class AnalysisResult(_Frozen):
-    """One analysis at one look.
+    """Result of one analysis at one look.
 
     Attributes:
         effect: the estimate, in the unit of the analysis' margin; positive is worse.
-        low, high: bounds of the effect that hold at every look together (mode `sequential`).
-        champion, challenger: what was seen on each side: a share, or a median.
-        statistic: name of the test, for readers.
+        low, high: bounds of the effect that hold at all looks together (mode `sequential`).
+        champion, challenger: measured value of each version: a share, or a median.
+        statistic: name of the test, for display.
     """
 
     name: str
@@ -82,18 +82,18 @@ class AnalysisResult(_Frozen):
 
 
 class GuardResult(_Frozen):
-    """A guard that broke."""
+    """A guard that tripped."""
 
     name: str
     reason: str
 
 
 class GateResult(_Frozen):
-    """What a gate says of a version.
+    """Result of a gate for a version.
 
     Attributes:
-        numbers: what it measured, by name with unit.
-        overridden_by, override_reason: who let it pass all the same, and why.
+        numbers: measured values, by name with unit.
+        overridden_by, override_reason: who let it pass despite its verdict, and why.
     """
 
     name: str
@@ -105,12 +105,12 @@ class GateResult(_Frozen):
 
     @property
     def passed(self) -> bool:
-        """Whether traffic may start as far as this gate is concerned."""
+        """Whether this gate permits traffic."""
         return self.verdict is Verdict.PASS or self.overridden_by is not None
 
 
-class Command(StrEnum):
-    """What a person may ask of a running rollout."""
+class RolloutCommand(StrEnum):
+    """What a user may ask of a running rollout."""
 
     PAUSE = "pause"
     RESUME = "resume"
@@ -119,18 +119,18 @@ class Command(StrEnum):
 
 
 class Observation(_Frozen):
-    """What the controller saw since the last decision.
+    """What the controller observed since the last decision.
 
     Attributes:
         champion_ready, challenger_ready: whether the version answers on every replica that is up.
-        serving: the version to which the champion's ensemble is pinned everywhere; None if
+        serving: the version to which the champion's ensemble is pinned on all replicas; None if
             replicas differ.
-        gates: None while they run; empty is not "passed".
+        gates: None while they run; an empty tuple does not count as passed.
         samples: the challenger's requests since this step began.
-        looked: whether `analyses` were made for this observation; a tick without news is no look.
-        commanded: a person's word, at most one for an observation.
-        of: `RolloutStatus.mark` at which all this was seen; an observation of another moment can
-            abort and nothing else, so a replay moves nothing twice. None: of the status given.
+        looked: whether `analyses` were made for this observation; False on a tick without new data.
+        commanded: a user's command; at most one for each observation.
+        of: `RolloutStatus.mark` at the time of the observation. An outdated observation can only
+            abort, so a replay never moves a rollout twice. None means the current status.
     """
 
     champion_ready: bool = True
@@ -141,25 +141,25 @@ class Observation(_Frozen):
     looked: bool = False
     analyses: tuple[AnalysisResult, ...] = ()
     guards: tuple[GuardResult, ...] = ()
-    commanded: Command | None = None
+    commanded: RolloutCommand | None = None
     actor: str = ""
     reason: str = ""
     of: str | None = None
 
 
 class RolloutStatus(_Frozen):
-    """One rollout, persisted after every decision; everything `decide` knows of the past.
+    """One rollout, persisted after every decision; all that `decide` knows about the past.
 
     Attributes:
         id: also the MLflow run's name.
         step: index into the specification's steps.
-        weight: the challenger's share now, in percent; the champion has the rest.
-        abort_reason: set once and never taken back: the rollout is going to be aborted.
-        sampled: the challenger's requests in all finished steps with weight above 0.
-        judged: whether a step with weight between 1 and 99 passed its analyses.
-        forced_by: who promoted it by hand, past the analyses; it then needs no samples.
-        looks: analyses made at this step, for mode `fixed`.
-        errors_in_row: looks in a row that ended in ERROR.
+        weight: the challenger's current share in percent; the champion has the rest.
+        abort_reason: set once and never cleared: the rollout will be aborted.
+        sampled: the challenger's requests in all completed steps with a weight above 0.
+        judged: whether a step with a weight between 1 and 99 passed its analyses.
+        forced_by: who promoted it by hand; the analyses and samples are then not required.
+        looks: looks made at this step, for mode `fixed`.
+        errors_in_row: consecutive looks that ended in ERROR.
     """
 
     id: str
@@ -185,12 +185,12 @@ class RolloutStatus(_Frozen):
 
     @property
     def mark(self) -> str:
-        """Names this moment of the rollout; it changes with every look, step and phase."""
+        """Identifies a moment of the rollout; changes with every look, step and phase."""
         return f"{self.id}/{self.phase.value}/{self.step}/{self.looks}"
 
     @property
     def weights(self) -> dict[int, int]:
-        """Version → share in percent; they always sum to 100."""
+        """Version → share in percent; the shares sum to 100."""
         if self.phase is Phase.SUCCEEDED:
             return {self.challenger: 100}
         if not self.weight:
@@ -199,13 +199,13 @@ class RolloutStatus(_Frozen):
 
 
 class Decision(_Frozen):
-    """What `decide` says: the next status, and why.
+    """Result of `decide`: the next status and the reason.
 
     Attributes:
-        changed: whether anything but counters differs; it is then an event of the history.
-        event: a word for the history: ``step``, ``pause``, ``resume``, ``promote``, ``succeeded``,
-            ``aborting`` (the champion does not answer yet), ``abort``; ``refused`` says that a
-            command was not followed, and comes without a change.
+        changed: whether more than counters changed; the decision is then recorded in the history.
+        event: its name in the history: ``step``, ``pause``, ``resume``, ``promote``,
+            ``succeeded``, ``aborting`` (the champion does not answer yet) or ``abort``.
+            ``refused`` means that a command was not accepted, and comes without a change.
     """
 
     status: RolloutStatus
@@ -217,7 +217,7 @@ class Decision(_Frozen):
 def begin(
     rollout_id: str, model: str, champion: int, challenger: int, now: float, actor: str, reason: str
 ) -> RolloutStatus:
-    """A new rollout; whatever ran before is over."""
+    """Start a new rollout; it replaces an earlier one."""
     return RolloutStatus(
         id=rollout_id,
         model=model,
@@ -231,7 +231,7 @@ def begin(
 
 
 def shadow_share(spec: RolloutSpec, status: RolloutStatus) -> float:
-    """Share of the champion's requests to copy now."""
+    """Share of the champion's requests to copy to the challenger now."""
     if status.phase is not Phase.PROGRESSING:
         return 0.0
     return spec.steps[status.step].shadow

@@ -1,9 +1,9 @@
-"""Estimates of harm, and bounds for them that hold however often one looks; pure numpy.
+"""Estimates of harm, with bounds that hold under repeated looks; pure numpy.
 
 Sources: Waudby-Smith, Arbour, Sinha, Kennedy and Ramdas, "Time-uniform central limit theory and
 asymptotic confidence sequences", arXiv 2103.06476 (Robbins' normal mixture); DeLong, DeLong and
 Clarke-Pearson, Biometrics 44 (1988) 837 (variance of the Mann-Whitney statistic from placements);
-Agresti and Caffo, The American Statistician 54 (2000) 280 (one event and one non-event more).
+Agresti and Caffo, The American Statistician 54 (2000) 280 (adding one event and one non-event).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-#: Width of a histogram's bin, in natural logarithms: two per cent.
+#: Width of a histogram bin in natural logarithms: two per cent.
 BIN_WIDTH = 0.02
-#: log(smallest value that has a bin of its own); 10 microseconds, or a hundred-thousandth of a
-#: token. Smaller ones share the first bin.
+#: log of the smallest value with its own bin: 10 microseconds, or a hundred-thousandth of a token.
+#: Smaller values share the first bin.
 _LOG_FIRST = math.log(1e-5)
-#: Up to 10^7: four months, or ten million tokens.
+#: The last bin is at 10^7: four months, or ten million tokens.
 BINS = math.ceil((math.log(1e7) - _LOG_FIRST) / BIN_WIDTH)
-#: Variance of a placement when both sides are alike: that of a uniform variable.
+#: Variance of a placement when both versions are alike (a uniform variable).
 _PLACEMENT_VARIANCE = 1 / 12
-#: How strongly a stratum's own variance is drawn to what is known beforehand, in observations. It
-#: matters in strata of a few requests only, whose own variance may be 0 by chance.
+#: Weight of the prior in a stratum's variance, in observations. It matters only in strata with a
+#: few requests, whose sample variance may be 0 by chance.
 _PRIOR_WEIGHT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
-    """An estimate and its variance; `math.inf` where nothing is known."""
+class HarmEstimate:
+    """An estimate and its variance; the variance is `math.inf` without data."""
 
     value: float
     variance: float
@@ -41,14 +41,14 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How far an estimate may be from the truth.
+    """One-sided confidence bound of an estimate.
 
     Attributes:
-        alpha: chance that the truth is beyond, on one side, at any look.
-        target: information (1/variance) at which a sequential bound is narrowest; every other
-            amount is valid too, and costs some width.
-        looks: None for a bound that holds at all looks; else the number of looks that `alpha` is
-            divided between.
+        alpha: probability that the true value lies beyond the bound, at any look.
+        target: information (1/variance) at which a sequential bound is narrowest. The bound is
+            valid at any other amount, but wider.
+        looks: None for a bound that holds at all looks; otherwise the number of looks that share
+            `alpha`.
     """
 
     alpha: float
@@ -72,15 +72,15 @@ def _quantile(alpha: float) -> float:
 def mixture_half_width(information: float, alpha: float, target: float) -> float:
     """Robbins' normal-mixture boundary in information time, for one side.
 
-    With ``a = 2·alpha`` and ``rho`` the mixture's precision, the estimate strays by more than
-    ``sqrt((I + rho) / I² · ln((I + rho) / (rho·a²)))`` to either side, at any I, with a chance of
-    at most a (arXiv 2103.06476, with I for their t and 1/rho for their rho²); by symmetry, to one
-    side with alpha. Such a `rho` is what they give for a target t.
+    With ``a = 2·alpha`` and ``rho`` the mixture's precision, the probability that the estimate ever
+    deviates by more than ``sqrt((I + rho) / I² · ln((I + rho) / (rho·a²)))`` to either side, at any
+    I, is at most a (arXiv 2103.06476, with I for their t and 1/rho for their rho²). By symmetry it
+    is alpha for one side. `rho` is chosen by their formula for a target t.
 
     Args:
         information: 1/variance of the estimate; it grows with the samples.
         alpha: one-sided level, below 0.5.
-        target: the information at which the boundary is to be narrowest.
+        target: information at which the boundary is narrowest.
     """
     level = -2 * math.log(2 * alpha)
     rho = target / (level + math.log1p(level))
@@ -88,23 +88,23 @@ def mixture_half_width(information: float, alpha: float, target: float) -> float
     return math.sqrt(total * (math.log(total / rho) + level)) / information
 
 
-def difference_of_shares(champion: Floats, challenger: Floats, supposed: float) -> Estimate:
-    """Challenger's share less the champion's, within strata, then Mantel-Haenszel weighted.
+def difference_of_shares(champion: Floats, challenger: Floats, supposed: float) -> HarmEstimate:
+    """Challenger's share minus the champion's, within strata, with Mantel-Haenszel weights.
 
-    The variance is the larger of two. One takes each side's share as it was seen, drawn towards
-    the side's own over all strata. The other takes the shares as they would be if the difference
-    were the supposed one (a score test, after Farrington and Manning, Statistics in Medicine 9
-    (1990) 1447, with a pooled moment estimate): without it no events among few requests would
-    exclude far too much. Both have one event and one non-event added (Agresti and Caffo).
+    The variance is the larger of two. The first uses each version's observed share, shrunk towards
+    its share over all strata. The second uses the shares that would hold if the difference were
+    `supposed` (a score test, after Farrington and Manning, Statistics in Medicine 9 (1990) 1447,
+    with a pooled moment estimate). Without the second, zero events among few requests would exclude
+    far too much. Both add one event and one non-event (Agresti and Caffo).
 
     Args:
-        champion: requests and those among them that have the property, shape [strata, 2].
+        champion: number of requests, and of those with the property, shape [strata, 2].
         challenger: same.
-        supposed: the difference that is to be excluded.
+        supposed: the difference to exclude.
     """
     both = (champion[:, 0] > 0) & (challenger[:, 0] > 0)
     if not both.any():
-        return Estimate(0.0, math.inf)
+        return HarmEstimate(0.0, math.inf)
     n_c, x_c = champion[both].T
     n_t, x_t = challenger[both].T
     weight = n_t * n_c / (n_t + n_c)
@@ -117,7 +117,7 @@ def difference_of_shares(champion: Floats, challenger: Floats, supposed: float) 
     share_c = min(max(pooled, least), 1 - least)
     share_t = min(max(share_c + supposed, least), 1 - least)
     if_so = weight**2 @ (share_t * (1 - share_t) / n_t + share_c * (1 - share_c) / n_c)
-    return Estimate(float(value), float(max(seen, if_so)))
+    return HarmEstimate(float(value), float(max(seen, if_so)))
 
 
 def _share_variance(n: Floats, x: Floats) -> Floats:
@@ -129,21 +129,21 @@ def _share_variance(n: Floats, x: Floats) -> Floats:
 
 
 def bin_of(values: Floats) -> NDArray[np.int64]:
-    """The histogram's bin of each value (seconds, tokens, cost); equal ratios, equal distances."""
+    """Histogram bin of each value (seconds, tokens, cost); bins have equal width in log scale."""
     logs = (np.log(np.maximum(values, 1e-5)) - _LOG_FIRST) / BIN_WIDTH
     bins: NDArray[np.int64] = np.minimum(logs.astype(np.int64), BINS - 1)
     return bins
 
 
 class Ordering:
-    """Which of two sides tends to be larger: histograms, compared within strata.
+    """Which of two versions tends to have larger values: histograms, compared within strata.
 
-    The challenger can be divided by a ratio before it is compared: a shift of its histogram, which
-    is interpolated between bins. So one histogram answers for every tolerance and margin.
+    The challenger's values can be divided by a ratio before the comparison. That shifts its
+    histogram, with interpolation between bins, so one histogram serves every tolerance and margin.
     """
 
     def __init__(self, champion: Floats, challenger: Floats) -> None:
-        """Prepare the placements of each bin on the other side.
+        """Compute the placements of each bin in the other version's distribution.
 
         Args:
             champion: counts, shape [strata, bins].
@@ -165,23 +165,23 @@ class Ordering:
         self._below_c = _placements(self._c, self._n_c)
         self._below_t = _placements(self._t, self._n_t)
 
-    def theta(self, ratio: float) -> Estimate:
+    def theta(self, ratio: float) -> HarmEstimate:
         """P(challenger/ratio > champion) + P(equal)/2, stratified: weights n_t·n_c/(n_t + n_c).
 
-        0.5 means alike; the variance is DeLong's (of the placements of each side on the other).
+        0.5 means no difference; the variance is DeLong's, from the placements of both versions.
         """
         if not self.known:
-            return Estimate(0.5, math.inf)
+            return HarmEstimate(0.5, math.inf)
         placed, mean = self._placed(ratio)
-        return Estimate(float(self._weight @ mean), self._variance(ratio, placed, mean))
+        return HarmEstimate(float(self._weight @ mean), self._variance(ratio, placed, mean))
 
     def excludes(self, ratio: float, bound: Bound, *, above: bool) -> bool:
-        """Whether the challenger/ratio is certainly larger (or else smaller) than the champion."""
+        """Whether challenger/ratio is certainly larger (`above`) or smaller than the champion."""
         if not self.known:
             return False
         placed, mean = self._placed(ratio)
         beyond = (float(self._weight @ mean) - 0.5) * (1 if above else -1)
-        # Most looks are settled by the sign alone, and the variance is the dear part.
+        # The sign alone settles most looks, and the variance is the expensive part.
         return beyond > 0 and beyond > bound.half_width(self._variance(ratio, placed, mean))
 
     def _placed(self, ratio: float) -> tuple[Floats, Floats]:
@@ -190,19 +190,19 @@ class Ordering:
         return placed, np.einsum("sk,sk->s", self._t, placed) / self._n_t
 
     def _variance(self, ratio: float, placed: Floats, mean: Floats) -> float:
-        """DeLong's, of both sides' placements, with the strata's weights."""
+        """DeLong's variance from both versions' placements, weighted by stratum."""
         other = _moved(self._below_t, math.log(ratio) / BIN_WIDTH)
         square_t = np.einsum("sk,sk->s", self._t, placed**2) / self._n_t
         square_c = np.einsum("sk,sk->s", self._c, other**2) / self._n_c
-        # The other side's mean is what is left to 1.
+        # The other version's mean placement is 1 - mean.
         variance = _mean_variance(square_t - mean**2, self._n_t)
         variance += _mean_variance(square_c - (1 - mean) ** 2, self._n_c)
         return float(self._weight**2 @ variance)
 
     def ratio(self, bound: Bound | None = None, *, upper: bool = True) -> float:
-        """The ratio at which the sides are alike: Hodges and Lehmann's estimate, of the logarithm.
+        """Ratio between the versions: the Hodges-Lehmann estimate on the logarithm.
 
-        That is the ratio by which the challenger has to be divided for theta to be 0.5, found by
+        It is the ratio by which the challenger has to be divided for theta to be 0.5, found by
         bisection. With a bound: the largest (or smallest) ratio that the bound does not exclude.
         """
         low, high = -float(self._bins), float(self._bins)
@@ -217,7 +217,7 @@ class Ordering:
         return math.exp((low + high) / 2 * BIN_WIDTH)
 
     def medians(self) -> tuple[float, float]:
-        """Champion's and challenger's median over the strata that both have, to two per cent."""
+        """Champion's and challenger's median over their common strata, accurate to two per cent."""
         return self._median(self._c), self._median(self._t)
 
     def _median(self, counts: Floats) -> float:
@@ -227,18 +227,18 @@ class Ordering:
 
 
 def _placements(counts: Floats, total: Floats) -> Floats:
-    """Share of the side that lies below each bin, with half of the bin's own."""
+    """Share of a version's values below each bin, plus half of those in the bin."""
     placed: Floats = (np.cumsum(counts, axis=1) - counts / 2) / total[:, None]
     return placed
 
 
 def _moved(placements: Floats, by: float) -> Floats:
-    """Placements read `by` bins further on; 0 before the first bin and 1 after the last."""
+    """Placements shifted by `by` bins; 0 before the first bin and 1 after the last."""
     whole = math.floor(by)
     part = by - whole
     bins = placements.shape[1]
     read = np.empty((placements.shape[0], bins + 1))
-    # Bin k of the result is read at k + whole: some before the first, some there, some after.
+    # Bin k of the result reads bin k + whole, which may lie before the first or after the last.
     before = min(max(-whole, 0), bins + 1)
     after = min(max(bins - whole, before), bins + 1)
     read[:, :before], read[:, after:] = 0.0, 1.0
@@ -248,7 +248,7 @@ def _moved(placements: Floats, by: float) -> Floats:
 
 
 def _mean_variance(variance: Floats, n: Floats) -> Floats:
-    """Variance of a mean of n placements, whose variance is drawn to that of alike sides."""
+    """Variance of a mean of n placements, shrunk towards the variance under no difference."""
     drawn = (variance * n + _PRIOR_WEIGHT * _PLACEMENT_VARIANCE) / (n - 1 + _PRIOR_WEIGHT)
     mean: Floats = drawn / n
     return mean

@@ -22,7 +22,7 @@ from enginehouse.registry.garbage import Garbage
 from enginehouse.registry.history import Release
 from enginehouse.registry.quality.drift import Drift, DriftVerdict
 from enginehouse.registry.quality.evaluate import Evaluation, Scored
-from enginehouse.registry.quality.pairs import Comparison
+from enginehouse.registry.quality.pairs import ScorerComparison
 from enginehouse.registry.records import TAG_LABEL, TAG_RUNTIME, VersionRecord
 from enginehouse.registry.release_state import Event
 from hypothesis import given
@@ -98,7 +98,9 @@ def _diff(text: str) -> BundleDiff:
 
 def _evaluation(text: str) -> Evaluation:
     scored = Scored(1, text, {}, frozenset(), 1)
-    one = Comparison(text, 1, rate=True, first=0.5, second=0.5, gained=0, lost=0, p_value=0.01)
+    one = ScorerComparison(
+        text, 1, rate=True, first=0.5, second=0.5, gained=0, lost=0, p_value=0.01
+    )
     return Evaluation(text, 1, scored, scored, (one,))
 
 

@@ -13,7 +13,7 @@ from enginehouse.api.app import create_app
 from enginehouse.api.exposure import arm_of
 from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY
 from enginehouse.registry.experiments.analysis import analyse
-from enginehouse.registry.experiments.definition import Metric, parse_experiment
+from enginehouse.registry.experiments.definition import ExperimentMetric, parse_experiment
 from enginehouse.registry.quality.traces import TraceLog
 from starlette.testclient import TestClient
 
@@ -143,7 +143,7 @@ def test_an_experiment_from_assignment_to_analysis(
     found = analyse(spec, exposures, samples, read_journal(journal, FEEDBACK, Feedback))
     assert [arm.units for arm in found.arms] == [len(USERS) - len(WARM), len(WARM)]
     assert sum(arm.open for arm in found.arms) == 0
-    assert found.of(Metric.FEEDBACK)[1].units == len(WARM)
+    assert found.of(ExperimentMetric.FEEDBACK)[1].units == len(WARM)
 
 
 def test_an_experiment_whose_version_is_away_changes_nothing(

@@ -12,8 +12,8 @@ from enginehouse.registry import Registry
 from enginehouse.registry.controller.model import ModelReleases
 from enginehouse.registry.controller.transitions import Wish
 from enginehouse.registry.history import History
-from enginehouse.registry.rollouts.spec import RolloutSpec, Step
-from enginehouse.registry.rollouts.state import Command, GuardResult, Phase, Verdict
+from enginehouse.registry.rollouts.spec import RolloutSpec, RolloutStep
+from enginehouse.registry.rollouts.state import GuardResult, Phase, RolloutCommand, Verdict
 
 from enginehouse.errors import RolloutError
 from enginehouse.settings import Settings
@@ -21,9 +21,9 @@ from tests.registry.controller.fakes import CrashError, World, crash_after
 
 _SPEC = RolloutSpec(
     steps=(
-        Step(weight=10, min_duration_s=5, min_samples=1),
-        Step(weight=50, min_duration_s=5, min_samples=1),
-        Step(weight=100, min_duration_s=5, min_samples=1),
+        RolloutStep(weight=10, min_duration_s=5, min_samples=1),
+        RolloutStep(weight=50, min_duration_s=5, min_samples=1),
+        RolloutStep(weight=100, min_duration_s=5, min_samples=1),
     )
 )
 _WISH = Wish("ada@host", "because", _SPEC)
@@ -154,7 +154,7 @@ def test_an_abort_at_any_phase_gives_the_champion_everything(world: World, ticks
     releases, now = _started(world)
     now = _run(world, releases, now, ticks)
     assert releases.state.active is not None
-    releases.command(Command.ABORT, _WISH, now)
+    releases.command(RolloutCommand.ABORT, _WISH, now)
     _run(world, releases, now, 2)
     assert releases.state.weights == {1: 100}
     assert _aliases(world) == {"champion": 1}
@@ -182,7 +182,7 @@ def test_commands_that_make_no_sense_are_refused_with_a_reason(world: World) -> 
     releases = world.controller("m")
     now = _run(world, releases, 1000.0, 2)
     with pytest.raises(RolloutError, match="no rollout under way"):
-        releases.command(Command.PAUSE, _WISH, now)
+        releases.command(RolloutCommand.PAUSE, _WISH, now)
     with pytest.raises(RolloutError, match="no previous version"):
         releases.rollback(None, _WISH, now)
     with pytest.raises(RolloutError, match="is the champion already"):

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from enginehouse.registry.experiments.analysis import Analysis, analyse, required_units
-from enginehouse.registry.experiments.definition import ExperimentSpec, Metric, parse_experiment
+from enginehouse.registry.experiments.analysis import ExperimentAnalysis, analyse, required_units
+from enginehouse.registry.experiments.definition import (
+    ExperimentMetric,
+    ExperimentSpec,
+    parse_experiment,
+)
 from enginehouse.registry.experiments.report import conclusion, markdown, write_report
 
 from enginehouse.traffic import Feedback, RequestSample
@@ -59,14 +63,14 @@ class Crowd:
                 thumbs = -1 if rng.random() < unhappy[arm] else 1
                 self.feedback.append(word(request_id, thumbs=thumbs))
 
-    def analysis(self, **changes: object) -> Analysis:
+    def analysis(self, **changes: object) -> ExperimentAnalysis:
         return analyse(spec(**changes), self.exposures, self.samples, self.feedback)
 
 
 def test_a_real_effect_with_enough_units_is_found_and_named() -> None:
     found = Crowd({"control": 2000, "warm": 2000}, {"control": 0.3, "warm": 0.2}).analysis()
 
-    (first, other) = found.of(Metric.FEEDBACK)
+    (first, other) = found.of(ExperimentMetric.FEEDBACK)
     assert found.enough
     assert first.difference is None
     assert other.difference is not None
@@ -127,7 +131,7 @@ def test_the_last_word_on_an_answer_counts() -> None:
     words = [word("u", 5.0, thumbs=1), word("u", 4.0, thumbs=-1), word("u", 6.0, score=0.5)]
     found = analyse(spec(), exposures, samples, [*words, word("v", thumbs=1)])
 
-    estimate = found.of(Metric.FEEDBACK)[0].estimate
+    estimate = found.of(ExperimentMetric.FEEDBACK)[0].estimate
     assert estimate is not None
     assert estimate.value == 0.0
 
@@ -143,7 +147,7 @@ def test_failures_are_a_rate_over_judged_requests() -> None:
     samples = [sample(str(i), outcome=end) for i, end in enumerate(ends)]
     found = analyse(spec(), exposures, samples, [])
 
-    result = found.of(Metric.ERROR_RATE)[0]
+    result = found.of(ExperimentMetric.ERROR_RATE)[0]
     assert result.requests == 2
     assert result.estimate is not None
     assert result.estimate.value == 0.5
@@ -155,8 +159,8 @@ def test_three_arms_share_the_primary_metrics_alpha() -> None:
         dict.fromkeys(("control", "warm", "cold"), 500),
         dict.fromkeys(("control", "warm", "cold"), 0.3),
     )
-    three = crowd.analysis(arms=arms).of(Metric.FEEDBACK)[1].difference
-    two = crowd.analysis().of(Metric.FEEDBACK)[1].difference
+    three = crowd.analysis(arms=arms).of(ExperimentMetric.FEEDBACK)[1].difference
+    two = crowd.analysis().of(ExperimentMetric.FEEDBACK)[1].difference
 
     assert three is not None
     assert two is not None
@@ -172,11 +176,13 @@ def test_required_units_come_from_the_baseline_before_there_is_data() -> None:
 
 
 @pytest.fixture(scope="module")
-def crowded() -> Iterator[Analysis]:
+def crowded() -> Iterator[ExperimentAnalysis]:
     return Crowd({"control": 300, "warm": 310}, {"control": 0.3, "warm": 0.2}).analysis()
 
 
-def test_report_says_what_it_compared_and_draws_it(crowded: Analysis, tmp_path: Path) -> None:
+def test_report_says_what_it_compared_and_draws_it(
+    crowded: ExperimentAnalysis, tmp_path: Path
+) -> None:
     text = write_report(crowded, tmp_path).read_text()
 
     assert "| warm | temperature 0.9 | 1 | 310 |" in text

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from enginehouse.registry.experiments.definition import (
-    Metric,
+    ExperimentMetric,
     load_experiment,
     parse_experiment,
 )
@@ -35,7 +35,7 @@ def test_file_needs_a_name_a_model_and_arms_that_differ(tmp_path: Path) -> None:
 
     assert spec.arms[1].prompt == "kind@3"
     assert spec.unit == "user"
-    assert spec.compared[0] is Metric.FEEDBACK
+    assert spec.compared[0] is ExperimentMetric.FEEDBACK
 
 
 @pytest.mark.parametrize(
@@ -80,18 +80,18 @@ def test_only_answered_requests_have_latencies_and_only_judged_ones_an_error() -
     failed = SAMPLE.model_copy(update={"outcome": Outcome.ERROR})
     refused = SAMPLE.model_copy(update={"outcome": Outcome.REFUSED})
 
-    assert Metric.TTFT.value_of(SAMPLE, None) == 0.1
-    assert Metric.TTFT.value_of(failed, None) is None
-    assert Metric.ERROR_RATE.value_of(SAMPLE, None) == 0.0
-    assert Metric.ERROR_RATE.value_of(failed, None) == 1.0
-    assert Metric.ERROR_RATE.value_of(refused, None) is None
+    assert ExperimentMetric.TTFT.value_of(SAMPLE, None) == 0.1
+    assert ExperimentMetric.TTFT.value_of(failed, None) is None
+    assert ExperimentMetric.ERROR_RATE.value_of(SAMPLE, None) == 0.0
+    assert ExperimentMetric.ERROR_RATE.value_of(failed, None) == 1.0
+    assert ExperimentMetric.ERROR_RATE.value_of(refused, None) is None
 
 
 def test_feedback_counts_thumbs_down_and_scores_apart() -> None:
     down = Feedback(at=1, request_id="r", model="m", version=1, thumbs=-1)
     score = Feedback(at=1, request_id="r", model="m", version=1, score=0.7)
 
-    assert Metric.FEEDBACK.value_of(SAMPLE, down) == 1.0
-    assert Metric.FEEDBACK.value_of(SAMPLE, score) is None
-    assert Metric.SCORE.value_of(SAMPLE, score) == 0.7
-    assert Metric.SCORE.value_of(SAMPLE, None) is None
+    assert ExperimentMetric.FEEDBACK.value_of(SAMPLE, down) == 1.0
+    assert ExperimentMetric.FEEDBACK.value_of(SAMPLE, score) is None
+    assert ExperimentMetric.SCORE.value_of(SAMPLE, score) == 0.7
+    assert ExperimentMetric.SCORE.value_of(SAMPLE, None) is None

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from enginehouse.registry.quality.drift import (
+    DriftThresholds,
     DriftVerdict,
-    Thresholds,
     embedding_drift,
     length_drift,
     prometheus_page,
@@ -62,7 +62,7 @@ def test_the_same_subject_does_not() -> None:
 
 def test_false_alarms_are_as_rare_as_promised() -> None:
     # At 5 %, 60 comparisons of the same give 3 alarms; more than 9 come once in 1,000 times.
-    limits = Thresholds(alpha=0.05, auc=0.0, least=20)
+    limits = DriftThresholds(alpha=0.05, auc=0.0, least=20)
     alarms = 0
     for seed in range(60):
         rows = np.random.default_rng(seed).normal(size=(120, 32))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from enginehouse.registry import Registry
-from enginehouse.registry.quality.evaluate import Options, Row, evaluate, load_rows
+from enginehouse.registry.quality.evaluate import EvaluationRow, Options, evaluate, load_rows
 
 from enginehouse.errors import ServingError, SpecError
 from enginehouse.settings import Settings, load_settings
@@ -23,9 +23,11 @@ def settings(quality_home: Path, endpoint: StandIn) -> Settings:
     return load_settings(environ, cwd=quality_home)
 
 
-def rows(count: int = 10) -> list[Row]:
+def rows(count: int = 10) -> list[EvaluationRow]:
     return [
-        Row(inputs={"question": f"q{i}"}, expectations={"expected_response": f"Answer {i}."})
+        EvaluationRow(
+            inputs={"question": f"q{i}"}, expectations={"expected_response": f"Answer {i}."}
+        )
         for i in range(count)
     ]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from enginehouse.cli.app import app
-from enginehouse.registry.quality.traces import Record, TraceLog
+from enginehouse.registry.quality.traces import TraceLog, TraceRecord
 from typer.testing import CliRunner, Result
 
 from enginehouse.errors import SettingsError
@@ -61,7 +61,7 @@ def test_drift_has_an_exit_status_for_alerts_and_a_page_for_prometheus(
     for number in range(100):
         before = number < 50
         log.write(
-            Record(
+            TraceRecord(
                 at=now - (3600 * 30 if before else 3600) + number,
                 request_id=str(number),
                 model="moving",

@@ -6,22 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from enginehouse.registry.quality.drift import DriftVerdict, Thresholds
-from enginehouse.registry.quality.traces import Record, TraceLog, TraceWriter
+from enginehouse.registry.quality.drift import DriftThresholds, DriftVerdict
+from enginehouse.registry.quality.traces import TraceLog, TraceRecord, TraceWriter
 from enginehouse.registry.quality.tracking import open_mlflow
-from enginehouse.registry.quality.windows import Window, check_drift
+from enginehouse.registry.quality.windows import TimeWindow, check_drift
 
 from enginehouse.settings import Settings, load_settings
 from tests.registry.quality.stand_in import StandIn
 
 NOW = 1_700_000_000.0
-LIMITS = Thresholds(least=20)
+LIMITS = DriftThresholds(least=20)
 
 
 def record(
     at: float = NOW, text: str = "mail me at a@b.org", tokens: int = 5, model: str = "smollm2"
-) -> Record:
-    return Record(
+) -> TraceRecord:
+    return TraceRecord(
         at=at,
         request_id=f"chatcmpl-{at}",
         model=model,
@@ -117,13 +117,15 @@ def test_a_registry_that_fails_costs_records_and_no_request(tmp_path: Path) -> N
     assert writer.failed == 1
 
 
-def fill(settings: Settings, words: tuple[str, str], tokens: tuple[int, int]) -> tuple[Window, ...]:
+def fill(
+    settings: Settings, words: tuple[str, str], tokens: tuple[int, int]
+) -> tuple[TimeWindow, ...]:
     log = TraceLog(settings)
     for side in (0, 1):
         for number in range(20):
             text = words[side] + "x" * number
             log.write(record(NOW + 100 * side + number, text, tokens[side], "drifting"))
-    return Window(NOW, NOW + 100), Window(NOW + 100, NOW + 200)
+    return TimeWindow(NOW, NOW + 100), TimeWindow(NOW + 100, NOW + 200)
 
 
 def test_drift_is_seen_in_the_traces(settings: Settings, endpoint: StandIn) -> None:
@@ -148,7 +150,7 @@ def test_drift_is_seen_in_the_traces(settings: Settings, endpoint: StandIn) -> N
 
 
 def test_few_traces_are_too_few_and_say_what_to_do(settings: Settings) -> None:
-    windows = Window(0, NOW), Window(NOW, NOW + 1)
+    windows = TimeWindow(0, NOW), TimeWindow(NOW, NOW + 1)
     found, notes = check_drift(settings, "silent", *windows, limits=LIMITS)
     assert found[0].verdict is DriftVerdict.TOO_FEW
     assert "ENGINEHOUSE_TRACE_SHARE" in notes[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from enginehouse.registry.rollouts.spec import Analysis, Metric, RolloutSpec, Step
+from enginehouse.registry.rollouts.spec import AnalysisSpec, RolloutMetric, RolloutSpec, RolloutStep
 from enginehouse.registry.rollouts.state import (
     AnalysisResult,
     GateResult,
@@ -20,15 +20,15 @@ CHAMPION, CHALLENGER = 1, 2
 START = 1000.0
 SPEC = RolloutSpec(
     steps=(
-        Step(weight=0, shadow=0.5, min_duration_s=10, min_samples=5),
-        Step(weight=10, min_duration_s=10, min_samples=5),
-        Step(weight=50, min_duration_s=10, min_samples=5),
-        Step(weight=100, min_duration_s=10, min_samples=5),
+        RolloutStep(weight=0, shadow=0.5, min_duration_s=10, min_samples=5),
+        RolloutStep(weight=10, min_duration_s=10, min_samples=5),
+        RolloutStep(weight=50, min_duration_s=10, min_samples=5),
+        RolloutStep(weight=100, min_duration_s=10, min_samples=5),
     ),
     analyses=(
-        Analysis(metric=Metric.ERROR_RATE, margin=0.1),
-        Analysis(metric=Metric.TTFT, margin=0.1),
-        Analysis(metric=Metric.FEEDBACK, margin=0.1, required=False),
+        AnalysisSpec(metric=RolloutMetric.ERROR_RATE, margin=0.1),
+        AnalysisSpec(metric=RolloutMetric.TTFT, margin=0.1),
+        AnalysisSpec(metric=RolloutMetric.FEEDBACK, margin=0.1, required=False),
     ),
     errors_allowed=2,
     deadline_s=500,

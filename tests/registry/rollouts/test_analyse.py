@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import pytest
 from enginehouse.registry.rollouts.analyse import analyse, judge, judge_values, look_due
-from enginehouse.registry.rollouts.evidence import Evidence, Side
-from enginehouse.registry.rollouts.spec import Analysis, Direction, Metric, RolloutSpec, Step
+from enginehouse.registry.rollouts.evidence import Evidence, RolloutSide
+from enginehouse.registry.rollouts.spec import (
+    AnalysisSpec,
+    Direction,
+    RolloutMetric,
+    RolloutSpec,
+    RolloutStep,
+)
 from enginehouse.registry.rollouts.state import AnalysisResult, Verdict
 
 from enginehouse.traffic.samples import Feedback, Outcome, RequestSample
 from tests.registry.rollouts.builders import CHALLENGER, CHAMPION, requests
 
-STEP = Step(weight=50)
+STEP = RolloutStep(weight=50)
 COUNT = 2500
 HIGHER, LOWER, EITHER = (
     Direction.HIGHER_IS_WORSE,
@@ -18,16 +24,16 @@ HIGHER, LOWER, EITHER = (
 )
 
 
-def spec_of(metric: Metric, **values: object) -> RolloutSpec:
+def spec_of(metric: RolloutMetric, **values: object) -> RolloutSpec:
     given = {"metric": metric, "margin": 0.15, "tolerance": 0.05} | values
-    return RolloutSpec(analyses=(Analysis.model_validate(given),))
+    return RolloutSpec(analyses=(AnalysisSpec.model_validate(given),))
 
 
 def judged(
     spec: RolloutSpec,
     champion: list[RequestSample],
     challenger: list[RequestSample],
-    step: Step = STEP,
+    step: RolloutStep = STEP,
     looks: int = 0,
 ) -> AnalysisResult:
     (only,) = analyse(spec, step, champion, challenger, looks=looks)
@@ -60,7 +66,7 @@ BASE = requests(COUNT, 1, CHAMPION)
 def test_waits_are_judged_by_direction(
     direction: Direction, ratio: float, verdict: Verdict, mode: str
 ) -> None:
-    spec = spec_of(Metric.TTFT, direction=direction).model_copy(update={"mode": mode})
+    spec = spec_of(RolloutMetric.TTFT, direction=direction).model_copy(update={"mode": mode})
     count = 500 if verdict is Verdict.INCONCLUSIVE else COUNT
     found = judged(spec, BASE, served(ratio, count))
     assert found.verdict is verdict
@@ -73,7 +79,7 @@ def test_waits_are_judged_by_direction(
 
 
 def test_a_result_explains_itself() -> None:
-    found = judged(spec_of(Metric.TTFT), BASE, served(1.3))
+    found = judged(spec_of(RolloutMetric.TTFT), BASE, served(1.3))
     assert (found.champion_samples, found.challenger_samples) == (COUNT, COUNT)
     assert found.statistic == "Mann-Whitney"
     assert "margin 15%" in found.reason
@@ -92,7 +98,7 @@ def test_a_result_explains_itself() -> None:
     ],
 )
 def test_error_rates(champion: float, challenger: float, verdict: Verdict) -> None:
-    spec = spec_of(Metric.ERROR_RATE, margin=0.05, tolerance=0.05)
+    spec = spec_of(RolloutMetric.ERROR_RATE, margin=0.05, tolerance=0.05)
     found = judged(
         spec, requests(COUNT, 3, errors=champion), served(errors=challenger, count=COUNT)
     )
@@ -103,16 +109,16 @@ def test_error_rates(champion: float, challenger: float, verdict: Verdict) -> No
 
 def test_a_share_below_the_floor_never_fails() -> None:
     champion, challenger = BASE, served(errors=0.1)
-    floor = spec_of(Metric.ERROR_RATE, margin=0.01, tolerance=0, floor=0.2)
-    bare = spec_of(Metric.ERROR_RATE, margin=0.01, tolerance=0)
+    floor = spec_of(RolloutMetric.ERROR_RATE, margin=0.01, tolerance=0, floor=0.2)
+    bare = spec_of(RolloutMetric.ERROR_RATE, margin=0.01, tolerance=0)
     assert judged(bare, champion, challenger).verdict is Verdict.FAIL
     assert judged(floor, champion, challenger).verdict is Verdict.INCONCLUSIVE
 
 
-@pytest.mark.parametrize("metric", [Metric.TTFT, Metric.ERROR_RATE])
-def test_too_few_of_either_side_never_pass_and_never_fail(metric: Metric) -> None:
+@pytest.mark.parametrize("metric", [RolloutMetric.TTFT, RolloutMetric.ERROR_RATE])
+def test_too_few_of_either_side_never_pass_and_never_fail(metric: RolloutMetric) -> None:
     spec = spec_of(metric)
-    bad = served(9.0, 49, errors=0.0 if metric is Metric.TTFT else 1.0)
+    bad = served(9.0, 49, errors=0.0 if metric is RolloutMetric.TTFT else 1.0)
     assert judged(spec, BASE, bad).verdict is Verdict.INCONCLUSIVE
     assert judged(spec, bad, BASE).verdict is Verdict.INCONCLUSIVE
     found = judged(spec, [], [])
@@ -121,10 +127,10 @@ def test_too_few_of_either_side_never_pass_and_never_fail(metric: Metric) -> Non
 
 
 def test_scrutiny_widens_the_margin_of_a_step() -> None:
-    spec = spec_of(Metric.TTFT)
+    spec = spec_of(RolloutMetric.TTFT)
     slower = served(1.1, 500)
     assert judged(spec, BASE, slower).verdict is Verdict.INCONCLUSIVE
-    assert judged(spec, BASE, slower, Step(weight=5, scrutiny=8)).verdict is Verdict.PASS
+    assert judged(spec, BASE, slower, RolloutStep(weight=5, scrutiny=8)).verdict is Verdict.PASS
 
 
 @pytest.mark.parametrize(
@@ -137,9 +143,9 @@ def test_scrutiny_widens_the_margin_of_a_step() -> None:
         {"outcome": Outcome.OVERLOADED},
     ],
 )
-@pytest.mark.parametrize("metric", [m for m in Metric if m is not Metric.PROMETHEUS])
+@pytest.mark.parametrize("metric", [m for m in RolloutMetric if m is not RolloutMetric.PROMETHEUS])
 def test_what_says_nothing_of_the_version_is_not_counted(
-    metric: Metric, values: dict[str, object]
+    metric: RolloutMetric, values: dict[str, object]
 ) -> None:
     found = judged(spec_of(metric), BASE[:60], served(9.0, 60, **values))
     assert found.challenger_samples == 0
@@ -147,19 +153,27 @@ def test_what_says_nothing_of_the_version_is_not_counted(
 
 def test_failed_requests_have_no_time_and_no_length() -> None:
     half = served(count=100, outcome=Outcome.ERROR) + served(count=70)
-    assert judged(spec_of(Metric.ERROR_RATE), BASE, half).challenger_samples == 170
-    for metric in (Metric.TTFT, Metric.OUTPUT_LENGTH, Metric.COST, Metric.EMPTY_RATE):
+    assert judged(spec_of(RolloutMetric.ERROR_RATE), BASE, half).challenger_samples == 170
+    for metric in (
+        RolloutMetric.TTFT,
+        RolloutMetric.OUTPUT_LENGTH,
+        RolloutMetric.COST,
+        RolloutMetric.EMPTY_RATE,
+    ):
         assert judged(spec_of(metric), BASE, half).challenger_samples == 70
 
 
 def test_requests_without_the_metric_do_not_count() -> None:
-    found = judged(spec_of(Metric.INTER_TOKEN), BASE, served(inter_token_s=None))
+    found = judged(spec_of(RolloutMetric.INTER_TOKEN), BASE, served(inter_token_s=None))
     assert found.challenger_samples == 0
     assert found.verdict is Verdict.INCONCLUSIVE
 
 
 def test_empty_answers_and_refusals_are_shares() -> None:
-    for metric, field in ((Metric.EMPTY_RATE, "empty"), (Metric.REFUSAL_RATE, "refusal")):
+    for metric, field in (
+        (RolloutMetric.EMPTY_RATE, "empty"),
+        (RolloutMetric.REFUSAL_RATE, "refusal"),
+    ):
         all_of_them = served(count=200, **{field: True})
         found = judged(spec_of(metric), BASE, all_of_them)
         assert found.verdict is Verdict.FAIL
@@ -167,7 +181,9 @@ def test_empty_answers_and_refusals_are_shares() -> None:
 
 
 def test_cost_comes_from_prompts_answers_and_prices() -> None:
-    spec = spec_of(Metric.COST).model_copy(update={"price_prompt": 2.0, "price_completion": 10.0})
+    spec = spec_of(RolloutMetric.COST).model_copy(
+        update={"price_prompt": 2.0, "price_completion": 10.0}
+    )
     same = {"prompt_tokens": 1000, "completion_tokens": 200}
     dear = {"prompt_tokens": 1000, "completion_tokens": 300}
     found = judged(spec, requests(200, 1, **same), served(count=200, **dear))
@@ -177,7 +193,7 @@ def test_cost_comes_from_prompts_answers_and_prices() -> None:
 
 
 def test_lengths_with_a_cap_are_tied_not_worse() -> None:
-    capped = spec_of(Metric.OUTPUT_LENGTH, margin=0.3, tolerance=0.1, direction=EITHER)
+    capped = spec_of(RolloutMetric.OUTPUT_LENGTH, margin=0.3, tolerance=0.1, direction=EITHER)
     found = judged(
         capped, requests(500, 1, completion_tokens=128), served(count=500, completion_tokens=128)
     )
@@ -189,25 +205,25 @@ def test_a_change_of_mix_is_no_harm_within_buckets() -> None:
     small = served(count=600, prompt_tokens=3, ttft_s=0.1)
     large = served(count=600, prompt_tokens=900, ttft_s=5.0)
     champion, challenger = small + large[:100], small[:100] + large
-    assert judged(spec_of(Metric.TTFT), champion, challenger).verdict is Verdict.PASS
-    blind = spec_of(Metric.TTFT).model_copy(update={"buckets": ()})
+    assert judged(spec_of(RolloutMetric.TTFT), champion, challenger).verdict is Verdict.PASS
+    blind = spec_of(RolloutMetric.TTFT).model_copy(update={"buckets": ()})
     assert judged(blind, champion, challenger).verdict is Verdict.FAIL
 
 
 def test_tenants_can_be_buckets_and_sides_without_common_ones_say_nothing() -> None:
-    spec = spec_of(Metric.TTFT).model_copy(update={"buckets": ("tenant",)})
+    spec = spec_of(RolloutMetric.TTFT).model_copy(update={"buckets": ("tenant",)})
     found = judged(spec, served(count=100, tenant="a"), served(9.0, 100, tenant="b"))
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "no group" in found.reason
 
 
 def test_more_tenants_than_rows_share_the_last() -> None:
-    spec = spec_of(Metric.TTFT).model_copy(update={"buckets": ("tenant",)})
+    spec = spec_of(RolloutMetric.TTFT).model_copy(update={"buckets": ("tenant",)})
     evidence = Evidence()
     many = [s.model_copy(update={"tenant": str(i)}) for i, s in enumerate(BASE[:600])]
-    evidence.add_samples(spec, Side.CHAMPION, many)
-    assert evidence.requests(Metric.TTFT, Side.CHAMPION) == 600
-    assert evidence.histograms[Metric.TTFT].shape[1] == 256
+    evidence.add_samples(spec, RolloutSide.CHAMPION, many)
+    assert evidence.requests(RolloutMetric.TTFT, RolloutSide.CHAMPION) == 600
+    assert evidence.histograms[RolloutMetric.TTFT].shape[1] == 256
 
 
 def test_thumbs_down_are_compared() -> None:
@@ -216,7 +232,7 @@ def test_thumbs_down_are_compared() -> None:
         told = [base.model_copy(update={"thumbs": -1})] * down
         return [*told, *[base.model_copy(update={"thumbs": 1})] * up, base]
 
-    spec = spec_of(Metric.FEEDBACK, margin=0.1, tolerance=0.02, min_samples=30)
+    spec = spec_of(RolloutMetric.FEEDBACK, margin=0.1, tolerance=0.02, min_samples=30)
     (bad,) = analyse(spec, STEP, [], [], thumbs(1, 30, 170), thumbs(2, 120, 80))
     (few,) = analyse(spec, STEP, [], [], thumbs(1, 30, 170), thumbs(2, 29, 0))
     assert (bad.verdict, bad.challenger_samples) == (Verdict.FAIL, 200)
@@ -226,28 +242,28 @@ def test_thumbs_down_are_compared() -> None:
 def test_evidence_may_grow_look_by_look() -> None:
     spec, evidence, challenger = RolloutSpec(), Evidence(), served(1.05)
     for begin in range(0, COUNT, 500):
-        evidence.add_samples(spec, Side.CHAMPION, BASE[begin : begin + 500])
-        evidence.add_samples(spec, Side.CHALLENGER, challenger[begin : begin + 500])
+        evidence.add_samples(spec, RolloutSide.CHAMPION, BASE[begin : begin + 500])
+        evidence.add_samples(spec, RolloutSide.CHALLENGER, challenger[begin : begin + 500])
     assert judge(spec, STEP, evidence) == analyse(spec, STEP, BASE, challenger)
 
 
 def test_without_effects_the_verdicts_are_the_same() -> None:
     spec, evidence = RolloutSpec(), Evidence()
-    evidence.add_samples(spec, Side.CHAMPION, BASE)
-    evidence.add_samples(spec, Side.CHALLENGER, served(1.25))
+    evidence.add_samples(spec, RolloutSide.CHAMPION, BASE)
+    evidence.add_samples(spec, RolloutSide.CHALLENGER, served(1.25))
     bare = judge(spec, STEP, evidence, effects=False)
     assert [r.verdict for r in bare] == [r.verdict for r in judge(spec, STEP, evidence)]
 
 
 def test_in_mode_fixed_no_look_after_the_last_says_anything() -> None:
-    spec = spec_of(Metric.TTFT).model_copy(update={"mode": "fixed", "looks": 3})
+    spec = spec_of(RolloutMetric.TTFT).model_copy(update={"mode": "fixed", "looks": 3})
     assert judged(spec, BASE, served(2.0), looks=2).verdict is Verdict.FAIL
     assert judged(spec, BASE, served(2.0), looks=3).verdict is Verdict.INCONCLUSIVE
 
 
 def test_prometheus_analyses_are_left_to_others() -> None:
-    user = Analysis(metric=Metric.PROMETHEUS, name="mine", query="up", margin=0.1)
-    spec = RolloutSpec(analyses=(user, Analysis(metric=Metric.TTFT, margin=0.1)))
+    user = AnalysisSpec(metric=RolloutMetric.PROMETHEUS, name="mine", query="up", margin=0.1)
+    spec = RolloutSpec(analyses=(user, AnalysisSpec(metric=RolloutMetric.TTFT, margin=0.1)))
     assert [r.name for r in analyse(spec, STEP, BASE, BASE)] == ["ttft"]
 
 
@@ -281,7 +297,7 @@ def test_figures_of_prometheus(
     verdict: Verdict,
 ) -> None:
     given = {"metric": "prometheus", "name": "mine", "query": "up", "margin": 0.1} | values
-    found = judge_values(Analysis.model_validate(given), champion, challenger)
+    found = judge_values(AnalysisSpec.model_validate(given), champion, challenger)
     assert (found.name, found.verdict) == ("mine", verdict)
     assert found.reason
 
@@ -304,4 +320,4 @@ def test_fixed_looks_begin_at_the_steps_samples_and_double(
     due: bool,  # noqa: FBT001
 ) -> None:
     spec = RolloutSpec(mode="fixed")
-    assert look_due(now, last, spec, Step(weight=5, min_samples=100)) is due
+    assert look_due(now, last, spec, RolloutStep(weight=5, min_samples=100)) is due

@@ -4,11 +4,11 @@ import pytest
 from enginehouse.registry.rollouts.decide import decide
 from enginehouse.registry.rollouts.spec import RolloutSpec
 from enginehouse.registry.rollouts.state import (
-    Command,
     Decision,
     GuardResult,
     Observation,
     Phase,
+    RolloutCommand,
     RolloutStatus,
     Verdict,
     begin,
@@ -38,8 +38,8 @@ def after(
 
 
 @pytest.mark.parametrize("phase", AT_REST)
-@pytest.mark.parametrize("command", [None, *Command])
-def test_at_rest_nothing_changes(phase: Phase, command: Command | None) -> None:
+@pytest.mark.parametrize("command", [None, *RolloutCommand])
+def test_at_rest_nothing_changes(phase: Phase, command: RolloutCommand | None) -> None:
     given = status(phase)
     seen = look(Verdict.FAIL, commanded=command, guards=(GUARD,), serving=CHALLENGER)
     decision = after(given, seen, START + 10_000)
@@ -187,7 +187,7 @@ def test_a_promotion_succeeds_when_every_replica_serves_the_challenger(
 @pytest.mark.parametrize("phase", ACTIVE)
 @pytest.mark.parametrize(
     "seen",
-    [Observation(commanded=Command.ABORT, actor="bob", reason="no"), look(guards=(GUARD,))],
+    [Observation(commanded=RolloutCommand.ABORT, actor="bob", reason="no"), look(guards=(GUARD,))],
 )
 def test_an_abort_waits_for_the_champion_and_is_never_taken_back(
     phase: Phase, seen: Observation
@@ -197,7 +197,7 @@ def test_an_abort_waits_for_the_champion_and_is_never_taken_back(
     assert (waiting.status.phase, waiting.status.weight) == (phase, given.weight)
     assert (waiting.changed, waiting.event) == (True, "aborting")
     assert waiting.status.abort_reason
-    for command in (None, *Command):
+    for command in (None, *RolloutCommand):
         tempting = look(
             commanded=command, champion_ready=False, serving=CHALLENGER, gates=(gate(),)
         )
@@ -220,21 +220,21 @@ def test_the_deadline_aborts_all_but_a_promotion(phase: Phase) -> None:
 @pytest.mark.parametrize(
     ("phase", "command", "becomes"),
     [
-        (Phase.PREPARING, Command.PAUSE, None),
-        (Phase.PREPARING, Command.RESUME, None),
-        (Phase.PREPARING, Command.PROMOTE, None),
-        (Phase.PROGRESSING, Command.PAUSE, Phase.PAUSED),
-        (Phase.PROGRESSING, Command.RESUME, None),
-        (Phase.PROGRESSING, Command.PROMOTE, Phase.PROMOTING),
-        (Phase.PAUSED, Command.PAUSE, None),
-        (Phase.PAUSED, Command.RESUME, Phase.PROGRESSING),
-        (Phase.PAUSED, Command.PROMOTE, Phase.PROMOTING),
-        (Phase.PROMOTING, Command.PAUSE, None),
-        (Phase.PROMOTING, Command.RESUME, None),
-        (Phase.PROMOTING, Command.PROMOTE, None),
+        (Phase.PREPARING, RolloutCommand.PAUSE, None),
+        (Phase.PREPARING, RolloutCommand.RESUME, None),
+        (Phase.PREPARING, RolloutCommand.PROMOTE, None),
+        (Phase.PROGRESSING, RolloutCommand.PAUSE, Phase.PAUSED),
+        (Phase.PROGRESSING, RolloutCommand.RESUME, None),
+        (Phase.PROGRESSING, RolloutCommand.PROMOTE, Phase.PROMOTING),
+        (Phase.PAUSED, RolloutCommand.PAUSE, None),
+        (Phase.PAUSED, RolloutCommand.RESUME, Phase.PROGRESSING),
+        (Phase.PAUSED, RolloutCommand.PROMOTE, Phase.PROMOTING),
+        (Phase.PROMOTING, RolloutCommand.PAUSE, None),
+        (Phase.PROMOTING, RolloutCommand.RESUME, None),
+        (Phase.PROMOTING, RolloutCommand.PROMOTE, None),
     ],
 )
-def test_commands(phase: Phase, command: Command, becomes: Phase | None) -> None:
+def test_commands(phase: Phase, command: RolloutCommand, becomes: Phase | None) -> None:
     given = status(phase)
     decision = after(given, Observation(commanded=command, actor="ann", reason="why not"))
     if becomes is None:
@@ -246,13 +246,13 @@ def test_commands(phase: Phase, command: Command, becomes: Phase | None) -> None
 
 
 def test_a_refused_command_does_not_hide_what_else_was_seen() -> None:
-    assert after(status(), look(Verdict.FAIL, commanded=Command.RESUME)).event == "abort"
-    counted = after(status(), look(Verdict.ERROR, commanded=Command.RESUME))
+    assert after(status(), look(Verdict.FAIL, commanded=RolloutCommand.RESUME)).event == "abort"
+    counted = after(status(), look(Verdict.ERROR, commanded=RolloutCommand.RESUME))
     assert (counted.event, counted.status.errors_in_row) == ("refused", 1)
 
 
 def test_a_promotion_by_hand_names_who_did_it_and_takes_all_traffic() -> None:
-    seen = Observation(commanded=Command.PROMOTE, actor="ann")
+    seen = Observation(commanded=RolloutCommand.PROMOTE, actor="ann")
     moved = after(status(), seen).status
     assert (moved.forced_by, moved.weight) == ("ann", 100)
     prepared = after(status(Phase.PREPARING), seen.model_copy(update={"gates": (gate(),)}))
@@ -260,15 +260,15 @@ def test_a_promotion_by_hand_names_who_did_it_and_takes_all_traffic() -> None:
 
 
 def test_nobody_can_promote_a_version_that_does_not_answer() -> None:
-    seen = Observation(commanded=Command.PROMOTE, challenger_ready=False)
+    seen = Observation(commanded=RolloutCommand.PROMOTE, challenger_ready=False)
     assert after(status(), seen).event == "refused"
 
 
 def test_a_pause_keeps_weights_and_a_resumed_step_has_its_whole_time_again() -> None:
-    paused = after(status(), Observation(commanded=Command.PAUSE)).status
+    paused = after(status(), Observation(commanded=RolloutCommand.PAUSE)).status
     assert paused.weights == {CHALLENGER: 10, CHAMPION: 90}
     assert after(paused, look()).status == paused
-    resumed = after(paused, Observation(commanded=Command.RESUME)).status
+    resumed = after(paused, Observation(commanded=RolloutCommand.RESUME)).status
     assert (resumed.step_started_at, resumed.paused_reason) == (LATER, None)
     assert after(resumed, look(), LATER + 9).status.step == 1
 
@@ -281,7 +281,7 @@ def test_what_was_seen_at_another_moment_moves_nothing() -> None:
 
 def test_what_was_seen_at_another_rollout_cannot_even_abort() -> None:
     fresh = begin("r2", "m", CHAMPION, 3, START, "ann", "")
-    old = Observation(of=status().mark, commanded=Command.ABORT, guards=(GUARD,))
+    old = Observation(of=status().mark, commanded=RolloutCommand.ABORT, guards=(GUARD,))
     assert after(fresh, old).status == fresh
 
 

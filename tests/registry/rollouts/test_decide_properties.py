@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 from enginehouse.registry.rollouts.decide import decide
-from enginehouse.registry.rollouts.spec import Step
+from enginehouse.registry.rollouts.spec import RolloutStep
 from enginehouse.registry.rollouts.state import (
-    Command,
     GuardResult,
     Observation,
     Phase,
+    RolloutCommand,
     RolloutStatus,
     Verdict,
     begin,
@@ -28,7 +28,7 @@ from tests.registry.rollouts.builders import (
 HASTY = SPEC.model_copy(
     update={
         "steps": tuple(
-            Step(weight=step.weight, min_duration_s=0, min_samples=5) for step in SPEC.steps
+            RolloutStep(weight=step.weight, min_duration_s=0, min_samples=5) for step in SPEC.steps
         )
     }
 )
@@ -51,7 +51,7 @@ OBSERVATIONS = st.builds(
     looked=st.booleans(),
     analyses=st.one_of(ALL_PASSED, ANALYSES),
     guards=st.sampled_from([(), (), (), (), (GuardResult(name="crashes", reason="2"),)]),
-    commanded=st.sampled_from([None, None, None, None, *Command]),
+    commanded=st.sampled_from([None, None, None, None, *RolloutCommand]),
     actor=st.just("ann"),
 )
 WALKS = st.lists(st.tuples(OBSERVATIONS, st.floats(0, 15)), max_size=25)
@@ -102,7 +102,7 @@ def test_an_abort_reaches_the_champion_from_everywhere(
 ) -> None:
     current = walk(steps)[-1]
     if current.phase.active:
-        command = Observation(commanded=Command.ABORT)
+        command = Observation(commanded=RolloutCommand.ABORT)
         done = decide(HASTY, current, command, START + 10_000).status
         assert done.phase is Phase.ABORTED
         assert done.weights == {CHAMPION: 100}

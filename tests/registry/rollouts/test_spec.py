@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from enginehouse.registry.rollouts.spec import Metric, RolloutSpec, load_spec, parse_spec
+from enginehouse.registry.rollouts.spec import RolloutMetric, RolloutSpec, load_spec, parse_spec
 
 from enginehouse.errors import SpecError
 
@@ -31,7 +31,7 @@ sticky: header:X-User
     spec = load_spec(written(tmp_path, text))
     assert [step.weight for step in spec.steps] == [10, 100]
     assert [a.title for a in spec.analyses] == ["ttft", "gpu"]
-    assert spec.analyses[1].metric is Metric.PROMETHEUS
+    assert spec.analyses[1].metric is RolloutMetric.PROMETHEUS
 
 
 @pytest.mark.parametrize(
