@@ -1,7 +1,7 @@
-"""Clients of the tensor contract over Triton's gRPC port, and of the chat endpoint.
+"""Clients for Triton's gRPC port (tensor contract), for the HTTP endpoint and for the controller.
 
-Names are imported when they are first used (PEP 562): a process that only speaks HTTP need not
-pay for gRPC and numpy.
+Names are imported on first use (PEP 562), so that a process which only uses HTTP does not load gRPC
+and numpy.
 """
 
 from importlib import import_module

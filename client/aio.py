@@ -41,7 +41,7 @@ from enginehouse.errors import DeadlineError, EngineUnavailableError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
 from enginehouse.triton_control import grpc_metadata
 
-#: One channel carries every stream; none of them may wait for another's window.
+#: All streams share one channel, so message sizes are not limited.
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -51,7 +51,7 @@ _SETTLE_S = 2.0
 
 
 class AsyncTritonClient:
-    """Speaks the tensor contract. One instance serves any number of concurrent requests."""
+    """Client of the tensor contract; one instance serves any number of concurrent requests."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class AsyncTritonClient:
         retry: RetryPolicy | None = None,
         control_secret: str | None = None,
     ) -> None:
-        """Nothing is connected before the first call; arguments as of `TritonClient`."""
+        """Connects on the first call; the arguments are those of `TritonClient`."""
         self._channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
         self._deadlines = deadlines or Deadlines()
@@ -83,10 +83,10 @@ class AsyncTritonClient:
     async def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Ids in, chunks of ids out; the last chunk has `finish`.
+        """Send token ids, receive chunks of token ids; the last chunk has `finish`.
 
-        Closing the iterator cancels the request on the engine. An engine that is unavailable is
-        asked again, as long as nothing was received.
+        Closing the iterator cancels the request on the engine. If the engine is unavailable and
+        nothing has been received, the request is retried.
 
         Raises:
             ServingError: one of its subclasses, see `enginehouse.errors`.
@@ -124,10 +124,10 @@ class AsyncTritonClient:
         request_id: str = "",
         ignore_end: bool = False,
     ) -> AsyncGenerator[str, None]:
-        """Text in, pieces of text out, through the ensemble `model`.
+        """Send text, receive chunks of text, through the ensemble `model`.
 
         Args:
-            ignore_end: generate all tokens, past the model's own end.
+            ignore_end: generate `max_tokens` tokens, regardless of end tokens.
 
         Raises:
             ServingError: one of its subclasses.
@@ -157,16 +157,16 @@ class AsyncTritonClient:
         deadlines: Deadlines | None = None,
         priority: int = 0,
     ) -> Embeddings:
-        """Vectors of texts, all of one version; several calls if there are many texts.
+        """Embed texts, all with one version; many texts are split over several calls.
 
-        An engine that is unavailable is asked again. Cancelling this cancels the calls.
+        Retries if the engine is unavailable. Cancelling this cancels the calls.
 
         Args:
-            target: an embedding model; without a version, the one that serves.
-            priority: a level of `enginehouse.contract`; 0 is any client's.
+            target: an embedding model; without a version, the serving one.
+            priority: a level of `enginehouse.contract`; 0 is the default.
 
         Raises:
-            ServingError: one of its subclasses; a text that is refused refuses all.
+            ServingError: one of its subclasses; one rejected text fails the whole request.
         """
         messages = encode_embed(target, texts, priority)
         limits = deadlines or self._deadlines
@@ -187,12 +187,12 @@ class AsyncTritonClient:
         try:
             return await asyncio.gather(*tasks)
         finally:
-            # One that failed, or the caller's leave, takes the others along.
+            # If one call fails or the caller cancels, the others are cancelled too.
             for task in tasks:
                 task.cancel()
 
     async def _infer(self, message: Any, limits: Deadlines) -> Any:
-        """One call with one answer, made again while the engine is unavailable."""
+        """One unary call, retried while the engine is unavailable."""
         pauses = self._retry.pauses_s()
         while True:
             try:
@@ -205,7 +205,7 @@ class AsyncTritonClient:
             await asyncio.sleep(pause)
 
     async def stop(self, target: Target, request_id: str) -> None:
-        """End a request by the contract's `stop` input.
+        """End a request with the contract's `stop` input.
 
         Raises:
             ServingError: one of its subclasses.
@@ -216,7 +216,7 @@ class AsyncTritonClient:
                 return
 
     async def describe(self, target: Target) -> bytes:
-        """What decides an engine's numbers, as JSON; empty if it does not say.
+        """Facts that determine an engine's numerical results, as JSON; empty if not supported.
 
         Raises:
             ServingError: one of its subclasses.
@@ -255,7 +255,7 @@ class AsyncTritonClient:
     async def _responses(
         self, message: Any, limits: Deadlines, began: float
     ) -> AsyncGenerator[Any, None]:
-        """One request on a stream of its own, so that closing it cancels just this request."""
+        """Send one request on its own stream, so that closing it cancels only this request."""
         call = self._rpc.ModelStreamInfer()
         started = ended = False
         try:
@@ -281,7 +281,7 @@ class AsyncTritonClient:
             raise error_from_rpc(await _failure(call)) from error
         finally:
             if ended:
-                # Nobody who has the last response waits for its stream to close.
+                # The last response has arrived; do not wait for the stream to close.
                 settling = asyncio.create_task(_settle(call))
                 self._settling.add(settling)
                 settling.add_done_callback(self._settling.discard)
@@ -290,10 +290,10 @@ class AsyncTritonClient:
 
 
 async def _settle(call: Any) -> None:
-    """Let a stream that has ended close by itself.
+    """Wait for a completed stream to close by itself.
 
-    Cancelling one whose last response has just been sent makes Triton 2.51 count its request as
-    in flight for ever, and the version could never be unloaded.
+    Triton 2.51 counts a request as in flight for ever if its stream is cancelled just after the
+    last response. Its version could then never be unloaded.
     """
     try:
         async with asyncio.timeout(_SETTLE_S):
@@ -303,7 +303,7 @@ async def _settle(call: Any) -> None:
 
 
 async def _failure(call: Any) -> grpc.aio.AioRpcError:
-    """The status of a call that ended, as an exception."""
+    """The status of a finished call, as an exception."""
     return grpc.aio.AioRpcError(
         await call.code(),
         await call.initial_metadata(),

@@ -1,4 +1,4 @@
-"""Client of the chat endpoint, for the terminal chat and for load: streaming over HTTP."""
+"""Streaming client of the chat endpoint over HTTP, for the terminal chat and for load tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.client.http import events, open_http, raise_for_error, unreacha
 
 
 class ChatClient:
-    """Asks an OpenAI-compatible endpoint."""
+    """Client of an OpenAI-compatible endpoint."""
 
     def __init__(self, base_url: str) -> None:
         self._http = open_http(base_url)
@@ -22,7 +22,7 @@ class ChatClient:
         self._http.close()
 
     def models(self) -> list[dict[str, Any]]:
-        """What the endpoint serves.
+        """The models that the endpoint serves.
 
         Raises:
             ServingError: if it does not answer, or refuses.
@@ -35,7 +35,7 @@ class ChatClient:
         return list(answer.json()["data"])
 
     def generators(self) -> list[dict[str, Any]]:
-        """The served models that one can chat with; an adapter comes after its model.
+        """The served chat models; a LoRA adapter follows its base model.
 
         Raises:
             ServingError: if the endpoint does not answer.
@@ -45,10 +45,10 @@ class ChatClient:
     def stream(
         self, model: str, messages: Sequence[Mapping[str, str]], **options: Any
     ) -> Iterator[str]:
-        """Pieces of the assistant's answer.
+        """Stream the assistant's answer as chunks of text.
 
         Raises:
-            ServingError: if the endpoint refuses, or fails on the way.
+            ServingError: if the endpoint rejects the request, or fails while streaming.
         """
         body = {"model": model, "messages": list(messages), "stream": True, **options}
         try:

@@ -1,4 +1,4 @@
-"""Going on where a cut answer stopped: what was received becomes part of the prompt."""
+"""Continuing an interrupted answer: the tokens received so far are appended to the prompt."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Sampl
 
 
 def continuable(request: GenerationRequest) -> bool:
-    """Whether an engine that is given prompt and answer so far goes on as the first one would.
+    """Whether an engine that gets the prompt and the partial answer continues it correctly.
 
-    Not with a guide, whose state is lost; not with presence or frequency penalties, which count
-    what was generated and not the prompt; not with stop sequences or bad words of several
-    tokens, which may be cut in two; not with several answers in one stream. A repetition penalty
-    counts the prompt as well, and `min_tokens` and `max_tokens` are what is left of them.
+    Not possible with a guide, whose state is lost; with presence or frequency penalties, which
+    count generated tokens but not the prompt; with stop sequences or bad words of several tokens,
+    which may be split at the interruption; with several sequences in one stream. A repetition
+    penalty also counts the prompt, so it works; `min_tokens` and `max_tokens` are reduced.
     """
     words = (*request.stop_sequences, *request.bad_words)
     sampling = request.sampling
@@ -31,11 +31,11 @@ def continuable(request: GenerationRequest) -> bool:
 
 
 def continued(request: GenerationRequest, received: list[int]) -> GenerationRequest:
-    """The request for the rest of an answer of which `received` is there.
+    """The request for the rest of an answer after the tokens `received`.
 
-    Greedy answers go on unchanged. A seeded one goes on with a seed that is derived from the
-    given one and the number of tokens received: it repeats if it is cut at the same place, but
-    is not what the uncut answer would have been.
+    Greedy answers continue unchanged. With a seed, the continuation uses a seed derived from it and
+    from the number of received tokens. It is reproducible for an interruption at the same place,
+    but differs from the uninterrupted answer.
     """
     return replace(
         request,
@@ -49,17 +49,17 @@ def continued(request: GenerationRequest, received: list[int]) -> GenerationRequ
 def _sampling(sampling: Sampling, count: int) -> Sampling:
     seed = sampling.seed
     if seed is not None:
-        # The same seed would draw the same random numbers once more.
+        # The same seed would repeat the random numbers that were used already.
         digest = blake2b(f"{seed} {count}".encode(), digest_size=8).digest()
         seed = int.from_bytes(digest, "little")
     return replace(sampling, seed=seed, min_tokens=max(0, sampling.min_tokens - count))
 
 
 class Progress:
-    """How far one answer has come, over all replicas that worked on it."""
+    """Progress of one answer, over all replicas that worked on it."""
 
     def __init__(self, request: GenerationRequest, *, fixed_version: bool) -> None:
-        """`fixed_version`: any replica that answers has the same version."""
+        """`fixed_version`: all replicas that may answer have the same version."""
         self._request = request
         self._continuable = fixed_version and continuable(request)
         self._received: list[int] = []
@@ -69,22 +69,22 @@ class Progress:
 
     @property
     def can_continue(self) -> bool:
-        """Whether the rest can be asked for."""
+        """Whether the rest of the answer can be requested."""
         return self._continuable
 
     def add(self, chunk: Chunk) -> None:
-        """Tokens arrived."""
+        """Record received tokens."""
         if chunk.token_ids:
             self.started = True
             if self._continuable:
                 self._received += chunk.token_ids
 
     def rest(self) -> GenerationRequest:
-        """What to ask for next."""
+        """The next request: the original one, or the rest of it."""
         return continued(self._request, self._received) if self._received else self._request
 
     def ending(self) -> Chunk | None:
-        """The last chunk, if only that was lost."""
+        """The final chunk, if all tokens were received and only that chunk was lost."""
         if not self._received:
             return None
         if self._request.ends_at(self._received[-1]):
@@ -94,7 +94,7 @@ class Progress:
         return None
 
     def limits(self, limits: Deadlines) -> Deadlines:
-        """What is left of the caller's time for the next attempt."""
+        """Deadlines for the next attempt, reduced by the time already used."""
         self._attempts += 1
         if self._attempts == 1:
             return limits
@@ -106,5 +106,5 @@ class Progress:
         return replace(limits, total_s=total_s, first_token_s=first_s)
 
     def out_of_time(self, limits: Deadlines) -> bool:
-        """Whether the caller's whole time is over."""
+        """Whether the total deadline has passed."""
         return limits.total_s is not None and time.monotonic() - self._began >= limits.total_s

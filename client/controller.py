@@ -1,4 +1,4 @@
-"""Client of the release controller: what the command line and MLflow's plugin ask of it."""
+"""Client of the release controller, used by the command line and the MLflow deployments plugin."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _CONNECT_TIMEOUT_S = 3.0
 
 
 class ControllerClient:
-    """Asks one controller; every answer is the controller's own JSON.
+    """Client of one controller; every method returns the controller's JSON.
 
-    Every method raises `ControllerError`: with the controller's own sentence when it refuses,
-    and with what has to be started when nothing answers.
+    Every method raises `ControllerError`: with the controller's own message if it rejects the
+    request, or with what to start if nothing answers.
     """
 
     def __init__(
         self, url: str, token: str, *, transport: httpx.BaseTransport | None = None
     ) -> None:
-        """`transport` replaces the network, for tests of what uses this client."""
+        """`transport` replaces the network, for tests."""
         self._url = url
         self._http = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(_TIMEOUT_S, connect=_CONNECT_TIMEOUT_S),
             transport=transport,
-            # Loopback needs no proxy, and a proxy must not see the token.
+            # The connection is to the loopback or internal, and a proxy must not see the token.
             trust_env=False,
             verify=tls_context(url),
         )
@@ -43,7 +43,7 @@ class ControllerClient:
         """The controller of these settings, with the token that it shares with the CLI.
 
         Raises:
-            ControllerError: if there is no token yet: no controller has run with this home.
+            ControllerError: if there is no token, because no controller has run with this home.
         """
         try:
             token = settings.admin_token_path.read_text(encoding="utf-8").strip()
@@ -67,10 +67,10 @@ class ControllerClient:
         self._http.close()
 
     def overview(self) -> dict[str, Any]:
-        """All that the controller says of its registry.
+        """The controller's state of all models.
 
-        `models`: each with its release state; `read`: whether the registry was read since the
-        controller acts; `problem`: what keeps it from acting, or None.
+        `models`: each with its release state; `read`: whether the controller has read the registry
+        since it became active; `problem`: what prevents it from acting, or None.
         """
         answer = self._object("GET", "/v1/models")
         if not isinstance(answer.get("models"), list):
@@ -95,11 +95,11 @@ class ControllerClient:
         spec: Mapping[str, Any] | None = None,
         overrides: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Begin to release a version.
+        """Start the rollout of a version.
 
         Args:
-            spec: the rollout's specification; None is the controller's own.
-            overrides: gate → why it may be passed over.
+            spec: the rollout's specification; None uses the controller's default.
+            overrides: gate → reason for overriding it.
         """
         body = {
             "version": version,
@@ -111,11 +111,11 @@ class ControllerClient:
         return self._object("POST", _path(name, "rollout"), body)
 
     def pause(self, name: str, *, actor: str, reason: str) -> dict[str, Any]:
-        """Hold the rollout at its weight."""
+        """Hold the rollout at its current weight."""
         return self._act(name, "pause", actor, reason)
 
     def resume(self, name: str, *, actor: str, reason: str) -> dict[str, Any]:
-        """Go on with a paused rollout."""
+        """Resume a paused rollout."""
         return self._act(name, "resume", actor, reason)
 
     def promote(
@@ -127,22 +127,22 @@ class ControllerClient:
         version: int | None = None,
         overrides: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
-        """Make the challenger, or a version, the champion now; overrides are gate → reason."""
+        """Make the challenger, or `version`, the champion now; overrides are gate → reason."""
         given = {"overrides": dict(overrides)} if overrides else {}
         return self._act(name, "promote", actor, reason, version=version, **given)
 
     def abort(self, name: str, *, actor: str, reason: str) -> dict[str, Any]:
-        """Give all traffic back to the champion and end the rollout."""
+        """Shift all traffic back to the champion and end the rollout."""
         return self._act(name, "abort", actor, reason)
 
     def rollback(
         self, name: str, *, actor: str, reason: str, to: int | None = None
     ) -> dict[str, Any]:
-        """Go back to `previous`, or to a version."""
+        """Roll back to `previous`, or to version `to`."""
         return self._act(name, "rollback", actor, reason, to=to)
 
     def history(self, name: str) -> list[dict[str, Any]]:
-        """What was released, newest first, as the controller tells it."""
+        """Past releases, newest first, as the controller returns them."""
         answer = self._ask("GET", _path(name, "history"))
         found = answer.get("history", answer.get("data")) if isinstance(answer, dict) else answer
         if not isinstance(found, list):
@@ -150,7 +150,7 @@ class ControllerClient:
         return list(found)
 
     def delete(self, name: str, *, actor: str) -> None:
-        """Stop serving a model: its alias `champion` goes, its versions stay."""
+        """Stop serving a model: removes its alias `champion`; its versions are kept."""
         self._ask("DELETE", f"{_path(name)}?actor={quote(actor, safe='')}")
 
     def _act(
@@ -183,7 +183,7 @@ class ControllerClient:
             return answer.json() if answer.content else {}
         except ValueError:
             raise ControllerError(
-                f"what answers at {self._url} is no release controller: it sent no JSON"
+                f"what answers at {self._url} is not a release controller: it did not send JSON"
             ) from None
 
 
@@ -192,7 +192,7 @@ def _path(name: str, *verb: str) -> str:
 
 
 def _sentence(answer: httpx.Response) -> str:
-    """The controller's own words, in any of the shapes that HTTP servers give them."""
+    """The controller's error message, from any of the usual shapes of HTTP error bodies."""
     try:
         body = answer.json()
     except ValueError:

@@ -1,10 +1,10 @@
-"""One request's way over the replicas: whom to ask next, and when to give up."""
+"""Chooses the replica for each attempt at a request, and decides when to give up."""
 
 from __future__ import annotations
 
 import asyncio
 
-from enginehouse.client.members import Member, Members, Wanted
+from enginehouse.client.members import FleetMember, Members, RequestedModel
 from enginehouse.client.policy import RetryPolicy
 
 from enginehouse.errors import (
@@ -14,35 +14,36 @@ from enginehouse.errors import (
     ServingError,
 )
 
-#: Another replica is asked at once this often; a request that kills its engine would kill them all.
+#: Number of immediate attempts on other replicas. More would let a request that kills its engine
+#: kill all of them.
 _AT_ONCE = 2
 
 
 class Course:
-    """Attempts at one request, or at the rest of a cut one.
+    """The attempts at one request, or at the rest of an interrupted one.
 
     Attributes:
-        wanted: what is to be ready.
-        received: an attempt of this course has brought something.
+        wanted: the model that has to be ready on the replica.
+        received: whether an attempt of this course has received tokens.
     """
 
     def __init__(
-        self, members: Members, wanted: Wanted, retry: RetryPolicy, *, patient: bool = False
+        self, members: Members, wanted: RequestedModel, retry: RetryPolicy, *, patient: bool = False
     ) -> None:
-        """`patient`: a full queue is waited for."""
+        """`patient`: retry also when the queue is full."""
         self.wanted = wanted
         self.received = False
         self._members = members
         self._pauses = retry.pauses_s()
         self._patient = patient
-        self._tried: list[Member] = []
+        self._tried: list[FleetMember] = []
         self._worst: ServingError | None = None
 
-    async def member(self) -> Member:
-        """The replica to ask.
+    async def member(self) -> FleetMember:
+        """Choose the replica for the next attempt.
 
         Raises:
-            EngineUnavailableError: if there is none at all.
+            EngineUnavailableError: if the fleet has no replica.
         """
         found = self._members.pick(self.wanted, self._tried)
         if found is None:
@@ -53,11 +54,11 @@ class Course:
             raise EngineUnavailableError("the fleet has no replica: see ENGINEHOUSE_FLEET")
         return found
 
-    async def failed(self, member: Member, error: ServingError) -> None:
-        """Note a failure; return when the next attempt is due.
+    async def failed(self, member: FleetMember, error: ServingError) -> None:
+        """Record a failed attempt; return when the next attempt is due.
 
         Raises:
-            ServingError: `error`, or one before it that says more, when there is no next attempt.
+            ServingError: without a next attempt: `error`, or an earlier, more specific one.
         """
         if not isinstance(error, QueueFullError):
             member.failed(self.wanted)

@@ -1,9 +1,9 @@
-"""Where the replicas of a fleet are: a list, a name in DNS, or a service in Kubernetes.
+"""Discovery of a fleet's replicas: a list, a DNS name or a Kubernetes service.
 
 ``ENGINEHOUSE_FLEET`` takes one of three forms::
 
-    127.0.0.1:8001,127.0.0.1:8011:8012      gRPC port, and the metrics port (8002)
-    dns:triton.internal:8001                every address that the name has
+    127.0.0.1:8001,127.0.0.1:8011:8012      gRPC port, and optionally the metrics port (8002)
+    dns:triton.internal:8001                every address of the name
     kubernetes:serving/triton:8001          the ready endpoints of a service
 """
 
@@ -38,12 +38,12 @@ _FORMS = (
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """One Triton.
+    """One Triton server.
 
     Attributes:
-        name: the same as long as it is the same Triton; for logs and metrics.
+        name: stable as long as it is the same server; for logs and metrics.
         grpc: ``host:port`` of its gRPC port.
-        metrics_url: its Prometheus page, or None.
+        metrics_url: URL of its Prometheus metrics, or None.
     """
 
     name: str
@@ -52,7 +52,7 @@ class Replica:
 
 
 class Discovery(Protocol):
-    """Says where the replicas are now; may block for a moment, never raises."""
+    """Returns the current replicas; may block briefly, never raises."""
 
     def replicas(self) -> tuple[Replica, ...]:
         """The replicas, each once."""
@@ -60,18 +60,18 @@ class Discovery(Protocol):
 
 
 class StaticDiscovery:
-    """Replicas that are known beforehand."""
+    """A fixed list of replicas."""
 
     def __init__(self, replicas: tuple[Replica, ...]) -> None:
         self._replicas = replicas
 
     def replicas(self) -> tuple[Replica, ...]:
-        """Those that were given."""
+        """The replicas given at construction."""
         return self._replicas
 
 
 class LookupDiscovery:
-    """Asks every time, and keeps the last known list while nobody answers."""
+    """Looks up the replicas each time; keeps the last known list if a lookup fails."""
 
     def __init__(self, what: str, lookup: Callable[[], tuple[Replica, ...]]) -> None:
         """`what` names the source in the log; `lookup` may raise OSError or `httpx.HTTPError`."""
@@ -81,10 +81,10 @@ class LookupDiscovery:
         self._failing = False
 
     def replicas(self) -> tuple[Replica, ...]:
-        """Those of the last lookup that succeeded."""
+        """The replicas of the last successful lookup."""
         try:
             self._known = self._lookup()
-        # What is no JSON, or another JSON than expected, is no answer either.
+        # Invalid or unexpected JSON counts as a failed lookup.
         except (OSError, httpx.HTTPError, ValueError, KeyError, TypeError) as error:
             if not self._failing:
                 kept = len(self._known)
@@ -98,10 +98,10 @@ class LookupDiscovery:
 
 
 def discovery_of(settings: Settings) -> Discovery:
-    """The discovery that the settings ask for; without a fleet, the local replicas.
+    """The discovery that the settings select; without `fleet`, the local replicas.
 
     Raises:
-        SettingsError: if ``ENGINEHOUSE_FLEET`` is none of the forms.
+        SettingsError: if ``ENGINEHOUSE_FLEET`` has none of the three forms.
     """
     if settings.fleet is None:
         return StaticDiscovery(
@@ -114,13 +114,13 @@ def discovery_of(settings: Settings) -> Discovery:
 
 
 def parse_fleet(text: str, kubernetes: KubernetesApi | None = None) -> Discovery:
-    """The discovery that a value of ``ENGINEHOUSE_FLEET`` describes.
+    """Parse a value of ``ENGINEHOUSE_FLEET``.
 
     Args:
-        kubernetes: None is the API of the cluster that this process runs in.
+        kubernetes: None uses the API of the cluster that this process runs in.
 
     Raises:
-        SettingsError: naming the variable, its value and what it takes.
+        SettingsError: names the variable, its value and the accepted forms.
     """
     text = text.strip()
     if text.startswith("dns:"):
@@ -140,7 +140,7 @@ def resolve(host: str, port: int) -> tuple[Replica, ...]:
     """A replica for each A and AAAA address of a name.
 
     Raises:
-        OSError: if the name has none, or DNS does not answer.
+        OSError: if the name has no address, or DNS does not answer.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return tuple(_replica(address, port) for address in sorted({str(e[4][0]) for e in found}))
@@ -175,7 +175,7 @@ def _replica(
 def _matched(pattern: re.Pattern[str], entry: str, text: str) -> re.Match[str]:
     found = pattern.fullmatch(entry)
     if found is None:
-        where = "" if entry == text else f" {entry!r} is no replica:"
+        where = "" if entry == text else f" {entry!r} is not a replica:"
         raise SettingsError(f"ENGINEHOUSE_FLEET={text!r}:{where} {_FORMS}")
     return found
 
@@ -183,5 +183,5 @@ def _matched(pattern: re.Pattern[str], entry: str, text: str) -> re.Match[str]:
 def _port(digits: str, text: str) -> int:
     port = int(digits)
     if not 1 <= port <= _MAX_PORT:
-        raise SettingsError(f"ENGINEHOUSE_FLEET={text!r}: {port} is no port; {_FORMS}")
+        raise SettingsError(f"ENGINEHOUSE_FLEET={text!r}: {port} is not a port; {_FORMS}")
     return port

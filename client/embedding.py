@@ -1,4 +1,4 @@
-"""Texts → vectors on the wire: calls to `<model>` of an embedding model."""
+"""Encoding of embedding requests and responses: calls to `<model>` of an embedding model."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tritonclient.grpc import service_pb2 as pb
 from enginehouse.contract import EMBEDDING_MAX_BATCH
 from enginehouse.errors import EngineUnavailableError, InvalidRequestError
 
-#: Calls of one request that are under way at once; others' requests come in between.
+#: Concurrent calls of one request, so that a large request does not block others.
 CALLS_AT_ONCE = 4
-#: A new version may take over between two calls of one request; hardly twice.
+#: A new version may take over between two calls of one request; then all are repeated.
 ATTEMPTS_AT_ONE_VERSION = 3
 # Triton's own request parameter, for `priority_levels` of dynamic batching.
 _PRIORITY_PARAMETER = "priority"
@@ -25,12 +25,12 @@ _PRIORITY_PARAMETER = "priority"
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """Answer to n texts, in their order.
+    """Embeddings of n texts, in the order of the texts.
 
     Attributes:
         vectors: float32 [n, dimensions].
-        token_counts: tokens of each text, special ones included.
-        version: the version that computed all of them.
+        token_counts: tokens of each text, including special tokens.
+        version: the version that computed all vectors.
     """
 
     vectors: NDArray[np.float32]
@@ -39,13 +39,13 @@ class Embeddings:
 
 
 def encode_embed(target: Target, texts: Sequence[str], priority: int = 0) -> list[Any]:
-    """Calls that together carry all texts, `EMBEDDING_MAX_BATCH` each at most.
+    """Encode texts as calls of at most `EMBEDDING_MAX_BATCH` texts each.
 
     Args:
-        priority: a level of `contract`; 0 leaves it to the model.
+        priority: a level of `contract`; 0 uses the model's default.
 
     Raises:
-        InvalidRequestError: if there is no text, or one is no Unicode.
+        InvalidRequestError: if there are no texts, or one is not valid Unicode.
     """
     if not texts:
         raise InvalidRequestError("there is no text to embed: give at least one", field="input")
@@ -72,12 +72,12 @@ def _text(text: str) -> bytes:
     try:
         raw = text.encode()
     except UnicodeEncodeError as error:
-        raise InvalidRequestError(f"a text is no Unicode: {error}", field="input") from error
+        raise InvalidRequestError(f"a text is not valid Unicode: {error}", field="input") from error
     return struct.pack("<I", len(raw)) + raw
 
 
 def decode_embed(response: Any) -> Embeddings:
-    """One `ModelInferResponse`."""
+    """Decode one `ModelInferResponse`."""
     raw = {
         output.name: (content, tuple(output.shape))
         for output, content in zip(response.outputs, response.raw_output_contents, strict=True)
@@ -91,7 +91,7 @@ def decode_embed(response: Any) -> Embeddings:
 
 
 def join(parts: Sequence[Embeddings]) -> Embeddings | None:
-    """The answers of one request's calls as one; None if they are of several versions."""
+    """Join the results of one request's calls; None if they are from several versions."""
     versions = {part.version for part in parts}
     if len(versions) > 1:
         return None
@@ -103,7 +103,7 @@ def join(parts: Sequence[Embeddings]) -> Embeddings | None:
 
 
 def versions_changed(model: str) -> EngineUnavailableError:
-    """Every attempt was answered by several versions, whose vectors cannot be compared."""
+    """The error if every attempt got results of several versions, which cannot be compared."""
     return EngineUnavailableError(
         f"{model} changed its version while the request ran: send it again"
     )

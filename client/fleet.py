@@ -1,4 +1,4 @@
-"""Asynchronous client of a fleet: the same calls as `AsyncTritonClient`, on any replica."""
+"""Asynchronous client of a fleet: the calls of `AsyncTritonClient`, on any ready replica."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enginehouse.client.continuation import Progress
 from enginehouse.client.course import Course
 from enginehouse.client.discovery import Discovery
 from enginehouse.client.embedding import Embeddings
-from enginehouse.client.members import IndexEntry, Members, ReplicaClient, Wanted
+from enginehouse.client.members import IndexEntry, Members, ReplicaClient, RequestedModel
 from enginehouse.client.policy import Deadlines, RetryPolicy
 from enginehouse.client.wire import Target, stream_cut
 
@@ -30,9 +30,9 @@ from enginehouse.generation import Chunk, GenerationRequest
 from enginehouse.names import TENSORRT_LLM, part
 
 _LOOK_EVERY_S = 1.0
-#: Interruptions that one answer survives.
+#: Maximum number of interruptions of one answer.
 _CONTINUATIONS = 3
-#: A caller who has half an answer waits for the repair of an engine: half a minute, about.
+#: Retries for an interrupted answer: about half a minute, enough for an engine to be repaired.
 PATIENT = RetryPolicy(attempts=16, base_s=0.2, most_s=4.0)
 _READY = "READY"
 _ELSEWHERE = (EngineUnavailableError, ModelNotFoundError, QueueFullError, RequestCancelledError)
@@ -40,7 +40,7 @@ _ELSEWHERE = (EngineUnavailableError, ModelNotFoundError, QueueFullError, Reques
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """What the fleet knows of one replica, for metrics and readers."""
+    """State of one replica, for metrics and display."""
 
     name: str
     grpc: str
@@ -49,7 +49,7 @@ class ReplicaState:
 
 
 class AsyncFleetClient:
-    """Speaks the tensor contract to whichever replica is ready and has the least to do."""
+    """Sends each request of the tensor contract to the ready replica with the least load."""
 
     def __init__(
         self,
@@ -62,13 +62,13 @@ class AsyncFleetClient:
         connect: Callable[[str], ReplicaClient] | None = None,
         control_secret: str | None = None,
     ) -> None:
-        """Nothing is connected before `__aenter__`.
+        """Connects in `__aenter__`.
 
         Args:
             retry: rounds over the replicas for a request that has received nothing.
-            patient: the same for an answer that was cut.
-            connect: makes the client of a replica's ``host:port``; None is Triton's.
-            control_secret: with which Triton's client asks what a replica holds.
+            patient: the same for an interrupted answer.
+            connect: creates the client for a replica's ``host:port``; None is `AsyncTritonClient`.
+            control_secret: authorizes the client to list a replica's models.
         """
         limits = deadlines or Deadlines()
 
@@ -93,7 +93,7 @@ class AsyncFleetClient:
         await self._members.close()
 
     def replicas(self) -> list[ReplicaState]:
-        """The replicas, as they were a moment ago."""
+        """State of the replicas at the last look."""
         return [
             ReplicaState(m.replica.name, m.replica.grpc, m.up, m.outstanding) for m in self._members
         ]
@@ -101,18 +101,18 @@ class AsyncFleetClient:
     async def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Ids in, chunks of ids out; the last chunk has `finish`. Closing it cancels the request.
+        """Send token ids, receive chunks; the last has `finish`. Closing it cancels the request.
 
-        A request that has received nothing goes to another replica at once, then again after
-        pauses. One that has received tokens goes on where it was cut, on any replica with the
-        same version, see `enginehouse.client.continuation`: if `target` names a version and the
-        request can be continued; otherwise its error is raised.
+        A request that has received nothing is sent to another replica immediately, then again after
+        pauses. One that has received tokens continues where it was interrupted, on any replica with
+        the same version (see `enginehouse.client.continuation`), if `target` names a version and
+        the request can be continued. Otherwise its error is raised.
 
         Raises:
             ServingError: one of its subclasses, see `enginehouse.errors`.
         """
         limits = deadlines or self._deadlines
-        wanted = Wanted(part(target.model, TENSORRT_LLM), target.version_text)
+        wanted = RequestedModel(part(target.model, TENSORRT_LLM), target.version_text)
         progress = Progress(request, fixed_version=target.version is not None)
         course = Course(self._members, wanted, self._retry)
         cuts: list[ServingError] = []
@@ -135,7 +135,7 @@ class AsyncFleetClient:
                                 return
                 raise stream_cut()
             except InvalidRequestError as error:
-                # Nobody asked for the continuation that is refused here.
+                # The caller did not send the continuation: raise the original interruption.
                 raise (cuts[-1] if cuts else error) from None
             except (*_ELSEWHERE, DeadlineError) as error:
                 if (ending := progress.ending()) is not None:
@@ -153,10 +153,10 @@ class AsyncFleetClient:
         cuts: list[ServingError],
         limits: Deadlines,
     ) -> Course:
-        """The course to go on with after a failure; a patient one if tokens had arrived.
+        """The course to continue with after a failure; a patient one if tokens had arrived.
 
         Raises:
-            ServingError: `error`, if there is no going on.
+            ServingError: `error`, if the request cannot be continued.
         """
         if not progress.started:
             if isinstance(error, DeadlineError):
@@ -179,12 +179,14 @@ class AsyncFleetClient:
         deadlines: Deadlines | None = None,
         priority: int = 0,
     ) -> Embeddings:
-        """Vectors of texts, all of one version and by one replica; see `AsyncTritonClient.embed`.
+        """Embed texts, all with one version on one replica; see `AsyncTritonClient.embed`.
 
         Raises:
-            ServingError: one of its subclasses; a text that is refused refuses all.
+            ServingError: one of its subclasses; one rejected text fails the whole request.
         """
-        course = Course(self._members, Wanted(target.model, target.version_text), self._retry)
+        course = Course(
+            self._members, RequestedModel(target.model, target.version_text), self._retry
+        )
         while True:
             member = await course.member()
             try:
@@ -198,12 +200,12 @@ class AsyncFleetClient:
                 await course.failed(member, _as_failure(error))
 
     async def stop(self, target: Target, request_id: str) -> None:
-        """End a request by the contract's `stop` input, wherever it runs.
+        """End a request with the contract's `stop` input, on whichever replica runs it.
 
         Raises:
-            ServingError: one of its subclasses, if no replica took it.
+            ServingError: one of its subclasses, if no replica accepted it.
         """
-        wanted = Wanted(part(target.model, TENSORRT_LLM), target.version_text)
+        wanted = RequestedModel(part(target.model, TENSORRT_LLM), target.version_text)
         asked = [m.client.stop(target, request_id) for m in self._members if m.has(wanted) and m.up]
         results = await asyncio.gather(*asked, return_exceptions=True)
         errors = [result for result in results if isinstance(result, BaseException)]
@@ -213,11 +215,11 @@ class AsyncFleetClient:
             raise errors[0]
 
     async def look(self) -> None:
-        """Renew the picture now, not at the next look."""
+        """Refresh the state of all replicas now."""
         await self._members.look()
 
     def ready_versions(self, name: str) -> frozenset[int]:
-        """Versions of a Triton model that some replica had ready a moment ago."""
+        """Versions of a Triton model that were ready on any replica at the last look."""
         return frozenset(
             int(wanted.version)
             for member in self._members
@@ -227,9 +229,9 @@ class AsyncFleetClient:
         )
 
     def repository_index(self) -> list[IndexEntry]:
-        """Name, version and state of every model version: READY if it is on one replica.
+        """Name, version and state of every model version, as of the last look.
 
-        It is as old as the last look.
+        A version is READY if it is ready on at least one replica.
 
         Raises:
             EngineUnavailableError: if no replica answers.
@@ -248,11 +250,11 @@ class AsyncFleetClient:
         """The `ModelConfig` message of a model, from the first replica that has it loaded.
 
         Raises:
-            ServingError: if none has it, or none answers.
+            ServingError: if no replica has it, or none answers.
         """
         failure: ServingError = ModelNotFoundError(f"{name!r} is ready on no replica")
         for member in self._members:
-            if member.up and member.has(Wanted(name)):
+            if member.up and member.has(RequestedModel(name)):
                 try:
                     return await member.client.model_config(name)
                 except ServingError as error:
@@ -261,7 +263,7 @@ class AsyncFleetClient:
 
 
 def _as_failure(error: ServingError) -> ServingError:
-    """A call that we did not cancel was cancelled by a Triton that is going down."""
+    """Treat a cancellation that we did not request as a Triton that is shutting down."""
     if isinstance(error, RequestCancelledError):
         return EngineUnavailableError("the replica ended the call")
     return error

@@ -1,4 +1,4 @@
-"""What clients of the adapter's HTTP API share: connection, errors, server-sent events."""
+"""Shared parts of the HTTP clients: connection, errors, server-sent events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CONNECT_TIMEOUT_S = 5.0
 
 
 def key_from_environment() -> str | None:
-    """The adapter's key in ``ENGINEHOUSE_API_KEY``, if it is set."""
+    """The API key in ``ENGINEHOUSE_API_KEY``; None if it is not set."""
     return os.environ.get(_KEY_VARIABLE) or None
 
 
@@ -31,17 +31,17 @@ def open_http(
     transport: httpx.BaseTransport | None = None,
     api_key: str | None = None,
 ) -> httpx.Client:
-    """A connection that no proxy sees.
+    """Open an HTTP client that ignores proxy settings.
 
     Args:
-        timeout_s: for an answer.
+        timeout_s: time limit for a response.
         transport: replaces the network, for tests.
-        api_key: where the endpoint asks for one; None takes ``ENGINEHOUSE_API_KEY``, if it is set.
+        api_key: API key of the endpoint; None uses ``ENGINEHOUSE_API_KEY``, if it is set.
     """
     key = api_key or key_from_environment()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     timeout = httpx.Timeout(timeout_s, connect=_CONNECT_TIMEOUT_S)
-    # Loopback needs no proxy, whatever the environment says.
+    # The environment's proxy must not be used for loopback connections.
     return httpx.Client(
         base_url=base_url,
         timeout=timeout,
@@ -53,10 +53,10 @@ def open_http(
 
 
 def raise_for_error(answer: httpx.Response) -> None:
-    """Do nothing if the request was answered.
+    """Raise if the response is an error.
 
     Raises:
-        ServingError: with the adapter's own sentence.
+        ServingError: with the adapter's error message.
     """
     if answer.is_error:
         try:
@@ -67,14 +67,14 @@ def raise_for_error(answer: httpx.Response) -> None:
 
 
 def unreachable(http: httpx.Client, error: httpx.HTTPError) -> EngineUnavailableError:
-    """The exception for an adapter that does not answer."""
+    """The exception for an endpoint that does not answer."""
     return EngineUnavailableError(
         f"nothing answers at {http.base_url}: start the stack with `enginehouse up` ({error})"
     )
 
 
 def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
-    """The chunks of a streaming answer.
+    """The JSON chunks of a streaming response.
 
     Raises:
         ServingError: if one of them is an error.

@@ -1,7 +1,7 @@
-"""Reading the endpoints of a Kubernetes service through the API server.
+"""Reads the endpoints of a Kubernetes service from the API server.
 
 `GET /apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices`, with the label
-`kubernetes.io/service-name`, is the documented way from a service to its pods. The pod's service
+`kubernetes.io/service-name`, is the documented way to find the pods of a service. The pod's service
 account needs the verb `list` on `endpointslices` of the group `discovery.k8s.io`.
 """
 
@@ -22,12 +22,12 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class KubernetesApi:
-    """The API server, as a pod sees it.
+    """Client of the API server, with the credentials of a pod.
 
     Attributes:
-        base_url: of the API server.
-        token_path: bearer token; read again each time, since the kubelet renews it.
-        ca_path: the authority that signed the server's certificate; None for plain HTTP.
+        base_url: URL of the API server.
+        token_path: bearer token; read for each request, because the kubelet renews it.
+        ca_path: certificate authority of the server; None for plain HTTP.
     """
 
     base_url: str
@@ -36,18 +36,18 @@ class KubernetesApi:
 
     @classmethod
     def of_this_pod(cls) -> KubernetesApi:
-        """The server and the account that Kubernetes gives to every pod."""
+        """The API server and service account that every pod has."""
         return cls(_IN_CLUSTER_URL, _ACCOUNT / "token", _ACCOUNT / "ca.crt")
 
     def ready_endpoints(self, namespace: str, service: str) -> list[tuple[str, str]]:
-        """Pod name and address of each ready endpoint, sorted, each once.
+        """Pod name and address of each ready endpoint, sorted, without duplicates.
 
         Raises:
-            httpx.HTTPError: if the server does not answer, or refuses.
+            httpx.HTTPError: if the server does not answer, or rejects the request.
             OSError: if the account's files cannot be read.
-            ValueError, KeyError, TypeError: if the answer is no list of slices.
+            ValueError, KeyError, TypeError: if the response is not a list of slices.
         """
-        # With two address families a pod stands in a slice of each; one address will do.
+        # With two address families a pod is in one slice for each; one address is enough.
         found: dict[str, str] = {}
         for piece in self._slices(namespace, service):
             for name, address in _ready(piece):
@@ -64,7 +64,7 @@ class KubernetesApi:
         if self.ca_path is not None:
             verify = ssl.create_default_context(cafile=str(self.ca_path))
         found: list[dict[str, Any]] = []
-        # A proxy of the environment must not see the token.
+        # The environment's proxy must not see the token.
         with httpx.Client(
             base_url=self.base_url, verify=verify, timeout=_TIMEOUT_S, trust_env=False
         ) as http:
@@ -80,7 +80,7 @@ class KubernetesApi:
 
 
 def _ready(piece: dict[str, Any]) -> list[tuple[str, str]]:
-    """Endpoints of one slice; `ready` unset means ready, says the API's reference."""
+    """Ready endpoints of one slice; by the API reference, `ready` unset means ready."""
     if piece.get("addressType") == "FQDN":
         return []
     found = []
@@ -88,7 +88,7 @@ def _ready(piece: dict[str, Any]) -> list[tuple[str, str]]:
         conditions = endpoint.get("conditions") or {}
         if conditions.get("ready") is False:
             continue
-        # An endpoint's addresses are interchangeable; the first stands for it.
+        # An endpoint's addresses are interchangeable; use the first.
         address = str(endpoint["addresses"][0])
         name = (endpoint.get("targetRef") or {}).get("name") or address
         found.append((str(name), address))

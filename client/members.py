@@ -1,4 +1,4 @@
-"""The replicas of a fleet as they are now: who answers, what is ready there, how busy they are."""
+"""State of a fleet's replicas: which ones answer, which models are ready there, and their load."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from enginehouse.generation import Chunk, GenerationRequest
 _log = logging.getLogger(__name__)
 _READY = "READY"
 _DISCOVER_EVERY_S = 5.0
-# While nothing is ready, somebody waits for the first model.
+# While no model is ready, look more often: requests may be waiting for the first one.
 _LOOK_EMPTY_EVERY_S = 0.1
 _LOOK_TIMEOUT_S = 5.0
-# One that is slow to answer must not keep the others' picture from being renewed.
+# Upper limit of a look at all replicas: a slow one must not delay the state of the others.
 _LOOK_PATIENCE_S = 1.0
 _SUSPECT_S = 1.0
 _MOST_SUSPECT_S = 8.0
@@ -37,12 +37,12 @@ IndexEntry = tuple[str, str, str]
 
 
 class ReplicaClient(Protocol):
-    """What a fleet needs of the client of one Triton; see `AsyncTritonClient`."""
+    """The interface of a client of one Triton that a fleet uses; see `AsyncTritonClient`."""
 
     def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
     ) -> AsyncGenerator[Chunk, None]:
-        """Ids in, chunks of ids out."""
+        """Send token ids, receive chunks of token ids."""
         ...
 
     async def embed(
@@ -53,7 +53,7 @@ class ReplicaClient(Protocol):
         deadlines: Deadlines | None = None,
         priority: int = 0,
     ) -> Embeddings:
-        """Vectors of texts."""
+        """Embed texts."""
         ...
 
     async def stop(self, target: Target, request_id: str) -> None:
@@ -61,7 +61,7 @@ class ReplicaClient(Protocol):
         ...
 
     async def describe(self, target: Target) -> bytes:
-        """What decides an engine's numbers."""
+        """Facts that determine an engine's numerical results."""
         ...
 
     async def repository_index(self) -> list[IndexEntry]:
@@ -73,13 +73,13 @@ class ReplicaClient(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A Triton model that is to be ready; an empty version is any."""
+class RequestedModel:
+    """A Triton model that a request needs; an empty version means any version."""
 
     name: str
     version: str = ""
@@ -87,36 +87,36 @@ class Wanted:
 
 @dataclass(slots=True)
 class _Suspicion:
-    """A failure that readiness does not show: a dead stub's model stays READY."""
+    """A recent failure, not visible as readiness: the model of a dead stub process stays READY."""
 
     until: float
     lasts_s: float
 
 
 @dataclass(slots=True, eq=False)
-class Member:
-    """One replica and what is known of it.
+class FleetMember:
+    """One replica and its known state.
 
     Attributes:
-        up: it answered the last look.
-        index: its last answer; kept while it is down, since then it says what was lost.
-        outstanding: requests that it has not finished.
+        up: whether it answered the last look.
+        index: its last model index; kept while it is down, to know what it had loaded.
+        outstanding: number of its requests in flight.
     """
 
     replica: Replica
     client: ReplicaClient
     up: bool = False
     index: tuple[IndexEntry, ...] = ()
-    ready: frozenset[Wanted] = frozenset()
+    ready: frozenset[RequestedModel] = frozenset()
     outstanding: int = 0
-    _suspicions: dict[Wanted, _Suspicion] = field(default_factory=dict)
+    _suspicions: dict[RequestedModel, _Suspicion] = field(default_factory=dict)
     _looking: asyncio.Task[None] | None = None
-    _engines: dict[Wanted, asyncio.Task[str]] = field(default_factory=dict)
+    _engines: dict[RequestedModel, asyncio.Task[str]] = field(default_factory=dict)
 
-    async def engine(self, wanted: Wanted, target: Target) -> str:
-        """Digest of what decides an engine's numbers; empty while it is not known.
+    async def engine(self, wanted: RequestedModel, target: Target) -> str:
+        """Digest of the facts that determine an engine's numerical results; empty if unknown.
 
-        Asked once for each version that became ready; the first requests wait for it, shortly.
+        Requested once for each version that became ready. The first requests wait briefly for it.
         """
         asked = self._engines.get(wanted)
         if asked is None:
@@ -140,37 +140,37 @@ class Member:
         _log.info("%s on %s is engine %s: %s", version, self.replica.name, digest, facts)
         return digest
 
-    def _forget_engines(self, kept: Collection[Wanted]) -> None:
+    def _forget_engines(self, kept: Collection[RequestedModel]) -> None:
         for gone in self._engines.keys() - set(kept):
             self._engines.pop(gone).cancel()
 
-    def has(self, wanted: Wanted) -> bool:
-        """Whether the last look that was answered found it ready."""
+    def has(self, wanted: RequestedModel) -> bool:
+        """Whether the model was ready at the last successful look."""
         return wanted in self.ready
 
-    def suspect(self, wanted: Wanted) -> bool:
-        """Whether it has just failed there."""
+    def suspect(self, wanted: RequestedModel) -> bool:
+        """Whether it has failed for this model recently."""
         suspicion = self._suspicions.get(wanted)
         return suspicion is not None and time.monotonic() < suspicion.until
 
-    def failed(self, wanted: Wanted) -> None:
-        """Others come first for a while, longer with each failure in a row."""
+    def failed(self, wanted: RequestedModel) -> None:
+        """Deprioritize this replica for a while, longer with each consecutive failure."""
         before = self._suspicions.get(wanted)
         lasts_s = _SUSPECT_S if before is None else min(_MOST_SUSPECT_S, 2 * before.lasts_s)
         self._suspicions[wanted] = _Suspicion(time.monotonic() + lasts_s, lasts_s)
 
-    def answered(self, wanted: Wanted) -> None:
-        """It works."""
+    def answered(self, wanted: RequestedModel) -> None:
+        """Clear a suspicion after a successful request."""
         if self._suspicions:
             self._suspicions.pop(wanted, None)
-            # It may have failed to say what it is, too.
+            # If it could not be described before, try again.
             asked = self._engines.get(wanted)
             if asked is not None and asked.done() and not asked.result():
                 del self._engines[wanted]
 
     @contextmanager
     def busy(self) -> Iterator[None]:
-        """Count a request for as long as it runs."""
+        """Count a request as outstanding while the context is open."""
         self.outstanding += 1
         try:
             yield
@@ -178,7 +178,7 @@ class Member:
             self.outstanding -= 1
 
     def look(self) -> asyncio.Task[None]:
-        """Ask for its index; callers at the same time share one question."""
+        """Refresh the model index; concurrent callers share one request."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look())
         return self._looking
@@ -198,12 +198,14 @@ class Member:
         self.up = True
         if index != self.index:
             self.index = index
-            exact = {Wanted(name, version) for name, version, state in index if state == _READY}
-            self.ready = frozenset(exact | {Wanted(wanted.name) for wanted in exact})
+            exact = {
+                RequestedModel(name, version) for name, version, state in index if state == _READY
+            }
+            self.ready = frozenset(exact | {RequestedModel(wanted.name) for wanted in exact})
             self._forget_engines(self.ready)
 
     async def close(self) -> None:
-        """Stop looking and let go of the connection."""
+        """Cancel the look in progress and close the connection."""
         if self._looking is not None:
             self._looking.cancel()
         self._forget_engines(())
@@ -211,25 +213,25 @@ class Member:
 
 
 class Members:
-    """Follows where the replicas are, and looks at all of them at once, again and again."""
+    """Follows discovery, and periodically refreshes the state of all replicas."""
 
     def __init__(
         self, discovery: Discovery, connect: Callable[[str], ReplicaClient], look_every_s: float
     ) -> None:
-        """`connect` makes the client of an address."""
+        """`connect` creates the client for an address."""
         self._discovery = discovery
         self._connect = connect
         self._look_every_s = look_every_s
-        self._members: dict[Replica, Member] = {}
-        self._leaving: list[Member] = []
+        self._members: dict[Replica, FleetMember] = {}
+        self._leaving: list[FleetMember] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._turn = 0
 
-    def __iter__(self) -> Iterator[Member]:
+    def __iter__(self) -> Iterator[FleetMember]:
         return iter(self._members.values())
 
     async def start(self) -> None:
-        """Find the replicas, look once, and go on looking."""
+        """Discover the replicas, look once, and start the background tasks."""
         await self.discover()
         await self.look()
         self._tasks = [
@@ -238,7 +240,7 @@ class Members:
         ]
 
     async def close(self) -> None:
-        """Let go of every replica."""
+        """Stop the background tasks and close all connections."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -246,30 +248,32 @@ class Members:
             await member.close()
 
     async def discover(self) -> None:
-        """Take in new replicas; those that are gone get no new requests."""
+        """Add new replicas; removed ones get no new requests."""
         found = await asyncio.to_thread(self._discovery.replicas)
         gone = self._members.keys() - set(found)
         self._leaving += [self._members[replica] for replica in gone]
         self._members = {
-            replica: self._members.get(replica) or Member(replica, self._connect(replica.grpc))
+            replica: self._members.get(replica) or FleetMember(replica, self._connect(replica.grpc))
             for replica in found
         }
-        # Streams of one that leaves end by themselves: it may be draining.
+        # Open streams of a removed replica run to their end: it may be draining.
         idle = [member for member in self._leaving if not member.outstanding]
         self._leaving = [member for member in self._leaving if member.outstanding]
         for member in idle:
             await member.close()
 
     async def look(self) -> None:
-        """Look at all replicas now; one that does not answer is down."""
+        """Refresh all replicas now; one that does not answer is marked down."""
         looks = [member.look() for member in self]
         if looks:
             await asyncio.wait(looks, timeout=_LOOK_PATIENCE_S)
 
-    def pick(self, wanted: Wanted, tried: Collection[Member] = ()) -> Member | None:
-        """Of those where it is ready, the one with the fewest outstanding requests.
+    def pick(
+        self, wanted: RequestedModel, tried: Collection[FleetMember] = ()
+    ) -> FleetMember | None:
+        """The ready replica with the fewest outstanding requests, or None.
 
-        One that has just failed comes last; ties take turns.
+        Replicas that failed recently come last; ties are resolved round-robin.
         """
         return min(
             (m for m in self._in_turn() if m.up and m.has(wanted) and m not in tried),
@@ -277,8 +281,10 @@ class Members:
             default=None,
         )
 
-    def any(self, wanted: Wanted, tried: Collection[Member] = ()) -> Member | None:
-        """Ready nowhere: whoever can say why, first those that had it."""
+    def any(
+        self, wanted: RequestedModel, tried: Collection[FleetMember] = ()
+    ) -> FleetMember | None:
+        """The best replica if none is ready: first those that had the model, to get its error."""
         rest = [member for member in self._in_turn() if member not in tried]
         return min(
             rest,
@@ -286,7 +292,7 @@ class Members:
             default=None,
         )
 
-    def _in_turn(self) -> list[Member]:
+    def _in_turn(self) -> list[FleetMember]:
         members = list(self._members.values())
         if len(members) > 1:
             self._turn = (self._turn + 1) % len(members)

@@ -1,4 +1,4 @@
-"""How long to wait, and when to try again."""
+"""Deadlines and retries."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """Limits of one request, in seconds; None is no limit.
+    """Time limits of one request, in seconds; None means no limit.
 
     Attributes:
         total_s: from the call to the last token.
         first_token_s: from the call to the first token.
-        between_tokens_s: between two responses; catches a stream that would hang.
+        between_tokens_s: between two responses; detects a stalled stream.
     """
 
     total_s: float | None = 600.0
@@ -22,7 +22,7 @@ class Deadlines:
     between_tokens_s: float | None = 30.0
 
     def wait_s(self, *, elapsed_s: float, started: bool) -> float | None:
-        """How long to wait for the next response."""
+        """Time limit for the next response."""
         step = self.between_tokens_s if started else self.first_token_s
         if not started and step is not None:
             step -= elapsed_s
@@ -33,7 +33,7 @@ class Deadlines:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """Attempts at a request that has sent nothing yet, with full jitter between them."""
+    """Retries of a request that has received nothing, with exponential backoff and full jitter."""
 
     attempts: int = 3
     base_s: float = 0.1
@@ -42,5 +42,5 @@ class RetryPolicy:
     def pauses_s(self) -> Iterator[float]:
         """One pause for each attempt after the first."""
         for attempt in range(self.attempts - 1):
-            # Jitter spreads retries; it is no secret.
+            # Jitter only spreads retries; it needs no cryptographic randomness.
             yield random.uniform(0, min(self.most_s, self.base_s * 2**attempt))  # noqa: S311

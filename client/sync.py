@@ -1,4 +1,4 @@
-"""Blocking client of one Triton: generation, and the model control that the stack uses."""
+"""Blocking client of one Triton: generation, and the model control used by the stack."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _LOAD_TIMEOUT_S = 600.0
 
 
 class TritonClient:
-    """Speaks the tensor contract and Triton's model control."""
+    """Client of the tensor contract and of Triton's model control."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class TritonClient:
         retry: RetryPolicy | None = None,
         control_secret: str | None = None,
     ) -> None:
-        """Nothing is connected before the first call.
+        """Connects on the first call.
 
         Args:
             address: ``host:port`` of Triton's gRPC port.
-            control_secret: opens Triton's control APIs, see `enginehouse.triton_control`; None is
-                for those who only ask for inference.
+            control_secret: authorizes Triton's control APIs, see `enginehouse.triton_control`;
+                None for clients that only run inference.
         """
         self._channel = grpc.insecure_channel(address, options=CHANNEL_OPTIONS)
         self._rpc: Any = rpc.GRPCInferenceServiceStub(self._channel)
@@ -79,7 +79,7 @@ class TritonClient:
     def generate(
         self, target: Target, request: GenerationRequest, *, deadlines: Deadlines | None = None
     ) -> Iterator[Chunk]:
-        """Ids in, chunks of ids out; see `AsyncTritonClient.generate`.
+        """Send token ids, receive chunks of token ids; see `AsyncTritonClient.generate`.
 
         Raises:
             ServingError: one of its subclasses.
@@ -115,7 +115,7 @@ class TritonClient:
         stream: bool = True,
         request_id: str = "",
     ) -> Iterator[str]:
-        """Text in, pieces of text out, through the ensemble `model`.
+        """Send text, receive chunks of text, through the ensemble `model`.
 
         Raises:
             ServingError: one of its subclasses.
@@ -131,7 +131,7 @@ class TritonClient:
                 return
 
     def embed(self, target: Target, texts: Sequence[str], *, priority: int = 0) -> Embeddings:
-        """Vectors of texts, one call after the other; see `AsyncTritonClient.embed`.
+        """Embed texts, one call after the other; see `AsyncTritonClient.embed`.
 
         Raises:
             ServingError: one of its subclasses.
@@ -144,7 +144,7 @@ class TritonClient:
         raise versions_changed(target.model)
 
     def _infer(self, message: Any) -> Any:
-        """One call with one answer, made again while the engine is unavailable."""
+        """One unary call, retried while the engine is unavailable."""
         pauses = self._retry.pauses_s()
         while True:
             try:
@@ -157,7 +157,7 @@ class TritonClient:
             time.sleep(pause)
 
     def stop(self, target: Target, request_id: str) -> None:
-        """End a request by the contract's `stop` input.
+        """End a request with the contract's `stop` input.
 
         Raises:
             ServingError: one of its subclasses.
@@ -167,14 +167,14 @@ class TritonClient:
             return
 
     def live(self) -> bool:
-        """Whether Triton answers at all."""
+        """Whether Triton answers."""
         try:
             return bool(self._call(self._rpc.ServerLive, pb.ServerLiveRequest(), 1.0).live)
         except ServingError:
             return False
 
     def load(self, name: str) -> None:
-        """Load or reload a model from its files.
+        """Load a model from its files, or reload it.
 
         Raises:
             ServingError: with Triton's reason.
@@ -218,7 +218,7 @@ class TritonClient:
             raise error_from_rpc(error) from error
 
     def _responses(self, message: Any, limits: Deadlines, began: float) -> Iterator[Any]:
-        """A reader thread lets this one wait with a limit for each response."""
+        """Read in a thread, so that waiting for each response can have a time limit."""
         call = self._rpc.ModelStreamInfer(iter([message]))
         arrived: queue.SimpleQueue[Any] = queue.SimpleQueue()
         threading.Thread(target=_read, args=(call, arrived), daemon=True).start()
@@ -238,7 +238,7 @@ class TritonClient:
             what = "next" if started else "first"
             raise DeadlineError(f"the {what} token did not come in time") from None
         finally:
-            # See `aio._settle`: a stream that has ended closes by itself.
+            # A completed stream closes by itself, see `aio._settle`.
             if not ended:
                 call.cancel()
 

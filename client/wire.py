@@ -1,8 +1,8 @@
-"""The contract on the wire: requests → `ModelInferRequest`, responses → chunks.
+"""Encoding of the tensor contract: requests → `ModelInferRequest`, responses → chunks.
 
-Messages are KServe v2's as Triton extends them (triton-inference-server/common,
-`protobuf/grpc_service.proto`). They are built by hand rather than through `InferInput` objects:
-a response then costs one parse and two `frombuffer` calls.
+Messages are those of KServe v2 with Triton's extensions (triton-inference-server/common,
+`protobuf/grpc_service.proto`). They are built directly instead of through `InferInput` objects, so
+that a response costs one parse and two `frombuffer` calls.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ _BYTES = 256
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask: a model, and a version of it or the one that Triton prefers.
+    """Destination of a request: a model, and a version or Triton's default version.
 
     Attributes:
-        adapter_id: the contract's `lora_task_id`: place of a LoRA adapter in the version's
-            manifest, from 1; 0 is none.
+        adapter_id: the contract's `lora_task_id`: index of a LoRA adapter in the version's
+            manifest, from 1; 0 means no adapter.
     """
 
     model: str
@@ -54,12 +54,12 @@ class Target:
 
     @property
     def version_text(self) -> str:
-        """Triton's form: empty is no preference."""
+        """Triton's form of the version; empty means the default version."""
         return "" if self.version is None else str(self.version)
 
 
 def encode_request(target: Target, request: GenerationRequest) -> Any:
-    """A request to `<model>.tensorrt_llm`."""
+    """Encode a request to `<model>.tensorrt_llm`."""
     message = _message(part(target.model, TENSORRT_LLM), target.version_text, request.request_id)
     ids = np.asarray(request.input_ids, dtype="<i4")
     _add(message, "input_ids", "INT32", [1, len(ids)], ids.tobytes())
@@ -80,7 +80,7 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
     if request.guide is not None:
         _add_text(message, "guided_decoding_guide_type", request.guide.kind.value)
         _add_text(message, "guided_decoding_guide", request.guide.text)
-    # The ids' own shape says how many there are: `sequence_length` would only cost.
+    # The shape of the ids gives their number, so `sequence_length` is not requested.
     outputs = ["output_ids"]
     if request.return_log_probs:
         _add_bool(message, "return_log_probs", value=True)
@@ -92,7 +92,7 @@ def encode_request(target: Target, request: GenerationRequest) -> Any:
 
 
 def _add_parameters(message: Any, request: GenerationRequest) -> None:
-    """What the contract has no inputs for."""
+    """Add as parameters the fields that have no input in the contract."""
     if request.priority:
         message.parameters[PRIORITY_PARAMETER].int64_param = request.priority
     if request.prompt_log_probs:
@@ -104,7 +104,7 @@ def _add_parameters(message: Any, request: GenerationRequest) -> None:
 
 
 def encode_stop(target: Target, request_id: str) -> Any:
-    """The contract's way to end a request: `stop` with its id."""
+    """Encode the contract's request to end another one: `stop` with its id."""
     message = _message(part(target.model, TENSORRT_LLM), target.version_text, request_id)
     _add_int(message, "input_lengths", 1)
     _add_int(message, "request_output_len", 1)
@@ -114,17 +114,17 @@ def encode_stop(target: Target, request_id: str) -> Any:
 
 
 def encode_describe(target: Target) -> Any:
-    """Ask an engine what decides its numbers; see `DESCRIBE_PARAMETER`."""
+    """Encode a request for an engine's facts; see `DESCRIBE_PARAMETER`."""
     message = encode_stop(target, DESCRIBE_PARAMETER)
     message.parameters[DESCRIBE_PARAMETER].bool_param = True
     return message
 
 
 def decode_described(response: Any) -> bytes:
-    """The answer's text; empty from an engine that does not know the question.
+    """The description in a response; empty if the engine does not support the request.
 
     Raises:
-        ServingError: if it carries an error.
+        ServingError: if the response is an error.
     """
     if response.error_message:
         raise error_from_text(response.error_message)
@@ -142,7 +142,7 @@ def encode_text(
     request_id: str,
     ignore_end: bool = False,
 ) -> Any:
-    """A request to the ensemble `<model>`."""
+    """Encode a request to the ensemble `<model>`."""
     message = _message(model, "", request_id)
     _add_text(message, "text_input", text)
     _add_int(message, "max_tokens", max_tokens)
@@ -190,7 +190,7 @@ def _add_words(message: Any, words: Sequence[Sequence[int]]) -> None:
 
 
 def _add_bias(message: Any, bias: Mapping[int, float]) -> None:
-    """The contract's bias has a value for each id from 0; those after the last are left out."""
+    """Add the contract's dense bias: a value for each id from 0 to the last biased one."""
     row = np.zeros(max(bias) + 1, dtype="<f4")
     for token_id, value in bias.items():
         row[token_id] = value
@@ -198,7 +198,7 @@ def _add_bias(message: Any, bias: Mapping[int, float]) -> None:
 
 
 def _add_sampling(message: Any, sampling: Sampling, names: dict[str, str]) -> None:
-    """Only what differs from the contract's defaults travels."""
+    """Add only the values that differ from the contract's defaults."""
     if sampling.greedy:
         _add_int(message, names.get("top_k", "top_k"), 1)
     else:
@@ -219,10 +219,10 @@ def _add_sampling(message: Any, sampling: Sampling, names: dict[str, str]) -> No
 
 
 class ChunkDecoder:
-    """Responses of one request → chunks, with the reason of the end.
+    """Decodes the responses of one request into chunks and derives the finish reason.
 
-    The contract has no finish reason. An answer that ends in one of its end ids stopped; one
-    that has all the tokens it asked for was cut; any other end is a stop sequence's.
+    The contract has no finish reason. An answer whose last token is an end id stopped; one with
+    `max_tokens` tokens was cut at that length; any other end is due to a stop sequence.
     """
 
     def __init__(self, request: GenerationRequest) -> None:
@@ -231,10 +231,10 @@ class ChunkDecoder:
         self._last: int | None = None
 
     def decode(self, response: Any) -> Chunk:
-        """One `ModelStreamInferResponse`.
+        """Decode one `ModelStreamInferResponse`.
 
         Raises:
-            ServingError: if it carries an error.
+            ServingError: if the response is an error.
         """
         if response.error_message:
             raise error_from_text(response.error_message)
@@ -243,7 +243,7 @@ class ChunkDecoder:
         self._count += len(ids)
         self._last = ids[-1] if ids else self._last
         finish = self._reason() if is_last(response) else None
-        # An engine that does not know the parameter gives those of the new tokens alone.
+        # An engine that ignores the parameter returns log-probabilities of the new tokens only.
         prompt = len(self._request.input_ids) if self._request.prompt_log_probs else 0
         if prompt and len(log_probs) == prompt + len(ids):
             return Chunk(ids, log_probs[prompt:], finish, prompt_log_probs=log_probs[:prompt])
@@ -257,7 +257,7 @@ class ChunkDecoder:
 
 
 def is_last(response: Any) -> bool:
-    """Whether a `ModelStreamInferResponse` ends its request: the final one, or an error."""
+    """Whether a `ModelStreamInferResponse` ends its request: the final response, or an error."""
     if response.error_message:
         return True
     return bool(response.infer_response.parameters["triton_final_response"].bool_param)
@@ -275,10 +275,10 @@ def _tensors(infer: Any) -> tuple[list[int], list[float]]:
 
 
 def decode_text(response: Any) -> tuple[str, bool]:
-    """One response of the ensemble → its text, and whether it was the last.
+    """Decode one response of the ensemble: its text, and whether it is the last.
 
     Raises:
-        ServingError: if it carries an error.
+        ServingError: if the response is an error.
     """
     if response.error_message:
         raise error_from_text(response.error_message)
@@ -287,7 +287,7 @@ def decode_text(response: Any) -> tuple[str, bool]:
     return text.decode(errors="replace"), is_last(response)
 
 
-#: Triton's own sentences → our errors, first match wins (2.51).
+#: Triton's error messages → our errors; the first match wins (Triton 2.51).
 _TRITON_TEXTS: tuple[tuple[str, type[ServingError]], ...] = (
     ("unknown model", ModelNotFoundError),
     ("is not found", ModelNotFoundError),
@@ -310,24 +310,24 @@ _PUBLIC: dict[type[ServingError], str] = {
 
 
 def error_from_text(text: str) -> ServingError:
-    """Triton's error text → our exception."""
+    """Convert Triton's error text to our exception."""
     ours = from_wire(text)
     if ours is not None:
         return ours
     for part_of, kind in _TRITON_TEXTS:
         if part_of in text:
-            # Triton names models and files of its host, gRPC its addresses.
+            # The message may contain models and files of the host, or addresses: hide it.
             return kind(text).told(_PUBLIC.get(kind, _FAILED))
     return ServingError(text).told(_FAILED)
 
 
 def stream_cut() -> EngineUnavailableError:
-    """A stream that ended without its last response."""
+    """The error of a stream that ended without its last response."""
     return EngineUnavailableError("the stream ended without its last response")
 
 
 def error_from_rpc(error: grpc.RpcError) -> ServingError:
-    """A failed call → our exception."""
+    """Convert a failed call to our exception."""
     code = error.code()
     details = error.details() or str(code)
     ours = error_from_text(details)
