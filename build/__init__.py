@@ -1,1 +1,1 @@
-"""Checkpoint → engine bundle: one file a runtime, one registration each."""
+"""Builds engine bundles from checkpoints. Each runtime is one file and one registration."""

@@ -1,8 +1,8 @@
-"""A BERT encoder as an OpenVINO graph, from a Hugging Face checkpoint, without torch.
+"""Builds the OpenVINO graph of a BERT encoder from a Hugging Face checkpoint, without torch.
 
-The network is that of the paper (arXiv:1810.04805) under the tensor names that
-`BertModel.save_pretrained` of transformers writes; a pooler, where the file has one, is left
-out. What the graph does not know, it refuses.
+The network is that of the paper (arXiv:1810.04805), with the tensor names that
+`BertModel.save_pretrained` of transformers writes. A pooler is left out. A configuration that the
+graph does not support is refused.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from safetensors.numpy import load_file
 from enginehouse.errors import CheckpointError
 
 WEIGHTS_FILE = "model.safetensors"
-#: `hidden_act` of the configuration → approximation of OpenVINO's Gelu.
+#: Approximation of OpenVINO's Gelu by the configuration's `hidden_act`.
 _ACTIVATIONS = {"gelu": "erf", "gelu_new": "tanh", "gelu_pytorch_tanh": "tanh"}
-#: Added to the scores of padding; within the range of f16 too.
+#: Added to the attention scores of padding; also within the range of f16.
 _HIDDEN = -1e4
 
 
 def bert_graph(directory: Path, config: Mapping[str, Any]) -> openvino.Model:
-    """The encoder: `input_ids` and `attention_mask` → `last_hidden_state`.
+    """The encoder: computes `last_hidden_state` from `input_ids` and `attention_mask`.
 
-    Both inputs are i64 [batch, tokens], the mask 1 for tokens and 0 for padding; the output is
-    f32 [batch, tokens, hidden]. All tokens have type 0. The graph checks neither ids nor
-    lengths: an id past the vocabulary gives a wrong result and no error.
+    Both inputs are i64 [batch, tokens]; the mask is 1 for tokens and 0 for padding. The output is
+    f32 [batch, tokens, hidden]. All tokens have type 0. The graph checks neither ids nor lengths:
+    an id outside the vocabulary gives a wrong result without an error.
 
     Args:
         directory: holds ``model.safetensors``.
         config: content of ``config.json``.
 
     Raises:
-        CheckpointError: naming what the graph does not know or the file does not hold.
+        CheckpointError: names the field that is not supported or the tensor that is missing.
     """
     bert = _Bert(directory / WEIGHTS_FILE, config)
     ids, mask = _input("input_ids"), _input("attention_mask")
@@ -55,7 +55,7 @@ def bert_graph(directory: Path, config: Mapping[str, Any]) -> openvino.Model:
 
 
 class _Bert:
-    """The graph under construction: the checkpoint's tensors and the sizes they obey."""
+    """Builds the graph from the checkpoint's tensors and the configured sizes."""
 
     def __init__(self, weights: Path, config: Mapping[str, Any]) -> None:
         _check_known(weights.parent, config)
@@ -67,7 +67,7 @@ class _Bert:
         self._heads = int(config["num_attention_heads"])
 
     def embeddings(self, ids: Node) -> Node:
-        """Words + token type 0 + positions, normalised: [batch, tokens, hidden]."""
+        """Normalised sum of word, token type 0 and position embeddings: [batch, tokens, hidden]."""
         axis, one = ops.constant(np.int64(0)), ops.constant(np.int64(1))
         words = ops.gather(self._weight("embeddings.word_embeddings.weight"), ids, axis)
         types = ops.gather(self._weight("embeddings.token_type_embeddings.weight"), axis, axis)
@@ -78,7 +78,7 @@ class _Bert:
         return self._norm(ops.add(ops.add(words, types), positions), "embeddings.LayerNorm")
 
     def layer(self, hidden: Node, bias: Node, index: int) -> Node:
-        """One layer: attention and feed-forward, each added to its input and normalised."""
+        """One layer: attention and feed-forward, each with a residual connection and layer norm."""
         name = f"encoder.layer.{index}"
         attended = self._attention(hidden, bias, f"{name}.attention")
         wide = ops.gelu(self._linear(attended, f"{name}.intermediate.dense"), self._gelu)
@@ -109,7 +109,7 @@ class _Bert:
         return ops.add(scaled, self._weight(f"{name}.bias"))
 
     def _weight(self, name: str) -> Node:
-        """One tensor of the checkpoint as an f32 constant, named for it."""
+        """A tensor of the checkpoint as an f32 constant with the tensor's name."""
         if name not in self._tensors:
             raise CheckpointError(f"{self._file}: no tensor {name!r}; save the whole BertModel")
         constant = ops.constant(self._tensors[name].astype(np.float32, copy=False))
@@ -118,7 +118,7 @@ class _Bert:
 
 
 def _check_known(directory: Path, config: Mapping[str, Any]) -> None:
-    """Refuse another network, which would give finite and wrong vectors."""
+    """Check that the network is supported; another one would give wrong vectors silently."""
     where = directory / "config.json"
     wanted: dict[str, tuple[object, ...]] = {
         "model_type": ("bert",),
@@ -139,7 +139,7 @@ def _check_known(directory: Path, config: Mapping[str, Any]) -> None:
 
 
 def _read(file: Path) -> dict[str, NDArray[Any]]:
-    """Tensors by name, without the prefix that a checkpoint with a head has."""
+    """The tensors by name, without the name prefix of checkpoints that have a head."""
     try:
         tensors = load_file(file)
     except (OSError, SafetensorError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""From a plan to a bundle: in a scratch directory, renamed into place when whole."""
+"""Builds a bundle in a scratch directory and renames it into place when it is complete."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ from enginehouse.text import ChatTemplate, Tokenizer
 def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
     """Build an engine bundle.
 
-    The bundle appears at ``plan.output`` in one rename, so a build that is killed leaves only a
-    scratch directory beside it, whose name starts with a dot; the next build removes it.
+    The bundle appears at ``plan.output`` in one rename. A build that is killed leaves only a
+    scratch directory beside it, whose name starts with a dot. The next build removes it.
 
     Raises:
-        NameRefusedError, CheckpointError, BuildError: with nothing left at ``plan.output``.
+        NameRefusedError, CheckpointError, BuildError: nothing is then left at ``plan.output``.
     """
     check_model_name(plan.name)
     builder = builder_for(plan.runtime)
@@ -90,7 +90,7 @@ def build_bundle(plan: BuildPlan, progress: Progress) -> Bundle:
 def _build_generator(
     plan: BuildPlan, builder: Builder, bundle_dir: Path, progress: Progress
 ) -> EngineManifest:
-    """Engine, text assets and proof of a text generator; see `build_embedding` for the other."""
+    """Build engine, text assets and proof of a text generator; see also `build_embedding`."""
     built = builder.build(plan, bundle_dir / ENGINE_DIR, bundle_dir.parent, progress)
     _write_text_assets(built, bundle_dir)
     progress("checking the tokenizer against the engine")
@@ -104,7 +104,7 @@ def _build_generator(
 
 
 def _remove_stale_scratch(parent: Path) -> None:
-    """Scratch of builds whose process is gone."""
+    """Remove scratch directories of builds whose process has ended."""
     for path in parent.glob(".building-*-*"):
         pid = path.name.split("-")[1]
         if pid.isdecimal() and not Path(f"/proc/{pid}").exists():
@@ -126,7 +126,7 @@ def _write_text_assets(built: BuiltEngine, bundle_dir: Path) -> None:
 
 
 def _check_text(built: BuiltEngine, bundle_dir: Path) -> dict[str, int]:
-    """The tokenizer gives the engine's ids, and the template renders a conversation."""
+    """Check that the tokenizer gives the engine's ids, and that the template renders."""
     tokenizer = Tokenizer.from_file(bundle_dir / TOKENIZER_FILE)
     template = ChatTemplate(built.chat_template, tokenizer)
     template.encode([{"role": "user", "content": "Hello"}])
@@ -140,9 +140,9 @@ def _prove(
     bundle_dir: Path,
     progress: Progress,
 ) -> EngineManifest:
-    """Write the reports; the manifest with the proof in short comes back.
+    """Measure quality and speed, and write the reports; return the manifest with a summary.
 
-    The engine is loaded from the unfinished bundle, hence a manifest for the time being.
+    The engine is loaded from the unfinished bundle, for which a preliminary manifest is written.
     """
     proofs = proof_set()
     tokenizer = Tokenizer(built.tokenizer)
@@ -198,7 +198,7 @@ def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> Engi
 
 
 def _write_card_and_manifest(plan: BuildPlan, draft: EngineManifest, bundle_dir: Path) -> None:
-    """The card is generated from the manifest and listed in it, hence two passes."""
+    """Write the card, which needs the manifest, and then the manifest, which lists the card."""
     notes = None if plan.card_notes is None else plan.card_notes.read_text(encoding="utf-8")
     if draft.embedding is None:
         card = model_card(draft, read_speed(bundle_dir), notes)

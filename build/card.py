@@ -1,7 +1,7 @@
-"""The model card: what a bundle is, generated from its manifest, its reports and a person's notes.
+"""Generates the model card of a bundle from its manifest, its reports and the user's notes.
 
-Notes are a Markdown file outside of the bundle (`enginehouse build` takes
-``$ENGINEHOUSE_HOME/cards/NAME.md`` if it is there), so they survive every rebuild.
+Notes are a Markdown file outside of the bundle, so that they survive every rebuild. `enginehouse
+build` uses ``$ENGINEHOUSE_HOME/cards/NAME.md`` if it exists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _NOTES_BEGIN = "<!-- notes: written by hand, kept by every build -->"
 
 
 def model_card(manifest: EngineManifest, speed: SpeedReport | None, notes: str | None) -> str:
-    """Markdown of the card, which is also the version's description in the registry."""
+    """The card as Markdown, which is also the version's description in the registry."""
     sections = [
         _identity(manifest),
         _quality(manifest.quality),
@@ -26,7 +26,7 @@ def model_card(manifest: EngineManifest, speed: SpeedReport | None, notes: str |
 
 
 def assemble(sections: list[str], notes: str | None) -> str:
-    """The card's sections, and a person's notes at its end."""
+    """Join the card's sections, followed by the user's notes."""
     if notes is not None:
         sections = [*sections, f"{_NOTES_BEGIN}\n{notes.strip()}\n"]
     return "\n".join(sections)
@@ -97,7 +97,7 @@ alone, {speed.prompt_tokens} tokens of prompt and {speed.generated_tokens} of an
 
 
 def origin(manifest: EngineManifest) -> str:
-    """Arguments and tools of the build."""
+    """The section with the arguments and tools of the build."""
     arguments = "\n".join(f"- `{k}`: {v}" for k, v in manifest.build_arguments.items())
     tools = ", ".join(f"{name} {version}" for name, version in manifest.tool_versions.items())
     return f"## How it was built\n\n{arguments}\n\nTools: {tools}.\n"

@@ -1,4 +1,4 @@
-"""Checkpoints that packages carry: the default models, asked for by name."""
+"""Checkpoints inside of Python packages: the default models, found by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ EMBEDDING_MODEL = "all-minilm-l6-v2"
 
 @dataclass(frozen=True, slots=True)
 class _Packaged:
-    """Where a checkpoint lies in a package.
+    """The location of a checkpoint in a package.
 
     Attributes:
-        suffix: how the name of the file ends that leads to it.
-        directory: the checkpoint is the file's directory, not the file.
+        package: name of the package on the registry.
+        suffix: end of the path of the checkpoint's file.
+        directory: True if the checkpoint is the file's directory rather than the file.
     """
 
     package: str
@@ -44,10 +45,10 @@ def default_checkpoint() -> Path:
 def packaged_checkpoint(name: str) -> Path:
     """Path of a packaged checkpoint, found without importing the package.
 
-    (The import of one needs llama.cpp, that of the other a package of its author's.)
+    Importing the packages would need llama.cpp, or another package of the author.
 
     Raises:
-        CheckpointError: if there is none of this name, or its package is not installed.
+        CheckpointError: if the name is unknown, or its package is not installed.
     """
     if name not in _PACKAGED:
         raise CheckpointError(
@@ -72,9 +73,9 @@ def packaged_checkpoint(name: str) -> Path:
 
 
 def resolve_checkpoint(given: Path) -> Path:
-    """What a user gave: a file or a directory, else the name of a packaged checkpoint.
+    """The checkpoint that a user named: an existing path, or the name of a packaged one.
 
     Raises:
-        CheckpointError: if it is none of them.
+        CheckpointError: if it is neither.
     """
     return given if given.exists() else packaged_checkpoint(str(given))

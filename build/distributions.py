@@ -1,4 +1,4 @@
-"""Next-token distributions by runtime, for the proof."""
+"""Next-token distributions of each runtime, for the proof of quality."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enginehouse.manifest import EngineSettings
 
 
 def distributions_of(bundle: Bundle, settings: EngineSettings) -> NextTokenLogProbs | str:
-    """The engine's log-probabilities, or why its runtime gives none."""
+    """The function that computes an engine's log-probabilities, or the reason if there is none."""
     if bundle.manifest.runtime != "openvino":
         return (
             f"runtime {bundle.manifest.runtime!r} gives log-probabilities of generated tokens only"

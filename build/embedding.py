@@ -1,8 +1,8 @@
-"""Building an embedding model: a directory in the layout of sentence-transformers → bundle.
+"""Builds embedding models from a directory in the layout of sentence-transformers.
 
-The layout, from UKPLab/sentence-transformers: ``modules.json`` lists the steps from text to
-vector (a transformer, pooling, perhaps normalisation), each step's folder holds its
-configuration, and ``sentence_bert_config.json`` has the longest text.
+The layout, from UKPLab/sentence-transformers: ``modules.json`` lists the steps from text to vector
+(a transformer, pooling, and optionally normalisation). The folder of each step contains its
+configuration. ``sentence_bert_config.json`` contains the maximum length of a text.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ FORMATS = (WeightFormat.FP16,)
 _MODULES_FILE = "modules.json"
 _LIMITS_FILE = "sentence_bert_config.json"
 _PROMPTS_FILE = "config_sentence_transformers.json"
-#: Switches of a pooling configuration → our word; the others are refused.
+#: Pooling by the switch of a pooling configuration; other switches are refused.
 _POOLING = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
-#: Terms of the weights, which go with every copy of them.
+#: Files with the terms of the weights, which must accompany every copy.
 _TERMS = ("LICENSE", "NOTICE")
 
 
@@ -44,10 +44,10 @@ def is_embedding_checkpoint(checkpoint: Path) -> bool:
 
 
 def check_embedding_plan(plan: BuildPlan) -> None:
-    """Refuse options that an embedding model does not have.
+    """Check that a plan has no options that embedding models do not support.
 
     Raises:
-        BuildError: naming the option.
+        BuildError: names the option.
     """
     if plan.runtime != "openvino":
         raise BuildError(
@@ -66,10 +66,10 @@ def check_embedding_plan(plan: BuildPlan) -> None:
 
 
 def build_embedding(plan: BuildPlan, bundle_dir: Path, progress: Progress) -> EngineManifest:
-    """Write the engine, the tokenizer and the proof into `bundle_dir`.
+    """Write the engine, the tokenizer and the proof of quality into `bundle_dir`.
 
     Returns:
-        The manifest, complete but for its list of files.
+        The manifest without its list of files.
 
     Raises:
         CheckpointError: if the checkpoint cannot be used, naming file and field.
@@ -94,13 +94,13 @@ def build_embedding(plan: BuildPlan, bundle_dir: Path, progress: Progress) -> En
 
 
 def embedding_facts(checkpoint: Path, config: dict[str, Any]) -> EmbeddingFacts:
-    """What the checkpoint says of the way from text to vector.
+    """Read from the checkpoint how a text becomes a vector.
 
     Args:
         config: content of ``config.json``.
 
     Raises:
-        CheckpointError: naming a step or a switch that is not known.
+        CheckpointError: names a step or a switch that is not supported.
     """
     steps = _read(checkpoint / _MODULES_FILE)
     kinds = [str(step["type"]).rpartition(".")[2] for step in steps]
@@ -131,7 +131,7 @@ def embedding_facts(checkpoint: Path, config: dict[str, Any]) -> EmbeddingFacts:
 
 
 def _pooling(file: Path) -> Any:
-    """The one switch that is on; two would concatenate their vectors."""
+    """The only pooling that is switched on; with two, their vectors would be concatenated."""
     switches = _read(file)
     on = [name for name, value in switches.items() if name.startswith("pooling_mode") and value]
     if len(on) != 1 or on[0] not in _POOLING:
@@ -143,7 +143,7 @@ def _pooling(file: Path) -> Any:
 
 
 def _refuse_prompts(file: Path) -> None:
-    """A default prompt stands before every text in the reference, and would not here."""
+    """Refuse a default prompt: the reference puts it before every text, the engine does not."""
     prompt = _read(file).get("default_prompt_name") if file.is_file() else None
     if prompt is not None:
         raise CheckpointError(
@@ -153,10 +153,10 @@ def _refuse_prompts(file: Path) -> None:
 
 
 def _tokenizer(source: HfCheckpoint) -> tokenizers.Tokenizer:
-    """The checkpoint's own, without its truncation and padding.
+    """The checkpoint's tokenizer without truncation and padding.
 
-    Many carry those of their training (128 tokens, always); the engine refuses what is too long
-    and pads by itself.
+    Many tokenizers contain those of their training (128 tokens, always). The engine refuses texts
+    that are too long, and pads by itself.
     """
     tokenizer: tokenizers.Tokenizer = tokenizers.Tokenizer.from_str(source.tokenizer_json)
     tokenizer.no_truncation()
@@ -170,7 +170,7 @@ def _tokenizer(source: HfCheckpoint) -> tokenizers.Tokenizer:
 
 
 def _special_tokens(tokenizer: tokenizers.Tokenizer, config: dict[str, Any]) -> SpecialTokens:
-    """What the tokenizer puts around a text: one token before it and one after."""
+    """The special tokens that the tokenizer adds: one before a text and one after it."""
     around = tokenizer.encode("").ids
     if len(around) != 2:  # noqa: PLR2004 - [CLS] and [SEP]
         raise CheckpointError(
@@ -224,7 +224,7 @@ def _manifest(
 
 
 def _stated_licence(notice: Path) -> str | None:
-    """The line ``License: …`` of a notice beside weights that have no card."""
+    """The licence from the line ``License: …`` of a notice, for weights without a model card."""
     if not notice.is_file():
         return None
     lines = notice.read_text(encoding="utf-8", errors="replace").splitlines()

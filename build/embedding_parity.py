@@ -1,4 +1,4 @@
-"""The proof of an embedding model: its vectors against those of its authors' own library."""
+"""The proof of an embedding model: compares its vectors with those of sentence-transformers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import QualityError, ReferenceMissingError
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest, Quality
 
-#: fp16 weights computed in f32 are 3.2e-4 off on the default embedding model.
+#: The default embedding model with fp16 weights, computed in f32, has a difference of 3.2e-4.
 MAX_ABS_DIFFERENCE = 1e-3
 
 
@@ -27,12 +27,12 @@ class _Frozen(BaseModel):
 
 
 class EmbeddingReference(_Frozen):
-    """What sentence-transformers computes with torch in float32.
+    """Vectors that sentence-transformers computed with torch in float32.
 
     Attributes:
-        made_with: versions of what computed it.
-        texts: n texts; those that are too long are cut, as that library does.
-        embeddings: n vectors, six decimals.
+        made_with: versions of the packages that computed them.
+        texts: n texts; texts that are too long are truncated, as that library does.
+        embeddings: n vectors, rounded to six decimals.
     """
 
     schema_version: Literal[1] = 1
@@ -44,7 +44,7 @@ class EmbeddingReference(_Frozen):
 
 
 class EmbeddingMeasurements(_Frozen):
-    """Differences over all texts and dimensions; `min_cosine` is that of the worst text."""
+    """Differences over all texts and dimensions; `min_cosine` is the cosine of the worst text."""
 
     texts: int
     max_abs_difference: float
@@ -55,10 +55,11 @@ class EmbeddingParityReport(_Frozen):
     """`reports/parity.json` of an embedding model.
 
     Attributes:
-        status: ``passed``; ``accepted`` past the threshold by a person's word; ``not_measured``
-            by a person's word, since there was no reference.
-        threshold: most that any component may differ.
-        tokenizer: how ids were checked: by the vectors, as the runtime has no tokenizer.
+        status: ``passed``; ``accepted`` if a user accepted a difference above the threshold;
+            ``not_measured`` if a user accepted that there is no reference.
+        accepted_reason: the reason that the user gave.
+        threshold: largest difference allowed in any component.
+        tokenizer: how ids were checked: by the vectors, since the runtime has no tokenizer.
     """
 
     schema_version: Literal[1] = 1
@@ -80,7 +81,7 @@ class EmbeddingParityReport(_Frozen):
 
     @property
     def summary(self) -> Quality:
-        """The proof in short, as the manifest has it."""
+        """The summary of the proof for the manifest."""
         found = self.measurements
         return Quality(
             status=self.status,
@@ -91,7 +92,7 @@ class EmbeddingParityReport(_Frozen):
 
 
 def find_reference(checkpoint_sha256: str) -> EmbeddingReference | None:
-    """The reference of a checkpoint, if one ships with the project."""
+    """The reference of a checkpoint that ships with the project; None if there is none."""
     name = f"embedding-{checkpoint_sha256[:16]}.json"
     shipped = files("enginehouse.build").joinpath("references", name)
     if not shipped.is_file():
@@ -102,14 +103,14 @@ def find_reference(checkpoint_sha256: str) -> EmbeddingReference | None:
 def prove_embeddings(
     draft: EngineManifest, bundle_dir: Path, accept_quality: str | None, progress: Progress
 ) -> EngineManifest:
-    """Load the unfinished bundle as it would be served, compare, and write the report.
+    """Load the unfinished bundle as in serving, compare its vectors, and write the report.
 
     Returns:
-        `draft` with the proof in short.
+        `draft` with the summary of the proof.
 
     Raises:
         ReferenceMissingError: if there is no reference and `accept_quality` gives no reason.
-        QualityError: past the threshold, likewise.
+        QualityError: if a difference is above the threshold and there is no reason either.
     """
     reference = find_reference(draft.checkpoint.sha256)
     if reference is None and accept_quality is None:
@@ -130,11 +131,11 @@ def prove_embeddings(
 
 
 def compare_again(bundle: Bundle) -> EmbeddingParityReport:
-    """Compare a finished bundle with its reference once more.
+    """Compare a finished bundle with its reference again.
 
     Raises:
         ReferenceMissingError: if there is no reference.
-        QualityError: past the threshold.
+        QualityError: if a difference is above the threshold.
     """
     manifest = bundle.manifest
     reference = find_reference(manifest.checkpoint.sha256)

@@ -1,4 +1,4 @@
-"""What a build would give, before it: `enginehouse build --estimate`."""
+"""Estimates the sizes of an engine before it is built, for `enginehouse build --estimate`."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from enginehouse.build.plan import BuildPlan
 from enginehouse.host import gpus
 from enginehouse.sizes import GIB, Estimate, estimate
 
-#: A GPU to reckon with where there is none.
+#: Memory of the GPU that is assumed if the host has none.
 _USUAL_GPU_GIB = 80
 
 
 @dataclass(frozen=True, slots=True)
 class BuildEstimate:
-    """Sizes of an engine that is not built yet.
+    """Estimated sizes of an engine.
 
     Attributes:
-        pool: what the KV cache pool was taken to be, in words.
+        ranks: number of GPUs.
+        pool: the assumed size of the KV cache pool, in words.
     """
 
     sizes: Estimate
@@ -30,7 +31,7 @@ class BuildEstimate:
 
 
 def estimate_build(plan: BuildPlan) -> BuildEstimate:
-    """Reckon from the checkpoint's metadata; no weights are read.
+    """Estimate from the checkpoint's metadata, without reading weights.
 
     Raises:
         CheckpointError: if the checkpoint cannot be read.

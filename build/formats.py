@@ -1,4 +1,4 @@
-"""Weight formats, and what each must keep of the checkpoint's quality."""
+"""Weight formats, and the loss of quality that is allowed for each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 
 class WeightFormat(StrEnum):
-    """Formats of weights (and, where the name says so, of activations), of all runtimes."""
+    """Weight formats of all runtimes; some names also give the format of activations."""
 
     FP16 = "fp16"
     BF16 = "bf16"
@@ -23,13 +23,13 @@ class WeightFormat(StrEnum):
 
 
 class ParityThresholds(BaseModel):
-    """How far an engine may be from its reference.
+    """The largest allowed differences between an engine and its reference.
 
     Attributes:
-        perplexity_ratio: most that perplexity may grow, as a factor.
-        mean_kl_nats: most that the mean KL divergence may be.
-        equal_tokens_share: least share of greedy tokens before the first divergence.
-        tasks_lost: most tasks that the reference solves and the engine does not.
+        perplexity_ratio: largest ratio of the engine's perplexity to the reference's.
+        mean_kl_nats: largest mean KL divergence.
+        equal_tokens_share: smallest share of greedy tokens before the first divergence.
+        tasks_lost: largest number of tasks that the reference solves and the engine does not.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,9 +46,9 @@ def _thresholds(ratio: float, kl: float, equal: float, lost: int) -> ParityThres
     )
 
 
-#: Set from measurements on the default model with room for another model's noise, and held
-#: against damage: weights scaled by 1.1 pass none of them (tests/build/test_proof.py). Those of
-#: the GPU formats follow the CPU format of the same width, since no GPU was there to measure.
+#: Set from measurements on the default model, with a margin for the noise of other models. Damaged
+#: weights (scaled by 1.1) fail every one of them (tests/build/test_proof.py). The thresholds of GPU
+#: formats are those of the CPU format with the same width; they were not measured on a GPU.
 THRESHOLDS: dict[WeightFormat, ParityThresholds] = {
     WeightFormat.FP16: _thresholds(1.02, 0.01, 0.6, 1),
     WeightFormat.BF16: _thresholds(1.02, 0.01, 0.6, 1),
@@ -67,9 +67,9 @@ class FormatCompression:
     """How weights are compressed.
 
     Attributes:
-        bits: bits of a weight; 16 leaves them as they are.
-        group_sizes: weights that share a scale, best first; the first that divides every
-            layer's input width is taken.
+        bits: bits of a weight; 16 leaves the weights uncompressed.
+        group_sizes: numbers of weights that share a scale, best first. The first that divides the
+            input width of every layer is used.
     """
 
     bits: int

@@ -1,4 +1,4 @@
-"""Reading a GGUF checkpoint: metadata, tokenizer, and an exact F16 copy."""
+"""Reads a GGUF checkpoint: its metadata, its tokenizer, and an exact F16 copy of its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enginehouse.manifest import Architecture, Checkpoint, SpecialTokens
 
 _MAGIC = b"GGUF"
 _F16_FILE_TYPE = 1
-#: GGUF architectures that OpenVINO GenAI's reader turns into a network.
+#: GGUF architectures that OpenVINO GenAI's reader supports.
 SUPPORTED_ARCHITECTURES = ("llama", "qwen2", "qwen3")
 
 
@@ -26,7 +26,7 @@ class GgufCheckpoint:
     """An opened GGUF file."""
 
     def __init__(self, path: Path) -> None:
-        """Open and check.
+        """Open and check a file.
 
         Raises:
             CheckpointError: if it is missing, not GGUF, truncated, or not supported.
@@ -57,7 +57,7 @@ class GgufCheckpoint:
         """A metadata value.
 
         Raises:
-            CheckpointError: naming the key that is missing.
+            CheckpointError: if the key is missing; names it.
         """
         if key not in self._reader.fields:
             raise CheckpointError(f"{self.path}: the GGUF metadata lacks {key!r}")
@@ -82,7 +82,7 @@ class GgufCheckpoint:
 
     @property
     def context_length(self) -> int:
-        """Longest prompt and answer together, in tokens."""
+        """Most tokens of prompt and answer together."""
         return int(self.require(f"{self.family}.context_length"))
 
     @property
@@ -111,7 +111,7 @@ class GgufCheckpoint:
 
     @property
     def chat_template(self) -> str | None:
-        """The Jinja source, if the checkpoint carries one."""
+        """The Jinja source of the chat template, if the checkpoint has one."""
         template = self.get("tokenizer.chat_template")
         return str(template) if template else None
 
@@ -131,8 +131,8 @@ class GgufCheckpoint:
     def write_f16(self, target: Path) -> None:
         """Write the same model with every quantised tensor dequantised to F16.
 
-        OpenVINO's reader loses accuracy on Q4_1 and refuses Q8_0 embeddings; F16 it reads
-        exactly. The values are those that the quantised file defines, rounded to F16.
+        OpenVINO's reader loses accuracy on Q4_1 and refuses Q8_0 embeddings, but reads F16 exactly.
+        The values are those of the quantised file, rounded to F16.
         """
         with _closing_writer(target, self.family) as writer:
             for key, field in self._reader.fields.items():

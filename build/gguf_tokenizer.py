@@ -1,8 +1,8 @@
-"""A `tokenizer.json` from a GGUF file's own metadata.
+"""Builds a `tokenizer.json` from the metadata of a GGUF file.
 
-Byte-level BPE only. Each value of ``tokenizer.ggml.pre`` names a way to split text before the
-merges (ggml-org/llama.cpp, `src/llama-vocab.cpp`); one that we do not know is refused, since a
-wrong one gives other ids without an error.
+Only byte-level BPE is supported. ``tokenizer.ggml.pre`` names the way in which text is split before
+the merges (ggml-org/llama.cpp, `src/llama-vocab.cpp`). An unknown value is refused, because a wrong
+split gives other ids without an error.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ def _pre_tokenizer(kind: str) -> pre_tokenizers.PreTokenizer | None:
 
 
 def tokenizer_json(checkpoint: GgufCheckpoint) -> str:
-    """Text of the `tokenizer.json` that gives the checkpoint's ids.
+    """The content of a `tokenizer.json` that gives the checkpoint's ids.
 
     Raises:
-        CheckpointError: if the tokenizer is of a kind that cannot be rebuilt exactly.
+        CheckpointError: if the tokenizer cannot be rebuilt exactly.
     """
     model = str(checkpoint.require("tokenizer.ggml.model"))
     if model != "gpt2":
@@ -87,7 +87,7 @@ def tokenizer_json(checkpoint: GgufCheckpoint) -> str:
 
 
 def _add_tokens(tokenizer: Any, tokens: list[str], types: list[int]) -> None:
-    """Added tokens keep their ids, since they are in the vocabulary already."""
+    """Register control and user-defined tokens; they keep the ids that the vocabulary has."""
     for token, kind in zip(tokens, types, strict=True):
         if kind == _CONTROL:
             tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False)])

@@ -1,4 +1,4 @@
-"""Reading a Hugging Face directory: config, tokenizer, chat template, digest."""
+"""Reads a Hugging Face directory: configuration, tokenizer, chat template and digest."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ class HfCheckpoint:
     """An opened Hugging Face model directory."""
 
     def __init__(self, path: Path, *, config_only: bool = False) -> None:
-        """Open and check.
+        """Open and check a directory.
 
         Args:
-            config_only: `config.json` is enough, as it is for a dry run.
+            path: the directory.
+            config_only: require `config.json` only, for a dry run.
 
         Raises:
-            CheckpointError: naming the file that is missing or unreadable.
+            CheckpointError: names the file that is missing or unreadable.
         """
         self.path = path
         self.config = _read_json(path / "config.json")
@@ -61,12 +62,12 @@ class HfCheckpoint:
 
     @property
     def context_length(self) -> int:
-        """Longest prompt and answer together, in tokens."""
+        """Most tokens of prompt and answer together."""
         return int(self._require("max_position_embeddings"))
 
     @property
     def chat_template(self) -> str | None:
-        """The Jinja source, from its own file or the tokenizer's configuration."""
+        """The Jinja source of the chat template, from its file or the tokenizer's configuration."""
         file = self.path / "chat_template.jinja"
         if file.is_file():
             return file.read_text(encoding="utf-8")
@@ -75,12 +76,12 @@ class HfCheckpoint:
 
     @property
     def tokenizer_json(self) -> str:
-        """Text of the `tokenizer.json`."""
+        """The content of `tokenizer.json`."""
         return (self.path / "tokenizer.json").read_text(encoding="utf-8")
 
     @property
     def special_tokens(self) -> SpecialTokens:
-        """BOS, end and padding ids; end ids of the generation defaults come first."""
+        """BOS, end and padding ids; end ids of `generation_config.json` take precedence."""
         ends = self._generation.get("eos_token_id", self.config.get("eos_token_id"))
         if ends is None:
             raise CheckpointError(f"{self.path / 'config.json'}: field 'eos_token_id' is missing")
@@ -96,7 +97,7 @@ class HfCheckpoint:
 
     @property
     def generation_defaults(self) -> GenerationDefaults:
-        """Sampling that the checkpoint's authors recommend."""
+        """The sampling parameters that the checkpoint's authors recommend."""
         return GenerationDefaults(
             temperature=float(self._generation.get("temperature") or 1.0),
             top_p=float(self._generation.get("top_p") or 1.0),
@@ -116,7 +117,7 @@ class HfCheckpoint:
 
 
 def _front_matter(card: Path) -> dict[str, Any]:
-    """Metadata at the head of a model card: YAML between two lines of dashes."""
+    """The YAML front matter of a model card; empty if there is none."""
     if not card.is_file():
         return {}
     parts = card.read_text(encoding="utf-8", errors="replace").split("---", 2)

@@ -1,7 +1,7 @@
-"""LoRA adapters in PEFT's layout, checked against the model and taken into a bundle.
+"""Checks LoRA adapters in PEFT's layout against a model and copies them into its bundle.
 
-Layout (huggingface/peft, `LoraConfig` and its checkpoint format): ``adapter_config.json`` with
-`r`, `lora_alpha` and `target_modules`, and ``adapter_model.safetensors`` with
+Layout (huggingface/peft, `LoraConfig` and its checkpoint format): ``adapter_config.json`` has `r`,
+`lora_alpha` and `target_modules`. ``adapter_model.safetensors`` has
 ``base_model.model.<module>.lora_A.weight`` [r, in] and ``.lora_B.weight`` [out, r].
 """
 
@@ -28,8 +28,8 @@ def take_adapter(name: str, source: Path, engine_dir: Path, architecture: Archit
     """Check an adapter and copy it into the engine's directory.
 
     Raises:
-        NameRefusedError: if clients could not ask for the name.
-        CheckpointError: naming the file, field or tensor that does not fit.
+        NameRefusedError: if the name is not a valid model name.
+        CheckpointError: names the file, field or tensor that does not fit the model.
     """
     check_model_name(name)
     config = _config(source)
@@ -38,7 +38,7 @@ def take_adapter(name: str, source: Path, engine_dir: Path, architecture: Archit
     target = engine_dir / ADAPTERS_DIR / f"{name}.safetensors"
     target.parent.mkdir(exist_ok=True)
     shutil.copyfile(source / _WEIGHTS, target)
-    # rsLoRA divides by the root of the rank (arXiv 2312.03732).
+    # rsLoRA divides by the square root of the rank (arXiv 2312.03732).
     divisor = math.sqrt(rank) if config.get("use_rslora") else rank
     return Adapter(
         name=name,

@@ -28,7 +28,10 @@ class OpenVinoBuilder:
     formats = (WeightFormat.FP16, WeightFormat.INT8, WeightFormat.INT4)
 
     def estimate_bytes(self, checkpoint: Path) -> int:
-        """Scratch copy and IR, each at most F16: 4 bits may grow to 16, twice."""
+        """See `Builder.estimate_bytes`: a scratch copy and the IR, both at most F16.
+
+        Weights of 4 bits grow to 16, twice.
+        """
         if checkpoint.is_dir():
             return 3 * sum(f.stat().st_size for f in checkpoint.glob("*.safetensors"))
         return 8 * checkpoint.stat().st_size
@@ -36,7 +39,7 @@ class OpenVinoBuilder:
     def build(
         self, plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progress
     ) -> BuiltEngine:
-        """Dispatch on the kind of checkpoint; see `Builder.build`."""
+        """See `Builder.build`. A directory is exported with optimum, a file is read as GGUF."""
         if plan.checkpoint.is_dir():
             built = _from_huggingface(plan, engine_dir, progress)
         else:
@@ -79,7 +82,7 @@ def _from_gguf(plan: BuildPlan, engine_dir: Path, scratch: Path, progress: Progr
 
 
 def _convert(gguf_file: Path, engine_dir: Path) -> None:
-    """The pipeline writes its IR beside the GGUF file; move it into the bundle."""
+    """Convert a GGUF file. The pipeline writes the IR beside it; it is moved into the bundle."""
     import openvino_genai
 
     try:
@@ -153,7 +156,7 @@ def _chat_template(plan: BuildPlan, own: str | None) -> str:
 
 
 def engine_tokenizer(engine_dir: Path) -> Callable[[str], list[int]]:
-    """The runtime's own tokenizer, which reads control tokens and adds nothing."""
+    """The runtime's tokenizer as a function. It recognises control tokens and adds none."""
     import openvino_genai
 
     tokenizer: Any = openvino_genai.Tokenizer(str(engine_dir))

@@ -1,4 +1,4 @@
-"""Next-token distributions of an OpenVINO engine, which its serving pipeline does not give."""
+"""Next-token distributions of an OpenVINO engine, which its serving pipeline does not return."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from enginehouse.manifest import EngineSettings
 
 
 def next_token_log_probs(engine_dir: Path, settings: EngineSettings) -> NextTokenLogProbs:
-    """Run the engine's own graph and weights, with the precision that serving would use.
+    """A function that computes log-probabilities with the engine's graph, weights and precision.
 
-    The serving pipeline returns the log-probability of the chosen token only, so attention
-    here is the graph's and not the paged one; KV cache precision shows in the greedy part of
-    a proof, which the pipeline itself generates.
+    The serving pipeline returns the log-probability of the chosen token only. This function
+    therefore uses the graph's attention instead of paged attention. The effect of the KV cache
+    precision is measured by the greedy part of a proof, which the serving pipeline generates.
     """
     core = openvino.Core()
     properties = (

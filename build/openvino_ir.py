@@ -1,4 +1,4 @@
-"""An OpenVINO IR on disk: two files that belong together."""
+"""Writes an OpenVINO IR, which consists of two files."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import openvino
 
 
 def save_in_place(model: Any, model_xml: Path) -> None:
-    """Replace the IR that `model` was read from, weights as they are.
+    """Replace the IR that `model` was read from, without changing the weights' type.
 
-    The weights may still be mapped from the old file; it stays readable until the model is gone.
+    The weights may still be mapped from the old file, which stays readable until the model is
+    freed.
     """
     scratch = model_xml.with_name("changed.xml")
     openvino.save_model(model, scratch, compress_to_fp16=False)

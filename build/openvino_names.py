@@ -1,7 +1,7 @@
-"""Names that LoRA adapters find their layers by.
+"""Names the layers of an IR so that LoRA adapters can find them.
 
-The GGUF reader names a layer's weights, not its multiplication, and the runtime looks an
-adapter's module path up among the names of multiplications (openvino.genai, `lora_adapter.cpp`).
+The runtime looks up an adapter's module path among the names of matrix multiplications
+(openvino.genai, `lora_adapter.cpp`). The GGUF reader names only a layer's weights.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SUFFIX = ".weight"
 
 
 def name_layers(model_xml: Path) -> int:
-    """Name each multiplication by a weight after it, in place; return how many were named."""
+    """Name each multiplication by its weights, in place; return how many were named."""
     model = openvino.Core().read_model(model_xml)
     named = 0
     for op in model.get_ops():

@@ -1,4 +1,4 @@
-"""The proof of an engine: what it computes against what torch computes from the checkpoint."""
+"""The proof of an engine: compares it with what torch computes from the checkpoint."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from enginehouse.text import Tokenizer
 
-#: ids [n] → natural log-probabilities of the next token, float64 [n, vocabulary].
+#: From ids [n], the natural log-probabilities of the next token, float64 [n, vocabulary].
 NextTokenLogProbs = Callable[[Sequence[int]], NDArray[Any]]
-#: prompts and a number of tokens → greedy ids of each prompt, end tokens ignored.
+#: From prompts and a number of tokens, the greedy ids of each prompt; end tokens are ignored.
 Continue = Callable[[Sequence[Sequence[int]], int], list[list[int]]]
 
 
@@ -37,8 +37,11 @@ def measure(
     """Compare an engine with its reference.
 
     Args:
-        tokenizer: the bundle's.
-        distributions: the engine's next-token log-probabilities, or why it gives none.
+        reference: the reference result of the checkpoint.
+        proofs: the texts, prompts and tasks.
+        tokenizer: the bundle's tokenizer.
+        distributions: the engine's next-token log-probabilities, or the reason if there are none.
+        continue_greedily: generates with the engine.
     """
     perplexity, divergence = _distributions(reference, distributions)
     prompts = [c.prompt_ids for c in reference.greedy]
@@ -68,7 +71,7 @@ def measure(
 
 
 def failures(measured: Measurements, allowed: ParityThresholds) -> tuple[str, ...]:
-    """What is past its threshold, a sentence each; empty if the engine is proven."""
+    """One sentence for each threshold that is exceeded; empty if the engine is proven."""
     found: list[str] = []
     if measured.tokenizer_differs_on:
         found.append(
@@ -127,11 +130,12 @@ def _distributions(
 
 
 def _divergences(text: TextReference, log_probs: NDArray[Any]) -> list[float]:
-    """KL(reference ‖ engine) at each kept position, in nats.
+    """KL(reference ‖ engine) at each stored position, in nats.
 
-    Over the partition into the reference's likeliest tokens and all others together: a lower
-    bound of the divergence over single tokens (Cover and Thomas, Elements of Information
-    Theory, log sum inequality), tight where the kept tokens hold nearly all of the mass.
+    The reference stores its likeliest tokens; all others count as one outcome. The result is a
+    lower bound of the divergence over single tokens (Cover and Thomas, Elements of Information
+    Theory, log sum inequality). It is tight if the stored tokens have nearly all of the
+    probability.
     """
     result: list[float] = []
     for index, kept in enumerate(text.distributions):
@@ -146,7 +150,7 @@ def _divergences(text: TextReference, log_probs: NDArray[Any]) -> list[float]:
 def _agreement(
     reference: Sequence[Continuation], generated: Sequence[Sequence[int]]
 ) -> GreedyAgreement:
-    """Tokens count as equal up to the first that differs; after it the texts are different."""
+    """Compare greedy continuations. Tokens after the first difference count as different."""
     first: list[int | None] = []
     equal = total = 0
     for expected, ids in zip(reference, generated, strict=True):

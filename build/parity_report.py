@@ -1,4 +1,4 @@
-"""`reports/parity.json`: the proof that a bundle carries."""
+"""`reports/parity.json`: the proof of quality inside a bundle."""
 
 from __future__ import annotations
 
@@ -28,7 +28,11 @@ class Perplexity(_Frozen):
 
 
 class KlDivergence(_Frozen):
-    """Mean KL(reference ‖ engine) of next-token distributions; `unavailable` says why none."""
+    """Mean KL(reference ‖ engine) of next-token distributions.
+
+    Attributes:
+        unavailable: the reason if it was not measured.
+    """
 
     mean_nats: float | None
     positions: int
@@ -36,11 +40,11 @@ class KlDivergence(_Frozen):
 
 
 class GreedyAgreement(_Frozen):
-    """Greedy continuations against the reference's.
+    """Comparison of greedy continuations.
 
     Attributes:
-        first_divergence: for each prompt the index of the first other token, None if all equal.
-        equal_tokens_share: tokens before the first divergence, of all.
+        first_divergence: for each prompt the index of the first different token, or None.
+        equal_tokens_share: share of the tokens that are before the first difference.
     """
 
     prompts: int
@@ -50,7 +54,7 @@ class GreedyAgreement(_Frozen):
 
 
 class TaskScore(_Frozen):
-    """Tasks with exact answers; `lost` are those that only the reference solves."""
+    """Results on tasks with exact answers; `lost` lists those that only the reference solves."""
 
     total: int
     reference_solved: int
@@ -59,7 +63,7 @@ class TaskScore(_Frozen):
 
 
 class Measurements(_Frozen):
-    """What a proof measured."""
+    """The measurements of a proof."""
 
     tokenizer_differs_on: int
     perplexity: Perplexity | None
@@ -72,11 +76,12 @@ class ParityReport(_Frozen):
     """The whole report.
 
     Attributes:
-        status: ``passed``; ``accepted`` past its thresholds by a person's word; ``not_measured``
-            by a person's word, since there was no reference.
-        accepted_reason: that word.
-        reference: what it was compared with: versions, digest of the proof set.
-        precision_hint, kv_cache_precision: the settings under which it was measured.
+        status: ``passed``; ``accepted`` if a user accepted exceeded thresholds; ``not_measured``
+            if a user accepted that there is no reference.
+        accepted_reason: the reason that the user gave.
+        reference: the reference's versions and the digest of the proof set.
+        precision_hint, kv_cache_precision: the settings of the measurement.
+        failures: one sentence for each exceeded threshold.
     """
 
     schema_version: Literal[1] = 1
@@ -95,7 +100,7 @@ class ParityReport(_Frozen):
 
     @property
     def summary(self) -> Quality:
-        """The proof in short, as the manifest has it."""
+        """The summary of the proof for the manifest."""
         found = self.measurements
         if found is None:
             return Quality(status=self.status, accepted_reason=self.accepted_reason)
@@ -111,6 +116,6 @@ class ParityReport(_Frozen):
 
 
 def write_report(path: Path, report: BaseModel) -> None:
-    """Write a report of a bundle, indented for readers."""
+    """Write a report of a bundle as indented JSON."""
     path.parent.mkdir(exist_ok=True)
     path.write_text(report.model_dump_json(indent=2), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a build is asked to do, and what a builder hands back."""
+"""The inputs and results of a build, and the interface of a builder."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from enginehouse.manifest import (
 )
 from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
-#: Told what the build is doing now; one short sentence each.
+#: Called with one short sentence for each step of a build.
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildPlan:
-    """One build.
+    """The options of one build.
 
     Attributes:
         checkpoint: GGUF file or Hugging Face directory.
-        name: model name, checked.
+        name: model name; `build_bundle` checks it.
         runtime: name of a registered builder.
         output: directory that will hold the bundle; it must not exist.
         weight_format: one of the builder's `formats`.
-        chat_template: file that replaces the checkpoint's own template.
+        chat_template: file that replaces the checkpoint's chat template.
         settings: written into the manifest as the serving defaults.
-        accept_quality: why an engine is wanted though it is not proven; None refuses it.
-        references_dir: where reference results are cached; None keeps none.
-        adapters: LoRA adapters to take in: name → directory in PEFT's layout.
-        card_notes: Markdown that a person adds to the model card, see `card`.
-        tensorrt_llm: settings of that runtime; None takes its defaults.
+        accept_quality: reason to accept an engine that is not proven; None refuses it.
+        references_dir: cache of reference results; None disables the cache.
+        adapters: directories in PEFT's layout by the name of the LoRA adapter.
+        card_notes: Markdown file with the user's notes for the model card, see `card`.
+        tensorrt_llm: settings of that runtime; None uses its defaults.
     """
 
     checkpoint: Path
@@ -57,12 +57,12 @@ class BuildPlan:
 
 @dataclass(frozen=True, slots=True)
 class BuiltEngine:
-    """What a builder learned while it wrote the engine files.
+    """What a builder returns about the engine files that it wrote.
 
     Attributes:
-        tokenizer: text of a ``tokenizer.json``.
-        engine_encode: the engine's own tokenizer, for the check that ids agree; reads control
-            tokens, adds nothing.
+        tokenizer: content of a ``tokenizer.json``.
+        engine_encode: the engine's own tokenizer, to check that ids agree. It recognises control
+            tokens and adds none.
         tensorrt_llm: settings that this runtime needs to run the engine.
     """
 
@@ -81,11 +81,11 @@ class BuiltEngine:
 
 
 class Builder(Protocol):
-    """A runtime's half of a build."""
+    """The part of a build that depends on the runtime."""
 
     @property
     def formats(self) -> tuple[WeightFormat, ...]:
-        """Weight formats that the runtime has."""
+        """The weight formats that the runtime supports."""
         ...
 
     def estimate_bytes(self, checkpoint: Path) -> int:

@@ -1,4 +1,4 @@
-"""Proving a bundle: its engine is loaded as it would be served, and measured."""
+"""Proves a bundle's quality: loads its engine with the settings of serving and measures it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WAY_OUT = "choose a wider format, or build with --accept-quality REASON"
 
 @contextmanager
 def loaded(bundle: Bundle) -> Iterator[Runtime]:
-    """A bundle's engine, as it would be served, until the block ends.
+    """A bundle's engine with the settings of serving; closed when the block ends.
 
     Raises:
         BuildError: if it cannot be loaded.
@@ -53,11 +53,14 @@ def prove(
     """Measure a bundle's quality against its reference, with the thresholds of its format.
 
     Args:
-        bundle: with its manifest; reports are not needed yet.
-        accept_quality: why an engine past its thresholds is wanted all the same.
+        bundle: needs its manifest, but no reports.
+        runtime: the loaded engine.
+        reference: the reference result of the checkpoint.
+        accept_quality: reason to accept an engine that exceeds a threshold; None refuses it.
+        progress: called for each step.
 
     Raises:
-        QualityError: listing each threshold that is passed.
+        QualityError: lists each threshold that is exceeded.
     """
     progress("proving quality")
     thresholds = THRESHOLDS[WeightFormat(bundle.manifest.format)]
@@ -82,7 +85,7 @@ def prove(
 
 
 def unmeasured(manifest: EngineManifest, reason: str) -> ParityReport:
-    """The report of a bundle that a person accepted without a reference."""
+    """The report of a bundle that a user accepted without a reference."""
     return _report(manifest, THRESHOLDS[WeightFormat(manifest.format)], reason)
 
 
@@ -109,7 +112,7 @@ def _report(
 def continue_greedily(
     runtime: Runtime, prompts: Sequence[Sequence[int]], tokens: int
 ) -> list[list[int]]:
-    """Greedy ids of all prompts, together in one batch; end tokens are passed over."""
+    """Greedy ids of all prompts, generated in one batch; end tokens are ignored."""
     slots = [runtime.admit(GenerationRequest(list(p), max_tokens=tokens), ()) for p in prompts]
     answers: list[list[int]] = [[] for _ in prompts]
     open_slots = dict(enumerate(slots))

@@ -1,4 +1,4 @@
-"""The fixed texts, prompts and tasks on which every engine is proven."""
+"""The fixed texts, prompts and tasks on which every engine is measured."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from importlib.resources import files
 #: Tokens of each greedy continuation, and of each task's answer.
 GREEDY_TOKENS = 32
 TASK_TOKENS = 6
-#: Next-token distributions are compared at every n-th position of a text.
+#: Next-token distributions are compared at each n-th position of a text.
 DISTRIBUTION_EVERY = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A prompt whose greedy continuation must begin with `answer`, spaces apart."""
+    """A prompt whose greedy continuation must begin with `answer`, after leading spaces."""
 
     prompt: str
     answer: str
@@ -29,11 +29,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ProofSet:
-    """What a proof measures on.
+    """The inputs of a proof.
 
     Attributes:
-        texts: public-domain prose, each with its source in `proof_set.json`.
-        digest: of the file and of the constants above; a change makes old references void.
+        texts: public-domain prose; `proof_set.json` names the sources.
+        digest: of the file and the constants above. References with another digest are not used.
     """
 
     texts: tuple[str, ...]
@@ -44,7 +44,7 @@ class ProofSet:
 
 @cache
 def proof_set() -> ProofSet:
-    """The set that this version ships."""
+    """The proof set of this version."""
     raw = files("enginehouse.build").joinpath("proof_set.json").read_bytes()
     content = json.loads(raw)
     constants = f"{GREEDY_TOKENS},{TASK_TOKENS},{DISTRIBUTION_EVERY}".encode()

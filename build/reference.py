@@ -1,6 +1,6 @@
-"""What torch computes in float32 from a checkpoint, on the proof set.
+"""The reference result: what torch computes in float32 from a checkpoint on the proof set.
 
-A reference belongs to a checkpoint's digest and to a proof set's digest.
+A reference is identified by the digests of the checkpoint and the proof set.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ class _Frozen(BaseModel):
 
 
 class NextTokenDistribution(_Frozen):
-    """The likeliest next tokens at one position, natural log-probabilities, same length."""
+    """The likeliest next tokens at one position and their natural log-probabilities."""
 
     ids: tuple[int, ...]
     log_probs: tuple[float, ...]
@@ -25,9 +25,9 @@ class TextReference(_Frozen):
     """One text of the proof set.
 
     Attributes:
-        token_ids: the text, n ids.
-        log_probs: of each id but the first given those before it, n - 1 values.
-        distributions: after ids 0, k, 2k, … with k = `proof_set.DISTRIBUTION_EVERY`.
+        token_ids: the n ids of the text.
+        log_probs: log-probability of each id after the first, given those before it: n - 1 values.
+        distributions: after the ids at 0, k, 2k, … with k = `proof_set.DISTRIBUTION_EVERY`.
     """
 
     token_ids: tuple[int, ...]
@@ -43,7 +43,7 @@ class Continuation(_Frozen):
 
 
 class ProofReference(_Frozen):
-    """All that a proof compares with."""
+    """The reference result that a proof compares an engine with."""
 
     schema_version: Literal[1] = 1
     checkpoint_sha256: str

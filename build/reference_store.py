@@ -1,6 +1,6 @@
-"""References: computed once, then kept.
+"""Finds reference results, or computes and caches them.
 
-Those of the default checkpoint ship with the project; others are computed with torch and cached.
+References of the default checkpoint ship with the project. Others are computed with torch once.
 """
 
 from __future__ import annotations
@@ -18,14 +18,18 @@ from enginehouse.text import Tokenizer
 
 
 class ReferenceStore:
-    """References that ship with the project, and those cached in a directory."""
+    """The references that ship with the project, and those in a cache directory."""
 
     def __init__(self, cache_dir: Path | None) -> None:
-        """Without `cache_dir`, only shipped references are known and nothing is kept."""
+        """Open the store; without `cache_dir` it has shipped references only and caches nothing."""
         self._cache_dir = cache_dir
 
     def find(self, checkpoint_sha256: str, proofs: ProofSet) -> ProofReference | None:
-        """The reference of a checkpoint, if it is known and readable."""
+        """The reference of a checkpoint; None if there is none.
+
+        Raises:
+            BuildError: if the cached file is damaged.
+        """
         name = _file_name(checkpoint_sha256, proofs)
         shipped = files("enginehouse.build").joinpath("references", name)
         if shipped.is_file():
@@ -39,7 +43,7 @@ class ReferenceStore:
             raise BuildError(f"{cached}: damaged reference; delete the file") from error
 
     def keep(self, reference: ProofReference, proofs: ProofSet) -> None:
-        """Cache a reference; appears whole or not at all."""
+        """Write a reference to the cache, atomically."""
         if self._cache_dir is None:
             return
         self._cache_dir.mkdir(parents=True, exist_ok=True)
@@ -51,13 +55,16 @@ class ReferenceStore:
     def find_or_compute(
         self, checkpoint: Path, checkpoint_sha256: str, proofs: ProofSet, tokenizer: Tokenizer
     ) -> ProofReference:
-        """The known reference, or a new one.
+        """The known reference of a checkpoint, or a newly computed one.
 
         Args:
-            tokenizer: the checkpoint's own.
+            checkpoint: the checkpoint.
+            checkpoint_sha256: its digest.
+            proofs: the proof set.
+            tokenizer: the checkpoint's tokenizer.
 
         Raises:
-            ReferenceMissingError: if none is known and torch is not installed.
+            ReferenceMissingError: if there is none and torch is not installed.
         """
         known = self.find(checkpoint_sha256, proofs)
         if known is not None:

@@ -1,4 +1,4 @@
-"""Computing a reference: the checkpoint in torch, float32, on the CPU."""
+"""Computes a reference result with torch in float32 on the CPU."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from enginehouse.build.reference import (
 from enginehouse.errors import CheckpointError
 from enginehouse.text import Tokenizer
 
-#: Likeliest tokens that are kept of a distribution; the rest counts as one.
+#: Number of likeliest tokens to store of a distribution; all others count as one outcome.
 _KEPT_TOKENS = 24
 _DIGITS = 4
 
@@ -31,7 +31,7 @@ _DIGITS = 4
 def compute_reference(
     checkpoint: Path, checkpoint_sha256: str, proofs: ProofSet, tokenizer: Tokenizer
 ) -> ProofReference:
-    """Run the proof set through torch; needs 4 bytes of memory for each weight.
+    """Run the proof set through torch. Needs 4 bytes of memory for each weight.
 
     Raises:
         CheckpointError: if transformers cannot load the checkpoint.
@@ -95,7 +95,7 @@ def _rounded(values: torch.Tensor) -> list[float]:
 
 
 def _greedy(model: Any, ids: list[int], tokens: int) -> Continuation:
-    """Greedy ids that go on past an end token, as the engine's do in a proof."""
+    """Greedy ids; generation continues past end tokens, as it does in the engine's proof."""
     prompt = torch.tensor([ids])
     generated = model.generate(
         prompt,

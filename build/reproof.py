@@ -1,4 +1,4 @@
-"""Proving a finished bundle again, on the host that is to serve it."""
+"""Proves a finished bundle again, on the host that will serve it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from enginehouse.manifest import Quality
 
 
 def prove_again(bundle: Bundle, references_dir: Path, progress: Progress) -> Quality:
-    """Verify a bundle's files and measure it; nothing in it changes.
+    """Verify a bundle's files and measure its quality, without changing it.
 
     Raises:
-        BundleError: if a file is not the manifest's.
-        ReferenceMissingError: if there is nothing to compare with.
-        QualityError: past a threshold of its format.
+        BundleError: if a file differs from the manifest.
+        ReferenceMissingError: if there is no reference.
+        QualityError: if a threshold of its format is exceeded.
     """
     bundle.verify()
     manifest = bundle.manifest

@@ -1,4 +1,4 @@
-"""Builders by runtime name. A new runtime is one file and one line here."""
+"""The builders by runtime. A new runtime is one file and one line here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _BUILDERS: dict[str, Callable[[], Builder]] = {
 
 
 def runtime_names() -> tuple[str, ...]:
-    """Runtimes that `build` knows."""
+    """Names of the runtimes that have a builder."""
     return tuple(_BUILDERS)
 
 
@@ -36,7 +36,7 @@ def builder_for(runtime: str) -> Builder:
     """The builder of a runtime.
 
     Raises:
-        BuildError: naming the runtimes there are.
+        BuildError: if there is none; names those that exist.
     """
     if runtime not in _BUILDERS:
         raise BuildError(f"unknown runtime {runtime!r}: choose one of {', '.join(_BUILDERS)}")

@@ -1,4 +1,4 @@
-"""`reports/speed.json`: a first figure of an engine's speed, from the build itself."""
+"""`reports/speed.json`: a first measurement of an engine's speed, made by the build."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ _ROUNDS = 3
 
 
 class SpeedReport(BaseModel):
-    """Greedy generation on the build host, nothing between the caller and the engine.
+    """Speed of greedy generation on the build host, with direct calls of the engine.
 
     Attributes:
-        ttft_ms: median time to the first token of one request alone.
-        tokens_per_second_1, tokens_per_second_16: generated tokens a second with that many
-            requests in flight, first tokens included; medians.
+        rounds: number of measurements of each figure.
+        ttft_ms: median time to first token of a single request.
+        tokens_per_second_1, tokens_per_second_16: median of the generated tokens a second with 1
+            and 16 requests in flight, first tokens included.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,13 +39,13 @@ class SpeedReport(BaseModel):
 
 
 def read_speed(bundle_dir: Path) -> SpeedReport | None:
-    """The speed report of a bundle, if it has one."""
+    """The speed report of a bundle; None if it has none."""
     path = bundle_dir / SPEED_FILE
     return SpeedReport.model_validate_json(path.read_bytes()) if path.is_file() else None
 
 
 def measure_speed(runtime: Runtime, tokenizer: Tokenizer) -> SpeedReport:
-    """Run a few rounds; the first, cold one does not count."""
+    """Measure a few rounds after one warm-up round."""
     ids = tokenizer.encode(_PROMPT)
     _round(runtime, ids, 1, 0)
     alone = [_round(runtime, ids, 1, 1 + i) for i in range(_ROUNDS)]
@@ -60,8 +61,8 @@ def measure_speed(runtime: Runtime, tokenizer: Tokenizer) -> SpeedReport:
 
 
 def _round(runtime: Runtime, ids: list[int], streams: int, salt: int) -> tuple[float, float]:
-    """Seconds to the first token, and to the last of all."""
-    # A first id of its own keeps the prefix cache out of the figure.
+    """Seconds to the first token of a request, and to the last token of all."""
+    # Each request starts with a different id, so that the prefix cache has no effect.
     requests = [
         GenerationRequest([ids[(salt + i) % len(ids)], *ids], max_tokens=_TOKENS)
         for i in range(streams)

@@ -1,4 +1,4 @@
-"""Builder of the `tensorrt_llm` runtime: runs the vendor's tools, or collects a checkpoint."""
+"""Builder of the `tensorrt_llm` runtime: runs NVIDIA's tools, or collects a checkpoint."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ from enginehouse.tensorrt_llm import (
     TensorRtLlmSettings,
 )
 
-#: What the LLM API reads of a checkpoint; other weights lie beside it in some repositories.
+#: Files of a checkpoint that the LLM API reads; some repositories have weights in other formats
+#: too.
 _KEPT = (".safetensors", ".json", ".model", ".txt", ".jinja", ".tiktoken")
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 XGRAMMAR_FILE = "xgrammar_tokenizer_info.json"
@@ -43,12 +44,12 @@ _LOG_LINES = 8
 
 
 class TensorRtLlmBuilder:
-    """Writes TensorRT plans, and bundles that the LLM API runs as they are."""
+    """Writes TensorRT plans, or bundles whose checkpoint the LLM API runs directly."""
 
     formats = tuple(FORMATS)
 
     def estimate_bytes(self, checkpoint: Path) -> int:
-        """The converted checkpoint and the plan, each at most as large as the weights."""
+        """See `Builder.estimate_bytes`: converted checkpoint and plan, each at most the weights."""
         if not checkpoint.is_dir():
             return 0  # `build` refuses it
         return 2 * sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
@@ -88,7 +89,7 @@ class TensorRtLlmBuilder:
 
 
 def settings_of(plan: BuildPlan) -> TensorRtLlmSettings:
-    """The plan's settings, with the adapters that the plan names beside them."""
+    """The plan's settings of the runtime, including the adapters that the plan lists."""
     settings = plan.tensorrt_llm or TensorRtLlmSettings()
     known = () if settings.lora is None else settings.lora.adapters
     names = {adapter.name for adapter in known}
@@ -105,10 +106,10 @@ def settings_of(plan: BuildPlan) -> TensorRtLlmSettings:
 
 
 def open_checkpoint(path: Path, *, config_only: bool = False) -> HfCheckpoint:
-    """The checkpoint's directory.
+    """Open the checkpoint's directory.
 
     Raises:
-        CheckpointError: if it is a file, or no such directory.
+        CheckpointError: if it is a file or does not exist.
     """
     if path.is_file():
         raise CheckpointError(
@@ -119,7 +120,7 @@ def open_checkpoint(path: Path, *, config_only: bool = False) -> HfCheckpoint:
 
 
 def draft_network(settings: TensorRtLlmSettings) -> Network | None:
-    """The draft model that is to be built beside the target."""
+    """The draft model to build beside the target; None without draft-target speculation."""
     if not isinstance(settings.speculative, DraftTarget):
         return None
     path = Path(settings.speculative.model)
@@ -184,7 +185,7 @@ def _run(command: VendorCommand, scratch: Path) -> None:
 
 
 def _check_plan(engine_dir: Path, settings: TensorRtLlmSettings) -> None:
-    """The plan is whole, and is for the ranks that were asked for."""
+    """Check that the plan has all files and the requested parallelism."""
     missing = [name for name in rank_files(settings) if not (engine_dir / name).is_file()]
     if missing:
         raise BuildError(f"trtllm-build left no {missing[0]} in {engine_dir}: see its output")
@@ -199,7 +200,7 @@ def _check_plan(engine_dir: Path, settings: TensorRtLlmSettings) -> None:
 
 
 def _write_xgrammar(path: Path, tokenizer_json: str, end_ids: list[int]) -> None:
-    """The vocabulary as the C++ backend's guided decoding reads it."""
+    """Write the vocabulary in the form that guided decoding of the C++ backend reads."""
     vocabulary = tokenizers.Tokenizer.from_str(tokenizer_json).get_vocab(with_added_tokens=True)
     content = {
         "encoded_vocab": sorted(vocabulary, key=vocabulary.__getitem__),
@@ -216,10 +217,10 @@ def _collect(plan: BuildPlan, source: HfCheckpoint, engine_dir: Path, progress: 
 
 
 def check_quantisation(source: HfCheckpoint, weight_format: WeightFormat) -> None:
-    """A quantised checkpoint carries its quantisation: it must be the one asked for.
+    """Check that a checkpoint's quantisation is that of the requested format.
 
     Raises:
-        BuildError: with the tool that quantises.
+        BuildError: if it is not; names the tool that quantises.
     """
     found = quantisation_of(source)
     wanted = FORMATS[weight_format].quant_algo
@@ -233,7 +234,7 @@ def check_quantisation(source: HfCheckpoint, weight_format: WeightFormat) -> Non
 
 
 def quantisation_of(source: HfCheckpoint) -> str | None:
-    """The vendor's name of a checkpoint's quantisation, or None."""
+    """NVIDIA's name of a checkpoint's quantisation; None if it is not quantised."""
     file = source.path / "hf_quant_config.json"
     own = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     described = own.get("quantization") or source.config.get("quantization_config")
@@ -244,7 +245,7 @@ def quantisation_of(source: HfCheckpoint) -> str | None:
 
 
 def _link_files(source: Path, target: Path) -> None:
-    """Hard links where both lie on one file system: weights are large, and never change."""
+    """Hard-link the files, or copy them to another file system; weights are large and constant."""
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(source.iterdir()):
         if not file.is_file() or file.suffix not in _KEPT:
@@ -256,7 +257,7 @@ def _link_files(source: Path, target: Path) -> None:
 
 
 def _localised(settings: TensorRtLlmSettings, engine_dir: Path) -> TensorRtLlmSettings:
-    """Adapters and draft model become part of the bundle, named relative to the engine."""
+    """Copy adapters and draft model into the bundle; their paths become relative to the engine."""
     changed: dict[str, Any] = {}
     if settings.lora is not None:
         changed["lora"] = _with_adapters(settings.lora, engine_dir)
@@ -283,7 +284,7 @@ def _with_adapters(lora: Lora, engine_dir: Path) -> Lora:
 
 
 def _engine_tokenizer(engine_dir: Path) -> Callable[[str], list[int]]:
-    """The tokenizer that the library loads: transformers', which its package brings along."""
+    """The tokenizer of the transformers package, which TensorRT-LLM depends on and uses."""
     if find_spec("transformers") is None:
         plain = tokenizers.Tokenizer.from_file(str(engine_dir / "tokenizer.json"))
         return lambda text: list(plain.encode(text, add_special_tokens=False).ids)

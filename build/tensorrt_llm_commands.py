@@ -1,8 +1,8 @@
-"""The vendor's command lines that turn a checkpoint into a TensorRT plan, as argument lists.
+"""Command lines of NVIDIA's tools that build a TensorRT plan from a checkpoint.
 
-`convert_checkpoint.py` (one for each family) or `quantize.py` writes a checkpoint for each rank,
-`trtllm-build` writes an engine for each. Every flag is held to the facts in
-`tests/contract/tensorrt_llm/`.
+`convert_checkpoint.py` (one for each model family) or `quantize.py` writes a checkpoint for each
+rank, then `trtllm-build` writes an engine for each. Tests check every flag against the recorded
+interface in `tests/contract/tensorrt_llm/`.
 """
 
 from __future__ import annotations
@@ -23,17 +23,18 @@ from enginehouse.errors import BuildError
 from enginehouse.tensorrt_llm import DraftTarget, Lookahead, Lora, Medusa, TensorRtLlmSettings
 
 _QUANTIZE = "quantization/quantize.py"
-#: Nodes for `mpirun`, a line each: ``NAME slots=GPUS``.
+#: File of the nodes for `mpirun`, one a line: ``NAME slots=GPUS``.
 HOSTS_FILE = "hosts.txt"
 
 
 @dataclass(frozen=True, slots=True)
 class VendorCommand:
-    """One command.
+    """One command of NVIDIA's tools.
 
     Attributes:
-        purpose: what it does, as the start of a sentence.
-        writes: files it leaves, relative to its output directory.
+        purpose: what it does, as a verb phrase.
+        argv: program and arguments.
+        writes: files that it writes, relative to its output directory.
     """
 
     purpose: str
@@ -51,10 +52,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class BuildPaths:
-    """Where a build works.
+    """The directories of a build.
 
     Attributes:
-        scratch: holds converted checkpoints.
+        scratch: directory of converted checkpoints.
         engine: the bundle's engine directory.
     """
 
@@ -63,7 +64,7 @@ class BuildPaths:
 
     @property
     def draft_engine(self) -> PurePath:
-        """Engine files of the draft model."""
+        """Directory of the draft model's engine files."""
         return self.engine / "draft"
 
 
@@ -74,10 +75,10 @@ def engine_commands(
     draft: Network | None,
     places: BuildPaths,
 ) -> list[VendorCommand]:
-    """Every command of a build of flavour `engine`, in order.
+    """The commands of a build with flavour `engine`, in order.
 
     Raises:
-        BuildError: if the vendor's tools have no such build.
+        BuildError: if NVIDIA's tools do not support the build.
     """
     check_format(settings, weight_format, target.family)
     converted = places.scratch / "converted"
@@ -96,7 +97,7 @@ def engine_commands(
 
 
 def rank_files(settings: TensorRtLlmSettings) -> tuple[str, ...]:
-    """Files of a plan's directory."""
+    """Names of the files of a plan."""
     ranks = range(settings.parallel.world_size)
     return ("config.json", *(f"rank{rank}.engine" for rank in ranks))
 
@@ -174,7 +175,7 @@ def _build(
 ) -> VendorCommand:
     argv = ["trtllm-build", "--checkpoint_dir", str(converted), "--output_dir", str(output)]
     argv += _sizes(settings)
-    # In-flight batching needs these three; chunked context and reuse need paged context FMHA.
+    # In-flight batching needs these flags; chunked context and block reuse need paged context FMHA.
     argv += ["--kv_cache_type", "paged", "--remove_input_padding", "enable"]
     argv += ["--gpt_attention_plugin", "auto", "--use_paged_context_fmha", "enable"]
     if FORMATS[weight_format].gemm_plugin:
@@ -212,7 +213,7 @@ def _speculative(settings: TensorRtLlmSettings) -> list[str]:
         case Lookahead() as lookahead:
             length = _numbers({"--max_draft_len": lookahead.max_draft_len})
             return ["--speculative_decoding_mode", "lookahead_decoding", *length]
-        case Medusa():  # the converted checkpoint says how long its drafts are
+        case Medusa():  # the converted checkpoint contains the length of drafts
             return ["--speculative_decoding_mode", "medusa"]
         case _:
             return []
@@ -227,7 +228,7 @@ def _lora(lora: Lora) -> list[str]:
 
 
 def _workers(settings: TensorRtLlmSettings) -> int:
-    """Ranks that are written at once: one a GPU of this node."""
+    """Number of ranks to build in parallel: one for each GPU of this node."""
     return min(settings.parallel.world_size, settings.parallel.gpus_per_node)
 
 
@@ -238,14 +239,17 @@ def _numbers(flags: dict[str, int]) -> list[str]:
 def launch_command(
     settings: TensorRtLlmSettings, repository: str, engine_model: str, ports: Sequence[int]
 ) -> tuple[str, ...]:
-    """How Triton is started, one process a rank where the engine needs it.
+    """The command that starts Triton, with one process for each rank if the engine needs it.
 
-    The C++ backend wants a Triton for each rank, of which all but the first load the engine
-    alone (NVIDIA/TensorRT-LLM, `triton_backend/scripts/launch_triton_server.py`). The LLM API
-    starts its own ranks on one node, and takes those of `trtllm-llmapi-launch` on several.
+    The C++ backend needs a Triton process for each rank. All but the first load only the engine
+    (NVIDIA/TensorRT-LLM, `triton_backend/scripts/launch_triton_server.py`). The LLM API starts its
+    own ranks on one node, and uses those of `trtllm-llmapi-launch` on several nodes.
 
     Args:
-        ports: of gRPC, HTTP and metrics.
+        settings: settings of the runtime.
+        repository: the model repository.
+        engine_model: Triton name of the engine model.
+        ports: ports of gRPC, HTTP and metrics.
     """
     grpc, http, metrics = ports
     server = [
@@ -264,7 +268,7 @@ def launch_command(
 
 
 def as_ranks(settings: TensorRtLlmSettings) -> list[str]:
-    """What stands before a program of the LLM API that spans nodes; nothing on one node."""
+    """The command prefix of an LLM API program on several nodes; empty on one node."""
     parallel = settings.parallel
     if parallel.nodes == 1:
         return []
@@ -274,7 +278,7 @@ def as_ranks(settings: TensorRtLlmSettings) -> list[str]:
 
 
 def _mpi_ranks(server: list[str], world: int, engine_model: str, hosts: list[str]) -> list[str]:
-    """A hostfile counts for one program only, so each names it."""
+    """The `mpirun` command; a hostfile applies to one program only, so each program names it."""
     argv = ["mpirun", "--allow-run-as-root"]
     for rank in range(world):
         worker = ["--model-control-mode=explicit", f"--load-model={engine_model}"]

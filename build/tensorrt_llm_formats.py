@@ -1,4 +1,4 @@
-"""What each weight format means to TensorRT-LLM, and which builds it has."""
+"""TensorRT-LLM's parameters of each weight format, and the builds that it supports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enginehouse.build.formats import WeightFormat
 from enginehouse.errors import BuildError
 from enginehouse.tensorrt_llm import Flavour, Medusa, TensorRtLlmSettings
 
-#: `model_type` → folder of the vendor's converter under `models/core`.
+#: Folder of NVIDIA's converter under `models/core`, by `model_type`.
 CONVERTERS = {
     "llama": "llama",
     "mistral": "llama",
@@ -27,13 +27,13 @@ class GpuFormat:
     """One weight format.
 
     Attributes:
-        compute_capability: the least that has its kernels (ModelOpt's support matrix).
-        dtype: `--dtype` of the vendor's scripts.
-        qformat: `--qformat` of `quantize.py`; None means `convert_checkpoint.py`.
-        quant_algo: what a quantised checkpoint calls itself in `hf_quant_config.json`.
-        kv_dtype: type of the KV cache unless another is asked for; None leaves it.
-        calibrated: whether the converter reads calibration texts.
-        gemm_plugin: whether TensorRT's plugin multiplies; FP8 and FP4 have kernels of their own.
+        compute_capability: lowest that has kernels for it (ModelOpt's support matrix).
+        dtype: `--dtype` of NVIDIA's scripts.
+        qformat: `--qformat` of `quantize.py`; None means that `convert_checkpoint.py` is used.
+        quant_algo: the format's name in `hf_quant_config.json` of a quantised checkpoint.
+        kv_dtype: default type of the KV cache; None leaves it to the tools.
+        calibrated: whether the converter needs calibration texts.
+        gemm_plugin: whether TensorRT's GEMM plugin is used; FP8 and FP4 have their own kernels.
     """
 
     compute_capability: tuple[int, int]
@@ -75,10 +75,10 @@ FORMATS: dict[WeightFormat, GpuFormat] = {
 
 
 def check_format(settings: TensorRtLlmSettings, weight_format: WeightFormat, family: str) -> None:
-    """See that the vendor's tools have this build.
+    """Check that NVIDIA's tools support a build.
 
     Raises:
-        BuildError: naming the field, its value and the way out.
+        BuildError: names the field, its value and the way out.
     """
     gpu = FORMATS.get(weight_format)
     if gpu is None or settings.flavour not in gpu.flavours:
@@ -93,10 +93,10 @@ def check_format(settings: TensorRtLlmSettings, weight_format: WeightFormat, fam
 
 
 def check_capability(settings: TensorRtLlmSettings, weight_format: WeightFormat) -> None:
-    """See that the GPU has kernels for the format.
+    """Check that the GPU has kernels for the format.
 
     Raises:
-        BuildError: with the compute capability that is needed.
+        BuildError: names the compute capability that is needed.
     """
     given = settings.compute_capability
     needed = FORMATS[weight_format].compute_capability

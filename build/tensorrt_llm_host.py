@@ -1,4 +1,4 @@
-"""What a host must have before the vendor's tools can run on it."""
+"""Checks that NVIDIA's tools can run on this host."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class GpuHost:
     """A host that can build.
 
     Attributes:
-        versions: package → version, of those a plan depends on.
-        gpu: the first one.
+        versions: versions of the packages that a plan depends on, by package.
+        gpu: the first GPU.
     """
 
     versions: dict[str, str]
@@ -24,10 +24,10 @@ class GpuHost:
 
 
 def check_host(settings: TensorRtLlmSettings) -> GpuHost:
-    """See that the package, its version and the GPUs are there.
+    """Check that the package, its version and the GPUs are present.
 
     Raises:
-        BuildError: whose first line says what is missing and where to get it.
+        BuildError: its first line says what is missing and where to get it.
     """
     versions = {name: package_version(name) for name in ("tensorrt_llm", "tensorrt")}
     installed = versions["tensorrt_llm"]

@@ -1,4 +1,4 @@
-"""A settings file and command-line options → `TensorRtLlmSettings`."""
+"""Reads `TensorRtLlmSettings` from a settings file and command-line options."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from enginehouse.tensorrt_llm import TensorRtLlmSettings
 def tensorrt_llm_settings(
     file: Path | None, overrides: Mapping[str, object | None]
 ) -> TensorRtLlmSettings:
-    """Settings of a JSON or YAML file, with options over them.
+    """The settings of a JSON or YAML file, overridden by options.
 
     Args:
-        overrides: dotted field (``parallel.tensor``) → value; None is not given.
+        file: the settings file, if there is one.
+        overrides: values by dotted field (``parallel.tensor``); None means not given.
 
     Raises:
-        BuildError: naming the field that cannot be used.
+        BuildError: names the field that is invalid.
     """
     content = {} if file is None else _read(file)
     for field, value in overrides.items():

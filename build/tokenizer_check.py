@@ -1,4 +1,4 @@
-"""Proof that the bundle's tokenizer gives the engine's own ids."""
+"""Checks that the bundle's tokenizer gives the same ids as the engine's tokenizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.text import Tokenizer
 
 
 def corpus() -> list[str]:
-    """Texts of many scripts and shapes; control tokens of common templates among them."""
+    """Texts in many scripts and forms, some with control tokens of common chat templates."""
     content = files("enginehouse.build").joinpath("tokenizer_corpus.json").read_text("utf-8")
     return list(json.loads(content))
 
@@ -19,13 +19,13 @@ def corpus() -> list[str]:
 def check_tokenizer(
     tokenizer: Tokenizer, engine_encode: Callable[[str], list[int]], texts: list[str]
 ) -> dict[str, int]:
-    """Compare ids on every text, and see that control tokens in user text stay text.
+    """Compare ids on every text, and check that control tokens in user text are encoded as text.
 
     Returns:
-        How many texts agreed, and how many held control-token strings.
+        The number of texts that agreed, and of those that contain control tokens.
 
     Raises:
-        BuildError: with the first text that disagrees and both id lists.
+        BuildError: names the first text that differs and both lists of ids.
     """
     guarded = 0
     for text in texts:

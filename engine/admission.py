@@ -1,4 +1,4 @@
-"""The waiting room: ordered by priority, bounded, safe to fill from any thread."""
+"""The queue in front of the batch: ordered by priority, bounded, thread-safe."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from enginehouse.errors import EngineUnavailableError, QueueFullError
 
 
 class WaitingRoom:
-    """Jobs that are not in the batch yet."""
+    """Jobs that have been accepted and are not in the batch yet."""
 
     def __init__(self, capacity: int, free_slots: int) -> None:
-        """Room for `capacity` jobs beyond those that the batch can take at once."""
+        """Create an empty queue.
+
+        Args:
+            capacity: most jobs that may wait beyond those that fit into the batch now.
+            free_slots: jobs that the batch can take now.
+        """
         self._capacity = capacity
         self._free_slots = free_slots
         self._heap: list[tuple[int, int, Job]] = []
@@ -31,8 +36,10 @@ class WaitingRoom:
     def put(self, *jobs: Job) -> None:
         """Add the jobs of one request: all of them, or none.
 
+        Health probes are accepted even if the queue is full.
+
         Raises:
-            QueueFullError: with the limit.
+            QueueFullError: if the jobs do not fit; the message says how many wait.
             EngineUnavailableError: after `close`.
         """
         with self._changed:
@@ -49,26 +56,26 @@ class WaitingRoom:
             self._changed.notify()
 
     def free_slots(self, count: int) -> None:
-        """Tell how many jobs the batch can take at once."""
+        """Set how many jobs the batch can take now."""
         with self._changed:
             self._free_slots = count
 
     def take(self, most: int) -> list[Job]:
-        """Remove up to `most` jobs, highest priority first, then first come first served."""
+        """Remove and return up to `most` jobs: highest priority first, then oldest first."""
         with self._changed:
             taken = [heapq.heappop(self._heap)[2] for _ in range(min(most, len(self._heap)))]
             self._free_slots = most - len(taken)
             return taken
 
     def take_probe(self) -> list[Job]:
-        """Remove the first job if it is a health probe."""
+        """Remove and return the first job if it is a health probe; otherwise an empty list."""
         with self._changed:
             if self._heap and self._heap[0][2].request.priority >= PROBE_PRIORITY:
                 return [heapq.heappop(self._heap)[2]]
             return []
 
     def remove(self, jobs: Iterable[Job]) -> None:
-        """Remove these jobs wherever they stand."""
+        """Remove these jobs from any position in the queue."""
         gone = set(map(id, jobs))
         if not gone:
             return
@@ -82,13 +89,13 @@ class WaitingRoom:
             return [entry[2] for entry in self._heap]
 
     def wait(self) -> bool:
-        """Wait for a job or the end; False once closed."""
+        """Block until a job waits or the queue is closed; False once it is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._heap or self._closed is not None)
             return self._closed is None
 
     def wake(self) -> None:
-        """Nothing changed here, but the waiter should look around."""
+        """Wake the thread in `wait`, so that it checks for cancelled jobs."""
         with self._changed:
             self._changed.notify_all()
 
@@ -98,7 +105,7 @@ class WaitingRoom:
         return self._closed is not None
 
     def close(self, reason: str) -> list[Job]:
-        """Refuse everything from now on with `reason`; return who was waiting."""
+        """Refuse every later job with `reason`; return the jobs that were waiting."""
         with self._changed:
             self._closed = self._closed or reason
             left = [entry[2] for entry in self._heap]

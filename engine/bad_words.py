@@ -1,9 +1,8 @@
-"""Bad words as a grammar, for a runtime that has no such input of its own.
+"""Bad words as a grammar, for a runtime that has no bad-words input.
 
 The grammar is the automaton of Aho and Corasick (Communications of the ACM 18/6, 1975) over the
-words' characters, without the states in which a word is complete: a rule for each state, right
-recursive, that may end anywhere. So no bad word ever stands in the answer, however the tokens
-split it.
+words' characters, without the states in which a word is complete. Each state is one right-recursive
+rule that may end anywhere. No answer can therefore contain a bad word, however tokens split it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ def forbid(words: Iterable[str]) -> Guide:
     """A guide under which none of the words can occur.
 
     Raises:
-        InvalidRequestError: if a word is empty or they are too long together.
+        InvalidRequestError: if a word is empty or the words are too long in total.
     """
     unique = sorted(set(words))
     if "" in unique or any("\ufffd" in word for word in unique):
@@ -46,7 +45,7 @@ def forbid(words: Iterable[str]) -> Guide:
 
 
 def _automaton(words: list[str]) -> tuple[list[dict[str, int]], list[int], list[bool]]:
-    """Trie edges, failure links, and whether a word is complete, for each state."""
+    """For each state: its trie edges, its failure link, and whether a word is complete in it."""
     trie: list[dict[str, int]] = [{}]
     bad = [False]
     for word in words:
@@ -82,7 +81,7 @@ def _rule(
     bad: list[bool],
     alphabet: list[str],
 ) -> str:
-    """Characters of no word lead back to the start; those of words to their own states."""
+    """The rule of one state: a character in no word leads back to the start state."""
     targets = {character: _next(state, character, trie, failure) for character in alphabet}
     led = {character: target for character, target in targets.items() if target}
     others = ANY - CharSet.of("\0", *led)

@@ -1,7 +1,7 @@
-"""The contract's tensors → the vocabulary of `enginehouse.generation`; back: `encoder`.
+"""Decodes the contract's tensors into a `GenerationRequest`; `encoder` does the reverse.
 
-Every input is read or refused by name; none is ignored. Arrays carry the batch dimension that
-Triton adds, and a batch is one request: in-flight batching happens in the engine.
+Every input is either read or refused by name; none is ignored. Arrays have the batch dimension that
+Triton adds. It is always 1, because batching happens in the engine.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from enginehouse.word_lists import unpack_words
 
 Arrays = Mapping[str, NDArray[Any]]
 _INT32_MAX = 2**31 - 1
-#: The vendor's preprocessing sends one token of these for every request; only a model with an
-#: encoder reads it. More is somebody's own prompt for the decoder.
+#: NVIDIA's preprocessing sends one token in these for every request, which only an encoder-decoder
+#: model reads. More than one token is a decoder prompt of the caller, and is refused.
 _DECODER_INPUTS = frozenset({"decoder_input_ids", "decoder_input_lengths"})
-#: They act on beams, and a request for several is refused: with one they change nothing.
+#: Inputs that affect beam search only. Several beams are refused; with one, these have no effect.
 _BEAM_ONLY = frozenset({"len_penalty", "early_stopping", "beam_search_diversity_rate"})
-#: Characters of a text that are told back.
+#: Characters of a caller's text that an error message quotes.
 _SHOWN = 80
 
 
@@ -60,9 +60,11 @@ class ModelLimits:
     """What a request is checked against.
 
     Attributes:
-        end_ids: end an answer when the request names none.
+        context_length: most tokens of prompt and answer together.
+        end_ids: end-of-sequence ids that apply when the request gives none.
+        unsupported_inputs: inputs that the runtime refuses.
         max_sequences: most answers to one request.
-        adapters: LoRA adapters by name; the contract's `lora_task_id` counts them from 1.
+        adapters: names of the LoRA adapters; `lora_task_id` is the position, counted from 1.
     """
 
     context_length: int
@@ -74,7 +76,7 @@ class ModelLimits:
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What the contract has no inputs for; it comes as request parameters."""
+    """Fields for which the contract has no tensor; they are sent as Triton request parameters."""
 
     priority: int = 0
     min_p: float = 0.0
@@ -84,10 +86,10 @@ class Parameters:
 
 
 def read_parameters(parameters: str) -> Parameters:
-    """A request's parameters, which Triton hands over as JSON; others than ours are ignored.
+    """Parse a request's parameters, which Triton passes as JSON; unknown ones are ignored.
 
     Raises:
-        InvalidRequestError: naming the parameter.
+        InvalidRequestError: if a value is wrong; names the parameter.
     """
     given = json.loads(parameters or "{}")
     priority = given.get(PRIORITY_PARAMETER, 0)
@@ -119,7 +121,7 @@ def _traceparent(given: Mapping[str, Any]) -> str | None:
 
 
 class _Reader:
-    """Reads values of one request, refusing wrong ones by name."""
+    """Reads the inputs of one request; an invalid one raises an error that names it."""
 
     def __init__(self, arrays: Arrays) -> None:
         self._arrays = arrays
@@ -165,18 +167,18 @@ class _Reader:
 
 
 def description(text: bytes) -> NDArray[np.int32]:
-    """The answer to `Parameters.describe`: `output_ids`, a byte each."""
+    """The answer to `Parameters.describe` as `output_ids`: int32 [1, 1, n], one byte an id."""
     return np.frombuffer(text, np.uint8).astype(np.int32).reshape(1, 1, -1)
 
 
 def decode_request(
     arrays: Arrays, *, request_id: str, parameters: Parameters, limits: ModelLimits
 ) -> GenerationRequest | StopRequest:
-    """Tensors of `.tensorrt_llm` → a request.
+    """Decode the tensors of `<model>.tensorrt_llm`.
 
     Raises:
-        InvalidRequestError: naming the input, its value, and what is allowed.
-        ContextOverflowError: with both numbers.
+        InvalidRequestError: names the input, its value, and what is allowed.
+        ContextOverflowError: names the tokens asked for and the context length.
     """
     read = _Reader(arrays)
     if read.flag("stop"):
@@ -286,7 +288,7 @@ def _input_ids(read: _Reader) -> list[int]:
 
 
 def _end_ids(read: _Reader, default: frozenset[int]) -> frozenset[int]:
-    """Absent: the model's own; -1: none, as in TensorRT-LLM."""
+    """The end ids: the model's own if `end_id` is absent, none if it is -1 (as in TensorRT-LLM)."""
     end_id = read.count("end_id", -1)
     if end_id is None:
         return default

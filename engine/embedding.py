@@ -1,4 +1,4 @@
-"""Texts → vectors, by an encoder that OpenVINO runs."""
+"""Computes embedding vectors of texts with OpenVINO."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from enginehouse.errors import BundleError, ContextOverflowError, FingerprintErr
 from enginehouse.host import package_version
 
 MODEL_FILE = "openvino_model.xml"
-#: Without the hint a CPU with bf16 units computes in bf16, which is 2e-3 off.
+#: Without this hint a CPU with bf16 units computes in bf16, with errors of 2e-3.
 PRECISION = "f32"
-#: Texts up to this many tokens are computed together, whatever their lengths.
+#: All texts up to this many tokens form one group.
 _SHORT_TOKENS = 16
 _SHOWN_CHARACTERS = 40
 
@@ -39,14 +39,14 @@ class Embedded:
 
 
 class EmbeddingEngine:
-    """One loaded embedding model; for one thread at a time, as its inference request is."""
+    """One loaded embedding model. Not thread-safe: it holds a single inference request."""
 
     def __init__(self, bundle: Bundle, *, threads: int = 0) -> None:
         """Load a bundle; `threads` 0 lets the runtime choose.
 
         Raises:
-            BundleError: if the bundle is none of an embedding model, or cannot be loaded.
-            FingerprintError: if it was built with another version of the runtime.
+            BundleError: if the bundle holds no embedding model, or cannot be loaded.
+            FingerprintError: if it was built with another version of OpenVINO.
         """
         manifest = bundle.manifest
         if manifest.embedding is None:
@@ -67,10 +67,11 @@ class EmbeddingEngine:
 
         Args:
             texts: any number of texts; an empty one has only special tokens.
-            truncate: cut what is too long, as the model's authors do, instead of refusing it.
+            truncate: truncate a text that is too long, as the model's authors do, instead of
+                refusing it.
 
         Raises:
-            ContextOverflowError: naming the first text that is too long, with both numbers.
+            ContextOverflowError: names the first text that is too long, its tokens and the limit.
         """
         if not texts:
             return []
@@ -84,11 +85,11 @@ class EmbeddingEngine:
                     "shorten or split it",
                     field="text_input",
                 )
-        # The template ends with one special token, which stays the last.
+        # The template ends with one special token, which truncation keeps.
         return [ids if len(ids) <= most else [*ids[: most - 1], ids[-1]] for ids in found]
 
     def embed(self, texts: Sequence[str], *, truncate: bool = False) -> Embedded:
-        """Vectors of texts; see `tokenize` and `embed_ids`.
+        """Tokenize and embed texts; see `tokenize` and `embed_ids`.
 
         Raises:
             ContextOverflowError: if a text is too long.
@@ -97,10 +98,10 @@ class EmbeddingEngine:
         return Embedded(self.embed_ids(ids), [len(row) for row in ids])
 
     def embed_ids(self, ids: Sequence[Sequence[int]]) -> Vectors:
-        """Vectors of what `tokenize` returned: float32 [n, dimensions].
+        """Vectors of tokenized texts: float32 [n, dimensions], in the order of `ids`.
 
-        Rows of similar lengths are computed together: one long text among short ones would make
-        all of them long.
+        Texts are padded to the longest of their inference call. Texts of similar lengths therefore
+        share a call, so that a long one does not pad the short ones.
         """
         vectors = np.zeros((len(ids), self.facts.dimensions), np.float32)
         for rows in _by_length(ids):
@@ -114,7 +115,7 @@ class EmbeddingEngine:
         for index, row in enumerate(ids):
             padded[index, : len(row)] = row
             mask[index, : len(row)] = 1
-        # The output is a view of the request's memory, used before the next inference.
+        # The output is a view of the inference request's memory: read it before the next call.
         hidden = self._request.infer(
             {"input_ids": padded, "attention_mask": mask}, share_inputs=True, share_outputs=True
         )[0]
@@ -145,7 +146,7 @@ def _compiled(bundle: Bundle, threads: int) -> Any:
 
 
 def _by_length(ids: Sequence[Sequence[int]]) -> Iterable[list[int]]:
-    """Row numbers in groups, whose longest is less than twice its shortest, short ones aside."""
+    """Indices of `ids`, grouped by length: all short texts, then powers of two."""
     groups: dict[int, list[int]] = {}
     for row, tokens in enumerate(ids):
         groups.setdefault((max(len(tokens), _SHORT_TOKENS) - 1).bit_length(), []).append(row)
@@ -153,14 +154,14 @@ def _by_length(ids: Sequence[Sequence[int]]) -> Iterable[list[int]]:
 
 
 def _mean(hidden: NDArray[Any], mask: NDArray[np.int64]) -> Vectors:
-    """Mean of the hidden states [n, tokens, hidden] that the mask [n, tokens] shows."""
+    """Mean of the hidden states [n, tokens, hidden] over the positions that the mask selects."""
     shown = mask[..., None].astype(np.float32)
     mean: Vectors = (hidden * shown).sum(axis=1) / shown.sum(axis=1)
     return mean
 
 
 def _unit(vectors: Vectors) -> Vectors:
-    """Vectors of length 1; one of zeros stays as it is."""
+    """The vectors scaled to length 1; a zero vector is unchanged."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: Vectors = vectors / np.maximum(length, np.float32(1e-12))
     return unit

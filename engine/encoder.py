@@ -1,4 +1,4 @@
-"""The vocabulary of `enginehouse.generation` → the contract's tensors."""
+"""Encodes a request's chunks as the contract's output tensors; `codec` decodes the inputs."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ _ORDER = tuple(spec.name for spec in ENGINE_OUTPUTS)
 
 
 class ResponseEncoder:
-    """Chunks of one request → output arrays, in the contract's shapes with a batch of one."""
+    """Encodes the chunks of one request. Arrays have the contract's shapes, with a batch of 1."""
 
     def __init__(
         self, request: GenerationRequest, wanted: Collection[str], block_tokens: int = 0
     ) -> None:
-        """Begin.
+        """Start encoding a request.
 
         Args:
-            wanted: the output names that the caller asked for.
+            request: the request.
+            wanted: names of the outputs that the caller asked for.
             block_tokens: see `Runtime.block_tokens`.
         """
         self._request = request
@@ -37,8 +38,8 @@ class ResponseEncoder:
     def encode(self, chunk: Chunk, timings: Timings, drafts: Drafts) -> dict[str, NDArray[Any]]:
         """Arrays of one response, in the order of the contract's outputs.
 
-        A streaming response holds only new tokens; a whole one the prompt before them, unless
-        `exclude_input_in_output`.
+        A streaming response holds only the new tokens. A response that is not streamed begins with
+        the prompt, unless `exclude_input_in_output` is set.
         """
         ids = list(chunk.token_ids)
         self._generated += len(ids)
@@ -57,7 +58,7 @@ class ResponseEncoder:
         return {name: outputs[name] for name in _ORDER if name in outputs and name in self._wanted}
 
     def _add_details(self, outputs: dict[str, NDArray[Any]], chunk: Chunk) -> None:
-        """Outputs that few callers ask for; scores are zero unless `return_log_probs`."""
+        """Add the optional outputs; log-probabilities are 0 unless `return_log_probs` is set."""
         log_probs = list(chunk.log_probs) if self._request.return_log_probs else []
         self._cumulative += sum(log_probs)
         outputs["cum_log_probs"] = np.array([[self._cumulative]], dtype=np.float32)

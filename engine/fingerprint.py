@@ -1,4 +1,4 @@
-"""Manifest against host, before a load: every difference at once, with what to rebuild."""
+"""Compares a bundle's manifest with the host before a load, and lists every difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from enginehouse.manifest import EngineManifest, EngineSettings
 from enginehouse.sizes import GIB, kv_bytes_per_token
 from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
-#: Beside weights and cache: the library, its kernels, Python (measured: 0.25 to 0.4 GiB).
+#: Memory of a process beside weights and cache: library, kernels, Python (0.25 to 0.4 GiB).
 _BASE_BYTES = GIB // 4
 _LOGIT_BYTES = 4
 _BF16_FEATURES = ("avx512_bf16", "amx_bf16", "sve")
@@ -26,11 +26,13 @@ _BF16_FEATURES = ("avx512_bf16", "amx_bf16", "sve")
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """What is on this host, as far as an engine can depend on it.
+    """The properties of a host on which an engine can depend.
 
     Attributes:
-        versions: package → version, ``absent`` if it is not installed.
-        available_bytes: memory that a new process may take now.
+        host: CPU, system and Python.
+        versions: version by package; ``absent`` if it is not installed.
+        available_bytes: memory that a new process can allocate now.
+        gpus: visible GPUs.
     """
 
     host: HostFingerprint
@@ -40,7 +42,7 @@ class Installed:
 
 
 def read_host(runtime: str) -> Installed:
-    """Look at this host; GPUs only if the runtime needs them."""
+    """Read this host's properties. GPUs are queried only for a runtime that needs one."""
     on_gpu = runtime == "tensorrt_llm"
     packages = ("tensorrt_llm", "tensorrt") if on_gpu else ("openvino-genai",)
     return Installed(
@@ -52,10 +54,10 @@ def read_host(runtime: str) -> Installed:
 
 
 def check_fingerprint(manifest: EngineManifest, settings: EngineSettings) -> None:
-    """Compare a bundle with this host.
+    """Check that a bundle can run on this host.
 
     Raises:
-        FingerprintError: listing every difference.
+        FingerprintError: lists every difference and what to rebuild.
     """
     found = differences(manifest, settings, read_host(manifest.runtime))
     if found:
@@ -66,7 +68,7 @@ def check_fingerprint(manifest: EngineManifest, settings: EngineSettings) -> Non
 def differences(
     manifest: EngineManifest, settings: EngineSettings, installed: Installed
 ) -> list[str]:
-    """What does not fit, a sentence each; empty if the engine can be loaded."""
+    """The differences, one sentence each; an empty list means that the engine can be loaded."""
     if manifest.runtime == "openvino":
         return list(_openvino(manifest, settings, installed))
     if settings.deterministic:
@@ -114,13 +116,13 @@ def _openvino(
 
 
 def pool_tokens(manifest: EngineManifest, settings: EngineSettings) -> int:
-    """Tokens that the KV cache pool holds, of all sequences together."""
+    """Capacity of the KV cache pool in tokens, over all sequences."""
     per_token = kv_bytes_per_token(manifest.architecture, settings.kv_cache_precision)
     return settings.kv_cache_gib * GIB // per_token
 
 
 def memory_needed(manifest: EngineManifest, settings: EngineSettings) -> int:
-    """Bytes that one engine process takes once its cache has been used: an upper estimate.
+    """Estimated bytes of one engine process whose whole KV cache has been used.
 
     Measured for the default model: 2.0 GiB estimated, 2.2 GiB resident.
     """
@@ -135,7 +137,7 @@ def _tensorrt_llm(
     manifest: EngineManifest, settings: TensorRtLlmSettings, installed: Installed
 ) -> Iterator[str]:
     here = installed.versions["tensorrt_llm"]
-    # A TensorRT plan is bound to the release that wrote it; a checkpoint to its series.
+    # A TensorRT plan needs the exact release that wrote it; a checkpoint needs the same series.
     exact = settings.flavour == "engine"
     same = (
         here == manifest.runtime_version

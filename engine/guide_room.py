@@ -1,4 +1,4 @@
-"""Requests with a guide wait here until it is compiled; nobody else waits for them."""
+"""Queues requests until their guides are compiled. Requests without a guide are not delayed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class _Entry:
 
 
 class GuideRoom:
-    """One thread compiles guides in the order of arrival and hands the requests on."""
+    """Compiles guides on one thread, in the order of arrival, and then admits their requests."""
 
     def __init__(
         self,
@@ -33,7 +33,13 @@ class GuideRoom:
         admit: Callable[[GenerationRequest, Sink], None],
         capacity: int,
     ) -> None:
-        """`admit` takes a request whose guide is compiled; it may raise a `ServingError`."""
+        """Start the thread.
+
+        Args:
+            compiler: compiles the guides; `close` closes it.
+            admit: called with each request once its guide is compiled. May raise `ServingError`.
+            capacity: most requests that may wait for a compilation.
+        """
         self._compiler = compiler
         self._admit = admit
         self._capacity = capacity
@@ -42,10 +48,10 @@ class GuideRoom:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="guides")
 
     def submit(self, request: GenerationRequest, guide: Guide, sink: Sink) -> None:
-        """Admit a request now if its guide is known, else after it was compiled.
+        """Admit a request now if its guide is already compiled; otherwise queue the compilation.
 
         Raises:
-            ServingError: if it is refused at once; later refusals go to the sink.
+            ServingError: if the request is refused immediately. Later errors go to the sink.
         """
         known = self._compiler.known(guide)
         if known is not None:
@@ -63,17 +69,17 @@ class GuideRoom:
         self._thread.submit(self._compile, entry)
 
     def hold_against(self, guide: Guide, answer: str, violated: Callable[[], None]) -> None:
-        """Hold a finished answer against its guide, aside; call `violated` if it breaks it."""
+        """Validate a finished answer on the thread; call `violated` if it breaks its guide."""
 
         def judge() -> None:
             if not self._compiler.fits(guide, answer):
                 violated()
 
-        with suppress(RuntimeError):  # the room is closed: nobody waits for the verdict
+        with suppress(RuntimeError):  # raised after shutdown, when no result is needed
             self._thread.submit(judge)
 
     def cancel(self, request_id: str) -> int:
-        """End the requests with this id that still wait; return how many."""
+        """Cancel the waiting requests with this id; return how many there were."""
         with self._lock:
             found = [e for e in self._entries if request_id and e.request.request_id == request_id]
             for entry in found:
@@ -81,7 +87,7 @@ class GuideRoom:
             return len(found)
 
     def close(self) -> None:
-        """Compile no more; what waits fails."""
+        """Stop compiling, and fail the requests that still wait."""
         self._thread.shutdown(wait=True, cancel_futures=True)
         self._compiler.close()
         with self._lock:

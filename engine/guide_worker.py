@@ -1,13 +1,16 @@
-"""The process that compiles guides: a grammar that crashes or stalls the compiler ends only it.
+"""The process that compiles guides. A grammar that crashes or stalls the compiler ends only it.
 
-Runs xgrammar of the version that OpenVINO GenAI 2026.4 embeds (0.1.31), through its extension
-module alone: the package around it imports torch, of which compiling uses nothing.
+It runs the version of xgrammar that OpenVINO GenAI 2026.4 embeds (0.1.31). Only the extension
+module is imported, because the Python package around it imports torch, which compiling does not
+need.
 
-Protocol, on stdin and stdout: one JSON document a line. First ``{"tokenizer": path,
-"end_ids": [...]}``, answered by ``{"ready": version}``; then ``{"kind": ..., "text": ...}``,
-answered by ``{"grammar": ...}``, ``{"refused": ...}`` if the guide is wrong or cannot be kept, or
-``{"error": ...}`` from the compiler. With ``"answer"`` the guide is not compiled: a finished answer
-is held against it, and ``{"violation": ...}`` is empty if it fits.
+Protocol on stdin and stdout, one JSON document a line:
+
+- ``{"tokenizer": path, "end_ids": [...]}`` comes first. Reply: ``{"ready": version}``.
+- ``{"kind": ..., "text": ...}`` compiles a guide. Reply: ``{"grammar": ...}``; ``{"refused": ...}``
+  if the guide is invalid or cannot be enforced; or ``{"error": ...}``, the compiler's message.
+- The same with ``"answer"`` validates a finished answer instead of compiling. Reply:
+  ``{"violation": ...}``, empty if the answer conforms.
 """
 
 from __future__ import annotations
@@ -34,7 +37,7 @@ from enginehouse.generation import GuideKind
 _MEMORY_BYTES = 4 * 2**30
 _BYTE_LEVEL = 2
 _BYTE_FALLBACK = 1
-#: What the compiler puts before its sentence: time, and the path of its own source.
+#: The prefix of the compiler's messages: the time, and the path of its source file.
 _ORIGIN = re.compile(r"^\[[\d:]+\] \S+?:\d+: (?:Check failed: .*? is false: )?")
 _ANY_OBJECT = '{"type": "object"}'
 
@@ -53,11 +56,11 @@ class GuideWorker:
         self._compiler = self._bindings.GrammarCompiler(information, 1, False, -1)
 
     def compile(self, kind: GuideKind, text: str) -> str:
-        """Compile, and return the grammar that the engine is to be given for it.
+        """Compile a guide; return the grammar to give to the engine.
 
         Raises:
-            SchemaRefusedError: if the schema or the pattern is wrong or cannot be kept.
-            RuntimeError: from the compiler, with its sentence.
+            SchemaRefusedError: if the schema or the pattern is invalid or cannot be enforced.
+            RuntimeError: with the compiler's message.
         """
         match kind:
             case GuideKind.JSON | GuideKind.JSON_SCHEMA:
@@ -69,9 +72,10 @@ class GuideWorker:
 
 
 def violation(kind: GuideKind, text: str, answer: str) -> str:
-    """Why a finished answer is not what its guide promised; empty if it is.
+    """How a finished answer violates its guide; empty if it conforms.
 
-    `jsonschema` judges, which shares no code with the grammar's side; grammars have no judge.
+    `jsonschema` validates, which shares no code with the translation into a grammar. Answers to
+    regular expressions and grammars are not validated.
     """
     if kind not in {GuideKind.JSON, GuideKind.JSON_SCHEMA}:
         return ""
@@ -104,12 +108,12 @@ def bindings() -> Any:
 
 
 def sentence(error: RuntimeError) -> str:
-    """The compiler's message without the place in its own source."""
+    """The compiler's message without its time and source location."""
     return _ORIGIN.sub("", str(error).strip()).strip()
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Serve the protocol until stdin ends."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     first = json.loads(sys.stdin.readline())
     worker = GuideWorker(Path(first["tokenizer"]), first["end_ids"])

@@ -1,4 +1,4 @@
-"""Guides are compiled before they reach the engine, in a process of their own."""
+"""Compiles guides in a separate process, before their requests reach the engine."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _MAX_CHARACTERS = 131_072
 _MAX_NESTING = 256
 _KEPT = 256
 _START_TIMEOUT_S = 60.0
-#: How often the work of a compilation is looked at.
+#: Interval between two checks of a compilation's CPU time, in seconds.
 _LOOK_S = 0.05
 
 
 class GuideCompiler:
-    """Turns guides into grammars that the engine takes without fail; safe from any thread.
+    """Translates guides into grammars that the engine is sure to accept. Thread-safe.
 
-    The engine would compile a guide in the middle of a step, and a bad one breaks the step for
-    every request. Here it is compiled by the same compiler over the same vocabulary: what
-    passes, passes there, and takes no more work than it took here.
+    The engine compiles a guide inside a step, and an invalid one makes the step fail for every
+    request. This class compiles it first, with the same compiler and vocabulary. A guide that
+    compiles here also compiles in the engine, with no more CPU time.
     """
 
     def __init__(
@@ -51,34 +51,36 @@ class GuideCompiler:
         work_s: float = 3.0,
         patience_s: float = 30.0,
     ) -> None:
-        """Nothing runs until the first guide.
+        """Create the compiler; its process starts with the first guide.
 
         Args:
-            work_s: the most CPU time of one compilation; it would hold up a step of the engine.
-            patience_s: the most time that it may take on a busy host.
+            tokenizer_file: the bundle's `tokenizer.json`.
+            end_ids: end-of-sequence ids.
+            work_s: most CPU seconds of one compilation, since it would delay a step of the engine.
+            patience_s: most wall-clock seconds of one compilation.
         """
         self._greeting = {"tokenizer": str(tokenizer_file), "end_ids": end_ids}
         self._work_s = work_s
         self._patience_s = patience_s
         self._compiling = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        # Apart from the other lock: `known` never waits for a compilation.
+        # A lock of its own, so that `known` never waits for a compilation.
         self._remembering = threading.Lock()
         self._known: OrderedDict[Guide, Guide] = OrderedDict()
 
     def known(self, guide: Guide) -> Guide | None:
-        """The compiled form of a guide that has passed before."""
+        """The compiled form of a guide, if it has been compiled before."""
         with self._remembering:
             if guide in self._known:
                 self._known.move_to_end(guide)
             return self._known.get(guide)
 
     def compile(self, guide: Guide) -> Guide:
-        """Check and compile.
+        """Check and compile a guide.
 
         Raises:
-            InvalidRequestError: with the place of the error, or if it takes too much work.
-            GuideCompilerBusyError: if the host is too busy to tell.
+            InvalidRequestError: with the location of the error, or if it takes too much CPU time.
+            GuideCompilerBusyError: if it did not finish in time because the host is busy.
             EngineUnavailableError: if the compiler cannot be started.
         """
         if guide.kind not in {GuideKind.JSON, GuideKind.JSON_SCHEMA}:
@@ -96,9 +98,9 @@ class GuideCompiler:
         return compiled
 
     def fits(self, guide: Guide, answer: str) -> bool:
-        """Whether a finished answer is what its guide promised; what is not is logged.
+        """Whether a finished answer conforms to its guide; a violation is logged.
 
-        An answer that cannot be judged within the limits of a compilation counts as fitting.
+        An answer that cannot be validated within the limits of a compilation counts as conforming.
         """
         asked = {"kind": guide.kind.value, "text": guide.text, "answer": answer}
         try:
@@ -152,7 +154,7 @@ class GuideCompiler:
         )
 
     def _start(self) -> subprocess.Popen[bytes]:
-        # Inside Triton's stub there is no interpreter's path, but the environment's is first.
+        # Triton's stub has no `sys.executable`; the environment's Python is first on PATH.
         python = sys.executable or shutil.which("python3")
         if python is None:
             raise EngineUnavailableError("no python3 on PATH to run the guide compiler")
@@ -174,10 +176,13 @@ class GuideCompiler:
     def _exchange(
         self, process: subprocess.Popen[bytes], document: object, patience_s: float, limit_s: float
     ) -> dict[str, str] | None:
-        """Send one line, wait for one; None if the process died or was past a limit.
+        """Send one document and wait for the reply; None if the process died or exceeded a limit.
 
         Args:
-            limit_s: of the CPU time that the process has used since its start.
+            process: the worker.
+            document: the request.
+            patience_s: most wall-clock seconds to wait.
+            limit_s: most CPU seconds that the process may have used since its start.
         """
         if process.stdin is None or process.stdout is None:
             raise BundleError("the guide compiler was started without pipes")
@@ -209,7 +214,7 @@ class GuideCompiler:
 
 
 def _worked_s(process: subprocess.Popen[bytes]) -> float:
-    """CPU time that a process has used: load of the host does not change it."""
+    """CPU seconds that a process has used, which do not depend on the load of the host."""
     try:
         times = psutil.Process(process.pid).cpu_times()
     except psutil.NoSuchProcess:
@@ -229,7 +234,7 @@ def _grammar(answer: dict[str, str], kind: GuideKind) -> str:
 
 
 def _check_text(guide: Guide) -> None:
-    """Bounds that keep the compiler's recursion off the end of its stack."""
+    """Check size and nesting, so that the compiler's recursion does not overflow its stack."""
     text = guide.text
     if not text:
         raise InvalidRequestError(f"the {guide.kind} is empty", field=_FIELD)

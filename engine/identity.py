@@ -1,8 +1,8 @@
-"""What decides an engine's numbers, beside the version and the question.
+"""The facts beside version and prompt that determine an engine's exact output.
 
-The same weights give other last digits with another library, another arithmetic, or other kernels,
-which the CPU plugin chooses by the host's instructions and caches. A greedy answer can turn on
-such a digit, so clients get a digest of these facts as `system_fingerprint`.
+The same weights give slightly different numbers with another library version, precision, or kernel.
+The CPU plugin chooses kernels by the host's instruction set and caches. Such a difference can
+change a greedy answer. Clients therefore get a digest of these facts as `system_fingerprint`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from enginehouse.host import gpus, host_fingerprint, package_version
 from enginehouse.manifest import EngineManifest, EngineSettings
 
-#: Settings that say how long something waits, not what is computed.
+#: Settings that affect waiting times only, not what is computed.
 _WITHOUT_EFFECT = {"max_queue", "coalescing", "step_timeout_s"}
 _PACKAGES = {
     "openvino": ("openvino", "openvino-genai"),
@@ -22,7 +22,7 @@ _PACKAGES = {
 
 
 def engine_identity(manifest: EngineManifest, settings: EngineSettings) -> dict[str, Any]:
-    """Software, settings and host of an engine that is loaded here; JSON values."""
+    """Software versions, settings and host of an engine loaded here, as JSON values."""
     host = host_fingerprint()
     packages = ("enginehouse", *_PACKAGES.get(manifest.runtime, ()))
     return {
@@ -41,5 +41,5 @@ def engine_identity(manifest: EngineManifest, settings: EngineSettings) -> dict[
 
 
 def as_text(identity: dict[str, Any]) -> bytes:
-    """One text for one identity."""
+    """The canonical JSON of an identity, to compute a digest of."""
     return json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()

@@ -1,4 +1,4 @@
-"""A request on its way through the loop."""
+"""The state of one request in the engine loop."""
 
 from __future__ import annotations
 
@@ -13,33 +13,36 @@ from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, Drafts, FinishReason, GenerationRequest, Timings
 from enginehouse.text.detokenizer import CharacterBoundary
 
-#: Bytes of one character are at most this many tokens: hold back no longer for a boundary.
+#: One character is at most this many tokens, so a response waits no longer for a boundary.
 _LONGEST_CHARACTER_TOKENS = 4
 
 
 class Sink(Protocol):
-    """Where a request's answer goes. Called by one thread at a time, not always the same."""
+    """Receives a request's answer. Calls never overlap, but may come from different threads."""
 
     def send(self, job: Job, chunk: Chunk, /) -> None:
-        """Deliver tokens; a chunk with `finish` is the last call."""
+        """Deliver tokens. A chunk with `finish` set is the last call for this job."""
         ...
 
     def fail(self, error: ServingError) -> None:
-        """Deliver the error instead of anything more; the last call."""
+        """Deliver an error; nothing is sent after it."""
         ...
 
     def cancelled(self) -> bool:
-        """Whether the client has gone."""
+        """Whether the client has cancelled or disconnected."""
         ...
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """A request, where its answer goes, and how far it is.
+    """A request with its sink and its progress.
 
     Attributes:
-        generated: every token so far; a job can be admitted again with them.
-        stop_requested: the contract's `stop` named it; it ends before the next step.
+        boundary: says whether the tokens so far end a character.
+        slot: its sequence in the runtime; None while it is not in the batch.
+        generated: all tokens so far. A job can be admitted again and continue after them.
+        stop_requested: set by the contract's `stop` input; the job ends before the next step.
+        drafts: counts of speculative tokens.
     """
 
     request: GenerationRequest
@@ -63,7 +66,7 @@ class Job:
         return self._finish is not None
 
     def take(self, drained: Drained) -> int:
-        """Add drained tokens, up to a stop sequence; return how many were added."""
+        """Add drained tokens up to the first stop sequence; return how many were added."""
         ids = drained.token_ids
         log_probs: Sequence[float] = drained.log_probs
         if ids:
@@ -87,10 +90,10 @@ class Job:
         return len(ids)
 
     def due(self, at_least_tokens: int) -> bool:
-        """Whether a response is to go out now.
+        """Whether to send a response now.
 
-        One does at once for the first token and at the end, otherwise when `at_least_tokens`
-        have gathered; it never ends inside a character.
+        The first token and the end of the answer are sent at once. Between them a response is sent
+        when `at_least_tokens` are pending and end a character.
         """
         if self._finish is not None:
             return True
@@ -103,7 +106,7 @@ class Job:
         return self._boundary_closed or count >= wanted + _LONGEST_CHARACTER_TOKENS
 
     def flush(self) -> None:
-        """Send what is pending; it is the last response if the job has finished."""
+        """Send the pending tokens; this is the last response if the job has finished."""
         chunk = Chunk(
             self._pending,
             self._pending_log_probs,
@@ -115,7 +118,7 @@ class Job:
         self.sink.send(self, chunk)
 
     def restart(self) -> bool:
-        """Forget what was generated, if nothing of it was sent; False if something was."""
+        """Discard the generated tokens; return False if some have already been sent."""
         if self._responses:
             return False
         self.generated.clear()
@@ -127,16 +130,16 @@ class Job:
         return True
 
     def end(self, reason: FinishReason) -> None:
-        """End now with what there is."""
+        """Finish the job now and send the pending tokens."""
         self._finish = reason
         self.flush()
 
     def _stop_position(self, ids: list[int]) -> int | None:
-        """How many of the new ids belong to the answer, if a stop sequence ends in them."""
+        """Number of new ids up to the end of the first stop sequence; None if there is none."""
         if not self.request.stop_sequences:
             return None
         longest = max(len(s) for s in self.request.stop_sequences)
-        # A stop sequence may have begun in tokens that were taken earlier.
+        # A stop sequence may begin in tokens of earlier steps.
         before = self.generated[len(self.generated) - min(longest - 1, len(self.generated)) :]
         window = [*before, *ids]
         for end in range(len(before) + 1, len(window) + 1):

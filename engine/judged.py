@@ -1,4 +1,4 @@
-"""Finished answers with a JSON Schema are held against it: the grammar's promise is checked."""
+"""Validates finished answers against their JSON Schema, as a check of the grammar."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from enginehouse.generation import Chunk, FinishReason
 
 
 class JudgedSink:
-    """Passes everything on, and gives each whole answer to a judge."""
+    """Forwards every call to a sink, and passes each complete answer to a validator."""
 
     def __init__(self, sink: Sink, judge: Callable[[Sequence[int]], None]) -> None:
-        """`judge` gets the ids of an answer that ended by itself; it must not block."""
+        """Wrap `sink`; `judge` gets the ids of each answer that was not cut, and must not block."""
         self._sink = sink
         self._judge = judge
 
@@ -35,7 +35,7 @@ class JudgedSink:
 
 
 def _cut(job: Job) -> bool:
-    """Whether one of the caller's stop sequences ended the answer: it may be half a value then."""
+    """Whether a stop sequence of the caller ended the answer, which may then be incomplete JSON."""
     return any(
         tuple(job.generated[-len(stop) :]) == stop for stop in job.request.stop_sequences if stop
     )

@@ -1,8 +1,8 @@
-"""The in-flight batching loop: admit, step, deliver, forever.
+"""The in-flight batching loop.
 
 One thread drives the runtime. Between two steps it admits waiting requests, drops cancelled ones
-and sends what the last step produced. A step that fails is repaired by `recovery`: the request
-that broke it fails alone, the others go on from where they were.
+and sends the tokens of the last step. After a failed step it finds the request that caused the
+failure and fails only that one; the others continue (see `EngineLoop._recover`).
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from enginehouse.text.detokenizer import CharacterBoundary
 
 _log = logging.getLogger(__name__)
 _PUBLISH_EVERY_S = 0.25
-#: Of the newest step in the mean that coalescing goes by: a prompt's long step moves it little.
+#: Weight of the newest step in the moving average of step times, which coalescing uses. It is
+#: small, so that the long step of one prompt changes the average little.
 _STEP_WEIGHT = 0.1
 _FIRST_STEP_S = 0.05
 _SENDERS = 4
@@ -40,7 +41,7 @@ _BROKEN = "the engine broke and is being repaired"
 
 
 class EngineLoop:
-    """Drives one runtime. `submit` and `cancel` may be called from any thread."""
+    """Drives one runtime. `submit` and `cancel` are thread-safe."""
 
     def __init__(
         self,
@@ -50,11 +51,13 @@ class EngineLoop:
         token_bytes: list[bytes] | None = None,
         publish: Callable[[LoopStats], None] = lambda _: None,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare the loop; `start` starts its thread.
 
         Args:
+            runtime: the loaded engine.
+            settings: batch, queue and step limits.
             token_bytes: bytes of each id, so that no response ends inside a character.
-            publish: called with the loop's figures a few times a second while it works.
+            publish: called with the loop's statistics a few times a second while it works.
         """
         self.stats = LoopStats(max_requests=settings.batch, block_tokens=runtime.block_tokens)
         self._runtime = runtime
@@ -68,8 +71,8 @@ class EngineLoop:
         self._publish = publish
         self._published_at = 0.0
         self._step_s = _FIRST_STEP_S
-        # A step on this host's cores takes the GIL and the caches with it: threads would cost more
-        # than they save.
+        # A step that computes on this host holds the GIL and fills the caches, so that more sender
+        # threads would cost more than they save.
         self._senders = Senders(1 if runtime.computes_here else _SENDERS)
         self._active: list[Job] = []
         self._fresh: list[Job] = []
@@ -77,11 +80,11 @@ class EngineLoop:
         self._thread = threading.Thread(target=self._run, name="engine-loop", daemon=True)
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the loop's thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Fail what is left and end the thread."""
+        """Fail the remaining requests and end the thread."""
         for job in self._waiting.close(_CLOSED):
             job.sink.fail(EngineUnavailableError(_CLOSED))
         if self._thread.is_alive():
@@ -92,8 +95,8 @@ class EngineLoop:
         """Queue a request.
 
         Raises:
-            InvalidRequestError: if the runtime cannot do what it asks.
-            QueueFullError: if too many wait.
+            InvalidRequestError: if the runtime does not support the request.
+            QueueFullError: if too many requests wait.
             EngineUnavailableError: if the loop has ended.
         """
         self._runtime.check(request)
@@ -109,7 +112,7 @@ class EngineLoop:
             raise
 
     def cancel(self, request_id: str) -> int:
-        """End every request with this client's id; return how many there were."""
+        """End every request with this client-given id; return how many there were."""
         found = [
             job
             for job in (*self._waiting.snapshot(), *tuple(self._active), *tuple(self._quarantine))
@@ -125,32 +128,32 @@ class EngineLoop:
             give_way()
         try:
             self._work()
-        except Exception:  # noqa: BLE001 - a mistake of ours must not leave requests waiting
+        except Exception:  # noqa: BLE001 - whatever went wrong, waiting requests must be failed
             _log.exception("the engine loop failed")
             self._break_down(self._active)
 
     def _work(self) -> None:
         while not self._waiting.closed:
             if self._active or self._quarantine:
-                self._turn()
+                self._iterate()
             else:
                 self._idle()
                 if self._waiting.wait():
-                    self._turn()
+                    self._iterate()
         for job in (*self._active, *self._quarantine):
             self._fail(job, EngineUnavailableError(_CLOSED))
         self._active.clear()
         self._quarantine.clear()
 
     def _idle(self) -> None:
-        """An empty step lets the runtime release what the last request held."""
+        """Do an empty step, in which the runtime releases the memory of the last request."""
         self._watchdog.rest()
         self._waiting.free_slots(self._max_batch)
         self._runtime.step()
         self._refresh(force=True)
 
-    def _turn(self) -> None:
-        """One round: drop, admit, step, deliver."""
+    def _iterate(self) -> None:
+        """One iteration: drop cancelled requests, admit, step, deliver."""
         self._drop_cancelled()
         self._admit()
         if not self._active:
@@ -188,7 +191,7 @@ class EngineLoop:
         self._active = kept
 
     def _admit(self) -> None:
-        """Fill the batch; a quarantined job enters alone, so that a failure names it."""
+        """Fill the batch. A quarantined job is admitted alone, so that a failure identifies it."""
         if self._quarantine:
             jobs = [self._quarantine.popleft()]
         else:
@@ -202,14 +205,15 @@ class EngineLoop:
             self._enter(job)
 
     def _admit_probe(self, room: int) -> list[Job]:
-        """A full batch has one slot more, for probes; not where an answer has to be alone."""
+        """A probe for the extra slot of a full batch; none if answers are computed alone."""
         self._waiting.free_slots(0)
         return self._waiting.take_probe() if room == 0 and not self._alone else []
 
     def _answer_probes(self) -> None:
-        """A step that was made says what a probe asks: computing it would change the answer.
+        """Answer probes without computing them: the step just done shows that the engine works.
 
-        Numbers depend on how many rows a kernel computes at once, see docs/determinism.md.
+        Computing a probe would change the batch size and with it the numbers of the answer that is
+        being generated, see docs/determinism.md.
         """
         for probe in self._waiting.take_probe():
             probe.end(FinishReason.LENGTH)
@@ -254,18 +258,19 @@ class EngineLoop:
         self.stats.completed += len(kept) - len(self._active)
 
     def _send(self, due: list[Job]) -> None:
-        """Send their responses; those of one sink, answers to one request, one after another."""
+        """Send the due responses in parallel; those of one sink (one request) in sequence."""
         by_sink: dict[int, list[Job]] = {}
         for job in due:
             by_sink.setdefault(id(job.sink), []).append(job)
         self._senders.run([partial(_flush, jobs) for jobs in by_sink.values()])
 
     def _recover(self, error: RuntimeError) -> None:
-        """Empty the batch, keep every job, and let the suspects in again one by one.
+        """Clear the runtime after a failed step, and find the job that caused the failure.
 
-        A failed step leaves the runtime in the middle of scheduling, for every sequence in it;
-        cancelling all of them and stepping once clears it. Jobs that were admitted since the
-        last good step are the suspects; without one, all are. The sole suspect fails.
+        A failed step leaves every sequence of the runtime in the middle of scheduling. Cancelling
+        all of them and doing one step clears it. The suspects are the jobs admitted since the last
+        successful step, or all jobs if there is none. A single suspect fails. Several are
+        quarantined and admitted again one at a time. The other jobs continue.
         """
         suspects = self._fresh or self._active
         others = [job for job in self._active if job not in suspects]
@@ -289,7 +294,7 @@ class EngineLoop:
         self._fresh = []
 
     def _break_down(self, jobs: list[Job]) -> None:
-        """The runtime does not come back: fail everyone and refuse the next."""
+        """Fail every request and refuse new ones, since the runtime cannot be repaired."""
         _log.error("the runtime does not recover; %d requests fail", len(jobs))
         broken = EngineUnavailableError(_BROKEN)
         for job in (*jobs, *self._waiting.close(_BROKEN), *self._quarantine):
@@ -334,7 +339,7 @@ def _flush(jobs: list[Job]) -> None:
 
 
 def _blame(job: Job, reason: str) -> ServingError:
-    """A guide that cannot be compiled is the caller's; any other failed step is ours."""
+    """A failure with a guide is the caller's error (400); any other is a server error."""
     message = f"the engine failed on this request: {reason}"
     if job.request.guide is not None:
         return InvalidRequestError(message, field="guided_decoding_guide")

@@ -1,9 +1,10 @@
-"""The loop's figures under NVIDIA's names, beside ours, for dashboards made for NVIDIA's backend.
+"""Publishes the loop's statistics under NVIDIA's metric names, for dashboards of NVIDIA's backend.
 
-Families, labels and bucket bounds: NVIDIA/TensorRT-LLM, `triton_backend/inflight_batcher_llm/src/
-custom_metrics_reporter/custom_metrics_reporter.cc` (commit 0d5352f5); meanings:
-`model_instance_state.cc` (commit 0c8de69a). They are published by a thread of their own: each
-value is a call into Triton, for which the engine must not wait.
+The names stand beside the engine's own (`triton_metrics`). Families, labels and bucket bounds:
+NVIDIA/TensorRT-LLM, `triton_backend/inflight_batcher_llm/src/custom_metrics_reporter/
+custom_metrics_reporter.cc` (commit 0d5352f5). Meanings: `model_instance_state.cc` (commit
+0c8de69a). A separate thread publishes them, because each value is a call into Triton, for which the
+engine must not wait.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _Value = Callable[[LoopStats], float]
 
 
 def _never(_: LoopStats) -> float:
-    """What this engine has not: memory of a GPU, reuse of blocks that it would tell, phases."""
+    """Constant 0, for figures that this engine does not have, such as GPU memory."""
     return 0.0
 
 
@@ -35,7 +36,7 @@ def _used_blocks(stats: LoopStats) -> float:
     return float(round(stats.kv_cache_usage * stats.kv_blocks))
 
 
-#: Family → (description, label, value of the label → figure).
+#: By family: description, label name, and a function for each value of the label.
 GAUGES: Mapping[str, tuple[str, str, Mapping[str, _Value]]] = {
     "nv_trt_llm_request_metrics": (
         "TRT LLM request metrics",
@@ -81,7 +82,7 @@ GAUGES: Mapping[str, tuple[str, str, Mapping[str, _Value]]] = {
         {"timestamp": lambda _: time.time_ns() // 1000, "iteration_counter": lambda s: s.steps},
     ),
 }
-#: Of disaggregated serving, which is not here: the series stand at 0.
+#: Disaggregated serving is not supported: these series are always 0.
 COUNTERS = {
     "nv_trt_llm_disaggregated_serving_metrics": (
         "TRT LLM disaggregated serving metrics",
@@ -100,10 +101,10 @@ class NvidiaMetrics:
     """Publishes `LoopStats` and the lengths of finished requests."""
 
     def __init__(self, pb_utils: Any, model: str, version: str, instance: str) -> None:
-        """Register the families, and begin to publish.
+        """Register the families and start the publishing thread.
 
-        Labels are NVIDIA's; instances after the first, which NVIDIA does not have under one
-        name, are told apart by a further one.
+        Labels are NVIDIA's. Instances after the first have the additional label `instance`, because
+        NVIDIA never has several instances under one name.
         """
         self._labels = {"model": model, "version": version}
         if instance != "0":
@@ -122,19 +123,19 @@ class NvidiaMetrics:
         self._thread.start()
 
     def publish(self, stats: LoopStats) -> None:
-        """Take the loop's figures; they appear in a moment."""
+        """Queue the loop's statistics for publication."""
         with self._news:
             self._stats = replace(stats)
             self._news.notify()
 
     def finished(self, input_tokens: int, output_tokens: int) -> None:
-        """Take the lengths of a request that has ended."""
+        """Queue the lengths of a finished request for publication."""
         with self._news:
             self._finished.append((input_tokens, output_tokens))
             self._news.notify()
 
     def close(self) -> None:
-        """Publish what is left, and end."""
+        """Publish what is queued and end the thread."""
         with self._news:
             self._closing = True
             self._news.notify()

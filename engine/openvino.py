@@ -26,14 +26,16 @@ _LOOKUP_NGRAM = 3
 
 
 def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None = None) -> Any:
-    """The runtime's pipeline under these settings; the raw side of benchmarks uses it too.
+    """Create the library's pipeline; benchmarks use the same function for their raw baseline.
 
     Args:
-        adapter: a LoRA adapter that all requests of this pipeline have. The library knows one
-            set of adapters for a whole pipeline, and its prefix cache mixes them up.
+        engine_dir: directory of the engine files.
+        settings: settings of the engine.
+        adapter: a LoRA adapter for all requests of this pipeline. The library applies adapters to
+            a whole pipeline, and its prefix cache does not tell them apart.
     """
     scheduler = genai.SchedulerConfig()
-    scheduler.max_num_seqs = settings.max_batch + 1  # the loop's slot for probes
+    scheduler.max_num_seqs = settings.max_batch + 1  # one extra slot for health probes
     scheduler.max_num_batched_tokens = settings.max_batched_tokens
     scheduler.enable_prefix_caching = settings.keeps_prefixes
     scheduler.cache_size = settings.kv_cache_gib
@@ -45,7 +47,7 @@ def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None
     threads = settings.threads
     if settings.instances > 1:
         threads = threads or max(1, len(os.sched_getaffinity(0)) // settings.instances)
-        # Each process would pin its threads to the same first cores.
+        # Otherwise every process pins its threads to the same first cores.
         properties["ENABLE_CPU_PINNING"] = False
     if threads:
         properties["INFERENCE_NUM_THREADS"] = threads
@@ -62,7 +64,7 @@ def pipeline(engine_dir: Path, settings: EngineSettings, adapter: Adapter | None
 def generation_config(
     request: GenerationRequest, generated: int = 0, settings: EngineSettings | None = None
 ) -> Any:
-    """The library's configuration of one request, of which `generated` tokens are out already."""
+    """The library's configuration for a request that already has `generated` tokens."""
     config = genai.GenerationConfig()
     if settings is not None and settings.speculative == "prompt_lookup":
         config.num_assistant_tokens = settings.draft_tokens
@@ -98,7 +100,7 @@ def _apply_sampling(config: Any, sampling: Sampling) -> None:
 
 
 def _structured_output(guide: Guide) -> Any:
-    """A compiled guide, see `GuideCompiler`: JSON of any kind has become a grammar."""
+    """The library's form of a compiled guide; `GuideCompiler` has made JSON guides grammars."""
     config = genai.StructuredOutputConfig()
     match guide.kind:
         case GuideKind.REGEX:
@@ -111,7 +113,7 @@ def _structured_output(guide: Guide) -> Any:
 
 
 def _pipelines(bundle: Bundle, settings: EngineSettings) -> dict[str | None, Any]:
-    """One without an adapter, and one for each, by its name."""
+    """Pipelines by adapter name; the key None is the one without an adapter."""
     made: dict[str | None, Any] = {None: pipeline(bundle.engine_dir, settings)}
     for adapter in bundle.manifest.adapters:
         made[adapter.name] = pipeline(bundle.engine_dir, settings, adapter)
@@ -166,7 +168,7 @@ class OpenVinoRuntime:
     )
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
-        """Load.
+        """Load the bundle's engine and its adapters.
 
         Raises:
             FingerprintError: if the bundle does not fit this host.
@@ -179,7 +181,7 @@ class OpenVinoRuntime:
         self._next_key = 0
 
     def check(self, request: GenerationRequest) -> None:
-        """See `Runtime.check`; the library itself reads past the embedding for a wrong id."""
+        """See `Runtime.check`. The library reads out of bounds for an id that does not exist."""
         if request.adapter not in self._pipelines:
             raise InvalidRequestError(
                 f"no adapter {request.adapter!r} in this version; there are: "
@@ -227,13 +229,13 @@ class OpenVinoRuntime:
 
 
 def _check_alone(settings: EngineSettings) -> None:
-    """A prompt's log-probabilities are right only where its request is alone in every step.
+    """Check that prompt log-probabilities are possible: requests must not share steps.
 
-    The library (`_fill_prompt_log_probs`, 2026.4) reads the rows of another request where one is
-    scheduled before it, and gives none of a prefix that it has in its cache.
+    If another request is scheduled earlier in the same step, the library reads that request's rows
+    (`_fill_prompt_log_probs`, 2026.4). For a prefix in its cache it returns no values.
 
     Raises:
-        InvalidRequestError: if requests share steps here.
+        InvalidRequestError: if the settings let requests share steps.
     """
     if not settings.deterministic or settings.speculative != "none":
         raise InvalidRequestError(
@@ -245,14 +247,14 @@ def _check_alone(settings: EngineSettings) -> None:
 
 
 def _kv_blocks(bundle: Bundle, settings: EngineSettings) -> int:
-    """Blocks of one pipeline's pool; each adapter has a pipeline of its own."""
+    """Number of KV cache blocks of one pipeline; each adapter has its own pipeline."""
     per_token = kv_bytes_per_token(bundle.manifest.architecture, settings.kv_cache_precision)
     return settings.kv_cache_gib * 2**30 // (per_token * OpenVinoRuntime.block_tokens)
 
 
 class _OpenVinoSlot:
     def __init__(self, handle: Any, echoed: int = 0) -> None:
-        """`echoed` ids of the prompt come before the answer's."""
+        """Wrap the library's handle; it returns `echoed` prompt ids before those of the answer."""
         self._handle = handle
         self._echoed = echoed
 
@@ -271,7 +273,7 @@ class _OpenVinoSlot:
                     state = SlotState.FINISHED_LENGTH
         prompt: list[float] = []
         if ids and self._echoed:
-            # The library's own mark of the first position is 1.
+            # The library reports 1 for the first position, which has no log-probability.
             prompt = [0.0, *log_probs[1 : self._echoed]]
             ids, log_probs = ids[self._echoed :], log_probs[self._echoed :]
             self._echoed = 0

@@ -1,4 +1,4 @@
-"""Outputs of `return_perf_metrics`, in NVIDIA's names and types.
+"""The outputs of `return_perf_metrics`, with NVIDIA's names and types.
 
 Names and meanings: NVIDIA/TensorRT-LLM, `triton_backend/inflight_batcher_llm/src/
 model_instance_state.cc` (commit 0c8de69a) and `executor::RequestPerfMetrics`.
@@ -17,14 +17,16 @@ from enginehouse.generation import Drafts, Timings
 def perf_outputs(
     timings: Timings, drafts: Drafts, tokens: int, block_tokens: int
 ) -> dict[str, NDArray[Any]]:
-    """All ten outputs, ``[1, 1]`` each.
+    """All ten outputs, each of shape ``[1, 1]``.
 
-    No runtime tells how many blocks of a request's KV cache it found in the prefix cache. So the
-    blocks are those that its tokens fill, all of them count as new, and reused is 0.
+    No runtime reports how many KV cache blocks of a request it reused from the prefix cache. All
+    blocks that the tokens fill therefore count as new, and `kv_cache_reused_blocks` is 0.
 
     Args:
-        tokens: of the prompt and of the answer so far.
-        block_tokens: tokens in a block of the KV cache; 0 if nobody knows, and then there is none.
+        timings: moments of the request.
+        drafts: counts of speculative tokens.
+        tokens: tokens of the prompt and of the answer so far.
+        block_tokens: tokens in a block of the KV cache. 0 means unknown, and reports 0 blocks.
     """
     blocks = -(-tokens // block_tokens) if block_tokens else 0
     return {

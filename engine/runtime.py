@@ -1,4 +1,4 @@
-"""What the loop needs from a runtime."""
+"""The interface of a runtime."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.generation import GenerationRequest
 
 
 class SlotState(Enum):
-    """What became of a sequence."""
+    """The state of a sequence."""
 
     RUNNING = auto()
     FINISHED_STOP = auto()
@@ -22,11 +22,12 @@ class SlotState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """Tokens that a slot produced since it was last asked; `log_probs` may be empty.
+    """The tokens of a slot since the last `drain`.
 
     Attributes:
-        error: why this sequence alone failed, with state `FAILED`.
-        prompt_log_probs: with the first tokens, where the request asks for them; see `Chunk`.
+        log_probs: one for each token, or empty.
+        error: the reason, if the state is `FAILED`.
+        prompt_log_probs: sent with the first tokens if the request asks for them; see `Chunk`.
     """
 
     token_ids: list[int]
@@ -40,38 +41,42 @@ class SequenceSlot(Protocol):
     """One sequence in flight."""
 
     def drain(self) -> Drained:
-        """Take what is there, without waiting."""
+        """Return the new tokens without blocking."""
         ...
 
     def cancel(self) -> None:
-        """Give up the sequence; its KV cache blocks are free after the next step."""
+        """Abort the sequence. Its KV cache blocks are free after the next step."""
         ...
 
 
 class Runtime(Protocol):
     """An engine with in-flight batching, driven from one thread."""
 
-    #: Inputs of the contract that this runtime refuses by name.
+    #: Inputs of the contract that this runtime does not support.
     unsupported_inputs: frozenset[str]
-    #: Whether bad words reach the runtime as a guide, since it has no such input.
+    #: True if the runtime has no bad-words input, so that they are enforced by a guide.
     bad_words_need_a_guide: bool
-    #: Whether a step computes on this host's cores, which Triton and the adapter need too.
+    #: True if a step computes on this host's CPU cores, which Triton and the adapter use as well.
     computes_here: bool
-    #: Tokens in one block of the KV cache; 0 if nobody knows.
+    #: Tokens in one block of the KV cache; 0 if unknown.
     block_tokens: int
-    #: Blocks of the KV cache; 0 if nobody knows.
+    #: Number of KV cache blocks; 0 if unknown.
     kv_blocks: int
 
     def check(self, request: GenerationRequest) -> None:
-        """Refuse what this runtime cannot do or would choke on; called from any thread.
+        """Check that the runtime can serve a request. Thread-safe.
 
         Raises:
-            InvalidRequestError: naming the field.
+            InvalidRequestError: names the field that is invalid or not supported.
         """
         ...
 
     def admit(self, request: GenerationRequest, generated: Sequence[int]) -> SequenceSlot:
-        """Take a request into the batch; `generated` continues one that was interrupted.
+        """Add a request to the batch.
+
+        Args:
+            request: the request.
+            generated: tokens that an interrupted request already has; it continues after them.
 
         Raises:
             RuntimeError: if the runtime refuses it.
@@ -79,10 +84,10 @@ class Runtime(Protocol):
         ...
 
     def step(self) -> None:
-        """Advance every sequence in the batch, by up to one scheduling step.
+        """Advance the sequences of the batch by one scheduling step.
 
         Raises:
-            RuntimeError: if the step failed; all slots must then be cancelled before the next.
+            RuntimeError: if the step failed. All slots must be cancelled before the next step.
         """
         ...
 
@@ -91,5 +96,5 @@ class Runtime(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the engine's memory back; nothing is asked of it afterwards."""
+        """Release the engine's memory. The runtime cannot be used afterwards."""
         ...

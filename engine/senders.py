@@ -1,7 +1,7 @@
-"""Responses of one step, sent side by side.
+"""Sends the responses of one step in parallel.
 
-A response is sent when Triton has taken it, which is a message to another process and back. One
-after another, these waits were most of the time between two steps; together they are one.
+To send a response is a message to Triton's process and back. Sent one after another, these round
+trips took most of the time between two steps. In parallel they take the time of one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ Call = Callable[[], None]
 
 
 class Senders:
-    """A few threads for calls that mostly wait, outside of the GIL."""
+    """A small pool of threads for calls that mostly wait without the GIL."""
 
     def __init__(self, count: int) -> None:
-        """`count` calls are made at once, one of them by the thread that asks."""
+        """Start `count - 1` threads; the calling thread makes calls as well."""
         self._queues: list[SimpleQueue[list[Call] | None]] = []
         self._done: SimpleQueue[BaseException | None] = SimpleQueue()
         for number in range(count - 1):
@@ -29,10 +29,10 @@ class Senders:
             thread.start()
 
     def run(self, calls: Sequence[Call]) -> None:
-        """Make all calls, and return when all have ended.
+        """Make all calls; return when all have ended.
 
         Raises:
-            Exception: what one of them raised.
+            Exception: the first exception that a call raised.
         """
         lanes = 1 + len(self._queues)
         shares = [list(calls[lane::lanes]) for lane in range(lanes)]
@@ -56,7 +56,7 @@ class Senders:
 
 
 def _made(calls: Sequence[Call]) -> BaseException | None:
-    """Make the calls in turn; what the first that failed raised."""
+    """Make all calls in sequence; return the first exception, or None."""
     failed: BaseException | None = None
     for call in calls:
         try:

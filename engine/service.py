@@ -1,4 +1,4 @@
-"""One loaded version: bundle, runtime and loop together, warmed up and ready."""
+"""One loaded version: its bundle, runtime and loop, warmed up and ready to serve."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WARM_UP_GUIDE = Guide(GuideKind.REGEX, "[a-z]+")
 
 
 class EngineService:
-    """Loads a bundle and runs it until `close`."""
+    """Loads a bundle and serves requests until `close`."""
 
     def __init__(
         self,
@@ -45,8 +45,10 @@ class EngineService:
         """Load and warm up.
 
         Args:
-            publish: called with the loop's figures a few times a second.
-            spans: makes spans of requests that belong to a trace; closed with this.
+            bundle_dir: the engine bundle.
+            settings: settings of the engine.
+            publish: called with the loop's statistics a few times a second.
+            spans: exports spans of requests that belong to a trace. `close` closes it.
 
         Raises:
             BundleError: if the bundle is damaged, or does not fit this host.
@@ -75,16 +77,17 @@ class EngineService:
             self._loop.submit,
             settings.max_queue + settings.max_batch,
         )
-        # What is loaded stays: a full collection would only walk it, between two steps.
+        # Loaded objects live as long as the process. Exempt them from garbage collection, which
+        # would traverse them between two steps.
         gc.freeze()
         self._warm_up(manifest.special_tokens.pad_id)
 
     def submit(self, request: GenerationRequest, sink: Sink) -> None:
-        """Queue a request; one with a guide after that was compiled.
+        """Queue a request. If it has a guide, the guide is compiled first.
 
         Raises:
-            InvalidRequestError: if the runtime cannot do what it asks.
-            QueueFullError: if too many wait.
+            InvalidRequestError: if the runtime does not support the request.
+            QueueFullError: if too many requests wait.
             EngineUnavailableError: if the loop has ended.
         """
         if self._spans is not None:
@@ -106,7 +109,7 @@ class EngineService:
             self._guides.submit(replace(request, guide=guide), guide, sink)
 
     def _judge(self, guide: Guide, ids: Sequence[int]) -> None:
-        """Hold a finished answer against its guide, and count it if it breaks it."""
+        """Validate a finished answer against its guide, and count a violation."""
 
         def violated() -> None:
             self._loop.stats.guide_violations += 1
@@ -114,15 +117,15 @@ class EngineService:
         self._guides.hold_against(guide, self._tokenizer.decode(ids), violated)
 
     def cancel(self, request_id: str) -> int:
-        """End every request with this client's id; return how many there were."""
+        """End every request with this client-given id; return how many there were."""
         return self._guides.cancel(request_id) + self._loop.cancel(request_id)
 
     def _warm_up(self, token: int) -> None:
-        """The first request after a load is several times slower: let it be ours."""
+        """Serve two requests, because the first one after a load is several times slower."""
         plain = GenerationRequest(
             input_ids=[token] * _WARM_UP_PROMPT_TOKENS, max_tokens=_WARM_UP_TOKENS
         )
-        # The first guide sets up the engine's own compiler, in the middle of a step.
+        # The first guide initialises the engine's own compiler inside a step.
         guided = replace(plain, guide=_WARM_UP_GUIDE)
         adapted = [replace(plain, adapter=name) for name in self.limits.adapters]
         guides = "guided_decoding_guide" not in self.limits.unsupported_inputs
@@ -134,7 +137,7 @@ class EngineService:
                 raise done.error
 
     def close(self) -> None:
-        """End the loop; what is in flight fails."""
+        """End the loop and release the engine; requests in flight fail."""
         self._loop.close()
         self._guides.close()
         self._runtime.close()
@@ -143,7 +146,13 @@ class EngineService:
 
 
 def _check_end(request: GenerationRequest) -> None:
-    """A guide says where an answer ends: past that, the engine would go on with anything."""
+    """Check that an answer with a guide may end where the guide ends.
+
+    The guide does not constrain what an engine generates past its end.
+
+    Raises:
+        InvalidRequestError: if the request ignores the end token or sets `min_tokens`.
+    """
     if not request.end_ids:
         raise InvalidRequestError(
             "the end cannot be ignored in an answer with a guide or bad words: leave end_id "
@@ -159,7 +168,7 @@ def _check_end(request: GenerationRequest) -> None:
 
 
 class _Discard:
-    """A sink that only notes the end."""
+    """A sink that drops the tokens and signals the end."""
 
     def __init__(self) -> None:
         self.finished = threading.Event()

@@ -1,4 +1,4 @@
-"""Figures of a loop, as plain numbers; publishing them is somebody else's job."""
+"""Statistics of an engine loop as plain numbers; `triton_metrics` publishes them."""
 
 from __future__ import annotations
 
@@ -7,21 +7,27 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class LoopStats:
-    """Totals since the loop began, and the state after its last step.
+    """Totals since the loop started, and its state after the last step.
 
     Attributes:
-        kv_cache_usage: share of the pool in use, 0 to 1.
-        draft_steps: times that a step's tokens of one request came from speculative decoding.
-        accepted_draft_tokens: tokens of those steps beyond the one that any step gives.
-        draft_acceptance: accepted tokens, of the most that could have been drafted. The runtime
-            does not say how many were.
-        guide_violations: finished answers that do not fit their JSON Schema; see `judged.py`.
-        context_requests: requests in the batch that have no token yet.
-        context_tokens: of their prompts.
-        paused: requests that wait for the repair of a failed step.
-        max_requests: most requests in the batch.
-        block_tokens, kv_blocks: of the KV cache, see `Runtime`.
-        step_seconds_max: longest step since the figures were last published.
+        in_flight: requests in the batch, quarantined ones included.
+        waiting: requests in the queue.
+        kv_cache_usage: share of the KV cache pool in use, 0 to 1.
+        steps, step_seconds: number and total duration of the steps.
+        step_seconds_max: longest step since the last publication.
+        prompt_tokens, generated_tokens: tokens admitted and generated.
+        completed, cancelled, failed, rejected: requests by their end.
+        recoveries: failed steps after which the runtime was cleared.
+        guide_violations: finished answers that violate their JSON Schema; see `judged.py`.
+        draft_steps: speculative steps, counted once for each request in the step.
+        accepted_draft_tokens: tokens of those steps beyond the one that every step generates.
+        draft_acceptance: accepted draft tokens divided by the maximum that could have been
+            drafted. The runtime does not report how many were drafted.
+        context_requests: requests in the batch without a generated token.
+        context_tokens: prompt tokens of those requests.
+        paused: requests in quarantine after a failed step.
+        max_requests: largest batch.
+        block_tokens, kv_blocks: size and number of KV cache blocks, see `Runtime`.
     """
 
     in_flight: int = 0

@@ -1,8 +1,8 @@
-"""`stop` reaches the instance that has the request, whichever instance was asked.
+"""Forwards a `stop` to the other instances of a version.
 
-Triton gives a request to any instance of a model, and a `stop` is a request of its own. Instances
-of one version tell each other over datagram sockets in a directory that only their user can
-enter; a message is a request id.
+A `stop` is a request of its own, and Triton may give it to another instance than the request that
+it should end. The instances of a version therefore forward it over datagram sockets, in a directory
+that only their user can enter. A message is a request id.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _MAX_ID_BYTES = 4096
 
 
 class StopRelay:
-    """One instance's end."""
+    """The socket of one instance."""
 
     def __init__(self, group: str, index: int, cancel: Callable[[str], int]) -> None:
-        """Listen.
+        """Start to listen.
 
         Args:
-            group: the same text for all instances of a version.
-            index: which of them this is.
-            cancel: ends the requests with an id here.
+            group: identifies the version; equal for all its instances.
+            index: number of this instance.
+            cancel: ends the requests with an id in this instance.
 
         Raises:
-            SettingsError: if the directory is not this user's alone.
+            SettingsError: if other users can enter the directory.
         """
         self._cancel = cancel
         self._prefix = hashlib.sha256(group.encode()).hexdigest()[:16]
@@ -48,7 +48,7 @@ class StopRelay:
         self._thread.start()
 
     def send(self, request_id: str) -> None:
-        """Tell the other instances; one that is gone has nothing to stop."""
+        """Send a request id to the other instances. Instances that have ended are skipped."""
         message = request_id.encode()[:_MAX_ID_BYTES]
         for path in self._directory.glob(f"{self._prefix}-*.sock"):
             if path != self._path:
@@ -56,9 +56,9 @@ class StopRelay:
                     self._socket.sendto(message, str(path))
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening and remove the socket."""
         self._path.unlink(missing_ok=True)
-        # Closing alone would not wake the thread that waits for a message.
+        # `close` alone does not wake a thread that is blocked in `recv`.
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()

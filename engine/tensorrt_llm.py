@@ -1,8 +1,8 @@
-"""The `tensorrt_llm` runtime: NVIDIA's LLM API, of a TensorRT plan or of a checkpoint.
+"""The `tensorrt_llm` runtime: NVIDIA's LLM API with a TensorRT plan or a checkpoint.
 
-The library generates by itself; a thread of ours with an event loop consumes each request's
-stream, and `step` waits until one of them has news. Everything of the library's that touches a
-request is called on that thread, since its queues belong to one event loop.
+The library schedules and generates by itself. A thread with an asyncio event loop consumes the
+stream of each request, and `step` waits until one of them has new tokens. All calls of the library
+that concern a request are made on that thread, because its queues belong to one event loop.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from enginehouse.tensorrt_llm_releases import what_to_install
 from enginehouse.text import Tokenizer
 
-#: Longest that `step` waits for news, so that the loop sees cancellations and new requests.
+#: Longest wait of `step` for new tokens, so that the loop sees cancellations and new requests.
 _PATIENCE_S = 0.02
 _STATS_TIMEOUT_S = 0.01
-#: Inputs of the contract that this runtime acts on.
+#: Inputs of the contract that this runtime supports.
 _READ = frozenset(
     """
     input_ids input_lengths request_output_len num_return_sequences end_id pad_id
@@ -46,12 +46,12 @@ _READ = frozenset(
     return_perf_metrics return_num_input_tokens return_num_output_tokens
     exclude_input_in_output stop streaming lora_task_id guided_decoding_guide_type
     guided_decoding_guide
-    """.split()  # noqa: SIM905 - a list of names is read as words
+    """.split()  # noqa: SIM905 - a block of names is easier to read than a list of strings
 )
 _FINISHED = {"stop": SlotState.FINISHED_STOP, "length": SlotState.FINISHED_LENGTH}
 
 
-#: The vendor's own size of a KV cache block.
+#: TensorRT-LLM's default size of a KV cache block.
 _BLOCK_TOKENS = 32
 _UNSUPPORTED = frozenset(spec.name for spec in ENGINE_INPUTS) - _READ
 _GUIDES = frozenset({"guided_decoding_guide_type", "guided_decoding_guide"})
@@ -66,11 +66,11 @@ class TensorRtLlmRuntime:
     kv_blocks = 0
 
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
-        """Load.
+        """Load the bundle's engine.
 
         Raises:
             FingerprintError: if the library is missing, or the bundle does not fit this host.
-            BundleError: if the manifest holds no settings of this runtime.
+            BundleError: if the manifest has no settings of this runtime.
         """
         manifest = bundle.manifest
         if manifest.tensorrt_llm is None:
@@ -80,7 +80,7 @@ class TensorRtLlmRuntime:
         require_package(manifest.tensorrt_llm)
         check_fingerprint(manifest, settings)
         self._decode: Decode | None = Tokenizer.from_file(bundle.tokenizer_path).decode
-        if manifest.tensorrt_llm.guided_decoding is None:  # then it loads no tokenizer
+        if manifest.tensorrt_llm.guided_decoding is None:  # the library then loads no tokenizer
             self.unsupported_inputs = _UNSUPPORTED | _GUIDES
             self._decode = None
         self._settings = resolved(manifest.tensorrt_llm, bundle.engine_dir)
@@ -99,7 +99,7 @@ class TensorRtLlmRuntime:
         self._thread.start()
 
     def close(self) -> None:
-        """End the library and the thread."""
+        """Shut down the library and end the thread."""
         self._events.call_soon_threadsafe(self._events.stop)
         self._thread.join()
         self._events.close()
@@ -181,7 +181,7 @@ class TensorRtLlmRuntime:
         self._events.call_soon_threadsafe(slot.output.abort)
 
     def step(self) -> None:
-        """See `Runtime.step`: wait for news; a request that fails says so by its own slot."""
+        """See `Runtime.step`. Waits for new tokens; a failed request is reported by its slot."""
         with self._news:
             self._slots = [slot for slot in self._slots if not slot.closed]
             if self._slots:
@@ -191,7 +191,7 @@ class TensorRtLlmRuntime:
         return any(slot.has_news for slot in self._slots)
 
     def kv_cache_usage(self) -> float:
-        """See `Runtime.kv_cache_usage`; the last figure when the library has no newer one."""
+        """See `Runtime.kv_cache_usage`. Returns the last known value if there is no newer one."""
         for iteration in self._llm.get_stats(timeout=_STATS_TIMEOUT_S):
             cache = iteration.get("kvCacheStats") or {}
             if cache.get("maxNumBlocks"):
@@ -201,7 +201,7 @@ class TensorRtLlmRuntime:
 
 
 class _TensorRtLlmSlot:
-    """One stream of the library's; written on the event loop, read on the engine loop."""
+    """One stream of the library. The event loop's thread writes it, the engine loop reads it."""
 
     def __init__(
         self,
@@ -224,17 +224,17 @@ class _TensorRtLlmSlot:
         return bool(self._ids) or self._state is not SlotState.RUNNING
 
     async def consume(self) -> None:
-        """Take the stream to its end."""
+        """Read the stream to its end."""
         try:
             async for partial in self.output:
                 self._take(partial.outputs[0])
             if self._state is SlotState.RUNNING:
                 self._fail("the library ended the request without a reason")
-        except Exception as error:  # noqa: BLE001 - whatever it raises is this request's alone
+        except Exception as error:  # noqa: BLE001 - any error of the library fails this request
             self._fail(f"{type(error).__name__}: {error}")
 
     def _take(self, completion: Any) -> None:
-        """`token_ids` is all so far; a stop id may have been taken off again."""
+        """Add new tokens. `token_ids` holds all tokens so far, without a trailing stop id."""
         ids = list(completion.token_ids or ())
         fresh = ids[self._seen :]
         log_probs = [
@@ -271,7 +271,7 @@ class _TensorRtLlmSlot:
 
 
 def _log_prob(entry: Any, token: int) -> float:
-    """A position's entry is a number, or ids and theirs; a token outside of them is unknown."""
+    """The log-probability of a token. An entry is a number, or a mapping by id; NaN if absent."""
     if not isinstance(entry, dict):
         return float(entry)
     found = entry.get(token)
@@ -279,10 +279,10 @@ def _log_prob(entry: Any, token: int) -> float:
 
 
 def require_package(settings: TensorRtLlmSettings) -> None:
-    """See that the library can be imported.
+    """Check that the library is installed.
 
     Raises:
-        FingerprintError: saying where to get it.
+        FingerprintError: says what to install.
     """
     if importlib.util.find_spec("tensorrt_llm") is None:
         raise FingerprintError(

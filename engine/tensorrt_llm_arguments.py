@@ -1,4 +1,4 @@
-"""Settings and requests → calls of the vendor's library, as plain data; none is made here."""
+"""Translates settings and requests into calls of TensorRT-LLM, as data that is not yet executed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from enginehouse.tensorrt_llm import (
     TensorRtLlmSettings,
 )
 
-#: Ids → text, by the bundle's tokenizer.
+#: Decodes ids with the bundle's tokenizer.
 Decode = Callable[[Sequence[int]], str]
 
 _LLMAPI = "tensorrt_llm.llmapi"
-#: The vendor's type names of 16-bit weights; any other format carries its own.
+#: TensorRT-LLM's names of 16-bit types. Checkpoints in other formats name their types themselves.
 DTYPES = {"fp16": "float16", "bf16": "bfloat16"}
 
 
 def resolved(settings: TensorRtLlmSettings, engine_dir: Path) -> TensorRtLlmSettings:
-    """Settings whose adapters and draft model, kept relative in a bundle, are found there."""
+    """The settings with absolute paths of adapters and draft model; a bundle's are relative."""
     changed: dict[str, Any] = {}
     if settings.lora is not None:
         adapters = tuple(
@@ -49,7 +49,7 @@ def resolved(settings: TensorRtLlmSettings, engine_dir: Path) -> TensorRtLlmSett
 
 
 def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) -> VendorCall:
-    """The constructor of the LLM that runs a bundle's engine files in `model_dir`."""
+    """The call that constructs the LLM for the engine files in `model_dir`."""
     parallel = settings.parallel
     arguments: dict[str, Any] = {
         "model": model_dir,
@@ -69,7 +69,7 @@ def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) 
     if settings.lora is not None:
         arguments["peft_cache_config"] = _peft_cache(settings.lora)
     if settings.flavour == "engine":
-        # Sizes and types are the plan's own: the vendor warns about any that are given again.
+        # The plan contains sizes and types; TensorRT-LLM warns if they are given again.
         if settings.lora is not None:
             arguments["enable_lora"] = True
         return VendorCall("tensorrt_llm._tensorrt_engine", "LLM", arguments)
@@ -79,13 +79,13 @@ def llm_call(settings: TensorRtLlmSettings, model_dir: str, weight_format: str) 
 def _pytorch(settings: TensorRtLlmSettings, weight_format: str) -> dict[str, Any]:
     limits, parallel = settings.limits, settings.parallel
     arguments: dict[str, Any] = {
-        # A quantised checkpoint says itself how; `quant_config` is no argument of this flavour.
+        # A quantised checkpoint describes its quantisation; this flavour takes no `quant_config`.
         "dtype": DTYPES.get(weight_format, "auto"),
         "max_batch_size": limits.max_batch_size,
         "max_input_len": limits.max_input_len,
         "max_num_tokens": limits.max_num_tokens,
         "max_beam_width": limits.max_beam_width,
-        # The KV cache's use stands in the statistics, which are off by default.
+        # The KV cache usage is part of the statistics, which are off by default.
         "enable_iter_perf_stats": True,
     }
     if limits.max_seq_len is not None:
@@ -110,7 +110,7 @@ def _pytorch(settings: TensorRtLlmSettings, weight_format: str) -> dict[str, Any
 def _sampler(settings: TensorRtLlmSettings) -> dict[str, Any]:
     if settings.sampler == "auto":
         return {}
-    if settings.version == "1.0":  # where the name of a sampler was a switch
+    if settings.version == "1.0":  # where the sampler is chosen by a boolean
         return {"enable_trtllm_sampler": settings.sampler == "trtllm"}
     return {"sampler_type": "TRTLLMSampler" if settings.sampler == "trtllm" else "TorchSampler"}
 
@@ -122,7 +122,7 @@ def _kv_cache(settings: TensorRtLlmSettings) -> VendorCall:
         "enable_block_reuse": cache.enable_block_reuse,
         "enable_partial_reuse": cache.enable_partial_reuse,
     }
-    if settings.flavour == "pytorch":  # a plan has its own
+    if settings.flavour == "pytorch":  # a plan contains its type
         arguments["dtype"] = cache.dtype
         if cache.tokens_per_block is not None:
             arguments["tokens_per_block"] = cache.tokens_per_block
@@ -171,7 +171,7 @@ def _peft_cache(lora: Lora) -> VendorCall:
 
 def _speculative(settings: TensorRtLlmSettings) -> VendorCall:
     kind = settings.speculative
-    # The draft's directory was renamed after 1.2; the old name stayed as an alias for a while.
+    # The argument for the draft model's directory was renamed after 1.2.
     newest = settings.version == "newest"
     model = "speculative_model" if newest else "speculative_model_dir"
     arguments: dict[str, Any] = {}
@@ -220,18 +220,21 @@ def sampling_call(
     tokens: SpecialTokens,
     decode: Decode | None = None,
 ) -> VendorCall:
-    """`SamplingParams` of a request of which `generated` tokens are out already.
+    """`SamplingParams` for a request that already has `generated` tokens.
 
     Args:
-        decode: given where the library has loaded the tokenizer too.
+        request: the request.
+        generated: number of tokens that an interrupted request already has.
+        tokens: the model's special tokens.
+        decode: decodes ids; None if the library has loaded no tokenizer.
 
     Raises:
-        ValueError: if a bad word cannot be told to the library.
+        ValueError: if the library cannot take one of the bad words.
     """
     ends = sorted(request.end_ids)
     arguments: dict[str, Any] = {
         "max_tokens": request.max_tokens - generated,
-        # Without a tokenizer the vendor wants both ids, also when the first shall not end it.
+        # Without a tokenizer the library requires both ids, even if `end_id` is to be ignored.
         "end_id": ends[0] if ends else tokens.end_ids[0],
         "pad_id": tokens.pad_id,
         "ignore_eos": not ends,
@@ -250,7 +253,7 @@ def sampling_call(
 
 
 def _bad_words(words: Sequence[tuple[int, ...]], decode: Decode | None) -> dict[str, Any]:
-    """The vendor takes single ids as ids, and longer words as text that it tokenises itself."""
+    """Bad words of one id as ids, and longer ones as text, which the library tokenizes."""
     single = [word[0] for word in words if len(word) == 1]
     longer = [word for word in words if len(word) > 1]
     if longer and decode is None:
@@ -271,7 +274,7 @@ def _drawing(sampling: Sampling) -> dict[str, Any]:
         return {"top_k": 1}
     arguments: dict[str, Any] = {
         "temperature": sampling.temperature,
-        # The vendor draws the same again without a seed.
+        # Without a seed the library repeats the same draws for every request.
         "seed": secrets.randbits(63) if sampling.seed is None else sampling.seed,
     }
     if sampling.top_k:
@@ -308,10 +311,10 @@ def _guided(guide: Guide) -> VendorCall:
 
 
 def lora_call(lora: Lora, name: str) -> VendorCall:
-    """`LoRARequest` of one of the adapters; ids begin at 1, which the vendor wants.
+    """`LoRARequest` of an adapter. Ids start at 1, as the library requires.
 
     Raises:
-        KeyError: if there is no adapter of this name.
+        KeyError: if no adapter has this name.
     """
     for number, adapter in enumerate(lora.adapters, start=1):
         if adapter.name == name:

@@ -1,7 +1,7 @@
-"""Calls of the vendor's library as plain data.
+"""Calls of TensorRT-LLM as data.
 
-The runtime makes them (`make`), the dry run prints them as Python (`source`), and the contract
-tests walk them (`walk`) and look up every name, so the three can never differ.
+The runtime executes them (`make`), the dry run prints them as Python (`source`), and the contract
+tests look up every name in them (`walk`). All three therefore use the same calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class VendorEnumMember:
-    """A member of one of the vendor's enumerations."""
+    """A member of an enumeration of TensorRT-LLM."""
 
     module: str
     enum: str
@@ -23,7 +23,7 @@ class VendorEnumMember:
 
 @dataclass(frozen=True, slots=True)
 class VendorCall:
-    """A class or function of the vendor's and the keyword arguments it gets."""
+    """A class or function of TensorRT-LLM and its keyword arguments."""
 
     module: str
     name: str
@@ -31,7 +31,7 @@ class VendorCall:
 
 
 def make(value: Any) -> Any:
-    """Make the call, and those inside it, with the vendor's own classes."""
+    """Execute a call, and first the calls in its arguments; other values are returned unchanged."""
     match value:
         case VendorCall():
             function = getattr(importlib.import_module(value.module), value.name)
@@ -43,7 +43,7 @@ def make(value: Any) -> Any:
 
 
 def walk(value: Any) -> Iterable[VendorCall | VendorEnumMember]:
-    """The call and everything of the vendor's inside it."""
+    """A call and every call and enumeration member in its arguments."""
     if isinstance(value, VendorCall):
         yield value
         for item in value.arguments.values():
@@ -53,7 +53,7 @@ def walk(value: Any) -> Iterable[VendorCall | VendorEnumMember]:
 
 
 def source(call: VendorCall) -> str:
-    """Python source: the imports, and `llm = …`."""
+    """The call as Python source: the imports, then `llm = …`."""
     needed = sorted({_import_of(item) for item in walk(call)})
     imports = [f"from {module} import {name}" for module, name in needed]
     return "\n".join([*imports, "", f"llm = {_expression(call, 0)}", ""])

@@ -1,8 +1,8 @@
-"""Spans of requests in the engine: waiting, prefill, decode.
+"""OpenTelemetry spans of requests in the engine: guide, queue, prefill, decode.
 
-A request that carries the context of a kept trace gets a sink that looks on; when it ends, its
-timings are handed to a thread, which makes the spans. Neither the loop nor other requests do
-anything for it, and without a collector nothing of this is set up.
+The sink of a request that belongs to a sampled trace is wrapped. When the request ends, its timings
+go to a thread that creates the spans. The loop and other requests are not affected. Without a
+collector nothing is set up.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ _SERVICE = "enginehouse-engine"
 
 @dataclass(frozen=True, slots=True)
 class EndedGeneration:
-    """One answer that ended.
+    """One answer that has ended; times are monotonic nanoseconds, as in `Timings`.
 
     Attributes:
-        submitted_ns: when it came, as `Timings` count; a guide is compiled behind that.
-        ended_ns: when its last response went.
-        generated_tokens: 0 if it failed before the first.
+        parent: the span of the caller.
+        submitted_ns: when the request was submitted, before its guide was compiled.
+        ended_ns: when its last response was sent.
+        generated_tokens: 0 if it failed before the first token.
         finish: a `FinishReason`; None if it failed.
-        error: code of a `ServingError`, or None.
+        error: code of the `ServingError`; None if it did not fail.
+        guided: whether a guide was compiled for it.
     """
 
     parent: TraceParent
@@ -54,10 +56,10 @@ class EndedGeneration:
 
 
 class EngineSpans:
-    """Turns endings into spans, in a thread of its own."""
+    """Creates spans of ended requests, on a thread of its own."""
 
     def __init__(self, export: SpanExport, model: str, version: str) -> None:
-        """It closes the export at its own end."""
+        """Start the thread; `close` closes `export`."""
         self._export = export
         self._attributes: dict[str, str | int] = {
             "gen_ai.response.model": model,
@@ -69,7 +71,7 @@ class EngineSpans:
         self._thread.start()
 
     def followed(self, request: GenerationRequest, sink: Sink) -> Sink:
-        """The sink to use for a request: the same unless its trace is kept."""
+        """The sink to use for a request: wrapped if its trace is sampled, otherwise unchanged."""
         if request.traceparent is None:
             return sink
         parent = TraceParent.parse(request.traceparent)
@@ -78,14 +80,14 @@ class EngineSpans:
         return _FollowedSink(self, parent, request, sink)
 
     def add(self, ended: EndedGeneration) -> None:
-        """Never waits: with too many waiting, it is dropped and counted."""
+        """Queue an ended answer without blocking; if the queue is full, drop and count it."""
         try:
             self._endings.put_nowait(ended)
         except queue.Full:
             self._dropped += 1
 
     def close(self) -> None:
-        """Export what is there and end; waits some seconds for a collector at most."""
+        """Export what is queued and end; waits at most a few seconds for the collector."""
         self._endings.put(None)
         self._thread.join()
         self._export.close()
@@ -100,7 +102,7 @@ class EngineSpans:
     def _record(self, tracer: Tracer, ended: EndedGeneration) -> None:
         from opentelemetry.trace import StatusCode, set_span_in_context
 
-        # Timings are of the monotonic clock, spans of the calendar.
+        # Timings are monotonic, spans need wall-clock time.
         shift_ns = time.time_ns() - time.monotonic_ns()
         whole = tracer.start_span(
             "generate",
@@ -118,11 +120,11 @@ class EngineSpans:
 
 
 def phases(ended: EndedGeneration) -> list[tuple[str, int, int]]:
-    """Name, begin and end of each phase that was reached, in monotonic nanoseconds.
+    """Name, start and end of each phase that was reached, in monotonic nanoseconds.
 
-    ``guide`` is the compilation of a guide, ``queue`` the wait for a place in the batch,
-    ``prefill`` from there to the first token, ``decode`` from there to the last. A request that
-    failed before its first token has none: how far it came is not known.
+    ``guide`` is the compilation of a guide, ``queue`` the wait for a slot in the batch, ``prefill``
+    the time to the first token, ``decode`` the time from the first to the last token. A request
+    that failed before its first token has no phases, since its progress is unknown.
     """
     timings = ended.timings
     if not timings.arrival_ns:
@@ -153,7 +155,7 @@ def _facts(ended: EndedGeneration) -> dict[str, str | int]:
 
 
 class _FollowedSink:
-    """Passes everything on, and tells of each answer's end."""
+    """Forwards every call to a sink, and records the end of each answer."""
 
     def __init__(
         self, spans: EngineSpans, parent: TraceParent, request: GenerationRequest, sink: Sink
@@ -193,7 +195,7 @@ class _FollowedSink:
         self._spans.add(
             replace(
                 self._base,
-                # The loop goes on with its own.
+                # A copy, because the loop keeps changing its own.
                 timings=replace(self._timings),
                 ended_ns=time.monotonic_ns(),
                 generated_tokens=generated_tokens,
@@ -204,14 +206,15 @@ class _FollowedSink:
 
 
 def open_spans(environ: Mapping[str, str], model: str, version: str) -> EngineSpans | None:
-    """Spans of one loaded version; None where no collector is set.
+    """Open the span export of one loaded version; None if no collector is configured.
 
     Args:
+        environ: environment variables.
         model: the Triton model, ``<model>.tensorrt_llm``.
-        version: a number.
+        version: its version number.
 
     Raises:
-        SettingsError: if a variable cannot be used.
+        SettingsError: if a variable has an invalid value.
     """
     export = open_export(read_telemetry(environ), _SERVICE)
     if export is None:

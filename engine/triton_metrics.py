@@ -1,4 +1,4 @@
-"""The loop's figures on Triton's own metrics page."""
+"""Publishes the loop's statistics on Triton's metrics page."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from enginehouse.engine.stats import LoopStats
 
 _GAUGES = {
     "enginehouse_engine_requests_in_flight": ("Requests in the batch", "in_flight"),
-    "enginehouse_engine_requests_waiting": ("Requests waiting for a place", "waiting"),
+    "enginehouse_engine_requests_waiting": ("Requests waiting for a slot in the batch", "waiting"),
     "enginehouse_engine_kv_cache_usage_ratio": (
         "Share of KV cache blocks in use",
         "kv_cache_usage",
@@ -18,7 +18,7 @@ _GAUGES = {
         "step_seconds_max",
     ),
     "enginehouse_engine_draft_acceptance_ratio": (
-        "Draft tokens accepted, of the most that could have been drafted",
+        "Accepted draft tokens divided by the maximum that could have been drafted",
         "draft_acceptance",
     ),
 }
@@ -37,15 +37,15 @@ _COUNTERS = {
         "accepted_draft_tokens",
     ),
     "enginehouse_guide_violations_total": (
-        "Finished answers that do not fit their JSON Schema",
+        "Finished answers that violate their JSON Schema",
         "guide_violations",
     ),
-    "enginehouse_engine_recoveries_total": ("Failed steps that were repaired", "recoveries"),
+    "enginehouse_engine_recoveries_total": ("Failed steps that were recovered from", "recoveries"),
 }
 
 
 class TritonMetrics:
-    """Publishes `LoopStats`. Families must stay referenced, or Triton drops them."""
+    """Publishes `LoopStats`. It keeps a reference to each family, without which Triton drops it."""
 
     def __init__(self, pb_utils: Any, model: str, version: str, instance: str) -> None:
         """Register the families with labels `model`, `version` and `instance`."""
@@ -66,10 +66,10 @@ class TritonMetrics:
         return metrics
 
     def publish(self, stats: LoopStats) -> None:
-        """Bring the page up to date."""
+        """Update the metrics that have changed."""
         for attribute, gauge in self._gauges.items():
             value = float(getattr(stats, attribute))
-            # Each one is a call into Triton, in which the engine stands still.
+            # Each update is a call into Triton, during which the engine does not work.
             if value != self._shown[attribute]:
                 gauge.set(value)
                 self._shown[attribute] = value

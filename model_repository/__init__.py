@@ -1,1 +1,1 @@
-"""The Triton models as they stand on disk, and the typed configurations that render them."""
+"""The Triton models on disk, and the typed configurations that render their `config.pbtxt`."""

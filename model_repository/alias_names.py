@@ -1,4 +1,4 @@
-"""Which names are served beside a model's parts, and point to its champion."""
+"""The Triton model names that point to a model's champion, beside the names of its parts."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, WHOLE
 
 @dataclass(frozen=True, slots=True)
 class AliasNames:
-    """What is asked for, see `enginehouse.settings.Settings`.
+    """The names that the settings ask for, see `enginehouse.settings.Settings`.
 
     Attributes:
         unary: whether each text generator has a `<model>.whole`.
-        compat_model: the model that is served under NVIDIA's bare names as well.
-        compat_decoupled: NVIDIA's `decoupled_mode` of those names.
+        compat_model: the model that is also served under NVIDIA's names; None for none.
+        compat_decoupled: NVIDIA's `decoupled_mode` for those names.
     """
 
     unary: bool = True
@@ -24,15 +24,15 @@ class AliasNames:
     compat_decoupled: bool = True
 
     def of(self, model: str, *, embedding: bool = False) -> tuple[str, ...]:
-        """What is loaded of a model beside its parts.
+        """The names to load for a model, in order.
 
-        Clients of NVIDIA's repository have the names `ensemble`, `preprocessing`, `tensorrt_llm`,
-        `postprocessing` and `tensorrt_llm_bls` built in.
+        Clients of NVIDIA's repository use the fixed names `ensemble`, `preprocessing`,
+        `tensorrt_llm`, `postprocessing` and `tensorrt_llm_bls`.
         """
         if embedding:
             return (model,)
         bare = (PREPROCESSING, POSTPROCESSING, TENSORRT_LLM, COMPAT_ENSEMBLE, COMPAT_BLS)
-        # The model's own name last: who sees it ready may use the others.
+        # The model's own name is loaded last: when it is ready, the others are ready too.
         return (
             *(bare if model == self.compat_model else ()),
             *((part(model, WHOLE),) if self.unary else ()),

@@ -1,7 +1,7 @@
-"""Typed configurations → `config.pbtxt`, through Triton's own protobuf.
+"""Builds `config.pbtxt` from Triton's own protobuf message.
 
-Building the vendor's message and printing it as text leaves no holes to fill and nothing that
-Triton could not parse; `parse` reads a file back into the same message.
+A file printed from the message is complete and always parses in Triton. `parse` reads a file back
+into the same message.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from enginehouse import contract
 from enginehouse.contract import TensorSpec
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 
-#: How long a request to an embedding model waits for others to share its execution.
+#: Longest wait of a request to an embedding model for others to share its batch, in microseconds.
 _QUEUE_DELAY_US = 2000
-#: Requests that may wait for an embedding model; one more is refused.
+#: Most requests that may wait for an embedding model; further ones are refused.
 _EMBEDDING_QUEUE = 1024
 
 
@@ -34,7 +34,7 @@ def parse(text: str) -> Any:
 
 
 def engine_config(model: str, versions: Sequence[int], instances: int = 1) -> Any:
-    """`<model>.tensorrt_llm`: decoupled; each instance is an engine with a batch of its own."""
+    """`<model>.tensorrt_llm`: decoupled. Each instance is a separate engine with its own batch."""
     config = _python_model(part(model, TENSORRT_LLM), versions)
     config.instance_group[0].count = instances
     config.model_transaction_policy.decoupled = True
@@ -43,16 +43,16 @@ def engine_config(model: str, versions: Sequence[int], instances: int = 1) -> An
 
 
 def preprocessing_config(name: str, versions: Sequence[int]) -> Any:
-    """`<model>.preprocessing`, or its bare name."""
+    """`<model>.preprocessing`, or NVIDIA's name `preprocessing`."""
     config = _python_model(name, versions)
     add_tensors(config, contract.PREPROCESSING_INPUTS, contract.PREPROCESSING_OUTPUTS)
     return config
 
 
 def postprocessing_config(name: str, versions: Sequence[int]) -> Any:
-    """`<model>.postprocessing`, or its bare name.
+    """`<model>.postprocessing`, or NVIDIA's name `postprocessing`.
 
-    One instance, never two, or the pieces of a stream lose their order.
+    It must have exactly one instance. With two, the responses of a stream are reordered.
     """
     config = _python_model(name, versions)
     add_tensors(config, contract.POSTPROCESSING_INPUTS, contract.POSTPROCESSING_OUTPUTS)
@@ -60,9 +60,9 @@ def postprocessing_config(name: str, versions: Sequence[int]) -> Any:
 
 
 def embedding_config(model: str, versions: Sequence[int]) -> Any:
-    """`<model>` of an embedding model: Triton gathers requests into batches.
+    """`<model>` of an embedding model, with dynamic batching.
 
-    Probes have a priority level of their own, so that a model with much to do answers them.
+    Health probes have a priority level of their own, so that a busy model still answers them.
     """
     config = _python_model(model, versions)
     config.max_batch_size = contract.EMBEDDING_MAX_BATCH
@@ -76,7 +76,7 @@ def embedding_config(model: str, versions: Sequence[int]) -> Any:
 
 
 def ensemble_config(name: str, model: str, version: int) -> Any:
-    """An alias: the ensemble `name`, every step pinned to `version` of `model`'s parts."""
+    """An ensemble called `name`, with every step pinned to `version` of `model`'s parts."""
     config = pb.ModelConfig(name=name, platform="ensemble", max_batch_size=1)
     add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
     add_steps(
@@ -90,7 +90,12 @@ def ensemble_config(name: str, model: str, version: int) -> Any:
 
 
 def add_steps(config: Any, models: Mapping[str, tuple[str, int]]) -> None:
-    """Add an ensemble's steps; `models` says which Triton model and version each part is."""
+    """Add the steps of an ensemble.
+
+    Args:
+        config: the ensemble's `ModelConfig`.
+        models: Triton model and version of each part, by the part's suffix.
+    """
     steps = {
         suffix: config.ensemble_scheduling.step.add(model_name=name, model_version=version)
         for suffix, (name, version) in models.items()
@@ -109,10 +114,10 @@ def add_steps(config: Any, models: Mapping[str, tuple[str, int]]) -> None:
 
 
 def compat_engine_config(model: str, version: int) -> Any:
-    """The vendor's bare name of the engine: an ensemble of one step, `<model>.tensorrt_llm`.
+    """NVIDIA's name `tensorrt_llm`: an ensemble with the single step `<model>.tensorrt_llm`.
 
-    An ensemble cannot have a tensor of one name on both sides, so `context_phase_params`, of
-    disaggregated serving, is an input only.
+    An ensemble cannot have an input and an output of the same name. `context_phase_params`, which
+    disaggregated serving uses, is therefore an input only.
     """
     config = pb.ModelConfig(name=TENSORRT_LLM, platform="ensemble", max_batch_size=1)
     inputs = [replace(spec, scalar=False) for spec in contract.ENGINE_INPUTS]
@@ -136,7 +141,7 @@ def is_embedding(config: Any) -> bool:
 
 
 def pinned_version(config: Any) -> int | None:
-    """The version that an ensemble is pinned to; None if `config` is no such ensemble."""
+    """The version that an ensemble is pinned to; None if `config` is not such an ensemble."""
     for step in config.ensemble_scheduling.step:
         if step.model_name.endswith(f".{TENSORRT_LLM}"):
             return int(step.model_version)

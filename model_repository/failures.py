@@ -1,4 +1,4 @@
-"""What a client is told of an error that nobody foresaw."""
+"""The error that a client gets for an unhandled exception."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _log = logging.getLogger(__name__)
 
 
 def unforeseen(error: Exception) -> ServingError:
-    """An error for the client, without the traceback and its paths, which go to Triton's log.
+    """Log an unhandled exception and return an error for the client without its traceback.
 
-    An exception that leaves `execute` would be given to the client by Triton as it is, and fail
+    Triton would send an exception that leaves `execute` to the client with its traceback, and fail
     every other request of the same batch.
     """
     _log.error("a request failed", exc_info=error)

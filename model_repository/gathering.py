@@ -1,7 +1,7 @@
-"""What `<model>.whole` and `tensorrt_llm_bls` do: which part gets what, and one answer of several.
+"""The logic of `<model>.whole` and `tensorrt_llm_bls`: divides requests and merges responses.
 
-Arrays have the shapes that clients send, with the batch dimension of one request. Only numpy and
-the contract are imported: each of these models has a process of its own, and its memory counts.
+Arrays have the shapes that clients send, with a batch dimension of 1. Only numpy and the contract
+are imported, to save memory: each of these models runs in a process of its own.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ Arrays = Mapping[str, NDArray[Any]]
 
 _ENGINE_INPUTS = frozenset(spec.name for spec in ENGINE_INPUTS)
 _ENGINE_OUTPUTS = frozenset(spec.name for spec in ENGINE_OUTPUTS)
-#: What postprocessing needs of the engine's answer.
+#: The engine's outputs that postprocessing needs.
 _IDS = ("output_ids", "sequence_length")
-#: The vendor pads the shorter of several sequences with it.
+#: Padding of the shorter of several sequences, as in NVIDIA's backend.
 _PAD = -1
 
 
@@ -32,9 +32,9 @@ class DividedRequest:
     """A request, divided among the parts.
 
     Attributes:
-        preprocessing: preprocessing's inputs; None if the request came with token ids.
-        engine: the engine's inputs; with a text those that preprocessing does not make.
-        stop: the contract's `stop`: ends the requests with the same id.
+        preprocessing: inputs of preprocessing; None if the request has token ids.
+        engine: inputs of the engine, without those that preprocessing computes.
+        stop: whether the request is the contract's `stop`, which ends requests with the same id.
     """
 
     preprocessing: dict[str, NDArray[Any]] | None
@@ -43,14 +43,15 @@ class DividedRequest:
 
 
 def divide(arrays: Arrays, name: str, *, streams: bool) -> DividedRequest:
-    """Inputs of one request → those of each part.
+    """Divide the inputs of one request among the parts.
 
     Args:
-        name: of the model that was asked, for errors.
-        streams: whether it can answer in several responses.
+        arrays: inputs by name.
+        name: Triton name of the called model, for error messages.
+        streams: whether that model may send several responses.
 
     Raises:
-        InvalidRequestError: naming the input.
+        InvalidRequestError: names the input that is wrong or missing.
     """
     given = {key: value for key, value in arrays.items() if value.size}
     if _flag(given, "stop"):
@@ -108,7 +109,11 @@ def _refuse_streaming(given: Arrays, name: str) -> None:
 
 
 def _without_second_model(given: Arrays) -> dict[str, NDArray[Any]]:
-    """Refuses what asks for a draft model or a vision encoder; zero and false ask for nothing."""
+    """The inputs without those of a draft model or a vision encoder, if they are 0 or false.
+
+    Raises:
+        InvalidRequestError: if one of them has another value.
+    """
     for field in REFUSED_INPUTS:
         if field in given and given[field].any():
             raise InvalidRequestError(
@@ -123,7 +128,7 @@ def _flag(given: Arrays, name: str) -> bool:
 
 
 def engine_inputs(asked: DividedRequest, preprocessed: Arrays) -> dict[str, NDArray[Any]]:
-    """The engine's inputs, with what preprocessing made of the text."""
+    """The engine's inputs, completed with the outputs of preprocessing."""
     made = {
         target: preprocessed[output]
         for output, target in ENSEMBLE_PREPROCESSED.items()
@@ -133,17 +138,17 @@ def engine_inputs(asked: DividedRequest, preprocessed: Arrays) -> dict[str, NDAr
 
 
 def engine_outputs(asked: DividedRequest, wanted: Iterable[str]) -> list[str]:
-    """The outputs to ask the engine for, if the client wants `wanted`."""
+    """The outputs to request from the engine, if the client asks for `wanted`."""
     passed = [name for name in wanted if name in _ENGINE_OUTPUTS]
     needed = _IDS if asked.preprocessing is not None or not passed else ()
     return list(dict.fromkeys((*needed, *passed)))
 
 
 def gather(responses: Sequence[Arrays]) -> dict[str, NDArray[Any]]:
-    """Responses of one whole answer → one.
+    """Merge the responses to one request that is not streamed.
 
-    The engine sends a response for each of several sequences; they stand side by side where the
-    contract has beams, padded with -1 to the longest.
+    The engine sends one response for each sequence. They are concatenated along the beam dimension
+    of the contract, padded with -1 to the longest.
     """
     if not responses:
         return {}
@@ -165,7 +170,7 @@ def _sequence_index(response: Arrays) -> int:
 
 
 def _side_by_side(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Arrays ``[1, 1, n]`` of different n → ``[1, arrays, longest n]``."""
+    """Concatenate arrays ``[1, 1, n]`` with different n to ``[1, arrays, longest n]``."""
     longest = max(array.shape[-1] for array in arrays)
     return np.concatenate(
         [

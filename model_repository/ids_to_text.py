@@ -1,4 +1,4 @@
-"""What `<model>.postprocessing` does: ids → text."""
+"""The logic of `<model>.postprocessing`: decodes token ids into text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from enginehouse.text import Tokenizer
 
 
 def postprocess(arrays: Mapping[str, NDArray[Any]], tokenizer: Tokenizer) -> NDArray[Any]:
-    """``TOKENS_BATCH`` [1, beams, n] and ``SEQUENCE_LENGTH`` [1, beams] → ``OUTPUT`` [beams].
+    """Decode ``TOKENS_BATCH`` [1, beams, n] and ``SEQUENCE_LENGTH`` [1, beams]: ``OUTPUT`` [beams].
 
-    Without the batch dimension of the others, as the vendor's own postprocessing gives it: its
-    clients read `text_output[0]` as bytes.
-    Stateless: the engine never ends a response inside a character, so the texts of a stream's
-    responses join to the text of the whole.
+    Like the output of NVIDIA's postprocessing, ``OUTPUT`` has no batch dimension: clients read
+    `text_output[0]` as bytes. No state is needed between responses: the engine never ends a
+    response inside a character, so the decoded responses of a stream concatenate to the whole text.
     """
     beams = arrays["TOKENS_BATCH"]
     ids = beams.reshape(-1, beams.shape[-1]) if beams.size else np.zeros((1, 0), np.int32)

@@ -1,4 +1,4 @@
-"""What lies inside a version's directory of a rendered model."""
+"""The files in a version's directory of a rendered model."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ SETTINGS_FILE = "engine_settings.json"
 
 
 def bundle_dir(version_dir: Path) -> Path:
-    """The bundle of a version: a link in its directory, resolved."""
+    """The bundle directory of a version, which is linked from the version's directory."""
     return (version_dir / _BUNDLE_LINK).resolve()
 
 
 def link_bundle(version_dir: Path, bundle: Path) -> None:
-    """Make `version_dir` point at a bundle's directory; a link that does is left alone."""
+    """Link a version's directory to a bundle; an existing link to it is left unchanged."""
     version_dir.mkdir(parents=True, exist_ok=True)
     link = version_dir / _BUNDLE_LINK
     if link.is_symlink() and link.readlink() == bundle:
@@ -26,5 +26,5 @@ def link_bundle(version_dir: Path, bundle: Path) -> None:
 
 
 def engine_settings(version_dir: Path) -> EngineSettings:
-    """Settings of one version; each version has its own, so that they can differ side by side."""
+    """The engine settings of one version. Each version has its own file."""
     return EngineSettings.model_validate_json((version_dir / SETTINGS_FILE).read_bytes())

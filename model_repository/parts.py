@@ -1,4 +1,4 @@
-"""One version's parts, as a Triton model that calls them sees them."""
+"""Calls of one version's parts from another Triton model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 class PartFailedError(Exception):
-    """A part answered with an error of Triton's, which goes to the client as it is."""
+    """A part failed; its Triton error is sent to the client unchanged."""
 
     def __init__(self, error: Any) -> None:
         super().__init__(error.message())
@@ -29,7 +29,7 @@ class PartFailedError(Exception):
 
 
 class Parts:
-    """Calls of the parts through Triton; methods may be called from any thread."""
+    """Calls the parts of one version through Triton. Thread-safe."""
 
     def __init__(self, pb_utils: Any, model: str, version: int) -> None:
         self._pb_utils = pb_utils
@@ -43,10 +43,16 @@ class Parts:
         parameters: Mapping[str, Any],
         entry: ActiveRequest,
     ) -> Iterator[Outputs]:
-        """The engine's responses, each with the outputs that are wanted of it.
+        """Run preprocessing if needed, then yield the engine's responses.
+
+        Args:
+            asked: the divided request.
+            wanted: outputs that the client asked for.
+            parameters: request parameters for the engine.
+            entry: the request's entry in `UnderWay`.
 
         Raises:
-            PartFailedError: with what a part said.
+            PartFailedError: with the Triton error of a part.
         """
         made: Outputs = {}
         if asked.preprocessing is not None:
@@ -58,20 +64,20 @@ class Parts:
         yield from self._call(TENSORRT_LLM, inputs, names, entry.engine_id, parameters)
 
     def text(self, piece: Arrays) -> NDArray[Any]:
-        """Text of the ids of a response, ``[sequences]``.
+        """The decoded text of a response, ``[sequences]``.
 
         Raises:
-            PartFailedError: with what postprocessing said.
+            PartFailedError: with the Triton error of postprocessing.
         """
         ids = {"TOKENS_BATCH": piece["output_ids"], "SEQUENCE_LENGTH": piece["sequence_length"]}
         (made,) = self._call(POSTPROCESSING, ids)
         return made["OUTPUT"]
 
     def stop(self, request_id: str) -> None:
-        """The engine ends what it knows by this id; the contract wants the other inputs too.
+        """End the engine's requests with this id. The contract requires the other inputs as well.
 
         Raises:
-            PartFailedError: with what the engine said.
+            PartFailedError: with the Triton error of the engine.
         """
         one = np.ones((1, 1), np.int32)
         inputs: Outputs = {
@@ -90,7 +96,7 @@ class Parts:
         request_id: str = "",
         parameters: Mapping[str, Any] | None = None,
     ) -> Iterator[Outputs]:
-        """Responses of one part; without `outputs` with all that it has."""
+        """The responses of one part with the given outputs, or with all of its outputs."""
         utils = self._pb_utils
         request = utils.InferenceRequest(
             model_name=part(self._model, suffix),

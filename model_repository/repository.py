@@ -1,6 +1,6 @@
-"""The model repository on disk: which versions of which models Triton may load.
+"""Writes the model repository on disk, which says what versions of what models Triton can load.
 
-Every file is written beside its place and renamed, so Triton never reads half a file.
+Every file is written to a temporary name and renamed, so that Triton never reads a partial file.
 """
 
 from __future__ import annotations
@@ -34,10 +34,15 @@ _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
 
 class ModelRepository:
-    """Writer of one repository directory."""
+    """Writes one repository directory."""
 
     def __init__(self, root: Path, names: AliasNames | None = None) -> None:
-        """`names` says what is served beside the parts."""
+        """Create the directory if it does not exist.
+
+        Args:
+            root: the repository directory.
+            names: names to serve beside the parts.
+        """
         self.root = root
         self.names = names or AliasNames()
         root.mkdir(parents=True, exist_ok=True)
@@ -45,7 +50,7 @@ class ModelRepository:
     def add_version(
         self, model: str, version: int, bundle: Bundle, settings: EngineSettings
     ) -> None:
-        """Put a version's directories in place; nothing loads it yet."""
+        """Write the directories of a version. Triton does not load them until `set_versions`."""
         parts = {suffix: part(model, suffix) for suffix in _PARTS}
         if bundle.manifest.embedding is not None:
             parts = {EMBEDDING: model}
@@ -57,10 +62,10 @@ class ModelRepository:
             self._write_model(version_dir, suffix, bundle.path)
 
     def set_versions(self, model: str, versions: Sequence[int]) -> None:
-        """Write which versions of the parts are to be loaded.
+        """Set the versions of the parts that Triton loads.
 
         Raises:
-            BundleError: if NVIDIA's C++ backend is to run several versions at once.
+            BundleError: if several versions would need NVIDIA's C++ backend at once.
         """
         for suffix, config in (
             (PREPROCESSING, configs.preprocessing_config(part(model, PREPROCESSING), versions)),
@@ -70,7 +75,7 @@ class ModelRepository:
             self._write_config(part(model, suffix), config)
 
     def set_embedding_versions(self, model: str, versions: Sequence[int]) -> None:
-        """Write which versions of an embedding model are to be loaded."""
+        """Set the versions of an embedding model that Triton loads."""
         self._write_config(model, configs.embedding_config(model, versions))
 
     def point_alias(self, name: str, model: str, version: int) -> None:
@@ -85,7 +90,11 @@ class ModelRepository:
             self._point_bare_names(pin)
 
     def _point_bare_names(self, pin: whole_config.Pin) -> None:
-        """The stateless parts stand there once more; the one engine is lent."""
+        """Write the models with NVIDIA's names.
+
+        Pre- and postprocessing are instances of their own. The engine is the same one, called
+        through an ensemble.
+        """
         model, version = pin.model, pin.version
         for suffix, config in (
             (PREPROCESSING, configs.preprocessing_config(PREPROCESSING, [version])),
@@ -107,17 +116,17 @@ class ModelRepository:
         )
 
     def _most_under_way(self, model: str, version: int) -> int:
-        """What the engine itself takes; more would wait here where nobody counts them."""
+        """The number of requests that the engine accepts, in batch and queue."""
         settings = engine_settings(self.root / part(model, TENSORRT_LLM) / str(version))
         return (settings.max_batch + settings.max_queue) * settings.instances
 
     def _write_ensemble(self, name: str, config: Any) -> None:
-        """Triton wants a version directory, and an ensemble has nothing to put in it."""
+        """Write an ensemble. Triton requires a version directory, which is empty."""
         (self.root / name / "1").mkdir(parents=True, exist_ok=True)
         self._write_config(name, config)
 
     def _write_calling(self, name: str, config: Any) -> None:
-        """A model that calls the parts has no bundle: its configuration says which it calls."""
+        """Write a model that calls the parts. Its configuration names them; it has no bundle."""
         version_dir = self.root / name / "1"
         version_dir.mkdir(parents=True, exist_ok=True)
         self._write_source(version_dir, WHOLE)
@@ -130,12 +139,12 @@ class ModelRepository:
     def _write_source(self, version_dir: Path, suffix: str) -> None:
         source = files("enginehouse.model_repository").joinpath(suffix, "model.py")
         model_file = version_dir / "model.py"
-        # Compiled by the stub, it would change the directory, and Triton would load again.
+        # If the stub compiled the file, the directory would change and Triton would load it again.
         if _replace(model_file, source.read_text("utf-8")) or not _is_compiled(model_file):
             py_compile.compile(str(model_file), doraise=True)
 
     def _engine_config(self, model: str, versions: Sequence[int]) -> Any:
-        """In our Python runtime, unless a version's manifest asks for NVIDIA's C++ backend."""
+        """The engine's configuration: the Python runtime, or the backend that a manifest names."""
         native = {
             version: settings
             for version in versions
@@ -156,7 +165,7 @@ class ModelRepository:
         return tensorrtllm_config(model, version, settings, engine_dir, queue)
 
     def _instances(self, model: str, versions: Sequence[int]) -> int:
-        """Triton has one number for all versions of a model: the largest that one asks for."""
+        """The largest number of instances of any version; Triton has one number for all of them."""
         directories = [self.root / part(model, TENSORRT_LLM) / str(v) for v in versions]
         return max(
             (engine_settings(d).instances for d in directories if (d / SETTINGS_FILE).is_file()),
@@ -181,10 +190,10 @@ def _is_compiled(model_file: Path) -> bool:
 
 
 def _replace(path: Path, text: str) -> bool:
-    """Write a file whole; whether it was written.
+    """Write a file atomically; return whether it was written.
 
-    One that says the same already is left alone: Triton initialises a version again when its
-    directory has changed, for instance after a new controller has placed it once more.
+    A file with the same content is left unchanged, because Triton reloads a version whose directory
+    has changed, for example when a restarted controller writes it again.
     """
     if path.is_file() and path.read_text("utf-8") == text:
         return False

@@ -1,10 +1,10 @@
-"""`config.pbtxt` of NVIDIA's C++ backend `tensorrtllm`, with every parameter it reads.
+"""`config.pbtxt` of NVIDIA's C++ backend `tensorrtllm`, with every parameter that it reads.
 
-Keys, values and defaults are facts of NVIDIA/TensorRT-LLM,
+Keys, values and defaults come from NVIDIA/TensorRT-LLM,
 `triton_backend/all_models/inflight_batcher_llm/tensorrt_llm/config.pbtxt` and
-`inflight_batcher_llm/src/model_instance_state.cc`, the same in 1.0, 1.1 and 1.2. Four keys are
-read unguarded there, so all stand in every config; one that is not set is the empty string, which
-the backend takes as its default.
+`inflight_batcher_llm/src/model_instance_state.cc`; they are equal in 1.0, 1.1 and 1.2. The backend
+fails if any of four keys is missing, so every config has all keys. A key that is not set is the
+empty string, for which the backend uses its default.
 """
 
 from __future__ import annotations
@@ -29,8 +29,11 @@ def tensorrtllm_config(
     """`<model>.tensorrt_llm` in the C++ backend.
 
     Args:
-        engine_dir: where the plan will lie, as the server sees it.
-        max_queue: requests that may wait in Triton.
+        model: model name.
+        version: the only version to load.
+        settings: settings of the runtime.
+        engine_dir: directory of the plan on the server.
+        max_queue: most requests that may wait in Triton.
     """
     batch = settings.limits.max_batch_size
     config = pb.ModelConfig(name=part(model, TENSORRT_LLM), backend=BACKEND, max_batch_size=batch)
@@ -46,7 +49,7 @@ def tensorrtllm_config(
 
 
 def backend_parameters(settings: TensorRtLlmSettings, engine_dir: str) -> dict[str, str]:
-    """All parameters of the backend, set or empty."""
+    """All parameters of the backend by key; the value of an unset one is empty."""
     return {
         **_engine(settings, engine_dir),
         **_cache(settings),
@@ -85,7 +88,7 @@ def _cache(settings: TensorRtLlmSettings) -> dict[str, str]:
 
 
 def _ranks(settings: TensorRtLlmSettings) -> dict[str, str]:
-    """One list an instance; on several nodes every rank takes its own node's GPU."""
+    """Device ids of each instance. On several nodes every rank uses its own node's GPU."""
     parallel, serving = settings.parallel, settings.serving
     devices = serving.gpu_device_ids
     if not devices and parallel.nodes == 1:
@@ -137,7 +140,7 @@ def _guided(settings: TensorRtLlmSettings, engine_dir: str) -> dict[str, str]:
 
 
 def _unchanged() -> dict[str, str]:
-    """What has one right value here, or is best left to the backend."""
+    """Parameters with a fixed value, and those that are left to the backend's default."""
     return {
         "enable_trt_overlap": "",
         "exclude_input_in_output": "false",

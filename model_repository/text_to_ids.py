@@ -1,4 +1,4 @@
-"""What `<model>.preprocessing` does: text → ids, words → id lists."""
+"""The logic of `<model>.preprocessing`: encodes the prompt, the stop words and the bad words."""
 
 from __future__ import annotations
 
@@ -30,15 +30,14 @@ _UNSUPPORTED = (
 def preprocess(
     arrays: Arrays, tokenizer: Tokenizer, tokens: SpecialTokens
 ) -> dict[str, NDArray[Any]]:
-    """Inputs of one request → outputs, with a batch of one, in the configuration's order.
+    """Compute the outputs of one request, with a batch of 1, in the configuration's order.
 
-    Those of a multimodal request are left out, as the vendor's preprocessing does for a text.
-
-    The prompt is the client's own template, so control tokens in it are control tokens, as for
-    every client of this contract; words to stop at are text.
+    Outputs of multimodal requests are left out, as in NVIDIA's preprocessing for a text request.
+    The client has already applied the chat template, so control tokens in the prompt are encoded as
+    control tokens. In stop words they are encoded as text.
 
     Raises:
-        InvalidRequestError: naming the input.
+        InvalidRequestError: names the input that is wrong or not supported.
     """
     for name in _UNSUPPORTED:
         if name in arrays and arrays[name].size:
@@ -54,7 +53,7 @@ def preprocess(
     return {
         "INPUT_ID": np.array([ids], dtype=np.int32),
         "REQUEST_INPUT_LEN": np.array([[len(ids)]], dtype=np.int32),
-        # As the vendor's: without a prompt for a decoder, which begins with one padding token.
+        # As in NVIDIA's preprocessing: an empty decoder prompt is one padding token.
         "DECODER_INPUT_ID": pad_id,
         "REQUEST_DECODER_INPUT_LEN": np.ones((1, 1), dtype=np.int32),
         "BAD_WORDS_IDS": word_list(arrays, "BAD_WORDS_DICT", tokenizer),
@@ -67,10 +66,10 @@ def preprocess(
 
 
 def word_list(arrays: Arrays, name: str, tokenizer: Tokenizer) -> NDArray[Any]:
-    """Words of an input → ``[1, 2, n]``, see `pack_words`.
+    """The words of an input as ids ``[1, 2, n]``, see `pack_words`.
 
     Raises:
-        InvalidRequestError: naming the input.
+        InvalidRequestError: names the input whose value is not valid text.
     """
     words = arrays.get(name)
     given: Iterable[Any] = () if words is None else words.reshape(-1)
@@ -88,7 +87,7 @@ def _query(arrays: Arrays) -> str:
 
 
 def _one(arrays: Arrays, name: str, default: int | None) -> NDArray[Any]:
-    """An integer input with one value, ``[1, 1]``; without a default it must be there."""
+    """An integer input with a single value, ``[1, 1]``; required if `default` is None."""
     value = arrays.get(name)
     if value is None or not value.size:
         if default is None:

@@ -1,4 +1,4 @@
-"""What `<model>` of an embedding model does: the texts of several requests → vectors."""
+"""The logic of an embedding model: computes the vectors of several requests in one batch."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ Arrays = Mapping[str, NDArray[Any]]
 def embed_requests(
     requests: Sequence[Arrays], engine: EmbeddingEngine
 ) -> list[dict[str, NDArray[Any]] | InvalidRequestError]:
-    """All requests of a dynamic batch in one computation, each answered by itself.
+    """Compute all requests of a dynamic batch together; an invalid request fails alone.
 
     Args:
-        requests: ``text_input`` [n, 1] of UTF-8 bytes each, with an n of its own.
+        requests: each with ``text_input`` [n, 1] of UTF-8 bytes; n may differ.
+        engine: the loaded model.
 
     Returns:
         For each request ``embedding`` float32 [n, dimensions] and ``num_input_tokens`` int32
-        [n, 1], or what is wrong with it.
+        [n, 1], or its error.
     """
     read = [_read(arrays, engine) for arrays in requests]
     vectors = engine.embed_ids(
@@ -44,7 +45,7 @@ def embed_requests(
 
 
 def _read(arrays: Arrays, engine: EmbeddingEngine) -> list[list[int]] | InvalidRequestError:
-    """Ids of one request's texts."""
+    """The token ids of one request's texts, or the error of the first invalid one."""
     try:
         texts = [text_of(bytes(text), "text_input") for text in arrays["text_input"].reshape(-1)]
         return engine.tokenize(texts)

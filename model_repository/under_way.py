@@ -1,8 +1,9 @@
-"""Requests that a gathering model waits for, and how they end early.
+"""Tracks the requests of `<model>.whole`, and cancels them in the engine.
 
-A request of these models is another one to the engine, which knows nothing of the first one's
-client. So it has an id of its own there, and the engine's `stop` with that id ends it when the
-client has gone, or when the client's own id is stopped.
+Each request of such a model becomes a second request to the engine, and the engine does not see
+when the client of the first disconnects. The second request therefore has an id of its own. The
+engine's `stop` with that id ends it when the client disconnects, or when the client's own id is
+stopped.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ _LOOK_EVERY_S = 0.2
 
 @dataclass(slots=True, eq=False)
 class ActiveRequest:
-    """One request under way.
+    """One request that is being answered.
 
     Attributes:
-        client_id: as the client named it; may be empty, and need not be unique.
-        engine_id: as the engine knows it.
-        cancelled: whether the client has gone.
-        ending: the engine is told to stop it, until it has.
-        lock: held while `cancelled` is asked, which nobody may do once the request has left.
+        client_id: id given by the client; may be empty and need not be unique.
+        engine_id: id of the request to the engine.
+        cancelled: whether the client has disconnected. Must not be called after `left` is set.
+        ending: whether the engine is to stop it.
+        left: whether its last response is being sent.
+        lock: held during each call of `cancelled`.
     """
 
     client_id: str
@@ -39,7 +41,7 @@ class ActiveRequest:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def to_end(self) -> bool:
-        """Whether the engine is to be told to stop it."""
+        """Whether a `stop` has to be sent to the engine."""
         with self.lock:
             if not self.left:
                 self.ending = self.ending or self.cancelled()
@@ -47,14 +49,14 @@ class ActiveRequest:
 
 
 class UnderWay:
-    """All requests of one model; methods may be called from any thread."""
+    """All active requests of one model. Thread-safe."""
 
     def __init__(self, most: int, stop: Callable[[str], None]) -> None:
-        """Begin to watch.
+        """Start the thread that watches for disconnected clients.
 
         Args:
-            most: requests at a time; one more is refused.
-            stop: tells the engine to end the requests with an id.
+            most: most active requests; further ones are refused.
+            stop: ends the engine's requests with an id.
         """
         self._most = most
         self._stop = stop
@@ -69,7 +71,7 @@ class UnderWay:
         """Add a request.
 
         Raises:
-            QueueFullError: if too many are under way.
+            QueueFullError: if too many requests are active.
         """
         entry = ActiveRequest(client_id, f"whole-{uuid.uuid4().hex}", cancelled)
         with self._lock:
@@ -80,14 +82,14 @@ class UnderWay:
         return entry
 
     def leave(self, entry: ActiveRequest) -> None:
-        """A request is about to be answered; it is not asked after again."""
+        """Remove a request before its last response is sent; `cancelled` is not called again."""
         with entry.lock:
             entry.left = True
         with self._lock:
             self._entries.discard(entry)
 
     def stop(self, client_id: str) -> None:
-        """End the requests that a client named `client_id`."""
+        """End the requests with this client-given id."""
         for entry in self._now():
             if client_id and entry.client_id == client_id:
                 entry.ending = True
@@ -104,7 +106,7 @@ class UnderWay:
             return list(self._entries)
 
     def _watch(self) -> None:
-        """The engine is told again until the answer is there: it may not have the request yet."""
+        """Send `stop` repeatedly until the request ends, since the engine may not have it yet."""
         while not self._closing:
             self._wake.wait(_LOOK_EVERY_S if self._now() else None)
             self._wake.clear()
@@ -115,5 +117,5 @@ class UnderWay:
     def _end(self, entry: ActiveRequest) -> None:
         try:
             self._stop(entry.engine_id)
-        except Exception:  # noqa: BLE001 - the next look tries again, and others are watched too
+        except Exception:  # noqa: BLE001 - retried in the next iteration; others must be watched
             _log.warning("the engine could not be told to stop %s", entry.engine_id, exc_info=True)

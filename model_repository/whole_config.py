@@ -1,7 +1,8 @@
 """Configurations of the models that call the parts: `<model>.whole` and NVIDIA's unary names.
 
-NVIDIA's repository has one switch, `decoupled_mode`: the names answer in streams, or each request
-once. Here it is a setting of the compatible names; `<model>.whole` always answers once.
+NVIDIA's repository has the setting `decoupled_mode`: its models either stream, or send one response
+for each request. Here the setting applies to NVIDIA's names only. `<model>.whole` always sends one
+response.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from enginehouse import contract, contract_whole
 from enginehouse.contract import TensorSpec
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, WHOLE, part
 
-#: The vendor's names of the whole.
+#: NVIDIA's names of the models that run the whole path.
 COMPAT_ENSEMBLE = "ensemble"
 COMPAT_BLS = "tensorrt_llm_bls"
 
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """The version that a model stands for.
+    """The version that a calling model is pinned to.
 
     Attributes:
-        most_under_way: requests at a time; one more is refused.
+        most_under_way: most active requests; further ones are refused.
     """
 
     model: str
@@ -36,14 +37,14 @@ class Pin:
 
 
 def whole_config(pin: Pin) -> Any:
-    """`<model>.whole`: a text or token ids in, one response out."""
+    """`<model>.whole`: takes text or token ids and sends one response."""
     return _calling(
         part(pin.model, WHOLE), pin, contract_whole.WHOLE_INPUTS, contract_whole.WHOLE_OUTPUTS
     )
 
 
 def bls_config(pin: Pin, *, decoupled: bool) -> Any:
-    """The vendor's `tensorrt_llm_bls`."""
+    """NVIDIA's name `tensorrt_llm_bls`."""
     config = _calling(COMPAT_BLS, pin, contract_whole.BLS_INPUTS, contract_whole.BLS_OUTPUTS)
     if decoupled:
         config.model_transaction_policy.decoupled = True
@@ -51,12 +52,12 @@ def bls_config(pin: Pin, *, decoupled: bool) -> Any:
 
 
 def unary_engine_config(pin: Pin) -> Any:
-    """The vendor's `tensorrt_llm` with `decoupled_mode: False`."""
+    """NVIDIA's name `tensorrt_llm` with `decoupled_mode: False`."""
     return _calling(TENSORRT_LLM, pin, contract.ENGINE_INPUTS, contract.ENGINE_OUTPUTS)
 
 
 def unary_ensemble_config(pin: Pin) -> Any:
-    """The vendor's `ensemble` with `decoupled_mode: False`: its steps are the bare names."""
+    """NVIDIA's name `ensemble` with `decoupled_mode: False`; its steps have NVIDIA's names."""
     config = pb.ModelConfig(name=COMPAT_ENSEMBLE, platform="ensemble", max_batch_size=1)
     add_tensors(config, contract.ENSEMBLE_INPUTS, contract.ENSEMBLE_OUTPUTS)
     add_steps(
@@ -75,7 +76,7 @@ def _calling(
 ) -> Any:
     config = pb.ModelConfig(name=name, backend="python", max_batch_size=1)
     config.instance_group.add(count=1, kind=pb.ModelInstanceGroup.KIND_CPU)
-    # Inputs go on as they came, so they keep the shapes that clients send.
+    # Inputs are forwarded unchanged, so they keep the shapes that clients send.
     add_tensors(config, [replace(spec, scalar=False) for spec in inputs], outputs)
     given = {"model": pin.model, "version": pin.version, "most_under_way": pin.most_under_way}
     for key, value in given.items():

@@ -1,6 +1,6 @@
-"""JSON Schemas and regular expressions as grammars that keep every keyword.
+"""Translates JSON Schemas and regular expressions into grammars that enforce every keyword.
 
-`schema_grammar` and `regex_grammar` are the two entry points. A schema goes through three forms:
+`schema_grammar` and `regex_grammar` are the two entry points. A schema passes through three forms:
 
     JSON ─document─▶ subschemas ─alternatives─▶ shapes (one JSON type each) ─write─▶ grammar
 """

@@ -1,8 +1,9 @@
-"""From subschemas to shapes: every keyword is pushed into the JSON types that it constrains.
+"""Translates subschemas into shapes: each keyword constrains the JSON types that it applies to.
 
-A group of subschemas becomes a list of shapes, of which a value has to fit one: references are
-followed, `allOf` and siblings meet, `anyOf` and `type` branch, `not` and `if` are taken apart by
-the rules of De Morgan. What has no shape is refused with its place.
+A group of subschemas becomes a list of shapes, and a value must fit one of them. References are
+followed, `allOf` and sibling keywords are intersected, `anyOf` and `type` add alternatives, and
+`not` and `if` are rewritten by De Morgan's laws. A keyword that cannot be expressed is refused with
+its location.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _MOST = 512
 
 
 class Alternatives:
-    """The shapes of every group of a document's subschemas."""
+    """Computes the shapes of groups of a document's subschemas."""
 
     def __init__(self, document: Document) -> None:
         self.document = document
@@ -41,10 +42,10 @@ class Alternatives:
         self._open: set[Group] = set()
 
     def of(self, group: Group) -> tuple[Shape, ...]:
-        """The shapes of a group: a value fits it exactly if it fits one of them.
+        """The shapes of a group: a value fits the group exactly if it fits one of them.
 
         Raises:
-            SchemaRefusedError: for a keyword that cannot be kept, with its place.
+            SchemaRefusedError: if a keyword cannot be enforced; names its location.
         """
         if group not in self._known:
             if group in self._open:
@@ -59,11 +60,11 @@ class Alternatives:
         return self._known[group]
 
     def everything(self) -> list[Shape]:
-        """A shape for each JSON type."""
+        """One unconstrained shape for each JSON type."""
         return list(TOPS.values())
 
     def met(self, one: Iterable[Shape], other: Iterable[Shape]) -> list[Shape]:
-        """What fits a shape of each list."""
+        """The pairwise intersections of two lists of shapes."""
         others = list(other)
         found: dict[Shape, None] = {}
         for left in one:
@@ -112,18 +113,18 @@ class Alternatives:
         yield from unevaluated_members(self.document, node)
 
     def children(self, node: Subschema, keyword: str) -> list[Literal]:
-        """The subschemas of a keyword that holds a list of them."""
+        """The subschemas of a keyword whose value is a list of schemas."""
         assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
         listed = node.schema.get(keyword, ())
         return [self.document.child(node, child, keyword, i) for i, child in enumerate(listed)]
 
     def any_of(self, literals: Iterable[Literal]) -> list[Shape]:
-        """The shapes of each, one after another."""
+        """The union of the literals' shapes, without duplicates."""
         found = dict.fromkeys(shape for item in literals for shape in self.of(frozenset({item})))
         return list(found)
 
     def _one_of(self, literals: list[Literal]) -> list[Shape]:
-        """A branch holds while every other one that could hold with it does not."""
+        """`oneOf`: each branch together with the negation of the branches that overlap with it."""
         found: dict[Shape, None] = {}
         for literal in literals:
             others = {
@@ -135,7 +136,7 @@ class Alternatives:
         return list(found)
 
     def possible(self, group: Group) -> bool:
-        """False if no value fits; True also where that is not known."""
+        """False if certainly no value fits a group; True otherwise."""
         return any(self._fits_something(shape, 3) for shape in self.of(group))
 
     def _fits_something(self, shape: Shape, depth: int) -> bool:
@@ -175,5 +176,5 @@ class Alternatives:
         return [s for s in self.of(frozenset({literal})) if s.kind is JsonType.OBJECT]
 
     def absent(self, name: str) -> ObjectShape:
-        """Objects without a member of this name."""
+        """The shape of objects without a member of this name."""
         return ObjectShape(maps=(KeyMap(properties=((name, frozenset({self.document.false})),)),))

@@ -1,4 +1,4 @@
-"""Arrays as rules: the first items each by its schema, then any number, within bounds."""
+"""Grammar rules of arrays: first the `prefixItems`, then further items, within the bounds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Value = Callable[[Group], Ref]
 def array_options(
     grammar: GuideGrammar, shape: ArrayShape, alternatives: Alternatives, value: Value
 ) -> list[Option]:
-    """The options of an array.
+    """The alternatives of an array's rule.
 
     Raises:
-        SchemaRefusedError: for `uniqueItems`, and for `contains` that cannot be counted.
+        SchemaRefusedError: for `uniqueItems`, and for a `contains` that cannot be counted.
     """
     if shape.unique is not None and (shape.most is None or shape.most > 1):
         raise SchemaRefusedError(
@@ -33,7 +33,7 @@ def array_options(
 
 
 def _plain(grammar: GuideGrammar, shape: ArrayShape, value: Value, place: int) -> Ref:
-    """What stands behind the first items, the bracket that closes included."""
+    """The rule for the rest of an array after `place` items, up to and with the closing bracket."""
 
     def options() -> list[Option]:
         found: list[Option] = [("]",)] if place >= shape.least else []
@@ -52,7 +52,7 @@ def _plain(grammar: GuideGrammar, shape: ArrayShape, value: Value, place: int) -
 
 
 class _Containing:
-    """Arrays in which some items are counted: each is one of them, or is certainly none."""
+    """Arrays with `contains`: each item either matches and is counted, or certainly does not."""
 
     def __init__(
         self, grammar: GuideGrammar, shape: ArrayShape, alternatives: Alternatives, value: Value
@@ -78,7 +78,7 @@ class _Containing:
         return [("[", self._rest(0, 0))]
 
     def _rest(self, place: int, held: int) -> Ref:
-        """After `place` items, `held` of which are counted; both only as far as they matter."""
+        """The rest after `place` items, of which `held` matched; equivalent counts share a rule."""
         shape, asked = self._shape, self._asked
         last = max(len(shape.first), shape.least, (shape.most or 0) + 1, 1)
         place = min(place, last)
@@ -106,7 +106,7 @@ class _Containing:
 
 
 def _complement(asked: Contained, alternatives: Alternatives) -> Group | None:
-    """What is certainly not counted; None if everything is."""
+    """The group of items that certainly do not match `contains`; None if every item matches."""
     if not asked.group:
         return None
     if len(asked.group) > 1:

@@ -1,7 +1,7 @@
-"""Deterministic automata over characters: what strings several constraints leave together.
+"""Deterministic finite automata over characters, to intersect several constraints on a string.
 
-Built by the subset construction (Rabin and Scott, IBM Journal 3/2, 1959). The anchors `^` and `$`
-are edges that take no character and are open only at the string's two ends.
+They are built by the subset construction (Rabin and Scott, IBM Journal 3/2, 1959). The anchors `^`
+and `$` are edges that consume no character and can be taken only at the ends of the string.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _MAX_STATES = 4_000
 _MOST_TO_MINIMISE = 400
 _DEAD = -1
 
-#: States of a network, and whether no character was read yet.
+#: A set of states of the nondeterministic automaton, and whether no character has been read yet.
 _SubsetState = tuple[frozenset[int], bool]
 
 
@@ -31,13 +31,13 @@ _State = TypeVar("_State", bound=Hashable)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dfa:
-    """An automaton without states from which no end can be reached.
+    """A deterministic automaton in which every state can reach an accepting one.
 
     Attributes:
-        classes: disjoint sets that the automaton tells apart; other characters lead nowhere.
-        table: for each state the next one for each class, or -1.
-        accepting: whether a string may end in each state.
-        start: the first state; -1 if no string is accepted.
+        classes: disjoint character classes; any other character is rejected.
+        table: for each state, the next state for each class, or -1.
+        accepting: for each state, whether a string may end there.
+        start: the start state; -1 if no string is accepted.
     """
 
     classes: tuple[CharSet, ...]
@@ -61,7 +61,7 @@ class Dfa:
         return state != _DEAD and self.accepting[state]
 
     def edges(self, state: int) -> dict[int, CharSet]:
-        """Where a state leads, and by which characters."""
+        """The characters that lead to each successor of a state."""
         found: dict[int, CharSet] = {}
         for chars, target in zip(self.classes, self.table[state], strict=True):
             if target != _DEAD:
@@ -70,7 +70,7 @@ class Dfa:
 
 
 def matching(node: Node, *, search: bool) -> Dfa:
-    """The strings that a pattern matches: somewhere inside with `search`, else as a whole.
+    """The strings that a pattern matches: anywhere inside with `search`, otherwise as a whole.
 
     Raises:
         SchemaRefusedError: if the automaton would be too large.
@@ -117,13 +117,13 @@ def without(left: Dfa, right: Dfa) -> Dfa:
 
 
 def either(left: Dfa, right: Dfa) -> Dfa:
-    """Strings that one of them accepts."""
+    """Strings that at least one of them accepts."""
     all_ = anything()
     return without(all_, both(without(all_, left), without(all_, right)))
 
 
 def of_length(dfa: Dfa, least: int, most: int | None) -> Dfa:
-    """Strings of it with so many characters; None is without limit."""
+    """Its strings with `least` to `most` characters; None means no upper limit."""
     bound = least if most is None else most + 1
     starts = [] if dfa.empty else [(dfa.start, 0)]
 
@@ -139,7 +139,7 @@ def of_length(dfa: Dfa, least: int, most: int | None) -> Dfa:
 
 
 def _product(left: Dfa, right: Dfa, ends: Callable[[bool, bool], bool]) -> Dfa:
-    """The right one may be in its dead state and be left out of what ends."""
+    """The product automaton. The right side may be in its dead state, where it accepts nothing."""
     classes, pairs = _refined(left.classes, right.classes)
     starts = [(left.start, right.start)] if not left.empty else []
 
@@ -159,7 +159,7 @@ def _product(left: Dfa, right: Dfa, ends: Callable[[bool, bool], bool]) -> Dfa:
 def _refined(
     left: Sequence[CharSet], right: Sequence[CharSet]
 ) -> tuple[tuple[CharSet, ...], list[tuple[int, int | None]]]:
-    """Classes of the left split by those of the right, and where each comes from."""
+    """The left classes split by the right ones, and the indices of the two that each is part of."""
     classes: list[CharSet] = []
     pairs: list[tuple[int, int | None]] = []
     for i, chars in enumerate(left):
@@ -182,7 +182,11 @@ def explored(
     follow: Callable[[_State, int], _State | None],
     ends: Callable[[_State], bool],
 ) -> Dfa:
-    """The automaton of all states that can be reached, without those that reach no end."""
+    """Explore all reachable states; states that cannot reach an accepting one are removed.
+
+    Raises:
+        SchemaRefusedError: if there are too many states.
+    """
     numbers = {state: index for index, state in enumerate(starts)}
     queue, table = list(starts), []
     for state in queue:
@@ -205,7 +209,7 @@ def explored(
 
 
 def _trimmed(classes: tuple[CharSet, ...], table: list[list[int]], ends: list[bool]) -> Dfa:
-    """Drop states that reach no end, join states that behave alike."""
+    """Remove states that cannot reach an accepting one, and merge equivalent states."""
     sources: list[list[int]] = [[] for _ in table]
     for state, row in enumerate(table):
         for target in row:
@@ -234,7 +238,10 @@ def _trimmed(classes: tuple[CharSet, ...], table: list[list[int]], ends: list[bo
 
 
 def _blocks(table: list[list[int]], ends: list[bool], seen: set[int]) -> dict[int, int]:
-    """Moore's partition (Automata Studies, 1956); each state its own where there are many."""
+    """Equivalence classes by Moore's algorithm (Automata Studies, 1956).
+
+    An automaton with too many states is not minimised: each state is a class of its own.
+    """
     if len(seen) > _MOST_TO_MINIMISE:
         return {state: state for state in seen}
     block = {state: int(ends[state]) for state in seen}
@@ -251,7 +258,7 @@ def _blocks(table: list[list[int]], ends: list[bool], seen: set[int]) -> dict[in
 
 
 class _Network:
-    """A nondeterministic automaton with edges for characters, for nothing, and for anchors."""
+    """A nondeterministic automaton with character, empty and anchor edges."""
 
     def __init__(self) -> None:
         self._chars: list[list[tuple[CharSet, int]]] = []
@@ -262,7 +269,7 @@ class _Network:
         self._free[source].append(target)
 
     def add(self, node: Node) -> tuple[int, int]:
-        """The first and the last state of a part."""
+        """Add a node of the pattern; return its first and its last state."""
         match node:
             case Chars(chars):
                 first, last = self._state(), self._state()
@@ -318,7 +325,7 @@ class _Network:
         return len(self._chars) - 1
 
     def determinised(self, first: int, last: int) -> Dfa:
-        """A state is a set of this network's, and whether no character was read yet."""
+        """The equivalent deterministic automaton, by the subset construction."""
         sets = {chars for edges in self._chars for chars, _ in edges}
         classes, members = _classes(sets)
         start = (self._closure({first}, begin=True, end=False), True)
@@ -355,7 +362,7 @@ class _Network:
 
 
 def _classes(sets: Iterable[CharSet]) -> tuple[tuple[CharSet, ...], dict[CharSet, set[int]]]:
-    """The coarsest disjoint classes of which every set is made, and those of each set."""
+    """The coarsest disjoint classes that every set is a union of, and each set's class numbers."""
     listed = sorted(sets, key=lambda chars: chars.ranges)
     cuts = sorted(
         {cut for chars in listed for low, high in chars.ranges for cut in (low, high + 1)}

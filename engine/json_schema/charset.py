@@ -1,4 +1,4 @@
-"""Sets of characters as sorted, disjoint ranges of Unicode scalar values."""
+"""Character sets as sorted, disjoint ranges of Unicode scalar values."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class CharSet:
 
     @staticmethod
     def of(*parts: str | int | Range) -> CharSet:
-        """The set of single characters, code points and ranges."""
+        """The union of characters (of a string), code points and ranges."""
         ranges: list[Range] = []
         for part in parts:
             if isinstance(part, str):
@@ -59,7 +59,7 @@ class CharSet:
         return self & other.complement()
 
     def complement(self) -> CharSet:
-        """Every Unicode scalar value that is not in the set; surrogates are in no set."""
+        """All Unicode scalar values outside the set. Surrogates are never part of a set."""
         taken = _merged([*self.ranges, _SURROGATES])
         free, start = [], 0
         for low, high in taken:
@@ -83,7 +83,7 @@ def _merged(ranges: Iterable[Range]) -> tuple[Range, ...]:
 
 NOTHING = CharSet()
 ANY = NOTHING.complement()
-# ECMA-262 names these sets; patterns of JSON Schema are ECMA-262's (JSON Schema core, 6.4).
+# The sets of ECMA-262, which JSON Schema prescribes for patterns (JSON Schema core, 6.4).
 DIGIT = CharSet.of((0x30, 0x39))
 WORD = DIGIT | CharSet.of((0x41, 0x5A), (0x61, 0x7A), "_")
 SPACE = CharSet.of(
@@ -103,7 +103,7 @@ _CATEGORIES = {
 
 @functools.lru_cache(maxsize=16)
 def category(name: str) -> CharSet | None:
-    r"""The characters of a general category, as in `\p{L}`; None if there is none of the name."""
+    r"""The characters of a general category, as in `\p{L}`; None if the name is unknown."""
     code = _CATEGORIES.get(name, name)
     if len(code) > 2 or code[:1] not in set("LMNPSZC"):  # noqa: PLR2004
         return None

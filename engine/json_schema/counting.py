@@ -1,7 +1,7 @@
-"""Repetitions with bounds, in rules that grow with the logarithm of the count.
+"""Bounded repetitions, with a number of rules that is logarithmic in the count.
 
-Exactly `n` times is a rule for each power of two. Up to `n` times is, for an odd `n`, pairs up to
-half as often and then perhaps one more: each count is parsed in one way only.
+`n` repetitions are built by doubling. At most `n` repetitions are built from pairs plus an optional
+single one, in such a way that each count has exactly one parse.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ _UNROLLED = 4
 
 
 def times(grammar: GuideGrammar, symbol: Symbol, least: int, most: int | None) -> Option:
-    """A symbol from `least` to `most` times in a row; None is without limit."""
+    """A symbol repeated `least` to `most` times; None means no upper limit."""
     if most is None:
         return (*exactly(grammar, symbol, least), any_number(grammar, symbol))
     return (*exactly(grammar, symbol, least), *up_to(grammar, symbol, most - least))
 
 
 def any_number(grammar: GuideGrammar, symbol: Symbol) -> Ref:
-    """A symbol any number of times."""
+    """A symbol repeated any number of times."""
     key = ("any", symbol)
     return grammar.rule(key, lambda: [(), (symbol, grammar.rule(key, list))])
 
 
 def exactly(grammar: GuideGrammar, symbol: Symbol, count: int) -> Option:
-    """A symbol so many times."""
+    """A symbol repeated `count` times."""
     if count <= _UNROLLED:
         return (symbol,) * count
     half = exactly_rule(grammar, symbol, count // 2)
@@ -33,12 +33,12 @@ def exactly(grammar: GuideGrammar, symbol: Symbol, count: int) -> Option:
 
 
 def exactly_rule(grammar: GuideGrammar, symbol: Symbol, count: int) -> Ref:
-    """The same as a rule."""
+    """A rule for a symbol repeated `count` times."""
     return grammar.rule(("exactly", symbol, count), lambda: [exactly(grammar, symbol, count)])
 
 
 def up_to(grammar: GuideGrammar, symbol: Symbol, count: int) -> Option:
-    """A symbol at most so many times."""
+    """A symbol repeated at most `count` times."""
     if count == 0:
         return ()
     return (grammar.rule(("up to", symbol, count), lambda: _up_to(grammar, symbol, count)),)

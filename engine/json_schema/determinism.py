@@ -1,9 +1,9 @@
-"""Whether a pattern can be read with one character of look-ahead.
+"""Decides whether a pattern is deterministic, that is, readable with one character of look-ahead.
 
-Counted repetitions are then written as they stand; with several ways to read a text the compiler
-would follow all of them at every step. The rule is that of one-unambiguous expressions with
-counters (Brüggemann-Klein and Wood, Information and Computation 142/2, 1998): what may go on never
-begins like what may follow.
+The counted repetitions of a deterministic pattern are written directly. For any other pattern the
+compiler would have to follow several parses at each step. The criterion is that of one-unambiguous
+expressions with counters (Brüggemann-Klein and Wood, Information and Computation 142/2, 1998): the
+characters that continue a repetition and those that can follow it are disjoint.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from enginehouse.engine.json_schema.pattern import Sequence as Parts
 
 
 def deterministic(node: Node, follow: CharSet = NOTHING) -> bool:
-    """Whether each character of a text can only be read in one way.
+    """Whether each character of a text has only one possible parse.
 
     Args:
         node: a pattern without anchors.
-        follow: characters with which something else may begin behind it.
+        follow: first characters of whatever can follow the pattern.
     """
     match node:
         case Chars() | Anchor():
@@ -38,7 +38,7 @@ def deterministic(node: Node, follow: CharSet = NOTHING) -> bool:
 
 
 def first(node: Node) -> CharSet:
-    """Characters with which a text may begin."""
+    """The characters with which a match can begin."""
     match node:
         case Chars(chars):
             return chars & ANY
@@ -56,7 +56,7 @@ def first(node: Node) -> CharSet:
 
 
 def nullable(node: Node) -> bool:
-    """Whether the empty text matches."""
+    """Whether the empty string matches."""
     match node:
         case Chars():
             return False
@@ -80,7 +80,7 @@ def _first_of(parts: tuple[Node, ...], follow: CharSet) -> CharSet:
 
 
 def _apart(options: tuple[Node, ...], follow: CharSet) -> bool:
-    """Options begin differently; with an empty one, also differently from what follows."""
+    """Whether options begin differently; if one is empty, also differently from `follow`."""
     seen = follow if any(map(nullable, options)) else NOTHING
     for option in options:
         begin = first(option)

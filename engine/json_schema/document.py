@@ -1,7 +1,7 @@
-"""A JSON Schema document: read, bounded, checked against its meta-schema, references resolved.
+"""Reads a JSON Schema document: checks its size and its meta-schema, and resolves references.
 
-References are resolved by the package `referencing`, which knows `$id` and `$anchor`; nothing is
-fetched: a reference that leaves the document is refused.
+The package `referencing` resolves references, including `$id` and `$anchor`. Nothing is fetched: a
+reference that leaves the document is refused.
 """
 
 from __future__ import annotations
@@ -35,7 +35,11 @@ Resolver = Any  # referencing's `_core.Resolver`, which has no public name
 
 @dataclass(frozen=True, slots=True)
 class Subschema:
-    """A schema inside of the document, with what resolves its references."""
+    """A schema inside the document, with the resolver of its references.
+
+    Attributes:
+        place: its location as a JSON Pointer.
+    """
 
     schema: dict[str, Any] | bool
     resolver: Resolver
@@ -43,13 +47,14 @@ class Subschema:
 
 
 class Document:
-    """A checked document, whose subschemas have numbers (`Literal`)."""
+    """A valid document. Its subschemas are numbered, see `Literal`."""
 
     def __init__(self, text: str) -> None:
-        """Read the text.
+        """Parse and validate a schema.
 
         Raises:
-            SchemaRefusedError: if it is not JSON, too large, or no schema of draft 2020-12.
+            SchemaRefusedError: if it is not JSON, is too large, or is not a schema of draft
+            2020-12.
         """
         schema = _read(text)
         if not is_shallow(schema, MAX_DEPTH - 1):
@@ -60,7 +65,7 @@ class Document:
                 f"'$schema' is {dialect[:100]!r}: give draft 2020-12's, or none"
             )
         try:
-            # Without formats: patterns are ECMA-262's, and checked where they are read.
+            # Without format checks: patterns follow ECMA-262 and are checked by `pattern.py`.
             jsonschema.Draft202012Validator.check_schema(
                 schema, format_checker=jsonschema.FormatChecker(formats=())
             )
@@ -82,21 +87,21 @@ class Document:
         return self._subschemas[literal.number]
 
     def child(self, parent: Subschema, schema: Any, *path: str | int) -> Literal:
-        """A subschema that stands inside of another one."""
+        """A subschema at `path` inside of `parent`."""
         place = parent.place + "".join(f"/{escaped(str(part))}" for part in path)
         return self._literal(schema, parent.resolver, place)
 
     def group(self, parent: Subschema, schema: Any, *path: str | int) -> Group:
-        """The group of one child; empty for a schema that allows everything."""
+        """The group of one child; empty if the child allows every value."""
         if schema is True or schema == {}:
             return frozenset()
         return frozenset({self.child(parent, schema, *path)})
 
     def target(self, parent: Subschema, reference: str) -> Literal:
-        """What a reference points to.
+        """The subschema that a reference points to.
 
         Raises:
-            SchemaRefusedError: if that is not in the document, or no schema.
+            SchemaRefusedError: if the target is not in the document or is not a schema.
         """
         place = f"'$ref' at {parent.place or '/'} is {reference[:200]!r}"
         try:
@@ -144,10 +149,10 @@ def _finite(text: str) -> float:
 
 
 def pointer(path: Any) -> str:
-    """A JSON Pointer (RFC 6901); `/` for the whole document."""
+    """A path as a JSON Pointer (RFC 6901); `/` for the whole document."""
     return "".join(f"/{escaped(str(part))}" for part in path) or "/"
 
 
 def escaped(name: str) -> str:
-    """A name as a part of a JSON Pointer."""
+    """A name escaped for a JSON Pointer."""
     return name.replace("~", "~0").replace("/", "~1")

@@ -1,4 +1,4 @@
-"""`enum` and `const`: values as shapes, and whether a value fits another shape."""
+"""`enum` and `const`: translates values into shapes, and tests values against shapes."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from enginehouse.engine.json_schema.shapes import (
 
 
 class Values:
-    """Shapes of single values, and how they meet others."""
+    """Shapes of single values, and their intersections with other shapes."""
 
     def __init__(self, groups: GroupShapes) -> None:
         self._groups = groups
 
     def listed(self, schema: dict[str, Any]) -> list[Shape]:
-        """What `enum` and `const` of one schema leave."""
+        """The shapes of the values that `enum` and `const` of one schema allow."""
         lists = [schema["enum"]] if "enum" in schema else []
         if "const" in schema:
             lists.append([schema["const"]])
@@ -42,14 +42,14 @@ class Values:
         return shapes
 
     def shapes(self, values: list[Any]) -> list[Shape]:
-        """A shape of each value; all strings are one."""
+        """One shape for each value; all strings share one shape."""
         texts = frozenset(value for value in values if isinstance(value, str))
         strings = StringShape(frozenset({StringPart(None, texts)}))
         found = [strings if isinstance(value, str) else _shape(value) for value in values]
         return list(dict.fromkeys(found))
 
     def meet(self, one: Shape, other: Shape) -> Shape | None:
-        """What fits both."""
+        """The intersection of two shapes, one of them a `ValueShape`; None if it is empty."""
         if isinstance(one, ValueShape) and isinstance(other, ValueShape):
             return one if equal(json.loads(one.text), json.loads(other.text)) else None
         if isinstance(other, ValueShape):
@@ -59,7 +59,7 @@ class Values:
         return meet(one, other)
 
     def fits(self, value: Any, shape: Shape) -> bool:
-        """Whether a value has a shape."""
+        """Whether a value fits a shape."""
         match shape:
             case NullShape():
                 return value is None
@@ -105,7 +105,7 @@ class Values:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Equality of JSON values: numbers by value, booleans apart from them."""
+    """Equality of JSON values: 1 equals 1.0, and a boolean never equals a number."""
     if isinstance(one, bool) or isinstance(other, bool):
         return one is other
     if isinstance(one, list) and isinstance(other, list):
@@ -128,18 +128,18 @@ def _shape(value: Any) -> Shape:
 
 
 def string_fits(text: str, shape: StringShape) -> bool:
-    """Whether a text has a shape."""
+    """Whether a string fits a shape."""
     if len(text) < shape.least or (shape.most is not None and len(text) > shape.most):
         return False
     return all(part_holds(part, text) for part in shape.parts)
 
 
 def part_holds(part: StringPart, text: str) -> bool:
-    """Whether one constraint holds for a text."""
+    """Whether a string satisfies one constraint."""
     found = text in part.words if part.pattern is None else keywords.found_in(part.pattern, text)
     return found == part.positive
 
 
 def point(shape: NumberShape) -> Decimal | None:
-    """The one number of a shape that has no other."""
+    """The only number that a shape allows; None if it allows several."""
     return shape.low if shape.low is not None and shape.low == shape.high else None

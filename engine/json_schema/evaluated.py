@@ -1,4 +1,4 @@
-"""`unevaluatedProperties` and `unevaluatedItems`, where no branch decides what was evaluated."""
+"""`unevaluatedProperties` and `unevaluatedItems`, if no branch decides what is evaluated."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _FREE: Group = frozenset()
 
 
 def unevaluated_members(document: Document, node: Subschema) -> Iterator[list[Shape]]:
-    """What the two keywords add to a schema.
+    """The shapes that the two keywords add to a schema.
 
     Raises:
-        SchemaRefusedError: where a branch decides what was evaluated.
+        SchemaRefusedError: if a branching keyword decides which members or items are evaluated.
     """
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     schema = node.schema
@@ -52,7 +52,7 @@ def _in_place(
     keyword: str,
     top: bool = True,  # noqa: FBT001, FBT002
 ) -> Iterator[dict[str, Any]]:
-    """The schema and all that `$ref` and `allOf` apply to the same value."""
+    """The schema and all schemas that `$ref` and `allOf` apply to the same value."""
     if isinstance(node.schema, bool):
         return
     schema = node.schema

@@ -1,14 +1,14 @@
-"""`format` as patterns: an answer that has a format has it for sure.
+"""Patterns that enforce `format`. Each pattern matches valid values only, but not all of them.
 
-The grammars are those of the standards that JSON Schema names (Validation 2020-12, section 7.3):
-RFC 3339 for dates and times, RFC 5321 and 1123 for mail and host names, RFC 4291 and 3986 for
-addresses and URIs, RFC 6901 for pointers. Formats that no pattern can keep are refused; names that
-the standard does not know (`int32`, `password`) say nothing and stay annotations.
+The standards are those that JSON Schema names (Validation 2020-12, section 7.3): RFC 3339 for dates
+and times, RFC 5321 and 1123 for mail addresses and host names, RFC 4291 and 3986 for IP addresses
+and URIs, RFC 6901 for pointers. Formats that no pattern can enforce are refused. Names outside of
+the standard (`int32`, `password`) are annotations without effect.
 """
 
 from __future__ import annotations
 
-#: Formats of the standard without a pattern here.
+#: Formats of the standard that have no pattern here.
 UNSUPPORTED = frozenset(
     {"idn-email", "idn-hostname", "iri", "iri-reference", "uri-template", "regex"}
 )
@@ -19,7 +19,7 @@ _DATE = (
     rf"({_YEAR}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)"
     rf"|02-(0[1-9]|1[0-9]|2[0-8]))|{_LEAP}-02-29)"
 )
-# Leap seconds stand only at the end of a day in UTC, and are left out but for that spelling.
+# A leap second is possible only at the end of a day in UTC; other spellings of it are left out.
 _OFFSET = r"([zZ]|[+\-]([01][0-9]|2[0-3]):[0-5][0-9])"
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,18})?"
 _TIME = rf"({_CLOCK}{_OFFSET}|23:59:60(\.[0-9]{{1,18}})?([zZ]|[+\-]00:00))"
@@ -43,12 +43,12 @@ _IPV6 = "(" + "|".join(
         rf"(({_H16}:){{0,6}}{_H16})?::",
     ]
 ) + ")"  # fmt: skip
-# Up to four labels of letters, digits and single hyphens, of 61 characters at most: 247 together.
-# Two hyphens in a row, as names of IDNA ("xn--") have them, are left out.
+# Up to four labels of letters, digits and single hyphens, at most 61 characters each, 247 in total.
+# Labels with two hyphens in a row, such as those of IDNA ("xn--"), are left out.
 _LABEL = r"[a-zA-Z0-9](-?[a-zA-Z0-9]){0,30}"
 _HOST = rf"{_LABEL}(\.{_LABEL}){{0,3}}"
 _ATEXT = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~\-]"
-# 64 characters before the "@"; quoted names and addresses in brackets are left out.
+# At most 64 characters before the "@"; quoted names and addresses in brackets are left out.
 _EMAIL = rf"{_ATEXT}{{1,20}}(\.{_ATEXT}{{1,20}}){{0,2}}@{_HOST}"
 _PCHAR = r"([a-zA-Z0-9\-._~!$&'()*+,;=:@]|%[0-9a-fA-F]{2})"
 _SEGMENTS = rf"(/{_PCHAR}*)*"
@@ -80,6 +80,6 @@ _PATTERNS = {
 
 
 def format_pattern(name: str) -> str | None:
-    """The whole-string pattern of a format; None for names that say nothing."""
+    """The anchored pattern of a format; None for a name without effect."""
     pattern = _PATTERNS.get(name)
     return None if pattern is None else f"^({pattern})$"

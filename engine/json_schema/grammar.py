@@ -1,11 +1,12 @@
-"""A grammar while it is written: rules of symbols, then xgrammar's EBNF.
+"""Builds a grammar from rules of symbols and writes it in xgrammar's EBNF.
 
-The compiler (xgrammar 0.1.31) keeps a mask over the vocabulary for every place at which characters
-may follow; a place that allows most characters costs it 10 to 20 ms. So long repetitions are not
-unrolled here: see `counting.py`.
+The compiler (xgrammar 0.1.31) computes a mask over the vocabulary for each grammar position at
+which characters may follow. A position that allows most characters costs 10 to 20 ms. Long
+repetitions are therefore not unrolled, see `counting.py`.
 
-Character classes are written as positive ranges (the compiler cuts negated ones off at U+007F,
-`BuildNegativeCharacterClass`), in pieces that it turns into bytes without loss, see `_blocks`.
+Character classes are written as positive ranges, because the compiler cuts negated ones off at
+U+007F (`BuildNegativeCharacterClass`). They are split into ranges that it translates into bytes
+without loss, see `_blocks`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from enginehouse.engine.json_schema.charset import CharSet
 from enginehouse.engine.json_schema.refusal import SchemaRefusedError
 
 _MAX_RULES = 60_000
-#: Code points of one to four bytes, and how many share all leading bytes but the last one or two.
+#: Code points by their UTF-8 length of one to four bytes, and the sizes of the blocks in which the
+#: leading bytes are equal.
 _UTF8_LENGTHS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
     (0x0, 0x7F, ()),
     (0x80, 0x7FF, ()),
@@ -28,29 +30,30 @@ _UTF8_LENGTHS: tuple[tuple[int, int, tuple[int, ...]], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """A rule, by its name."""
+    """A reference to a rule by its name."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Many:
-    """One class of characters, any number of times."""
+    """A character class, repeated any number of times."""
 
     chars: CharSet
 
 
-#: A text, one character of a class, a class repeated, or a rule.
+#: A literal string, one character of a class, a repeated class, or a reference to a rule.
 Symbol = str | CharSet | Many | Ref
 Option = tuple[Symbol, ...]
 
 
 @dataclass(slots=True)
 class GrammarRule:
-    """Options of which one is taken; an empty option is the empty string.
+    """The alternatives of a rule. An empty alternative is the empty string.
 
     Attributes:
-        ahead: what is sure to be allowed behind, for the compiler's masks; see `counting.py`.
+        options: the alternatives.
+        ahead: what is certainly allowed after the rule, as a hint for the compiler; see `runs.py`.
     """
 
     options: list[Option] = field(default_factory=list)
@@ -58,14 +61,18 @@ class GrammarRule:
 
 
 class GuideGrammar:
-    """Rules by name; each is made once for its key."""
+    """A grammar under construction. Rules are identified by keys and built once."""
 
     def __init__(self) -> None:
         self._rules: dict[str, GrammarRule] = {}
         self._names: dict[Hashable, str] = {}
 
     def rule(self, key: Hashable, options: Callable[[], Iterable[Option]]) -> Ref:
-        """The rule of a key; its options are made when it is asked for first, and may refer to it.
+        """A reference to the rule of a key, which is built on first use.
+
+        Args:
+            key: identifies the rule.
+            options: returns its alternatives, which may refer to the rule itself.
 
         Raises:
             SchemaRefusedError: if there are too many rules.
@@ -82,7 +89,7 @@ class GuideGrammar:
         return Ref(name)
 
     def look_ahead(self, rule: Ref, ahead: Option) -> None:
-        """Tell the compiler what is sure to be allowed behind a rule."""
+        """Set the compiler hint of what is certainly allowed after a rule."""
         self._rules[rule.name].ahead = ahead
 
     def text(self, root: Ref) -> str:
@@ -103,7 +110,7 @@ class GuideGrammar:
         return "\n".join(lines) + "\n"
 
     def _productive(self) -> set[str]:
-        """Rules that match at least one text: what is left out of the others would end nowhere."""
+        """Names of the rules that match at least one string; the others are left out."""
         users: dict[str, set[str]] = {}
         for name, rule in self._rules.items():
             for option in rule.options:
@@ -159,7 +166,7 @@ def _symbol(symbol: Symbol) -> str:
 
 
 def class_text(chars: CharSet) -> str:
-    """A character class in EBNF."""
+    """A character class in xgrammar's EBNF."""
     parts = [
         f"{_escaped(chr(begin))}-{_escaped(chr(end))}"
         for low, high in chars.ranges
@@ -170,10 +177,10 @@ def class_text(chars: CharSet) -> str:
 
 
 def _blocks(low: int, high: int, sizes: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Split a range where the leading bytes of UTF-8 change, but for whole blocks in its middle.
+    """Split a range where the leading bytes of UTF-8 change; whole blocks in its middle stay one.
 
-    The compiler loses the second bytes of a range that ends inside of a block of three bytes
-    (`AddSameLengthCharacterRange`, where it begins again at 0x0080).
+    The compiler mistranslates the second bytes of a range that ends inside a block of three-byte
+    characters (`AddSameLengthCharacterRange`, which starts again at 0x0080).
     """
     if low > high:
         return

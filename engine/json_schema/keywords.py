@@ -1,4 +1,4 @@
-"""Keywords that constrain one JSON type and do not branch, as parts of that type's shape."""
+"""Translates keywords that constrain a single JSON type and do not branch into shapes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _KEPT = frozenset(
     }
 )  # fmt: skip
 
-#: What each bound of a number says.
+#: The shape of each bound of a number.
 BOUNDS: dict[str, Callable[[Decimal], NumberShape]] = {
     "minimum": lambda value: NumberShape(low=value),
     "exclusiveMinimum": lambda value: NumberShape(low=value, low_open=True),
@@ -58,10 +58,10 @@ BOUNDS: dict[str, Callable[[Decimal], NumberShape]] = {
 
 
 def check(node: Subschema) -> None:
-    """Refuse keywords that are not kept.
+    """Check that all keywords of a schema are supported.
 
     Raises:
-        SchemaRefusedError: with the place of the first.
+        SchemaRefusedError: names the first that is not, and its location.
     """
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     for keyword in node.schema:
@@ -72,7 +72,7 @@ def check(node: Subschema) -> None:
 
 
 def types(schema: dict[str, Any]) -> list[Shape]:
-    """The shapes that `type` leaves."""
+    """The shapes of the types that `type` allows."""
     given = schema.get("type", list(JsonType))
     names = [given] if isinstance(given, str) else given
     found: list[Shape] = [shape for kind, shape in TOPS.items() if kind.value in names]
@@ -82,7 +82,7 @@ def types(schema: dict[str, Any]) -> list[Shape]:
 
 
 def simple(document: Document, node: Subschema) -> list[Shape]:
-    """The shapes of a schema's keywords that do not branch."""
+    """The shapes of a schema's non-branching keywords."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     typed: dict[JsonType, Shape] = {
         JsonType.NUMBER: number(node),
@@ -95,7 +95,7 @@ def simple(document: Document, node: Subschema) -> list[Shape]:
 
 
 def number(node: Subschema) -> NumberShape:
-    """What `minimum`, `maximum`, their exclusive forms and `multipleOf` say."""
+    """The shape of `minimum`, `maximum`, their exclusive forms and `multipleOf`."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     shape = NumberShape()
     if "multipleOf" in node.schema:
@@ -104,17 +104,16 @@ def number(node: Subschema) -> NumberShape:
         if keyword in node.schema:
             met = meet(shape, bound(decimal(node.schema[keyword])))
             if not isinstance(met, NumberShape):
-                # Nothing lies between the bounds: an open interval of no width says so.
+                # No number is between the bounds: return an empty open interval.
                 return NumberShape(Decimal(0), True, Decimal(0), True)
             shape = met
     return shape
 
 
 def decimal(value: float) -> Decimal:
-    """A number of the schema: whole ones as they are, others as their shortest digits say.
+    """The exact value of a number in the schema: whole numbers exactly, others by shortest digits.
 
-    A large double is a whole number that its shortest digits do not spell: 1e23 is
-    99999999999999991611392, and only that is equal to it.
+    The shortest digits of a large double are not its value: 1e23 is 99999999999999991611392.
     """
     return Decimal(int(value)) if value == int(value) else Decimal(repr(value))
 
@@ -131,7 +130,7 @@ def _multiple(node: Subschema) -> int:
 
 
 def string(node: Subschema) -> StringShape:
-    """What `pattern`, `format` and the lengths say."""
+    """The shape of `pattern`, `format` and the length bounds."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     schema, place = node.schema, node.place
     parts = set()
@@ -161,7 +160,7 @@ def _checked(part: StringPart) -> StringPart:
 
 
 def array(document: Document, node: Subschema) -> ArrayShape:
-    """What the keywords of arrays say; `unevaluatedItems` apart."""
+    """The shape of the array keywords, except `unevaluatedItems`."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     schema, most = node.schema, node.schema.get("maxItems")
     first = tuple(
@@ -189,7 +188,7 @@ def array(document: Document, node: Subschema) -> ArrayShape:
 
 
 def object_(document: Document, node: Subschema) -> ObjectShape:
-    """What the keywords of objects say; `unevaluatedProperties` and dependencies apart."""
+    """The shape of the object keywords, except `unevaluatedProperties` and dependencies."""
     assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
     schema, most = node.schema, node.schema.get("maxProperties")
     properties = schema.get("properties", {})
@@ -218,7 +217,7 @@ def object_(document: Document, node: Subschema) -> ObjectShape:
 
 
 def member(shape: ObjectShape, name: str) -> Group | None:
-    """What holds for the member of a name."""
+    """The schemas that apply to the member of this name; empty if every value is allowed."""
     found: Group = frozenset()
     for members in shape.maps:
         named = [group for known, group in members.properties if known == name]
@@ -229,10 +228,10 @@ def member(shape: ObjectShape, name: str) -> Group | None:
 
 @functools.lru_cache(maxsize=256)
 def found_by(pattern: str) -> Dfa:
-    """Strings in which a pattern is found."""
+    """The automaton of strings in which a pattern occurs."""
     return matching(parse(pattern), search=True)
 
 
 def found_in(pattern: str, text: str) -> bool:
-    """Whether a pattern is found in a text."""
+    """Whether a pattern occurs in a string."""
     return found_by(pattern).accepts(text)

@@ -1,4 +1,4 @@
-"""String shapes as automata, and the keys that an object's schemas tell apart."""
+"""Automata of string shapes, and the classes of keys that an object's schemas distinguish."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ from enginehouse.engine.json_schema.shapes import (
 )
 
 _MAX_PATTERNS = 5
-#: Characters of known names that other keys are compared with; beyond, fewer of each name are.
+#: Total characters of known names that other keys are compared with. If the names are longer, only
+#: a prefix of each is compared.
 _MOST_COMPARED = 48
 
 
 @functools.lru_cache(maxsize=256)
 def string_dfa(shape: StringShape) -> Dfa:
-    """Strings of a shape.
+    """The automaton of a shape's strings.
 
     Raises:
-        SchemaRefusedError: with the place of a pattern whose automaton is too large.
+        SchemaRefusedError: if an automaton is too large; names the location of the pattern.
     """
     found = anything()
     for part in sorted(shape.parts, key=_order):
@@ -56,7 +57,7 @@ def _order(part: StringPart) -> tuple[bool, str, list[str]]:
 
 
 def whole(node: Node) -> Node | None:
-    """A pattern that both anchors hold, without them; None if a part of it is found anywhere."""
+    """A pattern without its `^` and `$`; None if it is not anchored at both ends."""
     if isinstance(node, Choice):
         options = [whole(option) for option in node.options]
         kept = tuple(option for option in options if option is not None)
@@ -84,7 +85,7 @@ def anchored(node: Node) -> bool:
 
 
 class ObjectKeys:
-    """The keys of an object: the known ones by name, all others by what they match."""
+    """The keys of an object: the known names, and the others grouped by the patterns they match."""
 
     def __init__(self, alternatives: Alternatives, shape: ObjectShape) -> None:
         self._alternatives = alternatives
@@ -93,13 +94,13 @@ class ObjectKeys:
         self.known = tuple(dict.fromkeys([*named, *shape.required]))
 
     def group(self, name: str) -> Group:
-        """What holds for the member of a known name; a name that is not allowed has no value."""
+        """The schemas of a known name's value; if `propertyNames` forbids it, no value fits."""
         found = member(self._shape, name) or frozenset()
         allowed = self._names is None or self._names.accepts(name)
         return found if allowed else found | {self._alternatives.document.false}
 
     def free(self) -> list[tuple[Dfa | None, Group]]:
-        """Languages of the other keys, with what holds for their values; None is any key.
+        """The other keys as automata (None for any key), each with the schemas of its value.
 
         Raises:
             SchemaRefusedError: if there are too many patterns.
@@ -119,7 +120,7 @@ class ObjectKeys:
 
     @functools.cached_property
     def _names(self) -> Dfa | None:
-        """Keys that `propertyNames` allows."""
+        """The automaton of the keys that `propertyNames` allows; None if it allows all."""
         if not self._shape.names:
             return None
         shapes = self._alternatives.of(self._shape.names)
@@ -127,7 +128,10 @@ class ObjectKeys:
         return functools.reduce(either, found) if found else words([])
 
     def _others(self, *, simple: bool) -> Dfa | None:
-        """Keys without a known name; where that costs too much, without the begin of one."""
+        """The automaton of keys that are not known names; None for any key.
+
+        If excluding the names costs too much, keys that begin like one are excluded as well.
+        """
         if not self.known and self._names is None and simple:
             return None
         allowed = self._names or anything()

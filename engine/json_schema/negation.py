@@ -1,7 +1,7 @@
-"""What does not fit a schema, as shapes: some keyword of it does not hold.
+"""The shapes of values that do not fit a schema, that is, violate at least one of its keywords.
 
-Keywords whose negation has no shape (that some unnamed member or some item does not fit, that a
-number is no multiple, that a value is not a listed object) are refused with their place.
+Some negations have no shape: that some unnamed member or some item does not fit, that a number is
+not a multiple, that a value differs from a listed object. They are refused with their location.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from enginehouse.engine.json_schema.shapes import (
     StringShape,
 )
 
-#: Keywords that say nothing by themselves, or are handled with another one.
+#: Keywords that have no effect by themselves, or are handled together with another one.
 _SILENT = frozenset({"then", "else", "minContains", "maxContains"})
-#: The bound that holds where a number is not within another one.
+#: The bound that a number outside of another bound satisfies.
 _OPPOSITE = {
     "minimum": "exclusiveMaximum",
     "exclusiveMinimum": "maximum",
@@ -47,10 +47,10 @@ class Negation:
         self._groups = groups
 
     def of(self, node: Subschema) -> list[Shape]:
-        """The shapes of what does not fit.
+        """The shapes of values that do not fit a schema.
 
         Raises:
-            SchemaRefusedError: for a keyword whose negation has none.
+            SchemaRefusedError: for a keyword whose negation has no shape.
         """
         assert isinstance(node.schema, dict)  # noqa: S101 - a boolean has no keywords
         found: dict[Shape, None] = {}
@@ -131,7 +131,7 @@ class Negation:
         return list(found)
 
     def _none_of(self, node: Subschema, values: list[Any]) -> list[Shape]:
-        """Every other value; lists and objects can only be told by their type."""
+        """All values that are not listed. Refused if an array or object is listed."""
         if any(isinstance(value, list | dict) for value in values):
             raise _refused(node, "enum")
         words = frozenset(value for value in values if isinstance(value, str))

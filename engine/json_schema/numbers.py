@@ -1,8 +1,8 @@
-"""Numbers within bounds as automata over their digits.
+"""Automata over the digits of numbers within bounds.
 
-A bounded number is written without exponent and, unless it is whole, with at most 15 digits: so
-many are told apart by IEEE 754's double precision, and a bound that holds for the digits holds for
-the number that a client reads.
+A bounded number is written without exponent and, unless it is whole, with at most 15 digits. IEEE
+754's double precision distinguishes 15 digits. A bound that holds for the digits therefore also
+holds for the number that a client parses.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ _MULTIPLE_DIGITS = 18
 MAX_MULTIPLE = 1_000
 _SYMBOLS = "-.0123456789"
 _CLASSES = tuple(CharSet.of(symbol) for symbol in _SYMBOLS)
-#: Any number, short enough to be finite as a double.
+#: Any number that is short enough to be a finite double.
 ANY_NUMBER: Node = parse(r"-?(0|[1-9][0-9]{0,63})(\.[0-9]{1,64})?([eE][+\-]?[0-9]{1,2})?")
 
 
 def spelled(value: Decimal) -> str:
-    """How one number is written: whole ones without a fraction, all without an exponent."""
+    """The spelling of a number: no exponent, and no fraction if it is whole."""
     if value == value.to_integral_value():
         return str(int(value))
     return format(value.normalize(), "f")
@@ -35,7 +35,11 @@ def spelled(value: Decimal) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Bound:
-    """A bound's digits, for numbers that are not negative."""
+    """The digits of a bound on the absolute value.
+
+    Attributes:
+        open: whether the bound itself is excluded.
+    """
 
     whole: str
     fraction: str
@@ -44,15 +48,15 @@ class _Bound:
 
 @dataclass(frozen=True, slots=True)
 class _State:
-    """Where a number's text has been read to.
+    """The state after a prefix of a number.
 
     Attributes:
         phase: "start", "sign", "zero" (a leading 0), "whole", "point", "fraction".
-        digits: digits that were read, as far as they count for a limit.
-        places: of the current part, while a bound is still open.
-        low, high: how what was read compares with the bounds' digits: -1, 0, 1.
-        remainder: of the multiple.
-        nonzero: whether a digit of the fraction is not 0.
+        digits: number of digits read, as far as a limit depends on it.
+        places: digits of the current part, while a comparison depends on it.
+        low, high: comparison of the digits with each bound: -1 (below), 0 (equal), 1 (above).
+        remainder: of the division by the multiple.
+        nonzero: whether the fraction has a digit other than 0.
     """
 
     phase: str = "start"
@@ -66,10 +70,10 @@ class _State:
 
 
 def number_dfa(shape: NumberShape) -> Dfa:
-    """The texts of the numbers that a shape allows.
+    """The automaton of the numbers that a shape allows.
 
     Raises:
-        SchemaRefusedError: for a multiple or a bound that is too large.
+        SchemaRefusedError: if a multiple or a bound is too large.
     """
     if shape.multiple > MAX_MULTIPLE:
         raise SchemaRefusedError(f"'multipleOf' is above {MAX_MULTIPLE}")
@@ -78,7 +82,7 @@ def number_dfa(shape: NumberShape) -> Dfa:
 
 
 class _Reader:
-    """The automaton's step and end, for one shape."""
+    """The transition and acceptance functions of one shape's automaton."""
 
     def __init__(self, shape: NumberShape) -> None:
         self._shape = shape
@@ -124,14 +128,14 @@ class _Reader:
         return above and self._within(-1, settled.high, high, settled)
 
     def _within(self, side: int, seen: int, bound: _Bound | None, state: _State) -> bool:
-        """Whether a whole text is on the right side of a bound: 1 is above it, -1 below."""
+        """Whether a complete number is on `side` of a bound: 1 for above, -1 for below."""
         if bound is None:
             return True
         found = side * self._against(seen, bound, state)
         return found > 0 or (found == 0 and not bound.open)
 
     def _against(self, seen: int, bound: _Bound, state: _State) -> int:
-        """How a whole text compares: digits of the bound that were not read are smaller's."""
+        """Compare a complete number with a bound. It is smaller if the bound has further digits."""
         if seen == 0 and bound.fraction[state.places :].strip("0"):
             return -1
         return seen
@@ -163,7 +167,7 @@ class _Reader:
         return None if settled is None else replace(settled, phase="point")
 
     def _settled(self, state: _State) -> _State | None:
-        """After the whole part: a number with more digits than a bound is larger."""
+        """The state after the whole part, in which the longer of number and bound is larger."""
         low, high, _ = self._bounds[state.negative]
         below = 1 if low is None else _by_length(state.low, state.places, len(low.whole))
         above = -1 if high is None else _by_length(state.high, state.places, len(high.whole))
@@ -172,7 +176,7 @@ class _Reader:
         return replace(state, low=below, high=above, places=0)
 
     def _forgotten(self, state: _State) -> _State | None:
-        """States that can no longer differ become one."""
+        """Reset fields that no longer matter, so that equivalent states are equal."""
         low, high, _ = self._bounds[state.negative]
         if state.phase == "fraction":
             if (low is not None and state.low < 0) or (high is not None and state.high > 0):
@@ -185,7 +189,11 @@ class _Reader:
 
 
 def _digits(bound: tuple[Decimal, bool] | None, *, upper: bool = False) -> _Bound | None:
-    """None where the bound is below all numbers without a sign, or above all that are written."""
+    """The digits of a bound; None if it does not restrict the numbers of this sign.
+
+    Raises:
+        SchemaRefusedError: if the bound has too many digits.
+    """
     if bound is None or bound[0] < 0:
         return None
     whole, _, fraction = format(bound[0], "f").partition(".")

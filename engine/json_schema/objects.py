@@ -1,4 +1,4 @@
-"""Objects as rules: known members in the order of the schema, then others."""
+"""Grammar rules of objects: known members in the order of the schema, then other members."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _MOST_COUNTED = 500
 class ObjectRules:
     """The rules of one object shape.
 
-    A rule stands for a place among the known members and for how many members were written, as far
-    as `minProperties` and `maxProperties` ask. Other members may repeat a key, and a reader keeps
-    one of them; so only the first of them counts for `minProperties`.
+    Each rule represents a position among the known members and the number of members written so
+    far, as far as `minProperties` or `maxProperties` depends on it. Other members may repeat a key,
+    of which a JSON parser keeps one. Only the first of them therefore counts for `minProperties`.
     """
 
     def __init__(
@@ -46,11 +46,11 @@ class ObjectRules:
             )
 
     def options(self) -> list[Option]:
-        """The options of the object.
+        """The alternatives of the object's rule.
 
         Raises:
-            SchemaRefusedError: if `minProperties` may be met by several members without a known
-                name, which the grammar could not count.
+            SchemaRefusedError: if several members without a known name could satisfy
+                `minProperties`, since the grammar cannot count distinct keys.
         """
         if self._shape.least > len(self._shape.required) + 1 and self._free:
             raise SchemaRefusedError(
@@ -61,7 +61,7 @@ class ObjectRules:
         return [("{", self._from(0, 0))]
 
     def _from(self, place: int, count: int) -> Ref:
-        """What stands behind the known members before a place, the brace that closes included."""
+        """The rule for the rest of an object from a known member on, with the closing brace."""
 
         def options() -> list[Option]:
             if place == len(self._keys.known):
@@ -79,7 +79,7 @@ class ObjectRules:
         return self._grammar.rule(("members", self._shape, place, count), options)
 
     def _ending(self, count: int) -> list[Option]:
-        """Other members, of which at least one if the count still asks for one."""
+        """The other members, at least one if `minProperties` still requires one."""
         missing = self._shape.least - count
         found: list[Option] = [("}",)] if missing <= 0 else []
         if missing <= 1 and self._free and self._room(count):
@@ -119,5 +119,5 @@ class ObjectRules:
         return self._shape.most is None or count < self._shape.most
 
     def _counted(self, count: int) -> int:
-        """Counts beyond what matters are one; that a member was written always matters."""
+        """The next count. Counts above the limit are equivalent; 0 and 1 are always distinct."""
         return min(count + 1, max(self._limit, 1))

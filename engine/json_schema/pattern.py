@@ -1,6 +1,6 @@
-"""Regular expressions of ECMA-262 as trees; what is not regular is refused with its position.
+"""Parses regular expressions of ECMA-262; syntax that a grammar cannot express is refused.
 
-Lookarounds, word boundaries, back references and inline flags are refused: no grammar keeps them.
+That is: lookarounds, word boundaries, back references and inline flags. Errors name the position.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_COUNT = 100_000
 
 
 class Anchor(Enum):
-    """A place that is no character: `^` or `$`, which mean the whole string's ends here."""
+    """`^` or `$`, the begin and the end of the whole string."""
 
     BEGIN = "^"
     END = "$"
@@ -41,21 +41,21 @@ class Chars:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Parts one after another; none is the empty string."""
+    """A concatenation; without parts it is the empty string."""
 
     parts: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One of several."""
+    """An alternation."""
 
     options: tuple[Node, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """A part from `least` to `most` times; None is without limit."""
+    """A part repeated `least` to `most` times; None means no upper limit."""
 
     part: Node
     least: int
@@ -73,10 +73,10 @@ _HEX_DIGITS = {"x": 2, "u": 4}
 
 
 def parse(text: str) -> Node:
-    """Read a pattern.
+    """Parse a pattern.
 
     Raises:
-        SchemaRefusedError: with the position of what is wrong, or cannot be kept.
+        SchemaRefusedError: if it is invalid or cannot be enforced; names the position.
     """
     if len(text) > MAX_CHARACTERS:
         raise SchemaRefusedError(
@@ -90,7 +90,7 @@ def parse(text: str) -> Node:
 
 
 class _Reader:
-    """Recursive descent over the pattern's characters."""
+    """A recursive-descent parser of patterns."""
 
     def __init__(self, text: str) -> None:
         self._text = text

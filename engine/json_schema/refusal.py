@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class SchemaRefusedError(Exception):
-    """A schema or a pattern that is wrong, or that no grammar of ours can keep.
+    """A schema or pattern is invalid, or no grammar here can enforce it.
 
-    The message names the place as a JSON Pointer (RFC 6901), or the position in a pattern.
+    The message names the location as a JSON Pointer (RFC 6901), or the position in a pattern.
     """

@@ -1,7 +1,7 @@
-"""Runs: a character or a group again and again, between bounds, at little cost to the compiler.
+"""Runs: bounded repetitions of a character or a group that are cheap to compile.
 
-The compiler keeps a mask for each place, and unrolls counted repetitions of its own; a run here has
-one place for most of it, and `_LAST` places for its end.
+The compiler computes a mask for each grammar position, and unrolls its own counted repetitions. A
+run has one position for most of its length and `_LAST` positions for its end.
 """
 
 from __future__ import annotations
@@ -13,14 +13,19 @@ from enginehouse.engine.json_schema.charset import CharSet
 from enginehouse.engine.json_schema.counting import any_number, exactly, up_to
 from enginehouse.engine.json_schema.grammar import GuideGrammar, Many, Option, Ref, Symbol
 
-#: Units at the end of a bounded run that are written one by one. Fewer make every token that is
-#: longer a matter of run time: with 12 a mask took 18 ms instead of 1.6 over SmolLM2's vocabulary.
+#: Units at the end of a bounded run that are written one by one. Tokens with more units than this
+#: are checked at run time. With 12 a mask took 18 ms instead of 1.6 ms for SmolLM2's vocabulary.
 _LAST = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What is repeated: options of which one is taken, and a key that tells it from others."""
+    """What is repeated.
+
+    Attributes:
+        key: identifies the unit.
+        options: its alternatives.
+    """
 
     key: Hashable
     options: tuple[Option, ...]
@@ -41,7 +46,7 @@ class Runs:
         self._grammar = grammar
 
     def run(self, unit: Unit, least: int, most: int | None, end: Option) -> Option:
-        """A unit from `least` to `most` times (None is without limit), and what ends the run."""
+        """A unit repeated `least` to `most` times (None: no limit), followed by `end`."""
         if most is None:
             begun = exactly(self._grammar, self._body(unit), least)
             return (*begun, self._without_limit(unit, end))
@@ -52,10 +57,10 @@ class Runs:
         return (*begun, self._optional(unit, least - sure, most - sure, end))
 
     def _optional(self, unit: Unit, least: int, most: int, end: Option) -> Ref:
-        """Units of which the last ones are written one by one, if it comes to them.
+        """Up to `most` units, of which the last `_LAST` are written one by one.
 
-        The run ends before, or all the others are there: with both ways into the last ones open
-        at every unit, the compiler's masks of all of them would be joined at each step.
+        The last ones are reached only after all the others. If they could be entered from every
+        unit, the compiler would have to merge the masks of all of them at each step.
         """
         body, longest = self._body(unit), most - _LAST
 
@@ -71,7 +76,7 @@ class Runs:
         return self._grammar.rule((unit.key, "optional", least, most, end), options)
 
     def _last(self, unit: Unit, end: Option) -> Ref:
-        """A unit with the end behind it: many vocabularies have both in one token."""
+        """A unit together with the end, since many vocabularies have a token for both."""
         return self._grammar.rule(
             (unit.key, "last", end), lambda: [(*option, *end) for option in unit.options]
         )
@@ -90,7 +95,7 @@ class Runs:
         return self._grammar.rule(key, rest)
 
     def _tail(self, unit: Unit, least: int, most: int, end: Option) -> Ref:
-        """Up to the bound, unit by unit."""
+        """The last units, written one by one up to the bound."""
 
         def options() -> list[Option]:
             found = [end] if least <= 0 else []
@@ -102,12 +107,12 @@ class Runs:
         return self._grammar.rule((unit.key, "tail", least, most, end), options)
 
     def _body(self, unit: Unit) -> Ref:
-        """One unit, behind which at least `_LAST` more are allowed.
+        """One unit after which at least `_LAST` more are allowed.
 
-        The compiler believes a look-ahead that stands at a rule which one sequence refers to, not
-        at its end (`IsExactLookaheadAssertion`), and accepts every token of such units without
-        asking at run time. So the rule stands between two empty ones: at the begin of a sequence
-        it would be inlined.
+        The look-ahead of the rule lets the compiler accept every token of such units without a
+        check at run time. The compiler uses a look-ahead only if a single sequence refers to the
+        rule, and not at its end (`IsExactLookaheadAssertion`). At the begin of a sequence the rule
+        would be inlined. It is therefore placed between two empty rules.
         """
 
         def options() -> list[Option]:

@@ -1,6 +1,7 @@
-"""What a value may be, by JSON type: each shape holds all constraints of one alternative.
+"""Shapes: all constraints on a value of one JSON type.
 
-A nested schema is not looked into here: it stays a `Group`, a set of subschemas that hold together.
+Nested schemas are not translated here. They are kept as a `Group`, a set of subschemas that must
+all hold.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from enum import StrEnum
 
 
 class JsonType(StrEnum):
-    """JSON's types; `integer` is a number here."""
+    """The types of JSON. JSON Schema's `integer` is a `NUMBER`."""
 
     NULL = "null"
     BOOLEAN = "boolean"
@@ -24,17 +25,17 @@ class JsonType(StrEnum):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Literal:
-    """A subschema of the document, by its number, or with `positive` false its negation."""
+    """A subschema of the document by its number; its negation if `positive` is False."""
 
     number: int
     positive: bool = True
 
     def negated(self) -> Literal:
-        """What holds where this does not."""
+        """The negation of this literal."""
         return Literal(self.number, not self.positive)
 
 
-#: Subschemas that all hold; the empty one allows everything.
+#: Subschemas that must all hold; the empty group allows every value.
 Group = frozenset[Literal]
 
 
@@ -47,7 +48,7 @@ class NullShape:
 
 @dataclass(frozen=True, slots=True)
 class BooleanShape:
-    """`true` or `false`, as far as they are among the values."""
+    """A boolean among `values`."""
 
     values: frozenset[bool] = frozenset({True, False})
     kind = JsonType.BOOLEAN
@@ -58,10 +59,10 @@ class NumberShape:
     """A number within bounds.
 
     Attributes:
-        low, high: bounds; None is without.
-        low_open, high_open: whether the bound itself is outside.
-        integer: True for whole numbers only, False for others only, None for both.
-        multiple: a whole number of which the value is a multiple.
+        low, high: bounds; None means no bound.
+        low_open, high_open: whether the bound itself is excluded.
+        integer: True allows whole numbers only, False all others only, None both.
+        multiple: the value must be a multiple of this whole number.
     """
 
     low: Decimal | None = None
@@ -80,7 +81,7 @@ class NumberShape:
         return self.low > self.high or (self.low == self.high and (self.low_open or self.high_open))
 
     def admits(self, value: Decimal) -> bool:
-        """Whether a number is within the bounds and of the right sort."""
+        """Whether a number satisfies all constraints."""
         whole = value == value.to_integral_value()
         low = self.low is None or value > self.low or (value == self.low and not self.low_open)
         high = self.high is None or value < self.high or (value == self.high and not self.high_open)
@@ -95,12 +96,13 @@ class NumberShape:
 
 @dataclass(frozen=True, slots=True)
 class StringPart:
-    """One constraint on a string's characters: it matches a pattern, or is one of some words.
+    """One constraint on a string: it matches a pattern, or is one of a set of words.
 
     Attributes:
-        pattern: an ECMA-262 pattern that is found in it; None where `words` says what it is.
-        positive: False if it must not match.
-        place: of the keyword, for refusals.
+        pattern: an ECMA-262 pattern that must occur in the string; None if `words` is used.
+        words: the allowed strings, if `pattern` is None.
+        positive: False negates the constraint.
+        place: location of the keyword, for error messages.
     """
 
     pattern: str | None
@@ -111,7 +113,7 @@ class StringPart:
 
 @dataclass(frozen=True, slots=True)
 class StringShape:
-    """A string: length in characters, and what each part asks."""
+    """A string with `least` to `most` characters that satisfies every part."""
 
     parts: frozenset[StringPart] = frozenset()
     least: int = 0
@@ -121,7 +123,7 @@ class StringShape:
 
 @dataclass(frozen=True, slots=True)
 class Contained:
-    """Items of a group that an array holds at least `least` and at most `most` of."""
+    """`contains`: the array has `least` to `most` items that fit the group."""
 
     group: Group
     least: int
@@ -131,10 +133,14 @@ class Contained:
 
 @dataclass(frozen=True, slots=True)
 class ArrayShape:
-    """An array: items at the first places, those behind them, and how many.
+    """An array.
 
     Attributes:
-        unique: the place of `uniqueItems`, if it is set.
+        first: groups of the first items (`prefixItems`).
+        rest: group of all further items.
+        least, most: bounds on the number of items; None means no bound.
+        contained: the `contains` constraints.
+        unique: location of `uniqueItems`, if it is set.
     """
 
     first: tuple[Group, ...] = ()
@@ -148,12 +154,12 @@ class ArrayShape:
 
 @dataclass(frozen=True, slots=True)
 class KeyMap:
-    """What one schema says of an object's members, by key.
+    """The constraints of one schema on an object's members.
 
     Attributes:
-        properties: by name, in the order of the schema.
-        patterns: by pattern; a key may match several.
-        rest: for keys that are neither named nor matched.
+        properties: groups by name, in the order of the schema.
+        patterns: groups by pattern; a key may match several.
+        rest: group of the keys that have no name in `properties` and match no pattern.
     """
 
     properties: tuple[tuple[str, Group], ...] = ()
@@ -163,7 +169,15 @@ class KeyMap:
 
 @dataclass(frozen=True, slots=True)
 class ObjectShape:
-    """An object: what several schemas say of its members, together."""
+    """An object; the constraints of several schemas apply together.
+
+    Attributes:
+        maps: the constraints of each schema.
+        required: names that must be present.
+        names: group of the keys (`propertyNames`).
+        least, most: bounds on the number of members; None means no bound.
+        place: location of the schema, for error messages.
+    """
 
     maps: tuple[KeyMap, ...] = ()
     required: tuple[str, ...] = ()
@@ -176,7 +190,7 @@ class ObjectShape:
 
 @dataclass(frozen=True, slots=True)
 class ValueShape:
-    """An array or object that stands in `enum` or `const`, as JSON text."""
+    """An array or object of `enum` or `const`, as JSON text."""
 
     kind: JsonType
     text: str
@@ -195,12 +209,12 @@ TOPS: dict[JsonType, Shape] = {
 
 
 def other_kinds(kind: JsonType) -> list[Shape]:
-    """A shape for each JSON type but one."""
+    """One unconstrained shape for each JSON type except `kind`."""
     return [shape for other, shape in TOPS.items() if other is not kind]
 
 
 def meet(one: Shape, other: Shape) -> Shape | None:
-    """What both allow, or None if that is nothing for sure; not for `ValueShape`."""
+    """The intersection of two shapes; None if it is certainly empty. Not for `ValueShape`."""
     match one, other:
         case NullShape(), NullShape():
             return one
@@ -253,7 +267,7 @@ def _arrays(one: ArrayShape, other: ArrayShape) -> ArrayShape | None:
 
 
 def item_at(shape: ArrayShape, place: int) -> Group:
-    """What holds for the item at a place, counted from 0."""
+    """The group of the item at an index, counted from 0."""
     return shape.first[place] if place < len(shape.first) else shape.rest
 
 

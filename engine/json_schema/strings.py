@@ -1,7 +1,8 @@
-r"""Texts as rules: JSON strings with their quotes, and plain texts for regular expressions.
+r"""Grammar rules of strings: quoted JSON strings, and plain text for regular expressions.
 
-Every character of a JSON string has one spelling: itself, a short escape, or `\u00` and two digits
-for the other control characters. So a constraint on the characters is one on their spelling.
+Every character of a JSON string has exactly one spelling: itself, a short escape, or `\u00` and two
+digits for the other control characters. A constraint on characters is therefore a constraint on
+their spelling.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ _SPECIAL = _CONTROLS | CharSet.of('"\\')
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """How characters are written, and what ends a text."""
+    """How characters are written: as a JSON string, or as plain text."""
 
     json: bool
 
     @property
     def end(self) -> Option:
-        """What stands behind the last character."""
+        """The symbols after the last character: the closing quote, or nothing."""
         return ('"',) if self.json else ()
 
     def options(self, chars: CharSet) -> list[Option]:
-        """The spellings of one character of a set."""
+        """The alternatives for one character of a set."""
         if not self.json:
             return [(chars,)]
         plain, special = chars - _SPECIAL, chars & _SPECIAL
@@ -54,7 +55,7 @@ class Spelling:
 
 
 class StringWriter:
-    """Writes texts into a grammar, in one spelling."""
+    """Adds rules of strings to a grammar, in one spelling."""
 
     def __init__(self, grammar: GuideGrammar, spelling: Spelling) -> None:
         self._grammar = grammar
@@ -62,7 +63,7 @@ class StringWriter:
         self._runs = Runs(grammar)
 
     def literal(self, text: str) -> Option:
-        """One text with its end."""
+        """A fixed string and its end."""
         spelled = ""
         for character in text:
             option = self._spelling.options(CharSet.of(character))[0]
@@ -73,15 +74,15 @@ class StringWriter:
         return (spelled + "".join(map(str, self._spelling.end)),)
 
     def pattern(self, node: Node) -> Option:
-        """A whole text that a pattern without anchors matches, with its end."""
+        """A string that a pattern without anchors matches as a whole, and its end."""
         return (*self._node(node), *self._spelling.end)
 
     def automaton(self, dfa: Dfa) -> Ref:
-        """A text that an automaton accepts, with its end."""
+        """A string that an automaton accepts, and its end."""
         return self._state(dfa, dfa.start)
 
     def any(self, least: int, most: int | None) -> Option:
-        """A text of so many characters, with its end."""
+        """A string of `least` to `most` characters, and its end."""
         return self._runs.run(self._one(ANY), least, most, self._spelling.end)
 
     def _state(self, dfa: Dfa, state: int) -> Ref:

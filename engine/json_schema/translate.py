@@ -1,4 +1,4 @@
-"""The two entry points: a JSON Schema or a regular expression becomes a grammar in EBNF."""
+"""The two entry points: translate a JSON Schema or a regular expression into an EBNF grammar."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from enginehouse.engine.json_schema.values import ValueRules
 
 
 def schema_grammar(text: str) -> str:
-    """The grammar (xgrammar's EBNF, rule `root`) of the JSON that a schema allows.
+    """The grammar of the JSON that a schema allows, in xgrammar's EBNF with the root rule `root`.
 
-    Every text of the grammar is JSON and validates. Spelling: `, ` and `: ` between parts, members
-    in the schema's order and then others, one spelling for each character, whole numbers without
-    fraction.
+    Every string of the grammar is JSON that validates. Parts are separated by `, ` and `: `.
+    Members come in the order of the schema, then others. Each character has one spelling. Whole
+    numbers have no fraction.
 
     Args:
         text: a JSON Schema of draft 2020-12.
 
     Raises:
-        SchemaRefusedError: for what is no schema, and for what cannot be kept, with its place.
+        SchemaRefusedError: if it is not a schema or cannot be enforced; names the location.
     """
     document = Document(text)
     grammar = GuideGrammar()
@@ -40,13 +40,13 @@ def schema_grammar(text: str) -> str:
 
 
 def regex_grammar(text: str) -> str:
-    """The grammar of the texts that a regular expression matches as a whole.
+    """The grammar of the strings that a regular expression matches as a whole.
 
     Args:
-        text: a pattern of ECMA-262, without what no grammar keeps (`pattern.py`).
+        text: a pattern of ECMA-262; `pattern.py` lists the syntax that is refused.
 
     Raises:
-        SchemaRefusedError: with the position of what is wrong, or cannot be kept.
+        SchemaRefusedError: if it is invalid or cannot be enforced; names the position.
     """
     node = parse(text)
     grammar = GuideGrammar()

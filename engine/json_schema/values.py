@@ -1,4 +1,4 @@
-"""Shapes as rules of a grammar: a rule for each group of subschemas."""
+"""Translates shapes into grammar rules, one rule for each group of subschemas."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from enginehouse.engine.json_schema.strings import Spelling, StringWriter
 
 
 class ValueRules:
-    """Writes values into a grammar."""
+    """Adds rules of JSON values to a grammar."""
 
     def __init__(self, alternatives: Alternatives, grammar: GuideGrammar) -> None:
         self._alternatives = alternatives

@@ -1,4 +1,4 @@
-"""Triton model `<model>` of an embedding model: texts → vectors, batched by Triton."""
+"""Triton model `<model>` of an embedding model, with Triton's dynamic batching."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class TritonPythonModel:
     """Named by Triton's Python backend."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the version's bundle; the first inference after a load is slow, so it is ours."""
+        """Load the version's bundle and run one inference, since the first one is slow."""
         version_dir = Path(args["model_repository"]) / args["model_version"]
         bundle = Bundle.open(bundle_dir(version_dir))
         self._engine = EmbeddingEngine(bundle, threads=engine_settings(version_dir).threads)
         self._engine.embed(["warm up"])
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer a dynamic batch in one go; a bad request of it fails alone."""
+        """Answer a dynamic batch in one computation; an invalid request fails alone."""
         arrays = [{t.name(): t.as_numpy() for t in request.inputs()} for request in requests]
         results: list[Any]
         try:

@@ -1,4 +1,4 @@
-"""Triton model `<model>.preprocessing`: text → ids."""
+"""Triton model `<model>.preprocessing`: encodes text into token ids."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class TritonPythonModel:
     """Named by Triton's Python backend."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the version's tokenizer."""
+        """Load the version's tokenizer."""
         version_dir = Path(args["model_repository"]) / args["model_version"]
         bundle = Bundle.open(bundle_dir(version_dir))
         self._tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
         self._tokens = bundle.manifest.special_tokens
 
     def execute(self, requests: list[Any]) -> list[Any]:
-        """Answer each request by itself: a bad one fails alone."""
+        """Answer each request separately, so that an invalid one fails alone."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Triton model `<model>.tensorrt_llm`: ids in, ids out, decoupled, in-flight batching."""
+"""Triton model `<model>.tensorrt_llm`: generates token ids, decoupled, with in-flight batching."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from enginehouse.errors import QueueFullError, ServingError, to_wire
 from enginehouse.generation import Chunk, FinishReason, each_sequence
 
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
-#: Asking Triton whether a client has gone is a round trip between two processes, in which the
-#: engine stands still: at 64 streams and every step it was 60 % of the loop's own time.
+#: Interval of checks for a disconnected client. Each is a round trip to Triton, during which the
+#: engine does not work. At every step with 64 streams they took 60 % of the loop's own time.
 _ASK_EVERY_S = 0.2
 
 
@@ -45,7 +45,7 @@ def _error(error: ServingError) -> Any:
 
 
 class _TritonSink:
-    """Sends one request's answers through Triton; the last response is that of the last answer."""
+    """Sends the answers to one request; the last response of the last answer is final."""
 
     def __init__(
         self, sender: Any, encoders: list[ResponseEncoder], metrics: NvidiaMetrics
@@ -74,7 +74,7 @@ class _TritonSink:
         self._sender.send(pb_utils.InferenceResponse(tensors), flags=flags)
 
     def _count(self, job: Job) -> None:
-        """Lengths of requests; health probes are nobody's."""
+        """Record the lengths of a finished request, except of health probes."""
         self._generated += len(job.generated)
         if not self._open and job.request.priority < PROBE_PRIORITY:
             self._metrics.finished(len(job.request.input_ids), self._generated)
@@ -86,7 +86,7 @@ class _TritonSink:
 
     def cancelled(self) -> bool:
         if self._failed:
-            # One answer that failed takes the others of its request along.
+            # If one answer failed, the other answers to the request are cancelled.
             return True
         now = time.monotonic()
         if now < self._ask_at:
@@ -118,7 +118,7 @@ class TritonPythonModel:
         self._relay = StopRelay(str(version_dir), int(instance), self._service.cancel)
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand requests to the loop; answers come through their senders."""
+        """Submit requests to the loop, which sends the answers."""
         for request in requests:
             sender = request.get_response_sender()
             try:
@@ -152,7 +152,7 @@ class TritonPythonModel:
         self._service.submit(decoded, _TritonSink(sender, encoders, self._metrics))
 
     def finalize(self) -> None:
-        """End the loop."""
+        """End the loop and release the engine."""
         self._relay.close()
         self._service.close()
         self._metrics.close()

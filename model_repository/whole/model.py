@@ -1,8 +1,8 @@
-"""Triton model `<model>.whole`, and `tensorrt_llm_bls` of NVIDIA's names.
+"""Triton model `<model>.whole`, also served under NVIDIA's name `tensorrt_llm_bls`.
 
-It runs the ensemble's path by calls to the parts, in threads of its own, so that any number of
-requests share the engine's batch. Not decoupled, it answers each request once, which is what a
-unary `infer` needs; decoupled, it passes on every response of the engine.
+It calls the same parts as the ensemble, on threads of its own, so that its requests share the
+engine's batch. Without the decoupled policy it sends one response for each request, as a unary
+`infer` needs. With it, it forwards every response of the engine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from enginehouse.model_repository.under_way import ActiveRequest, UnderWay
 from enginehouse.errors import EngineUnavailableError, QueueFullError, ServingError, to_wire
 
 _log = logging.getLogger(__name__)
-#: For `stop`, which must not wait until what it is to stop has ended.
+#: Threads for `stop` requests, which must not wait for the requests that they stop.
 _SPARE_THREADS = 4
 _FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -32,7 +32,7 @@ class TritonPythonModel:
     """Named by Triton's Python backend."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read which version of which model it stands for."""
+        """Read the model and version that it is pinned to from its configuration."""
         config = json.loads(args["model_config"])
         given = {key: value["string_value"] for key, value in config["parameters"].items()}
         self._name = args["model_name"]
@@ -44,16 +44,16 @@ class TritonPythonModel:
         self._pool = ThreadPoolExecutor(most + _SPARE_THREADS, thread_name_prefix="whole")
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand requests to threads; answers come through their senders."""
+        """Submit requests to threads, which send the answers."""
         for request in requests:
             sender = request.get_response_sender()
             try:
                 self._accept(request, sender)
-            except Exception as error:  # noqa: BLE001 - it would fail the others of the batch
+            except Exception as error:  # noqa: BLE001 - it would fail all requests of the batch
                 sender.send(_failure(error), flags=_FINAL)
 
     def _accept(self, request: Any, sender: Any) -> None:
-        # Copies: the inputs' memory is not this request's any more once `execute` has returned.
+        # Copy the inputs: Triton reuses their memory once `execute` has returned.
         arrays = {tensor.name(): np.array(tensor.as_numpy()) for tensor in request.inputs()}
         asked = divide(arrays, self._name, streams=self._streams)
         client_id = request.request_id()
@@ -85,12 +85,12 @@ class TritonPythonModel:
                 last = self._made(asked, wanted, gather(list(pieces)))
         except Exception as error:  # noqa: BLE001 - or the client would wait for ever
             last = _failure(error)
-        # Triton must not be asked about a request that it has given back.
+        # Remove the entry first: Triton must not be asked about a request that has been answered.
         self._under_way.leave(entry)
         self._send_last(sender, last)
 
     def _stop(self, client_id: str, sender: Any) -> None:
-        """End what the engine knows by the client's own id: a stream of the ensemble."""
+        """End the engine's requests with the client's own id, such as streams of the ensemble."""
         last = None
         try:
             self._parts.stop(client_id)
@@ -99,7 +99,7 @@ class TritonPythonModel:
         self._send_last(sender, last)
 
     def _send_last(self, sender: Any, last: Any) -> None:
-        """The last response; a model that answers once must have said something."""
+        """Send the final response. Without the decoupled policy it must not be missing."""
         if last is None and not self._streams:
             last = pb_utils.InferenceResponse([])
         if last is None:
@@ -108,14 +108,14 @@ class TritonPythonModel:
             sender.send(last, flags=_FINAL)
 
     def _made(self, asked: DividedRequest, wanted: list[str], piece: Outputs) -> Any:
-        """A response: what is wanted of `piece`, with its text, in the configuration's order."""
+        """A response with the wanted outputs of a chunk, in the configuration's order."""
         if asked.preprocessing is not None and "output_ids" in piece and "text_output" in wanted:
             piece["text_output"] = self._parts.text(piece)
         names = [name for name in wanted if name in piece]
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, piece[name]) for name in names])
 
     def finalize(self) -> None:
-        """Triton has no request here any more."""
+        """Stop the threads; Triton calls this when no request is left."""
         self._under_way.close()
         self._pool.shutdown()
 
