@@ -15,6 +15,7 @@
     │   ├── NotRegisteredError   no such model, version or alias
     │   ├── InUseError           a version cannot go: it is loaded, aliased or being released
     │   └── ConflictError        somebody else changed the same thing, or holds the lease
+    │       └── LeaseLostError   a controller that lost the lease wanted to write
     ├── RolloutError             a rollout, a gate or an experiment cannot do what was asked
     │   ├── SpecError            a rollout's or an experiment's file has a field that is wrong
     │   └── GateError            a gate refused a version
@@ -124,6 +125,10 @@ class ConflictError(RegistryError):
     """Somebody else changed the same thing in between, or holds the lease."""
 
     public = None
+
+
+class LeaseLostError(ConflictError):
+    """A release controller that lost the lease, or never had it, wanted to write."""
 
 
 class RolloutError(EnginehouseError):

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.client.discovery import discovery_of
@@ -19,6 +20,7 @@ from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.controller.collector import SampleCollector
 from enginehouse.registry.controller.debts import Debts
+from enginehouse.registry.controller.fencing import Fence, FencedRegistry, LeaseFence
 from enginehouse.registry.controller.fleet import FleetView
 from enginehouse.registry.controller.lease import Lease
 from enginehouse.registry.controller.model import ModelReleases, Tools
@@ -27,10 +29,15 @@ from enginehouse.registry.controller.preparation import Preparation
 from enginehouse.registry.controller.prometheus import PrometheusQueries
 from enginehouse.registry.controller.replica import AliveParts, Report
 from enginehouse.registry.controller.watching import Watch
-from enginehouse.registry.rollouts.state import RolloutStatus
 from enginehouse.registry.store import Registry
 
-from enginehouse.errors import ConflictError, EnginehouseError, NotRegisteredError, RegistryError
+from enginehouse.errors import (
+    ConflictError,
+    EnginehouseError,
+    LeaseLostError,
+    NotRegisteredError,
+    RegistryError,
+)
 from enginehouse.manifest import EngineSettings
 from enginehouse.settings import Settings
 from enginehouse.traffic import Routes
@@ -39,6 +46,16 @@ from enginehouse.triton_control import triton_control_secret
 
 _CONFIRM_PATIENCE_S = 5.0
 _CONFIRM_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Acting:
+    """What a controller acts with under one epoch of the lease."""
+
+    fence: LeaseFence
+    registry: FencedRegistry
+    placement: Placement
+    fleet: FleetView
 
 
 class Controller:
@@ -56,10 +73,7 @@ class Controller:
         self._settings = settings
         self._report = report
         self._registry = Registry(settings)
-        cache = BundleCache(settings.cache_dir, self._registry)
-        names = AliasNames(settings.unary, settings.compat_model, settings.compat_decoupled)
-        repository = ModelRepository(settings.model_repository_dir, names)
-        self._placement = Placement(cache, repository, override)
+        self._override = override
         self._lease = Lease(
             self._registry, settings.addresses.controller_url, settings.release.lease_s
         )
@@ -69,7 +83,7 @@ class Controller:
         self._collector = SampleCollector(settings.adapter_urls, token, report)
         self._prometheus = PrometheusQueries(settings.prometheus_url)
         self._pool = ThreadPoolExecutor(4, thread_name_prefix="release")
-        self._fleet: FleetView | None = None
+        self._acting: Acting | None = None
         self._models: dict[str, ModelReleases] = {}
         self._published: dict[str, Routes] = {}
         self._lock = threading.RLock()
@@ -101,9 +115,9 @@ class Controller:
     def hint(self) -> None:
         """Look now: something may have changed."""
         self._wake.set()
-        fleet = self._fleet
-        if fleet is not None:
-            fleet.nudge()
+        acting = self._acting
+        if acting is not None:
+            acting.fleet.nudge()
 
     @property
     def acting(self) -> bool:
@@ -131,7 +145,8 @@ class Controller:
 
     def fleet(self) -> list[dict[str, object]]:
         """The replicas, as plain data."""
-        return self._fleet.describe() if self._fleet is not None else []
+        acting = self._acting
+        return acting.fleet.describe() if acting is not None else []
 
     def act(self, name: str, what: Callable[[ModelReleases, float], object]) -> dict[str, Any]:
         """Do something to a model's releases, between two ticks.
@@ -187,6 +202,11 @@ class Controller:
             try:
                 with self._lock:
                     self._tick()
+            except LeaseLostError as error:
+                with self._lock:
+                    self._stand_down()
+                self._problem = str(error)
+                self._say_once(f"{error}; this controller stands by")
             # A full disk may be the ledger's, the routes' or the log's own.
             except (EnginehouseError, OSError) as error:
                 self._problem = str(error)
@@ -201,12 +221,13 @@ class Controller:
         if not self._lease.acquire():
             self._stand_down()
             return
-        fleet = self._stand_up()
+        acting = self._stand_up()
+        fleet = acting.fleet
         fleet.refresh()
         snapshot = self._registry.snapshot()
         for gone in self._models.keys() - snapshot.keys():
             del self._models[gone]
-            self._withdraw(gone)
+            self._withdraw(acting.fence, gone)
         now = time.time()
         for name, found in snapshot.items():
             releases = self._releases(name)
@@ -222,66 +243,90 @@ class Controller:
         active = {r.state.active.id for r in self._models.values() if r.state.active}
         self._collector.keep_only(active)
 
-    def _stand_up(self) -> FleetView:
-        if self._fleet is None:
-            self._report(f"this controller holds the lease ({self._lease.epoch})")
-            self._fleet = FleetView(
-                self._discovery,
-                self._placement,
-                self._report,
-                self._alive_parts,
-                self._control_secret,
+    def _stand_up(self) -> Acting:
+        """What to act with; a new lease makes all of it anew.
+
+        Raises:
+            LeaseLostError: if another controller has taken over by now.
+        """
+        if self._acting is not None and self._acting.fence.epoch != self._lease.epoch:
+            self._stand_down()
+        if self._acting is None:
+            fence = LeaseFence(
+                self._lease, (self._settings.routes_dir, self._settings.model_repository_dir)
             )
-            self._fleet.refresh()
-        return self._fleet
+            self._acting = self._made(fence)
+            self._report(f"this controller holds the lease ({fence.epoch})")
+            self._acting.fleet.refresh()
+        return self._acting
+
+    def _made(self, fence: LeaseFence) -> Acting:
+        settings = self._settings
+        names = AliasNames(settings.unary, settings.compat_model, settings.compat_decoupled)
+        placement = Placement(
+            BundleCache(settings.cache_dir, self._registry),
+            ModelRepository(settings.model_repository_dir, names),
+            self._override,
+            fence,
+        )
+        fleet = FleetView(
+            self._discovery,
+            placement,
+            self._report,
+            self._alive_parts,
+            self._control_secret,
+            fence,
+        )
+        return Acting(fence, FencedRegistry(settings, self._lease), placement, fleet)
 
     def _stand_down(self) -> None:
-        if self._fleet is not None:
-            self._fleet.close()
-            self._fleet = None
+        if self._acting is not None:
+            self._acting.fleet.close()
+            self._acting = None
             self._models.clear()
             self._published.clear()
             self._read = False
 
     def _releases(self, name: str) -> ModelReleases:
         if name not in self._models:
-            fleet = self._stand_up()
+            acting = self._stand_up()
+            fleet, placement = acting.fleet, acting.placement
             tools = Tools(
-                registry=self._registry,
-                placement=self._placement,
+                registry=acting.registry,
+                placement=placement,
                 fleet=fleet,
                 settings=self._settings.release,
-                debts=Debts(self._registry),
+                debts=Debts(acting.registry),
                 watch=lambda: Watch(fleet, self._collector, self._prometheus, self._pool),
-                prepare=lambda status, served: self._prepare(fleet, status, served),
-                publish=self._publish,
-                withdraw=self._withdraw,
+                prepare=lambda status, served: Preparation(
+                    status, placement, fleet, self._pool, served_before=served
+                ),
+                publish=lambda routes: self._publish(acting.fence, routes),
+                withdraw=lambda name: self._withdraw(acting.fence, name),
                 report=self._report,
-                epoch=lambda: self._lease.epoch,
+                epoch=acting.fence.epoch,
             )
             self._models[name] = ModelReleases(name, tools)
         return self._models[name]
 
-    def _prepare(
-        self,
-        fleet: FleetView,
-        status: RolloutStatus,
-        served: bool,  # noqa: FBT001 - one caller
-    ) -> Preparation:
-        return Preparation(status, self._placement, fleet, self._pool, served_before=served)
-
-    def _publish(self, routes: Routes) -> None:
+    def _publish(self, fence: Fence, routes: Routes) -> None:
+        directory = self._settings.routes_dir
         if self._published.get(routes.model) != routes:
-            write_routes(self._settings.routes_dir, routes)
+            with fence.writing(directory):
+                write_routes(directory, routes)
             self._published[routes.model] = routes
 
-    def _withdraw(self, name: str) -> None:
+    def _withdraw(self, fence: Fence, name: str) -> None:
+        directory = self._settings.routes_dir
         self._published.pop(name, None)
-        routes_path(self._settings.routes_dir, name).unlink(missing_ok=True)
+        path = routes_path(directory, name)
+        if path.exists():
+            with fence.writing(directory):
+                path.unlink(missing_ok=True)
 
     def _describe(self, releases: ModelReleases) -> dict[str, Any]:
         state = releases.state
-        fleet = self._fleet
+        fleet = self._acting.fleet if self._acting is not None else None
         rollout = state.rollout.model_dump(mode="json") if state.rollout is not None else None
         steps = [step.model_dump(mode="json") for step in state.spec.steps]
         return {

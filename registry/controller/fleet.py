@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from enginehouse.client.discovery import Discovery
+from enginehouse.registry.controller.fencing import Fence
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.replica import AliveParts, ReplicaWorker, Report
 from enginehouse.registry.controller.replica_plan import Actual, Wanted
@@ -22,10 +23,11 @@ class FleetView:
         report: Report,
         alive_parts: AliveParts,
         control_secret: str,
+        fence: Fence,
     ) -> None:
         self._discovery = discovery
         self._make: Callable[[Any], ReplicaWorker] = lambda replica: ReplicaWorker(
-            replica, placement, self._lock, report, alive_parts, control_secret
+            replica, placement, self._lock, report, alive_parts, control_secret, fence
         )
         self._lock = threading.Lock()
         self._workers: dict[str, ReplicaWorker] = {}

@@ -1,27 +1,38 @@
-"""Only one controller acts: a lease with expiry, in the registry itself.
+"""Only one controller acts: a lease with expiry, in the registry itself, that fences its holder.
 
 MLflow's tags and aliases have no compare-and-set, but version numbers are given out one by one.
-So a bid for the lease is a version of one registered model of ours, and of all bids that have
-not expired the lowest number holds. A bid is made and then all are read, so of two bidders the
-later one sees the earlier. The number is also a fencing token: it stands in every state that
-its holder writes.
+A bid for the lease is a version of one registered model of ours. Of all bids that exist the
+lowest number holds. A bidder makes its bid and then reads all of them, so the later of two sees
+the earlier one.
+
+The number of the bid is the epoch, a fencing token: it never repeats. A bid ends by being
+deleted: by its holder, or by another controller that finds it expired. Nobody else bids before
+that. So "my bid still exists" means "nobody else holds the lease", whatever the clocks say, and
+that is what `enginehouse.registry.controller.fencing` asks with every write.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import psutil
 from enginehouse.registry.store import Registry
 
+from enginehouse.errors import LeaseLostError, RegistryError
+
 _LEASE = "enginehouse.lease"
 _HOLDER = "enginehouse.holder"
 _EXPIRES = "enginehouse.expires"
 _URL = "enginehouse.url"
+#: How long a renewal that MLflow did not answer excuses a lease that has run out, in seconds.
+_SILENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,36 +50,91 @@ class Holder:
     expires: float
 
 
+@dataclass(frozen=True, slots=True)
+class Bid:
+    """One bid for one lease; it identifies a holder among all that ever were.
+
+    Attributes:
+        model: the registered model in MLflow whose versions are the bids.
+        created_ms: when that model was created: numbers begin again if somebody deletes it.
+        epoch: the version.
+    """
+
+    model: str
+    created_ms: int
+    epoch: int
+
+    @property
+    def lease(self) -> str:
+        """Name of the lease: epochs of one lease can be compared."""
+        return f"{self.model}@{self.created_ms}"
+
+
 def holder_name() -> str:
     """This process: host, pid, and when it started, so that a reused pid is another name."""
     started = psutil.Process().create_time()
     return f"{socket.gethostname()}:{os.getpid()}:{started:.2f}"
 
 
+def boot_time() -> float:
+    """Seconds since the host started; unlike `time.monotonic`, they count while it is suspended."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Lease:
     """One controller's claim."""
 
-    def __init__(self, registry: Registry, url: str, duration_s: float) -> None:
-        """`url` is where this controller answers, for who asks another."""
+    def __init__(
+        self,
+        registry: Registry,
+        url: str,
+        duration_s: float,
+        *,
+        clock: Callable[[], float] = boot_time,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is claimed yet.
+
+        Args:
+            url: where this controller answers, for who asks another.
+            clock: seconds, only growing; for this process's own view.
+            wall_clock: seconds since the epoch; for what other hosts read.
+        """
         self._registry = registry
         self._url = url
         self._duration_s = duration_s
+        self._clock = clock
+        self._wall_clock = wall_clock
         self._name = holder_name()
         prefix = registry.environment.prefix
         self._model = _LEASE if prefix is None else f"{_LEASE}.{prefix}"
         self._epoch: int | None = None
+        self._created_ms = 0
         self._valid_until = 0.0
         self._renewed_at = 0.0
+        self._unanswered_at = float("-inf")
+        self._lock = threading.RLock()
 
     @property
     def held(self) -> bool:
-        """Whether this process may act now; by its own monotonic clock."""
-        return self._epoch is not None and time.monotonic() < self._valid_until
+        """Whether this process may act now, by its own clock."""
+        return self._epoch is not None and self._clock() < self._valid_until
 
     @property
     def epoch(self) -> int:
         """Number of the bid that holds, or 0."""
         return self._epoch or 0
+
+    @property
+    def bid(self) -> Bid:
+        """The bid that holds.
+
+        Raises:
+            LeaseLostError: if this process has none.
+        """
+        if self._epoch is None:
+            raise LeaseLostError("this controller has no lease")
+        return Bid(self._model, self._created_ms, self._epoch)
 
     def acquire(self) -> bool:
         """Renew, or bid; whether this process holds it now.
@@ -77,15 +143,26 @@ class Lease:
             RegistryError: if MLflow does not answer; a lease that is held stays valid until it
                 expires.
         """
-        if self.held and time.monotonic() - self._renewed_at < self._duration_s / 3:
+        with self._lock:
+            if self.held and self._clock() - self._renewed_at < self._duration_s / 3:
+                return True
+            with self._answered() as client:
+                return self._renew(client) or self._bid(client)
+
+    def keep(self, epoch: int) -> bool:
+        """Whether the bid of this epoch still holds; one that ran out is renewed if it exists.
+
+        A lease that ran out while MLflow does not answer counts as held for a while: nobody can
+        take it over through a registry that is away.
+        """
+        if self._epoch == epoch and (self.held or self._silent):
             return True
-        with self._registry.session() as client:
-            if self._epoch is not None:
-                if self.held and self._renew(client):
-                    return True
-                # An expired claim may have been taken over: begin again with a new bid.
-                self._withdraw(client)
-            return self._bid(client)
+        with self._lock:
+            try:
+                with self._answered() as client:
+                    return self._epoch == epoch and self._renew(client)
+            except RegistryError:
+                return self._epoch == epoch
 
     def release(self) -> None:
         """Let the next one in at once.
@@ -93,9 +170,15 @@ class Lease:
         Raises:
             RegistryError: if MLflow does not answer; the lease then runs out by itself.
         """
-        if self._epoch is not None:
-            with self._registry.session() as client:
-                self._withdraw(client)
+        with self._lock, self._registry.session() as client:
+            if self._epoch is not None:
+                _delete(client, self._model, self._epoch)
+                self._epoch = None
+
+    def forget(self, epoch: int) -> None:
+        """Take note that the bid of this epoch does not exist any more."""
+        if self._epoch == epoch:
+            self._epoch = None
 
     def holder(self) -> Holder | None:
         """Who holds it, or None.
@@ -106,14 +189,34 @@ class Lease:
         with self._registry.session() as client:
             return self._lowest(client)
 
+    @property
+    def _silent(self) -> bool:
+        """Whether MLflow did not answer the last renewal, a moment ago."""
+        recent = self._clock() - self._unanswered_at < _SILENCE_S
+        return recent and self._unanswered_at > self._renewed_at
+
+    @contextmanager
+    def _answered(self) -> Iterator[Any]:
+        try:
+            with self._registry.session() as client:
+                yield client
+        except RegistryError:
+            self._unanswered_at = self._clock()
+            raise
+
     def _renew(self, client: Any) -> bool:
+        """Whether there is a bid of ours, which now lasts again; while it exists, it holds."""
         from mlflow.exceptions import MlflowException
 
-        began = time.monotonic()
+        if self._epoch is None:
+            return False
+        began = self._clock()
         try:
             client.set_model_version_tag(self._model, str(self._epoch), _EXPIRES, self._expiry())
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                # It ran out and another controller deleted it.
+                self._epoch = None
                 return False
             raise
         self._take(began)
@@ -124,14 +227,16 @@ class Lease:
         if current is not None:
             return False
         _ensure_model(client, self._model)
-        began = time.monotonic()
+        began = self._clock()
         tags = {_HOLDER: self._name, _EXPIRES: self._expiry(), _URL: self._url}
         created = client.create_model_version(self._model, source="enginehouse:/lease", tags=tags)
-        self._epoch = int(created.version)
+        epoch = int(created.version)
         winner = self._lowest(client)
-        if winner is None or winner.epoch != self._epoch:
-            self._withdraw(client)
+        if winner is None or winner.epoch != epoch:
+            _delete(client, self._model, epoch)
             return False
+        self._created_ms = int(client.get_registered_model(self._model).creation_timestamp)
+        self._epoch = epoch
         self._take(began)
         return True
 
@@ -140,12 +245,7 @@ class Lease:
         self._valid_until = began + self._duration_s
 
     def _expiry(self) -> str:
-        return repr(time.time() + self._duration_s)
-
-    def _withdraw(self, client: Any) -> None:
-        epoch, self._epoch = self._epoch, None
-        if epoch is not None:
-            _delete(client, self._model, epoch)
+        return repr(self._wall_clock() + self._duration_s)
 
     def _lowest(self, client: Any) -> Holder | None:
         """The bid that holds; expired ones, and those of dead processes here, are deleted."""
@@ -158,7 +258,7 @@ class Lease:
                 epoch=int(found.version),
                 expires=float(tags.get(_EXPIRES, 0.0)),
             )
-            if bid.expires < time.time() or _is_dead_here(bid.name):
+            if bid.expires < self._wall_clock() or _is_dead_here(bid.name):
                 _delete(client, self._model, bid.epoch)
             else:
                 alive.append(bid)

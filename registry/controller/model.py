@@ -17,6 +17,7 @@ from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.preparation import Preparation
 from enginehouse.registry.controller.replica_plan import Wanted
 from enginehouse.registry.controller.route_rendering import render_routes
+from enginehouse.registry.controller.stored_state import StoredState
 from enginehouse.registry.controller.transitions import PROMOTION, ROLLBACK, ROLLOUT, Wish
 from enginehouse.registry.controller.watching import Watch
 from enginehouse.registry.experiments.store import routes_of, versions_of
@@ -24,10 +25,8 @@ from enginehouse.registry.gates.suite import with_overrides
 from enginehouse.registry.records import CHAMPION, PREVIOUS
 from enginehouse.registry.release_state import (
     CHALLENGER,
-    TAG_RELEASE,
     TAG_SERVED,
     ReleaseState,
-    state_of,
 )
 from enginehouse.registry.rollouts.decide import decide
 from enginehouse.registry.rollouts.state import (
@@ -64,7 +63,7 @@ class Tools:
     publish: Callable[[Routes], None]
     withdraw: Callable[[str], None]
     report: Callable[[str], None]
-    epoch: Callable[[], int]
+    epoch: int
 
 
 class ModelReleases:
@@ -74,7 +73,7 @@ class ModelReleases:
         self.name = name
         self._tools = tools
         self._state = ReleaseState()
-        self._stored: ReleaseState | None = None
+        self._stored = StoredState(name, tools.registry, tools.epoch)
         self._watch = tools.watch()
         self._preparation: Preparation | None = None
         self._embedding: dict[int, bool] = {}
@@ -89,11 +88,19 @@ class ModelReleases:
         """Take over the registry's view, and what people did to it.
 
         Raises:
+            LeaseLostError: if a later holder of the lease wrote the state.
             RegistryError: if the state cannot be read or written.
         """
-        self._state = state_of(tags, self.name)
-        self._stored = self._state if TAG_RELEASE in tags else None
         self._experiments = routes_of(tags)
+        overwritten = self._stored.overwritten(tags)
+        self._state = self._stored.read(tags)
+        if overwritten is not None:
+            # Its aliases too are written again, so that the other's are not taken for a person's.
+            self._tools.report(
+                f"{self.name}: a controller that lost the lease wrote the state of epoch "
+                f"{self._state.epoch}; it is undone"
+            )
+            self._persist(overwritten.model_copy(update={"owed_aliases": True}))
         if self._pay():
             # The view is older than what was just written: what people did shows next time.
             return
@@ -397,13 +404,4 @@ class ModelReleases:
 
     def _persist(self, state: ReleaseState) -> None:
         """Write the state if it differs; everything else follows from it."""
-        loaded = tuple(sorted(state.wanted))
-        state = state.model_copy(update={"loaded": loaded})
-        if state == self._stored:
-            return
-        generation = self._stored.generation if self._stored is not None else 0
-        state = state.model_copy(
-            update={"generation": generation + 1, "epoch": self._tools.epoch()}
-        )
-        self._tools.registry.set_model_tag(self.name, TAG_RELEASE, state.model_dump_json())
-        self._state = self._stored = state
+        self._state = self._stored.write(state)

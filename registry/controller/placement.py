@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
+from enginehouse.registry.controller.fencing import Fence
 from enginehouse.registry.controller.replica_plan import Wanted, challenger_alias
 
 from enginehouse.bundle import Bundle
@@ -22,11 +23,13 @@ class Placement:
         cache: BundleCache,
         repository: ModelRepository,
         override: Callable[[EngineSettings], EngineSettings],
+        fence: Fence,
     ) -> None:
-        """`override` applies the host's own engine settings."""
+        """`override` applies the host's own engine settings; `fence` is asked before a write."""
         self._cache = cache
         self._repository = repository
         self._override = override
+        self._fence = fence
         self._placed: set[tuple[str, int]] = set()
         # Replicas' threads, gates and the controller ask for the same version at a time.
         self._lock = threading.Lock()
@@ -50,7 +53,8 @@ class Placement:
             if path.is_dir():
                 return Bundle.open(path)
         bundle = self._cache.fetch(model, version)
-        self._repository.add_version(model, version, bundle, self.settings(bundle))
+        with self._fence.writing(self._repository.root):
+            self._repository.add_version(model, version, bundle, self.settings(bundle))
         compat = self._repository.names.compat_model
         if bundle.manifest.embedding is not None and model == compat:
             raise BundleError(
@@ -65,18 +69,28 @@ class Placement:
         return self._repository.names.of(model, embedding=embedding)
 
     def write(self, model: str, wanted: Wanted) -> None:
-        """Write everything that is wanted of a model; nothing is loaded yet."""
+        """Write everything that is wanted of a model; nothing is loaded yet.
+
+        Raises:
+            LeaseLostError: if the lease is not held; nothing was written.
+        """
         for version in wanted.versions:
             self.bundle(model, version)
-        if wanted.embedding:
-            self._repository.set_embedding_versions(model, sorted(wanted.versions))
-            return
-        self.write_versions(model, wanted.versions)
-        if wanted.champion is not None:
-            self._repository.point_alias(model, model, wanted.champion)
-        if wanted.challenger is not None:
-            self._repository.point_alias(challenger_alias(model), model, wanted.challenger)
+        with self._fence.writing(self._repository.root):
+            if wanted.embedding:
+                self._repository.set_embedding_versions(model, sorted(wanted.versions))
+                return
+            self._repository.set_versions(model, sorted(wanted.versions))
+            if wanted.champion is not None:
+                self._repository.point_alias(model, model, wanted.champion)
+            if wanted.challenger is not None:
+                self._repository.point_alias(challenger_alias(model), model, wanted.challenger)
 
     def write_versions(self, model: str, versions: Iterable[int]) -> None:
-        """Write which versions of the parts are to be loaded."""
-        self._repository.set_versions(model, sorted(versions))
+        """Write which versions of the parts are to be loaded.
+
+        Raises:
+            LeaseLostError: if the lease is not held; nothing was written.
+        """
+        with self._fence.writing(self._repository.root):
+            self._repository.set_versions(model, sorted(versions))

@@ -6,6 +6,7 @@ model repository on disk and load in turn.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from enginehouse.client import TritonClient
 from enginehouse.client.discovery import Replica
 from enginehouse.model_repository.config import pinned_version
+from enginehouse.registry.controller.fencing import Fence
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.probe import Prober
 from enginehouse.registry.controller.replica_plan import (
@@ -27,9 +29,10 @@ from enginehouse.registry.controller.replica_plan import (
     next_step,
 )
 
-from enginehouse.errors import EnginehouseError, ServingError
+from enginehouse.errors import EnginehouseError, LeaseLostError, ServingError
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
 
+_log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
 _RETRY_AFTER_S = 10.0
 _REPAIR_PATIENCE_S = 3.0
@@ -69,12 +72,14 @@ class ReplicaWorker:
         report: Report,
         alive_parts: AliveParts,
         control_secret: str,
+        fence: Fence,
     ) -> None:
         self.replica = replica
         self._placement = placement
         self._fleet_lock = fleet_lock
         self._report = report
         self._alive_parts = alive_parts
+        self._fence = fence
         self._control = TritonClient(replica.grpc, control_secret=control_secret)
         self._prober = Prober(replica.grpc, lambda text: report(f"{replica.name}: {text}"))
         self._wanted: dict[str, Wanted] = {}
@@ -139,8 +144,7 @@ class ReplicaWorker:
             if step is None:
                 self._failures.pop(model, None)
             elif self._may_try(model, wanted):
-                self._take(step, wanted)
-                return True
+                return self._take(step, wanted)
         return False
 
     def _may_try(self, model: str, wanted: Wanted) -> bool:
@@ -150,13 +154,18 @@ class ReplicaWorker:
             return True
         return before[0] != wanted or time.monotonic() - before[1] >= _RETRY_AFTER_S
 
-    def _take(self, step: Step, wanted: Wanted) -> None:
+    def _take(self, step: Step, wanted: Wanted) -> bool:
+        """Whether the step was tried; not one that is another controller's now."""
         began = time.monotonic()
         self._tried[step.model] = (wanted, began)
         self._publish(busy=f"{step.kind.value} {step.model}")
         try:
             with self._turn():
                 self._apply(step, wanted)
+        except LeaseLostError:
+            # Another controller moves this replica now; the loop says so and ends this worker.
+            _log.debug("%s: %s is left to another controller", self.replica.name, step.model)
+            return False
         except EnginehouseError as error:
             # A Triton that went away in mid-step says nothing about the model.
             if self._answers():
@@ -168,6 +177,7 @@ class ReplicaWorker:
             self._report(f"{self.replica.name}: {step.model}: {step.why}: done in {took:.1f} s")
         finally:
             self._publish(busy=None)
+        return True
 
     def _answers(self) -> bool:
         try:
@@ -197,17 +207,17 @@ class ReplicaWorker:
             case StepKind.LOAD:
                 self._placement.write(model, wanted)
                 for name in self._placement.aliases(model, embedding=wanted.embedding):
-                    self._control.load(name)
+                    self._load(name)
             case StepKind.POINT_CHALLENGER:
                 self._placement.write(model, wanted)
-                self._control.load(challenger_alias(model))
+                self._load(challenger_alias(model))
             case StepKind.DROP_CHALLENGER:
-                self._control.unload(challenger_alias(model))
+                self._unload(challenger_alias(model))
             case StepKind.REPAIR:
                 self._repair(step, wanted)
             case StepKind.DROP_NAME:
                 name, _, version = step.part.rpartition("/")
-                self._control.unload(name)
+                self._unload(name)
                 self._wait_gone(name, int(version))
             case StepKind.REMOVE:
                 self._remove(model)
@@ -227,14 +237,22 @@ class ReplicaWorker:
         others = wanted.versions - {version}
         if others and not wanted.embedding:
             self._placement.write_versions(step.model, others)
-            self._control.load(name)
+            self._load(name)
             self._wait_gone(name, version)
             return
-        self._control.unload(name)
+        self._unload(name)
         self._wait_gone(name, version)
         self._placement.write(step.model, wanted)
         for alias in self._placement.aliases(step.model, embedding=wanted.embedding):
-            self._control.load(alias)
+            self._load(alias)
+
+    def _load(self, name: str) -> None:
+        self._fence.check()
+        self._control.load(name)
+
+    def _unload(self, name: str) -> None:
+        self._fence.check()
+        self._control.unload(name)
 
     def _wait_gone(self, name: str, version: int) -> bool:
         """Requests that a dead stub still owes keep it in UNLOADING: do not wait for ever."""
@@ -253,7 +271,7 @@ class ReplicaWorker:
         known = {name for name, _, _ in self._control.repository_index()}
         for name in names:
             if name in known:
-                self._control.unload(name)
+                self._unload(name)
 
     def _look(self) -> dict[str, Actual]:
         index = self._control.repository_index()

@@ -74,7 +74,7 @@ class World:
     pinned: int | None = None
     routes: Routes | None = None
 
-    def controller(self, name: str) -> ModelReleases:
+    def controller(self, name: str, epoch: int = 1) -> ModelReleases:
         """A controller that has just started."""
         placement: Any = SimpleNamespace(
             bundle=lambda *_: SimpleNamespace(manifest=SimpleNamespace(embedding=None))
@@ -91,7 +91,7 @@ class World:
             publish=self._publish,
             withdraw=lambda _: None,
             report=lambda _: None,
-            epoch=lambda: 1,
+            epoch=epoch,
         )
         return ModelReleases(name, tools)
 
