@@ -21,10 +21,10 @@ from enginehouse.registry.controller.directory_mark import DirectoryMark
 from enginehouse.registry.controller.fencing import FencedRegistry, LeaseFence
 from enginehouse.registry.controller.lease import Bid, Lease
 from enginehouse.registry.release_state import TAG_RELEASE, ReleaseState, state_of
+from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.errors import LeaseLostError
 from enginehouse.settings import Settings
-from enginehouse.stack.process import ManagedProcess
 from tests.conftest import free_ports, wait_until
 from tests.registry.controller.fakes import World
 
