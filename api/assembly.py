@@ -22,7 +22,7 @@ from enginehouse.client import AsyncFleetClient, Deadlines, discovery_of
 from enginehouse.client.members import ReplicaClient
 from enginehouse.gateway.access.guard import open_access
 from enginehouse.gateway.audit.stage import open_audit
-from enginehouse.gateway.batches.in_process import InProcess
+from enginehouse.gateway.batches.in_process import InProcessRunner
 from enginehouse.gateway.batches.open import open_batches
 from enginehouse.gateway.cache.stage import open_cache, routed_by
 from enginehouse.gateway.content.log_filter import install_log_filter
@@ -102,7 +102,7 @@ class Assembly:
                     database,
                     settings.files_dir,
                     file.batches,
-                    InProcess(app, vouch=access.keyring.still),
+                    InProcessRunner(app, vouch=access.keyring.still),
                 )
             )
             yield

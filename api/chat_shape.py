@@ -9,7 +9,7 @@ from typing import Any
 from enginehouse.api.call import Shape
 from enginehouse.api.generation import Piece
 from enginehouse.api.reasoning import ReasoningSplitter, Said, Thought
-from enginehouse.api.tools import Arguments, CallStart, Delta, Text, ToolCallParser
+from enginehouse.api.tools import ArgumentsDelta, CallStartDelta, Delta, TextDelta, ToolCallParser
 
 from enginehouse.generation import FinishReason
 
@@ -116,20 +116,20 @@ class _Answer:
     def _said(self, text: str) -> list[Thought | Delta]:
         if self._calls is not None:
             return [*self._calls.push(text)]
-        return [Text(text)] if text else []
+        return [TextDelta(text)] if text else []
 
 
 def _as_delta(part: Thought | Delta) -> dict[str, Any]:
     match part:
         case Thought(text):
             return {"reasoning_content": text}
-        case Text(text):
+        case TextDelta(text):
             return {"content": text}
-        case CallStart(index, call_id, name):
+        case CallStartDelta(index, call_id, name):
             function = {"name": name, "arguments": ""}
             call = {"index": index, "id": call_id, "type": "function", "function": function}
             return {"tool_calls": [call]}
-        case Arguments(index, text):
+        case ArgumentsDelta(index, text):
             return {"tool_calls": [{"index": index, "function": {"arguments": text}}]}
 
 
@@ -141,12 +141,12 @@ def _message(parts: list[Thought | Delta]) -> dict[str, Any]:
         match part:
             case Thought(text):
                 thoughts.append(text)
-            case Text(text):
+            case TextDelta(text):
                 said.append(text)
-            case CallStart(_, call_id, name):
+            case CallStartDelta(_, call_id, name):
                 function = {"name": name, "arguments": ""}
                 calls.append({"id": call_id, "type": "function", "function": function})
-            case Arguments(_, text):
+            case ArgumentsDelta(_, text):
                 calls[-1]["function"]["arguments"] += text
     content = "".join(said)
     message: dict[str, Any] = {

@@ -13,7 +13,7 @@ from enginehouse.api.routing import Router
 from enginehouse.gateway.access.model_access import ModelAccess
 from enginehouse.gateway.audit.stage import Audit
 from enginehouse.gateway.cache.stage import ResponseCache
-from enginehouse.gateway.content.stage import Content
+from enginehouse.gateway.content.stage import ContentStage
 from enginehouse.gateway.fallback.stage import Fallback
 from enginehouse.gateway.ledger.ledger import Ledger
 from enginehouse.gateway.ledger.stage import UsageLedger
@@ -40,7 +40,7 @@ class Stages:
     models: ModelSettings
     limits: LimitStages
     prompts: PromptRegistry
-    content: Content
+    content: ContentStage
     fallback: Fallback
     audit: Audit | None = None
     ledger: Ledger | None = None

@@ -11,7 +11,7 @@ from enginehouse.cli.common import JsonOption, console, current_settings, print_
 from enginehouse.errors import StoreError
 
 if TYPE_CHECKING:
-    from enginehouse.gateway.audit.verify import Head
+    from enginehouse.gateway.audit.verify import ChainHead
 
 app = typer.Typer(
     add_completion=False,
@@ -108,7 +108,7 @@ def _directory(given: Path | None) -> Path:
     return where
 
 
-def _as_json(head: Head) -> dict[str, object]:
+def _as_json(head: ChainHead) -> dict[str, object]:
     return {
         "instance": head.instance,
         "file": head.file,

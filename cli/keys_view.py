@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 import typer
 from enginehouse.cli.common import console, current_settings, print_json, say
-from enginehouse.gateway.access.keys import Issued, KeyStore
-from enginehouse.gateway.access.records import Key
+from enginehouse.gateway.access.keys import IssuedKey, KeyStore
+from enginehouse.gateway.access.records import ApiKey
 from enginehouse.gateway.access.secret import Pepper
 from enginehouse.gateway.access.views import IssuedKeyView, KeyView
 from enginehouse.gateway.database.database import Database
@@ -33,7 +33,7 @@ def open_keys() -> Iterator[KeyStore]:
         database.close()
 
 
-def show_issued(issued: Issued, *, as_json: bool) -> None:
+def show_issued(issued: IssuedKey, *, as_json: bool) -> None:
     """The secret goes to stdout, all else to stderr: it can be piped to where it belongs."""
     now = time.time()
     if as_json:
@@ -47,7 +47,7 @@ def show_issued(issued: Issued, *, as_json: bool) -> None:
     typer.echo(issued.text)
 
 
-def show_keys(keys: Sequence[Key], *, as_json: bool) -> None:
+def show_keys(keys: Sequence[ApiKey], *, as_json: bool) -> None:
     """A table, or JSON."""
     now = time.time()
     if as_json:
@@ -62,7 +62,7 @@ def show_keys(keys: Sequence[Key], *, as_json: bool) -> None:
     console.print(table)
 
 
-def _row(key: Key, now: float) -> tuple[str, ...]:
+def _row(key: ApiKey, now: float) -> tuple[str, ...]:
     return (
         key.id,
         key.tenant,
@@ -75,7 +75,7 @@ def _row(key: Key, now: float) -> tuple[str, ...]:
     )
 
 
-def _expiry(key: Key) -> str:
+def _expiry(key: ApiKey) -> str:
     return "never" if key.expires_at is None else _local(key.expires_at)
 
 

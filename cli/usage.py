@@ -12,7 +12,7 @@ from rich.table import Table
 from enginehouse.errors import SettingsError
 
 if TYPE_CHECKING:
-    from enginehouse.gateway.ledger.report import By, UsageRow
+    from enginehouse.gateway.ledger.report import UsageGrouping, UsageRow
 
 _DAY = "%Y-%m-%d"
 
@@ -69,7 +69,7 @@ def _date(value: datetime | None) -> date | None:
     return None if value is None else value.date()
 
 
-def _table(rows: list[UsageRow], groups: tuple[By, ...]) -> Table:
+def _table(rows: list[UsageRow], groups: tuple[UsageGrouping, ...]) -> Table:
     table = Table()
     for group in groups:
         table.add_column(group, overflow="fold")

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from enginehouse.api.tools.base import ToolFormat
-from enginehouse.api.tools.deltas import Arguments, CallStart, Delta, Text, ToolCallParser
+from enginehouse.api.tools.deltas import (
+    ArgumentsDelta,
+    CallStartDelta,
+    Delta,
+    TextDelta,
+    ToolCallParser,
+)
 from enginehouse.api.tools.formats import FORMATS, tool_format
 from enginehouse.api.tools.guided import guided_parser
 
 __all__ = [
     "FORMATS",
-    "Arguments",
-    "CallStart",
+    "ArgumentsDelta",
+    "CallStartDelta",
     "Delta",
-    "Text",
+    "TextDelta",
     "ToolCallParser",
     "ToolFormat",
     "guided_parser",

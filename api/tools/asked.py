@@ -10,7 +10,7 @@ from enginehouse.api.tools.base import ToolFormat
 from enginehouse.api.tools.deltas import ToolCallParser
 from enginehouse.api.tools.guide import calls_or_guide
 from enginehouse.api.tools.guided import guided_parser
-from enginehouse.api.tools.schema import Tool, ToolChoice
+from enginehouse.api.tools.schema import ChatToolChoice, Tool
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide
@@ -33,7 +33,7 @@ class ToolsAsked:
 
     @classmethod
     def of(
-        cls, tools: Sequence[Tool] | None, choice: str | ToolChoice | None, *, parallel: bool
+        cls, tools: Sequence[Tool] | None, choice: str | ChatToolChoice | None, *, parallel: bool
     ) -> ToolsAsked:
         """Read the fields `tools`, `tool_choice` and `parallel_tool_calls`.
 
@@ -43,7 +43,7 @@ class ToolsAsked:
         given = {tool.function.name: tool.for_template() for tool in tools or ()}
         if len(given) < len(tools or ()):
             raise InvalidRequestError("two tools have the same name: rename one", field="tools")
-        if not isinstance(choice, ToolChoice) and choice in {None, "auto", "none"}:
+        if not isinstance(choice, ChatToolChoice) and choice in {None, "auto", "none"}:
             shown = () if choice == "none" else tuple(given.values())
             return cls(shown, parallel=parallel)
         if not given:
@@ -51,7 +51,7 @@ class ToolsAsked:
                 "tool_choice asks for a call and there are no tools: give tools",
                 field="tool_choice",
             )
-        if not isinstance(choice, ToolChoice):
+        if not isinstance(choice, ChatToolChoice):
             return cls(tuple(given.values()), forced=True, parallel=parallel)
         if choice.function is not None:
             only = choice.function.name

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from enginehouse.api.tools.deltas import Calls, Reading, ToolCallParser
+from enginehouse.api.tools.deltas import CallWriter, Reading, ToolCallParser
 from enginehouse.api.tools.guide import calls_guide
 from enginehouse.api.tools.reader import CallReader
 
@@ -34,7 +34,7 @@ class ToolFormat(ABC):
         """Whether a chat template teaches this format."""
 
     @abstractmethod
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """Read the calls that an opening announces, and no character more.
 
         Raises:

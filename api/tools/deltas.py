@@ -13,14 +13,14 @@ END = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextDelta:
     """Text of the answer that is part of no call."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class CallStart:
+class CallStartDelta:
     """A call begins; `index` counts the calls of one answer from 0."""
 
     index: int
@@ -29,14 +29,14 @@ class CallStart:
 
 
 @dataclass(frozen=True, slots=True)
-class Arguments:
+class ArgumentsDelta:
     """More of a call's arguments: the pieces join to JSON."""
 
     index: int
     text: str
 
 
-Delta = Text | CallStart | Arguments
+Delta = TextDelta | CallStartDelta | ArgumentsDelta
 
 
 class ToolCallParser(Protocol):
@@ -56,7 +56,7 @@ class ToolCallParser(Protocol):
         ...
 
 
-class Calls(Protocol):
+class CallWriter(Protocol):
     """What a format's `read` may do; see `CallReader`."""
 
     def peek(self) -> Reading[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from enginehouse.api.tools.deltas import Calls, Reading, ToolCallParser
+from enginehouse.api.tools.deltas import CallWriter, Reading, ToolCallParser
 from enginehouse.api.tools.json_calls import call_list, call_object
 from enginehouse.api.tools.reader import CallReader
 
@@ -15,7 +15,7 @@ class _Guided:
     bare: str
     markers: tuple[str, ...] = ()
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         if (yield from calls.peek()) == "[":
             yield from call_list(calls)
         else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import Calls, Reading
+from enginehouse.api.tools.deltas import CallWriter, Reading
 from enginehouse.api.tools.json_calls import call_list, call_object, expect, space
 
 _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
@@ -22,7 +22,7 @@ class Hermes(ToolFormat):
         """See `ToolFormat`."""
         return _OPEN in template_source
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """See `ToolFormat`."""
         yield from space(calls)
         if (yield from calls.peek()) == "[":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from enginehouse.api.tools.deltas import END, Calls, NotACallError, Reading
+from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
 from enginehouse.api.tools.reader import SPACE
 
 _ARGUMENTS = frozenset({"arguments", "parameters"})
@@ -13,14 +13,14 @@ _ARGUMENTS = frozenset({"arguments", "parameters"})
 _OTHER = frozenset({"id", "index", "type"})
 
 
-def space(calls: Calls) -> Reading[str]:
+def space(calls: CallWriter) -> Reading[str]:
     """Pass over white space; the next character, not taken."""
     while (character := (yield from calls.peek())) in SPACE:
         yield from calls.take()
     return character
 
 
-def expect(calls: Calls, literal: str) -> Reading[None]:
+def expect(calls: CallWriter, literal: str) -> Reading[None]:
     """Take exactly these characters.
 
     Raises:
@@ -31,7 +31,7 @@ def expect(calls: Calls, literal: str) -> Reading[None]:
             raise NotACallError
 
 
-def call_list(calls: Calls) -> Reading[None]:
+def call_list(calls: CallWriter) -> Reading[None]:
     """``[{…}, {…}]`` with at least one call.
 
     Raises:
@@ -49,7 +49,7 @@ def call_list(calls: Calls) -> Reading[None]:
     calls.keep()
 
 
-def call_object(calls: Calls) -> Reading[None]:
+def call_object(calls: CallWriter) -> Reading[None]:
     """One call as a JSON object; its arguments are given as they grow if the name comes first.
 
     Raises:
@@ -88,7 +88,7 @@ def call_object(calls: Calls) -> Reading[None]:
     calls.keep()
 
 
-def arguments(calls: Calls, name: str) -> Reading[None]:
+def arguments(calls: CallWriter, name: str) -> Reading[None]:
     """A call's arguments, with which it begins.
 
     Raises:
@@ -124,7 +124,7 @@ def _object(written: str) -> str:
     return written
 
 
-def _string(calls: Calls) -> Reading[str]:
+def _string(calls: CallWriter) -> Reading[str]:
     written = yield from _quoted(calls)
     try:
         text = json.loads(written)
@@ -134,7 +134,7 @@ def _string(calls: Calls) -> Reading[str]:
     return text
 
 
-def _quoted(calls: Calls) -> Reading[str]:
+def _quoted(calls: CallWriter) -> Reading[str]:
     yield from expect(calls, '"')
     parts = ['"']
     while True:
@@ -148,7 +148,7 @@ def _quoted(calls: Calls) -> Reading[str]:
             raise NotACallError
 
 
-def _value(calls: Calls) -> Reading[str]:
+def _value(calls: CallWriter) -> Reading[str]:
     first = yield from calls.peek()
     if first == '"':
         return (yield from _quoted(calls))
@@ -161,7 +161,7 @@ def _value(calls: Calls) -> Reading[str]:
     return "".join(parts)
 
 
-def _container(calls: Calls, give: Callable[[str], None]) -> Reading[None]:
+def _container(calls: CallWriter, give: Callable[[str], None]) -> Reading[None]:
     """An object or a list up to its end, each character given at once.
 
     What the model wrote is not judged, as OpenAI does not: callers have to check arguments.

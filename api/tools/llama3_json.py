@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import Calls, NotACallError, Reading
+from enginehouse.api.tools.deltas import CallWriter, NotACallError, Reading
 from enginehouse.api.tools.json_calls import call_object, space
 
 _TAG = "<|python_tag|>"
@@ -24,7 +24,7 @@ class Llama3Json(ToolFormat):
         """See `ToolFormat`."""
         return _TAG in template_source or '"parameters": dictionary' in template_source
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """See `ToolFormat`."""
         yield from space(calls)
         yield from call_object(calls)

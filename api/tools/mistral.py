@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import END, Calls, NotACallError, Reading
+from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
 from enginehouse.api.tools.json_calls import arguments, call_list, expect, space
 
 _OPEN = "[TOOL_CALLS]"
@@ -31,7 +31,7 @@ class Mistral(ToolFormat):
         """See `ToolFormat`."""
         return _OPEN in template_source
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """See `ToolFormat`."""
         if (yield from space(calls)) == "[":
             yield from call_list(calls)
@@ -61,7 +61,7 @@ class Mistral(ToolFormat):
         return blake2b(given.encode(), digest_size=5).hexdigest()[:9]
 
 
-def _named(calls: Calls) -> Reading[None]:
+def _named(calls: CallWriter) -> Reading[None]:
     """``name{…}``."""
     name = ""
     while _NAME.fullmatch((yield from calls.peek())):
@@ -73,7 +73,7 @@ def _named(calls: Calls) -> Reading[None]:
     yield from arguments(calls, name)
 
 
-def _between(calls: Calls) -> Reading[None]:
+def _between(calls: CallWriter) -> Reading[None]:
     """``[ARGS]``, or ``[CALL_ID]…[ARGS]``."""
     yield from expect(calls, "[")
     if (yield from calls.peek()) == "C":

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import END, Calls, NotACallError, Reading
+from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
 from enginehouse.api.tools.json_calls import expect, space
 
 _START, _END = "<|python_start|>", "<|python_end|>"
@@ -30,7 +30,7 @@ class Pythonic(ToolFormat):
         """See `ToolFormat`."""
         return _START in template_source or "[func_name1(" in template_source
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """See `ToolFormat`."""
         yield from space(calls)
         yield from expect(calls, "[")
@@ -63,7 +63,7 @@ def _written(name: str, arguments: Any) -> str:
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in given.items())})"
 
 
-def _call(calls: Calls) -> Reading[None]:
+def _call(calls: CallWriter) -> Reading[None]:
     name = ""
     while _NAME.fullmatch((yield from calls.peek())):
         name += yield from calls.take()
@@ -74,7 +74,7 @@ def _call(calls: Calls) -> Reading[None]:
     calls.argue(arguments)
 
 
-def _parenthesised(calls: Calls) -> Reading[str]:
+def _parenthesised(calls: CallWriter) -> Reading[str]:
     yield from expect(calls, "(")
     parts, open_, quote, escaped = ["("], [")"], "", False
     while open_:

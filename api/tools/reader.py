@@ -15,13 +15,13 @@ from typing import Protocol
 
 from enginehouse.api.tools.deltas import (
     END,
-    Arguments,
-    Calls,
-    CallStart,
+    ArgumentsDelta,
+    CallStartDelta,
+    CallWriter,
     Delta,
     NotACallError,
     Reading,
-    Text,
+    TextDelta,
 )
 
 SPACE = frozenset(" \t\r\n")
@@ -29,7 +29,7 @@ SPACE = frozenset(" \t\r\n")
 _MOST_SPACE = 64
 
 
-class Grammar(Protocol):
+class CallGrammar(Protocol):
     """The part of a `ToolFormat` that reading needs."""
 
     @property
@@ -42,7 +42,7 @@ class Grammar(Protocol):
         """See `ToolFormat`."""
         ...
 
-    def read(self, calls: Calls) -> Reading[None]:
+    def read(self, calls: CallWriter) -> Reading[None]:
         """See `ToolFormat`."""
         ...
 
@@ -57,7 +57,7 @@ class CallReader:
 
     def __init__(
         self,
-        grammar: Grammar,
+        grammar: CallGrammar,
         names: Collection[str],
         *,
         parallel: bool = True,
@@ -107,7 +107,7 @@ class CallReader:
         return self._given()
 
     def peek(self) -> Reading[str]:
-        """See `Calls`."""
+        """See `CallWriter`."""
         if self._again:
             return self._again[0]
         if self._ended:
@@ -120,7 +120,7 @@ class CallReader:
         return character
 
     def take(self) -> Reading[str]:
-        """See `Calls`."""
+        """See `CallWriter`."""
         character = yield from self.peek()
         if character != END:
             self._again.popleft()
@@ -128,26 +128,26 @@ class CallReader:
         return character
 
     def keep(self) -> None:
-        """See `Calls`."""
+        """See `CallWriter`."""
         self._taken.clear()
 
     def check(self, name: str) -> None:
-        """See `Calls`."""
+        """See `CallWriter`."""
         if name not in self._names:
             raise NotACallError
 
     def begin(self, name: str) -> None:
-        """See `Calls`."""
+        """See `CallWriter`."""
         self.check(name)
         self._begun += 1
         if self._heard:
-            self._out.append(CallStart(self._begun - 1, self._new_id(), name))
+            self._out.append(CallStartDelta(self._begun - 1, self._new_id(), name))
         self.keep()
 
     def argue(self, text: str) -> None:
-        """See `Calls`."""
+        """See `CallWriter`."""
         if self._heard:
-            self._out.append(Arguments(self._begun - 1, text))
+            self._out.append(ArgumentsDelta(self._begun - 1, text))
         self.keep()
 
     @property
@@ -213,17 +213,17 @@ class CallReader:
 
     def _say(self, text: str) -> None:
         if text:
-            self._out.append(Text(text))
+            self._out.append(TextDelta(text))
 
     def _given(self) -> list[Delta]:
         joined: list[Delta] = []
         for delta in self._out:
             last = joined[-1] if joined else None
             match last, delta:
-                case Text(before), Text(text):
-                    joined[-1] = Text(before + text)
-                case Arguments(index, before), Arguments(same, text) if index == same:
-                    joined[-1] = Arguments(index, before + text)
+                case TextDelta(before), TextDelta(text):
+                    joined[-1] = TextDelta(before + text)
+                case ArgumentsDelta(index, before), ArgumentsDelta(same, text) if index == same:
+                    joined[-1] = ArgumentsDelta(index, before + text)
                 case _:
                     joined.append(delta)
         self._out.clear()

@@ -42,7 +42,7 @@ class Tool(ReturnedModel):
         return {"type": "function", "function": function}
 
 
-class NamedFunction(RequestModel):
+class FunctionReference(RequestModel):
     """A function by its name."""
 
     name: FunctionName
@@ -52,25 +52,25 @@ class NamedTool(RequestModel):
     """A tool by its function's name."""
 
     type: Literal["function"] = "function"
-    function: NamedFunction
+    function: FunctionReference
 
 
-class AllowedTools(RequestModel):
+class AllowedChatTools(RequestModel):
     """Some of the tools; the others are not shown to the model."""
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedTool], Field(min_length=1)]
 
 
-class ToolChoice(RequestModel):
+class ChatToolChoice(RequestModel):
     """`tool_choice` where it is an object: one function, or a set of allowed ones."""
 
     type: Literal["function", "allowed_tools"]
-    function: NamedFunction | None = None
-    allowed_tools: AllowedTools | None = None
+    function: FunctionReference | None = None
+    allowed_tools: AllowedChatTools | None = None
 
     @model_validator(mode="after")
-    def _holds_what_its_type_says(self) -> ToolChoice:
+    def _holds_what_its_type_says(self) -> ChatToolChoice:
         if getattr(self, self.type) is None:
             raise wrong(self.type, f"type is {self.type!r}, so it has to be given")
         if self.function is not None and self.allowed_tools is not None:
@@ -107,5 +107,5 @@ def _functions_only(value: Any) -> Any:
 
 Tools = Annotated[list[Tool], Field(min_length=1, max_length=128), BeforeValidator(_functions_only)]
 Choice = Annotated[
-    Literal["none", "auto", "required"] | ToolChoice, BeforeValidator(_functions_only)
+    Literal["none", "auto", "required"] | ChatToolChoice, BeforeValidator(_functions_only)
 ]

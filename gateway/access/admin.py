@@ -10,31 +10,17 @@ from typing import Annotated, Any
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import Caller, Role
 from enginehouse.api.json_route import JsonRoute
+from enginehouse.api.openapi_types import ErrorBody
 from enginehouse.gateway.access.guard import Access
 from enginehouse.gateway.access.request import TENANT_PATTERN, KeyRequest
 from enginehouse.gateway.access.secret import ID_CHARACTERS
 from enginehouse.gateway.access.views import IssuedKeyView, KeyList, KeyView
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from enginehouse.errors import UnauthenticatedError
 
 _MOST_GRACE_S = 30 * 86_400.0
-
-
-class ErrorDetail(BaseModel):
-    """What went wrong."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
-class ErrorBody(BaseModel):
-    """OpenAI's error object."""
-
-    error: ErrorDetail
 
 
 class RotateRequest(RequestModel):

@@ -13,10 +13,10 @@ from functools import partial
 from enginehouse.api.call import Caller
 from enginehouse.api.errors import error_response
 from enginehouse.gateway.access.config import AccessConfig
-from enginehouse.gateway.access.doors import Door, door_of
 from enginehouse.gateway.access.keyring import Keyring
 from enginehouse.gateway.access.keys import KeyStore
 from enginehouse.gateway.access.request import TENANT_PATTERN
+from enginehouse.gateway.access.rules import AccessRule, rule_of
 from enginehouse.gateway.access.secret import Pepper
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.samples.account import TENANT_HEADER
@@ -66,27 +66,27 @@ class Access:
             InvalidRequestError: if keys are off and the tenant is no name.
             StoreError: if a key must be read and the database fails.
         """
-        door = door_of(request.scope["method"], _path(request.scope))
-        caller = await self._caller(request, door)
-        if door.roles and not door.roles & caller.roles:
-            needed = " or ".join(sorted(door.roles))
+        rule = rule_of(request.scope["method"], _path(request.scope))
+        caller = await self._caller(request, rule)
+        if rule.roles and not rule.roles & caller.roles:
+            needed = " or ".join(sorted(rule.roles))
             raise ForbiddenError(f"this route needs a key with the role {needed}")
         return caller
 
-    async def _caller(self, request: HTTPConnection, door: Door) -> Caller:
+    async def _caller(self, request: HTTPConnection, rule: AccessRule) -> Caller:
         given = request.scope.get("state", {}).get("caller")
         if isinstance(given, Caller):
             # The process calls itself, for a batch; nothing from outside reaches the scope.
             return given
-        if door.token:
+        if rule.token:
             token = await asyncio.to_thread(self.admin_token)
             if is_admin_token(request.headers.get("authorization"), token):
                 return Caller()
         elif not self.asks:
             return Caller(tenant=_tenant(request.headers))
-        if not door.roles or (door.from_here and _is_here(request)):
+        if not rule.roles or (rule.from_here and _is_here(request)):
             return Caller()
-        return await self.keyring.caller(_key(request.headers, door))
+        return await self.keyring.caller(_key(request.headers, rule))
 
 
 @asynccontextmanager
@@ -140,14 +140,14 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(root) if path.startswith(f"{root}/") else path
 
 
-def _key(headers: Headers, door: Door) -> str:
+def _key(headers: Headers, rule: AccessRule) -> str:
     scheme, _, given = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and given.strip():
         return given.strip()
     for name in _KEY_HEADERS:
         if headers.get(name):
             return headers[name].strip()
-    also = " or the admin token" if door.token else ""
+    also = " or the admin token" if rule.token else ""
     raise UnauthenticatedError(f"no API key{also} was sent: give Authorization: Bearer YOUR_KEY")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from enginehouse.api.call import Caller
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keys import USE_EVERY_S
-from enginehouse.gateway.access.records import Key, KeyState, Stored
+from enginehouse.gateway.access.records import ApiKey, KeyState, StoredKey
 from enginehouse.gateway.access.secret import Pepper, id_of
 
 from enginehouse.errors import StoreError, UnauthenticatedError
@@ -29,10 +29,10 @@ _READS_AT_ONCE = 4
 _DIGEST_BYTES = 32
 
 
-class Keys(Protocol):
+class KeySource(Protocol):
     """What a keyring reads from, see `KeyStore`; both block."""
 
-    def lookup(self, key_id: str) -> Stored | None:
+    def lookup(self, key_id: str) -> StoredKey | None:
         """What a key is checked against."""
         ...
 
@@ -45,7 +45,7 @@ class Keys(Protocol):
 class _Held:
     """What was read; None is an id that does not exist."""
 
-    stored: Stored | None
+    stored: StoredKey | None
     read_at: float
 
 
@@ -54,7 +54,7 @@ class Keyring:
 
     def __init__(
         self,
-        keys: Keys,
+        keys: KeySource,
         pepper: Pepper,
         config: AccessConfig,
         *,
@@ -69,7 +69,7 @@ class Keyring:
         self._monotonic = monotonic
         self._nothing = secrets.token_bytes(_DIGEST_BYTES)
         self._held: OrderedDict[str, _Held] = OrderedDict()
-        self._reading: dict[str, asyncio.Task[Stored | None]] = {}
+        self._reading: dict[str, asyncio.Task[StoredKey | None]] = {}
         self._used_at: dict[str, float] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._room = asyncio.Semaphore(_READS_AT_ONCE)
@@ -122,7 +122,7 @@ class Keyring:
         """Wait for what is being read and written."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _matches(self, text: str, stored: Stored | None) -> bool:
+    def _matches(self, text: str, stored: StoredKey | None) -> bool:
         """Whether the text is the key; an unknown id is compared too, with nothing."""
         given = self._pepper.digest(text)
         digest = self._nothing if stored is None else stored.digest
@@ -132,7 +132,7 @@ class Keyring:
         is_previous = hmac.compare_digest(given, previous)
         return is_current or (is_previous and self._now() < until)
 
-    def _refuse_ended(self, key: Key) -> None:
+    def _refuse_ended(self, key: ApiKey) -> None:
         match key.state(self._now()):
             case KeyState.REVOKED:
                 raise UnauthenticatedError("this API key was revoked: ask for another")
@@ -145,7 +145,7 @@ class Keyring:
         held = self._held.get(key_id)
         return held is not None and held.read_at < moment
 
-    async def _stored(self, key_id: str) -> Stored | None:
+    async def _stored(self, key_id: str) -> StoredKey | None:
         held = self._held.get(key_id)
         age_s = math.inf if held is None else self._monotonic() - held.read_at
         if held is not None and age_s < self._config.refresh_after_s:
@@ -156,13 +156,13 @@ class Keyring:
         # A caller that leaves must not take along those who wait for the same.
         return await asyncio.shield(reading)
 
-    def _read(self, key_id: str) -> asyncio.Task[Stored | None]:
+    def _read(self, key_id: str) -> asyncio.Task[StoredKey | None]:
         reading = self._reading.get(key_id)
         if reading is None:
             reading = self._reading[key_id] = self._begin(self._read_now(key_id))
         return reading
 
-    async def _read_now(self, key_id: str) -> Stored | None:
+    async def _read_now(self, key_id: str) -> StoredKey | None:
         try:
             async with self._room:
                 read_at = self._monotonic()
@@ -175,7 +175,7 @@ class Keyring:
             if self._reading.get(key_id) is asyncio.current_task():
                 del self._reading[key_id]
 
-    def _complain_of_pepper(self, stored: Stored | None) -> None:
+    def _complain_of_pepper(self, stored: StoredKey | None) -> None:
         if stored is not None and stored.pepper != self._pepper.mark:
             _log.error(
                 "key %s was made under another pepper: give all adapters and the command line the "

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from enginehouse.gateway.access.records import KEYS, Key, KeyState, Stored, stored_of
+from enginehouse.gateway.access.records import KEYS, ApiKey, KeyState, StoredKey, stored_of
 from enginehouse.gateway.access.request import KeyRequest
 from enginehouse.gateway.access.secret import Pepper, new_id, new_key
 from enginehouse.gateway.database.database import Database
@@ -19,14 +19,14 @@ USE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Issued:
+class IssuedKey:
     """A key with its secret, shown this once."""
 
-    key: Key
+    key: ApiKey
     text: str
 
     def __repr__(self) -> str:
-        return f"Issued({self.key!r})"
+        return f"IssuedKey({self.key!r})"
 
 
 class KeyStore:
@@ -40,7 +40,7 @@ class KeyStore:
         self._pepper = pepper
         self._now = now
 
-    def create(self, asked: KeyRequest) -> Issued:
+    def create(self, asked: KeyRequest) -> IssuedKey:
         """Make a key.
 
         Raises:
@@ -61,9 +61,9 @@ class KeyStore:
         }
         with self._database.begin() as connection:
             connection.execute(insert(KEYS).values(row))
-            return Issued(_find(connection, key_id).key, text)
+            return IssuedKey(_find(connection, key_id).key, text)
 
-    def list(self, tenant: str | None = None) -> list[Key]:
+    def list(self, tenant: str | None = None) -> list[ApiKey]:
         """Keys, newest first; of one tenant if it is given.
 
         Raises:
@@ -75,7 +75,7 @@ class KeyStore:
         with self._database.begin() as connection:
             return [stored_of(row).key for row in connection.execute(query)]
 
-    def find(self, key_id: str) -> Key:
+    def find(self, key_id: str) -> ApiKey:
         """One key.
 
         Raises:
@@ -85,7 +85,7 @@ class KeyStore:
         with self._database.begin() as connection:
             return _find(connection, key_id).key
 
-    def rotate(self, key_id: str, grace_s: float) -> Issued:
+    def rotate(self, key_id: str, grace_s: float) -> IssuedKey:
         """Give a key a new secret; the one it has stays valid for `grace_s` seconds.
 
         One that an earlier rotation has left valid ends at once.
@@ -115,9 +115,9 @@ class KeyStore:
                 "rotated_at": now,
             }
             connection.execute(update(KEYS).where(KEYS.c.id == key_id).values(values))
-            return Issued(_find(connection, key_id).key, text)
+            return IssuedKey(_find(connection, key_id).key, text)
 
-    def revoke(self, key_id: str) -> Key:
+    def revoke(self, key_id: str) -> ApiKey:
         """End a key for good; one that is revoked already stays so.
 
         Raises:
@@ -129,7 +129,7 @@ class KeyStore:
             connection.execute(update(KEYS).where(fresh).values(revoked_at=self._now()))
             return _find(connection, key_id).key
 
-    def lookup(self, key_id: str) -> Stored | None:
+    def lookup(self, key_id: str) -> StoredKey | None:
         """What a key is checked against; None if there is no such key.
 
         Raises:
@@ -152,13 +152,13 @@ class KeyStore:
             )
 
 
-def _lookup(connection: Connection, key_id: str, *, lock: bool = False) -> Stored | None:
+def _lookup(connection: Connection, key_id: str, *, lock: bool = False) -> StoredKey | None:
     query = select(KEYS).where(KEYS.c.id == key_id)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     return None if row is None else stored_of(row)
 
 
-def _find(connection: Connection, key_id: str, *, lock: bool = False) -> Stored:
+def _find(connection: Connection, key_id: str, *, lock: bool = False) -> StoredKey:
     found = _lookup(connection, key_id, lock=lock)
     if found is None:
         raise NotFoundError(

@@ -41,7 +41,7 @@ class KeyState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class ApiKey:
     """A key without its secret.
 
     Attributes:
@@ -77,22 +77,22 @@ class Key:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stored:
+class StoredKey:
     """A key and what its secrets are checked against.
 
     Attributes:
         pepper: mark of the pepper of both digests.
     """
 
-    key: Key
+    key: ApiKey
     digest: bytes
     previous_digest: bytes | None
     pepper: str
 
 
-def stored_of(row: Row[Any]) -> Stored:
+def stored_of(row: Row[Any]) -> StoredKey:
     """A row of the table."""
-    key = Key(
+    key = ApiKey(
         id=row.id,
         tenant=row.tenant,
         roles=frozenset(Role(role) for role in row.roles),
@@ -105,7 +105,7 @@ def stored_of(row: Row[Any]) -> Stored:
         previous_until=row.previous_until,
         last_used_at=row.last_used_at,
     )
-    return Stored(key, bytes(row.digest), _bytes(row.previous_digest), row.pepper)
+    return StoredKey(key, bytes(row.digest), _bytes(row.previous_digest), row.pepper)
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from enginehouse.api.call import Role
-from enginehouse.gateway.access.keys import Issued
-from enginehouse.gateway.access.records import Key, KeyState
+from enginehouse.gateway.access.keys import IssuedKey
+from enginehouse.gateway.access.records import ApiKey, KeyState
 from pydantic import BaseModel, ConfigDict
 
 
@@ -37,7 +37,7 @@ class KeyView(BaseModel):
     last_used_at: float | None
 
     @classmethod
-    def of(cls, key: Key, now: float) -> KeyView:
+    def of(cls, key: ApiKey, now: float) -> KeyView:
         """A key at a moment, Unix seconds."""
         return cls(**_fields(key, now))
 
@@ -48,7 +48,7 @@ class IssuedKeyView(KeyView):
     key: str
 
     @classmethod
-    def issued(cls, issued: Issued, now: float) -> IssuedKeyView:
+    def issued(cls, issued: IssuedKey, now: float) -> IssuedKeyView:
         """A new key, or a rotated one, at a moment, Unix seconds."""
         return cls(**_fields(issued.key, now), key=issued.text)
 
@@ -60,7 +60,7 @@ class KeyList(BaseModel):
     data: list[KeyView]
 
 
-def _fields(key: Key, now: float) -> dict[str, Any]:
+def _fields(key: ApiKey, now: float) -> dict[str, Any]:
     return {
         "id": key.id,
         "tenant": key.tenant,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.gateway.audit.records import (
-    Kind,
-    Link,
-    Record,
+    AuditRecord,
+    AuditRecordKind,
+    ChainLink,
     decode,
     encode,
     file_name,
@@ -32,11 +32,11 @@ _PRIVATE = 0o600
 _BLOCK_BYTES = 65_536
 
 #: What is appended: its kind, its time in seconds since 1970 UTC, its fields.
-Entry = tuple[Kind, float, Mapping[str, Any]]
+Entry = tuple[AuditRecordKind, float, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class AuditFileEnd:
     """How a file ends.
 
     Attributes:
@@ -45,7 +45,7 @@ class Ending:
         damaged: whether its last whole line is no record.
     """
 
-    last: Record | None
+    last: AuditRecord | None
     torn_bytes: int
     damaged: bool = False
 
@@ -99,7 +99,7 @@ def is_held(directory: Path, instance: str) -> bool:
     return False
 
 
-class Chain:
+class AuditChain:
     """Appends to one instance's files. Every method blocks and may raise OSError.
 
     After an error the same call can be made again: what it had written in part was taken back,
@@ -114,13 +114,13 @@ class Chain:
         self._size = 0
         self._day = ""
         self._number = 0
-        self._link = Link()
+        self._link = ChainLink()
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write entries, in a new file if it is time for one."""
         if self._descriptor is not None and self._outgrown():
             successor = {"next": file_name(self._instance, self._number + 1)}
-            self._write([(Kind.ROTATE, _now(), successor)])
+            self._write([(AuditRecordKind.ROTATE, _now(), successor)])
             self.sync()
             self._leave()
         if self._descriptor is None:
@@ -136,7 +136,7 @@ class Chain:
         """Write the closing record."""
         if self._descriptor is None:
             return
-        self._write([(Kind.CLOSE, _now(), {})])
+        self._write([(AuditRecordKind.CLOSE, _now(), {})])
         self.sync()
         self._leave()
         self._remember()
@@ -147,7 +147,7 @@ class Chain:
     def _open_next(self) -> None:
         """Begin a file that says what the one before ended with."""
         files = list(instance_files(self._directory).get(self._instance, {}).items())
-        ending = Ending(None, 0)
+        ending = AuditFileEnd(None, 0)
         while files:
             ending = ending_of(files[-1][1])
             if ending.last is not None or ending.damaged:
@@ -161,11 +161,12 @@ class Chain:
                 before[1],
             )
         self._number = 1 if before is None else before[0] + 1
-        self._link = Link() if last is None else last.link
+        self._link = ChainLink() if last is None else last.link
         said = {
             "instance": self._instance,
             "after": None if before is None else before[1].name,
-            "clean": last is not None and last.kind in {Kind.CLOSE, Kind.ROTATE},
+            "clean": last is not None
+            and last.kind in {AuditRecordKind.CLOSE, AuditRecordKind.ROTATE},
             "torn_bytes": ending.torn_bytes,
         }
         path = self._directory / file_name(self._instance, self._number)
@@ -173,7 +174,7 @@ class Chain:
         self._descriptor = os.open(path, flags, _PRIVATE)
         self._size, self._day = 0, _today()
         try:
-            self._write([(Kind.OPEN, _now(), said)])
+            self._write([(AuditRecordKind.OPEN, _now(), said)])
         except OSError:
             self._leave()
             raise
@@ -228,7 +229,7 @@ class Chain:
             os.close(descriptor)
 
 
-def ending_of(path: Path) -> Ending:
+def ending_of(path: Path) -> AuditFileEnd:
     """How a file ends, read from its end.
 
     Raises:
@@ -245,15 +246,15 @@ def ending_of(path: Path) -> Ending:
             tail = file.read(step) + tail
     whole, feed, torn = tail.rpartition(b"\n")
     if not feed:
-        return Ending(None, len(torn))
+        return AuditFileEnd(None, len(torn))
     line = whole.rpartition(b"\n")[2] + b"\n"
     try:
-        return Ending(decode(line), len(torn))
+        return AuditFileEnd(decode(line), len(torn))
     except AuditTrailError:
-        return Ending(None, len(torn), damaged=True)
+        return AuditFileEnd(None, len(torn), damaged=True)
 
 
-def _as_json(link: Link) -> dict[str, Any]:
+def _as_json(link: ChainLink) -> dict[str, Any]:
     return {"seq": link.seq, "hash": link.hash}
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 _MIB = 1_048_576
 
 
-class Content(StrEnum):
+class AuditContent(StrEnum):
     """What a record says of the prompt and the answer."""
 
     NONE = "none"
@@ -53,7 +53,7 @@ class AuditConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     enabled: bool = False
-    content: Content = Content.DIGEST
+    content: AuditContent = AuditContent.DIGEST
     on_full: OnFull = OnFull.CONTINUE
     fsync: Fsync = Fsync.SECOND
     rotate_bytes: Annotated[int, Field(ge=4096)] = 64 * _MIB

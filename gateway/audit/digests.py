@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.gateway.audit.config import Content
+from enginehouse.gateway.audit.config import AuditContent
 
 
 @dataclass(frozen=True, slots=True)
-class Texts:
+class AuditTexts:
     """What was asked and answered.
 
     Attributes:
@@ -43,17 +43,17 @@ class Texts:
         return ["".join(self.answers[index]) for index in sorted(self.answers)]
 
 
-def said(texts: Texts, content: Content, key: bytes) -> dict[str, Any]:
+def said(texts: AuditTexts, content: AuditContent, key: bytes) -> dict[str, Any]:
     """A record's fields on its texts."""
     match content:
-        case Content.NONE:
+        case AuditContent.NONE:
             return {}
-        case Content.DIGEST:
+        case AuditContent.DIGEST:
             return {
                 "prompt_digest": digest(texts.prompt(), key),
                 "answer_digest": digest(texts.answer(), key),
             }
-        case Content.TEXT:
+        case AuditContent.TEXT:
             return {"prompt": texts.prompt(), "answer": texts.answer()}
 
 

@@ -20,7 +20,7 @@ _ENDING = re.compile(rb',"hash":"(?P<hash>[0-9a-f]{64})"\}\n')
 _ENDING_BYTES = len(',"hash":""}\n') + len(GENESIS)
 
 
-class Kind(StrEnum):
+class AuditRecordKind(StrEnum):
     """What a record is about.
 
     Attributes:
@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class ChainLink:
     """A place in a chain: the number and the hash of its newest record."""
 
     seq: int = 0
@@ -47,20 +47,22 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class AuditRecord:
     """One record as it was read.
 
     Attributes:
         fields: all of it but `hash`.
     """
 
-    kind: Kind
-    link: Link
+    kind: AuditRecordKind
+    link: ChainLink
     prev: str
     fields: Mapping[str, Any]
 
 
-def encode(kind: Kind, at: float, fields: Mapping[str, Any], after: Link) -> tuple[bytes, Link]:
+def encode(
+    kind: AuditRecordKind, at: float, fields: Mapping[str, Any], after: ChainLink
+) -> tuple[bytes, ChainLink]:
     """A line with its line feed, and the place in the chain that it takes.
 
     Args:
@@ -72,10 +74,10 @@ def encode(kind: Kind, at: float, fields: Mapping[str, Any], after: Link) -> tup
     # ASCII alone: what a caller sent may hold halves of characters, which are not UTF-8.
     body = json.dumps(whole, separators=(",", ":"), default=str).encode("ascii")
     digest = hashlib.sha256(body).hexdigest()
-    return body[:-1] + f',"hash":"{digest}"}}\n'.encode("ascii"), Link(seq, digest)
+    return body[:-1] + f',"hash":"{digest}"}}\n'.encode("ascii"), ChainLink(seq, digest)
 
 
-def decode(line: bytes) -> Record:
+def decode(line: bytes) -> AuditRecord:
     """The record of a line, line feed included.
 
     Raises:
@@ -90,7 +92,12 @@ def decode(line: bytes) -> Record:
         raise AuditTrailError("it is not what its hash was made of: it was changed")
     try:
         fields = json.loads(body)
-        return Record(Kind(fields["kind"]), Link(fields["seq"], digest), fields["prev"], fields)
+        return AuditRecord(
+            AuditRecordKind(fields["kind"]),
+            ChainLink(fields["seq"], digest),
+            fields["prev"],
+            fields,
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise AuditTrailError("its hash is right, and it is no record") from error
 

@@ -15,8 +15,8 @@ from enginehouse.api.call import Call, Proceed
 from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.audit.config import AuditConfig
-from enginehouse.gateway.audit.digests import Texts
-from enginehouse.gateway.audit.trail import Event, Trail
+from enginehouse.gateway.audit.digests import AuditTexts
+from enginehouse.gateway.audit.trail import AuditEvent, AuditTrail
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError, ServingError
@@ -27,7 +27,7 @@ _OK_STATUS = 200
 _UNEXPECTED_STATUS = 500
 
 
-class Ended(StrEnum):
+class AuditOutcome(StrEnum):
     """How a call ended.
 
     Attributes:
@@ -47,14 +47,14 @@ class Ended(StrEnum):
 class Audit:
     """Outermost: it sees what goes out, and each refusal of the stages behind."""
 
-    trail: Trail
+    trail: AuditTrail
     name: str = "audit"
 
     async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
         """See `Stage`."""
         self.trail.check()
         answers: dict[int, list[str]] = {}
-        ended = Ended.CANCELLED
+        ended = AuditOutcome.CANCELLED
         status: int | None = None
         code: str | None = RequestCancelledError.code
         try:
@@ -62,22 +62,22 @@ class Audit:
                 async for piece in pieces:
                     answers.setdefault(piece.index, []).append(piece.text)
                     yield piece
-            ended, code, status = Ended.OK, None, _OK_STATUS
+            ended, code, status = AuditOutcome.OK, None, _OK_STATUS
         except RequestCancelledError:
             raise
         except EnginehouseError as error:
-            ended = Ended.FAILED if answers else Ended.REFUSED
+            ended = AuditOutcome.FAILED if answers else AuditOutcome.REFUSED
             code = error.code if isinstance(error, ServingError) else _UNEXPECTED
             status = status_of(error)[0].value
             raise
         except Exception:
-            ended = Ended.FAILED if answers else Ended.REFUSED
+            ended = AuditOutcome.FAILED if answers else AuditOutcome.REFUSED
             code, status = _UNEXPECTED, _UNEXPECTED_STATUS
             raise
         finally:
-            texts = Texts(call.messages, call.texts, answers)
+            texts = AuditTexts(call.messages, call.texts, answers)
             fields = {"outcome": ended, "code": code, "status": status, **_fields(call)}
-            self.trail.add(Event(call.at, fields, texts))
+            self.trail.add(AuditEvent(call.at, fields, texts))
 
 
 def _fields(call: Call) -> dict[str, Any]:
@@ -121,7 +121,7 @@ async def open_audit(
         SettingsError: if the secret cannot be used.
     """
     key = await asyncio.to_thread(ensure_secret_file, key_path, "the audit trail's key")
-    trail = await asyncio.to_thread(Trail, directory, config, key.encode(), registry)
+    trail = await asyncio.to_thread(AuditTrail, directory, config, key.encode(), registry)
     try:
         yield Audit(trail)
     finally:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from enginehouse.gateway.audit.chain import Chain, Entry, InstanceLock
+from enginehouse.gateway.audit.chain import AuditChain, Entry, InstanceLock
 from enginehouse.gateway.audit.config import AuditConfig, Fsync, OnFull
-from enginehouse.gateway.audit.digests import Texts, said
+from enginehouse.gateway.audit.digests import AuditTexts, said
 from enginehouse.gateway.audit.metrics import AuditMetrics
-from enginehouse.gateway.audit.records import Kind
+from enginehouse.gateway.audit.records import AuditRecordKind
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import StoreError
@@ -27,7 +27,7 @@ _CLOSE_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Event:
+class AuditEvent:
     """Something to write down.
 
     Attributes:
@@ -38,14 +38,14 @@ class Event:
 
     at: float
     fields: Mapping[str, Any]
-    texts: Texts
+    texts: AuditTexts
     size_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "size_bytes", self.texts.size_bytes)
 
 
-class Trail:
+class AuditTrail:
     """Takes events without ever waiting, and writes them in their order.
 
     Attributes:
@@ -67,8 +67,8 @@ class Trail:
         self._config = config
         self._key = key
         self._metrics = AuditMetrics(registry)
-        self._chain = Chain(directory, self.instance, rotate_bytes=config.rotate_bytes)
-        self._waiting: deque[Event] = deque()
+        self._chain = AuditChain(directory, self.instance, rotate_bytes=config.rotate_bytes)
+        self._waiting: deque[AuditEvent] = deque()
         self._waiting_bytes = 0
         self._lost = 0
         self._ending = False
@@ -89,7 +89,7 @@ class Trail:
                 "try again later"
             ).told(None)
 
-    def add(self, event: Event) -> None:
+    def add(self, event: AuditEvent) -> None:
         """Have an event written; one that finds the queue full is lost, and counted."""
         with self._changed:
             full = len(self._waiting) >= self._config.queue_records
@@ -152,7 +152,7 @@ class Trail:
         try:
             entries = [self._entry(event) for event in events]
             if lost:
-                entries.append((Kind.GAP, time.time(), {"lost": lost}))
+                entries.append((AuditRecordKind.GAP, time.time(), {"lost": lost}))
             if entries:
                 self._chain.append(entries)
                 self._written(events, lost)
@@ -163,9 +163,9 @@ class Trail:
             return self._drop_unwritable(events)
         return False
 
-    def _entry(self, event: Event) -> Entry:
+    def _entry(self, event: AuditEvent) -> Entry:
         texts = said(event.texts, self._config.content, self._key)
-        return Kind.CALL, event.at, {**event.fields, **texts}
+        return AuditRecordKind.CALL, event.at, {**event.fields, **texts}
 
     def _sync(self, *, wrote: bool) -> None:
         policy = self._config.fsync
@@ -178,7 +178,7 @@ class Trail:
                 self._unsynced_since = None
                 self._chain.sync()
 
-    def _written(self, events: list[Event], lost: int) -> None:
+    def _written(self, events: list[AuditEvent], lost: int) -> None:
         with self._changed:
             for event in events:
                 self._waiting.popleft()
@@ -190,7 +190,7 @@ class Trail:
             self._metrics.failing.set(0)
             _log.warning("the audit trail is written again; %d records are lost", lost)
 
-    def _drop_unwritable(self, events: list[Event]) -> bool:
+    def _drop_unwritable(self, events: list[AuditEvent]) -> bool:
         """Lose the events that are no JSON, so that the others get on; whether there were any."""
         dropped = False
         for event in events:

@@ -11,9 +11,9 @@ from typing import Any
 from enginehouse.gateway.audit.chain import ending_of, is_held
 from enginehouse.gateway.audit.records import (
     GENESIS,
-    Kind,
-    Link,
-    Record,
+    AuditRecord,
+    AuditRecordKind,
+    ChainLink,
     decode,
     file_name,
     head_name,
@@ -22,7 +22,7 @@ from enginehouse.gateway.audit.records import (
 
 from enginehouse.errors import AuditTrailError
 
-_ENDS = {Kind.CLOSE, Kind.ROTATE}
+_ENDS = {AuditRecordKind.CLOSE, AuditRecordKind.ROTATE}
 
 
 def _broken(file: str, line: int, what: str) -> AuditTrailError:
@@ -30,16 +30,16 @@ def _broken(file: str, line: int, what: str) -> AuditTrailError:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class ChainHead:
     """The newest record of one instance."""
 
     instance: str
     file: str
-    link: Link
+    link: ChainLink
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedTrail:
     """A trail that is whole.
 
     Attributes:
@@ -48,7 +48,7 @@ class Verified:
         open: instances whose newest file has no closing record.
     """
 
-    heads: tuple[Head, ...]
+    heads: tuple[ChainHead, ...]
     records: int
     lost: int
     crashes: int
@@ -62,8 +62,8 @@ class _Walk:
     directory: Path
     instance: str
     allow_open: bool
-    link: Link = field(default_factory=Link)
-    last: Kind | None = None
+    link: ChainLink = field(default_factory=ChainLink)
+    last: AuditRecordKind | None = None
     before: str | None = None
     torn_bytes: int = 0
     records: int = 0
@@ -78,7 +78,7 @@ def verify(
     heads: Collection[str] = (),
     bases: Collection[str] = (),
     allow_open: bool = False,
-) -> Verified:
+) -> VerifiedTrail:
     """Read every record and check that nothing was changed, moved or removed.
 
     Args:
@@ -108,12 +108,12 @@ def verify(
             )
     for value in sorted(wanted):
         raise _broken(str(directory), 0, f"no record has the hash {value}: the end was cut")
-    return Verified(
-        tuple(Head(walk.instance, str(walk.before), walk.link) for walk in walks),
+    return VerifiedTrail(
+        tuple(ChainHead(walk.instance, str(walk.before), walk.link) for walk in walks),
         sum(walk.records for walk in walks),
         sum(walk.lost for walk in walks),
         sum(walk.crashes for walk in walks),
-        tuple(walk.instance for walk in walks if walk.last is not Kind.CLOSE),
+        tuple(walk.instance for walk in walks if walk.last is not AuditRecordKind.CLOSE),
     )
 
 
@@ -140,7 +140,7 @@ def _follow(walk: _Walk, files: Mapping[int, Path], bases: Collection[str]) -> N
     if running or walk.allow_open:
         return
     path = files[max(files)].name
-    if walk.torn_bytes or walk.last is not Kind.CLOSE:
+    if walk.torn_bytes or walk.last is not AuditRecordKind.CLOSE:
         raise _broken(
             path,
             0,
@@ -158,7 +158,7 @@ def _begin(walk: _Walk, path: Path, number: int, bases: Collection[str]) -> None
         raise _broken(
             path.name, 1, "the files before it are missing; if they were put away, say --base"
         )
-    walk.link = Link(record.link.seq - 1, record.prev)
+    walk.link = ChainLink(record.link.seq - 1, record.prev)
 
 
 def _read(walk: _Walk, path: Path, *, is_first: bool) -> None:
@@ -176,12 +176,14 @@ def _read(walk: _Walk, path: Path, *, is_first: bool) -> None:
                 _check_opening(walk, path.name, record, torn_before, clean=clean)
             walk.link, walk.last = record.link, record.kind
             walk.records += 1
-            walk.lost += int(record.fields.get("lost", 0)) if record.kind is Kind.GAP else 0
+            walk.lost += (
+                int(record.fields.get("lost", 0)) if record.kind is AuditRecordKind.GAP else 0
+            )
             walk.wanted.discard(record.link.hash)
     walk.before = path.name
 
 
-def _checked(walk: _Walk, name: str, place: int, line: bytes) -> Record:
+def _checked(walk: _Walk, name: str, place: int, line: bytes) -> AuditRecord:
     try:
         record = decode(line)
     except AuditTrailError as error:
@@ -193,12 +195,14 @@ def _checked(walk: _Walk, name: str, place: int, line: bytes) -> Record:
             f"record {record.link.seq} does not follow record {walk.link.seq}: one was removed, "
             "moved or put in",
         )
-    if (record.kind is Kind.OPEN) != (place == 1) or walk.last in _ENDS:
+    if (record.kind is AuditRecordKind.OPEN) != (place == 1) or walk.last in _ENDS:
         raise _broken(name, place, f"a record of kind {record.kind} cannot stand here")
     return record
 
 
-def _check_opening(walk: _Walk, name: str, record: Record, torn_bytes: int, *, clean: bool) -> None:
+def _check_opening(
+    walk: _Walk, name: str, record: AuditRecord, torn_bytes: int, *, clean: bool
+) -> None:
     """A file must say truly how the one before it ended."""
     said = tuple(record.fields.get(key) for key in ("after", "torn_bytes", "clean"))
     if said != (walk.before, torn_bytes, clean):
@@ -206,7 +210,7 @@ def _check_opening(walk: _Walk, name: str, record: Record, torn_bytes: int, *, c
     walk.crashes += not clean
 
 
-def records_of(path: Path) -> Iterator[tuple[int, Record]]:
+def records_of(path: Path) -> Iterator[tuple[int, AuditRecord]]:
     """Line number and record of each whole line; what is torn or damaged is left out."""
     with path.open("rb") as file:
         for place, line in enumerate(file, start=1):
@@ -216,14 +220,14 @@ def records_of(path: Path) -> Iterator[tuple[int, Record]]:
                 continue
 
 
-def heads_of(directory: Path) -> list[Head]:
+def heads_of(directory: Path) -> list[ChainHead]:
     """The newest record of each instance; instances without any are left out."""
     found = []
     for instance, files in instance_files(directory).items():
         for path in reversed(files.values()):
             last = ending_of(path).last
             if last is not None:
-                found.append(Head(instance, path.name, last.link))
+                found.append(ChainHead(instance, path.name, last.link))
                 break
     return found
 

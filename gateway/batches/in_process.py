@@ -23,7 +23,7 @@ async def _as_before(caller: Caller) -> Caller:
     return caller
 
 
-class InProcess:
+class InProcessRunner:
     """A line as a request to the application itself, so that all its stages and routes take part.
 
     The caller and the priority are in the request's state, which nothing from outside can write:

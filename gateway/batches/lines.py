@@ -59,7 +59,7 @@ async def stopped_within(stop: asyncio.Event, delay_s: float) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryingRunner:
     """Tries a line until it is answered: with full jitter, so that lines do not come in waves.
 
     Attributes:

@@ -19,7 +19,7 @@ from enginehouse.gateway.database.sweeper import sweeping
 
 
 @dataclass(frozen=True, slots=True)
-class Batches:
+class BatchServices:
     """What the routes use.
 
     Attributes:
@@ -40,12 +40,12 @@ class Batches:
 @asynccontextmanager
 async def open_batches(
     database: Database, directory: Path, config: BatchesConfig, run_line: LineRunner
-) -> AsyncIterator[Batches]:
+) -> AsyncIterator[BatchServices]:
     """Files and batches; batches run as long as this is open.
 
     Args:
         directory: of the files' content.
-        run_line: asks the endpoints, see `InProcess`.
+        run_line: asks the endpoints, see `InProcessRunner`.
     """
     files = FileStore(database, directory, config)
     store = BatchStore(database, files, config)
@@ -56,7 +56,7 @@ async def open_batches(
     async with sweeping(config.sweep_every_s, files.sweep, store.sweep):
         task = None if runner is None else asyncio.create_task(runner.run())
         try:
-            yield Batches(files, store, runner, config)
+            yield BatchServices(files, store, runner, config)
         finally:
             if runner is not None and task is not None:
                 task.cancel()

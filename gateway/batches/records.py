@@ -11,7 +11,7 @@ import orjson
 from enginehouse.api.call import Caller, Role
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore, beyond
-from enginehouse.gateway.batches.tables import OPEN, Status, batches
+from enginehouse.gateway.batches.tables import OPEN, BatchStatus, batches
 from enginehouse.gateway.database.database import Database
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
@@ -75,7 +75,7 @@ class BatchStore:
             "input_file_id": input_file_id,
             "outputs_expire_s": outputs_expire_s,
             "metadata": orjson.dumps(metadata).decode() if metadata else None,
-            "status": Status.VALIDATING,
+            "status": BatchStatus.VALIDATING,
             "created_at": now,
             "expires_at": now + WINDOWS_S[window],
         }
@@ -128,16 +128,16 @@ class BatchStore:
         """
 
         def work(connection: Connection) -> Row[Any]:
-            running = (Status.VALIDATING, Status.IN_PROGRESS)
+            running = (BatchStatus.VALIDATING, BatchStatus.IN_PROGRESS)
             changed = (
                 update(batches)
                 .where(batches.c.id == batch_id, batches.c.tenant == tenant)
                 .where(batches.c.status.in_(running))
-                .values(status=Status.CANCELLING, cancelling_at=self._now())
+                .values(status=BatchStatus.CANCELLING, cancelling_at=self._now())
             )
             cancelled = connection.execute(changed).rowcount
             row = _found(connection, tenant, batch_id)
-            if not cancelled and row.status not in {Status.CANCELLING, Status.CANCELLED}:
+            if not cancelled and row.status not in {BatchStatus.CANCELLING, BatchStatus.CANCELLED}:
                 raise ConflictError(f"batch {batch_id!r} is {row.status}: it cannot be cancelled")
             return row
 

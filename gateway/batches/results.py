@@ -7,17 +7,20 @@ from typing import Any
 
 import orjson
 from enginehouse.gateway.batches.files import FileStore, StoredFile, new_file_id
-from enginehouse.gateway.batches.tables import LineState, Status
+from enginehouse.gateway.batches.tables import BatchStatus, LineState
 from enginehouse.gateway.batches.work import WorkStore
 from sqlalchemy import Row
 
 #: How a batch ended → why the rest of its lines was not run: code and sentence.
 _UNRUN = {
-    Status.EXPIRED: (
+    BatchStatus.EXPIRED: (
         "batch_expired",
         "the completion window ended before this request was run: send it in another batch",
     ),
-    Status.CANCELLED: ("batch_cancelled", "the batch was cancelled before this request was run"),
+    BatchStatus.CANCELLED: (
+        "batch_cancelled",
+        "the batch was cancelled before this request was run",
+    ),
 }
 
 
@@ -27,7 +30,7 @@ def request_id(batch_id: str, line: int) -> str:
 
 
 def write_results(
-    work: WorkStore, files: FileStore, batch: Row[Any], status: Status
+    work: WorkStore, files: FileStore, batch: Row[Any], status: BatchStatus
 ) -> tuple[StoredFile | None, StoredFile | None]:
     """Write the files of answers and of errors; one that would be empty is left out. Blocks.
 
@@ -63,13 +66,13 @@ def _file(
 
 
 def _lines(
-    work: WorkStore, batch_id: str, states: tuple[LineState, ...], status: Status
+    work: WorkStore, batch_id: str, states: tuple[LineState, ...], status: BatchStatus
 ) -> Iterator[bytes]:
     for row in work.results(batch_id, states):
         yield orjson.dumps(_result(row, status), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _result(row: Row[Any], status: Status) -> dict[str, Any]:
+def _result(row: Row[Any], status: BatchStatus) -> dict[str, Any]:
     name = request_id(row.batch_id, row.line)
     response = error = None
     if row.answer is None:

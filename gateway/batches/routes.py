@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ErrorBody, error_responses
-from enginehouse.gateway.batches.open import Batches
+from enginehouse.gateway.batches.open import BatchServices
 from enginehouse.gateway.batches.schemas import (
     BatchList,
     BatchObject,
@@ -29,12 +29,12 @@ _CONFLICT: dict[str, Any] = {"model": ErrorBody, "description": "It has ended al
 _ERRORS = {**error_responses(), 409: _CONFLICT}
 
 
-async def _batches(request: Request) -> Batches:
-    batches: Batches = request.app.state.batches
+async def _batches(request: Request) -> BatchServices:
+    batches: BatchServices = request.app.state.batches
     return batches
 
 
-State = Annotated[Batches, Depends(_batches)]
+State = Annotated[BatchServices, Depends(_batches)]
 
 
 def _listed(data: Sequence[Mapping[str, Any]], *, more: bool) -> JSONResponse:

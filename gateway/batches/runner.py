@@ -19,10 +19,10 @@ from typing import Any
 import orjson
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore, StoredFile
-from enginehouse.gateway.batches.lines import LineCall, LineRunner, Patience, stopped_within
+from enginehouse.gateway.batches.lines import LineCall, LineRunner, RetryingRunner, stopped_within
 from enginehouse.gateway.batches.records import caller_from
 from enginehouse.gateway.batches.results import request_id, write_results
-from enginehouse.gateway.batches.tables import Status
+from enginehouse.gateway.batches.tables import BatchStatus
 from enginehouse.gateway.batches.usage import tokens_of
 from enginehouse.gateway.batches.validation import LineChecker
 from enginehouse.gateway.batches.work import WorkStore
@@ -67,7 +67,7 @@ class BatchRunner:
         self._config = config
         self._now = now
         slots = asyncio.Semaphore(config.concurrency)
-        self._patience = Patience(run_line, config, slots, pause)
+        self._patience = RetryingRunner(run_line, config, slots, pause)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, _Running] = {}
         self._woken = asyncio.Event()
@@ -157,18 +157,18 @@ class BatchRunner:
     def _seen(self, running: _Running, batch: Row[Any]) -> float:
         """Stop if the batch is cancelled or its window has ended; seconds that the window has."""
         left_s: float = batch.expires_at - self._now()
-        if batch.status == Status.CANCELLING or left_s <= 0:
+        if batch.status == BatchStatus.CANCELLING or left_s <= 0:
             running.stop.set()
         return left_s
 
     async def _steps(self, running: _Running) -> None:
         batch = await self._work.batch(running.id)
         self._seen(running, batch)
-        if batch.status == Status.VALIDATING:
+        if batch.status == BatchStatus.VALIDATING:
             batch = await self._validate(batch)
-        if batch.status == Status.IN_PROGRESS:
+        if batch.status == BatchStatus.IN_PROGRESS:
             await self._ask_all(batch, running)
-        if batch.status == Status.FAILED:
+        if batch.status == BatchStatus.FAILED:
             return
         batch = await self._work.finalize(running.id)
         end = _end_of(batch)
@@ -243,8 +243,8 @@ def _leaves(group: BaseExceptionGroup[EnginehouseError]) -> Iterator[BaseExcepti
             yield error
 
 
-def _end_of(batch: Row[Any]) -> Status:
-    if batch.status == Status.CANCELLING:
-        return Status.CANCELLED
+def _end_of(batch: Row[Any]) -> BatchStatus:
+    if batch.status == BatchStatus.CANCELLING:
+        return BatchStatus.CANCELLED
     whole = batch.completed + batch.failed == batch.total
-    return Status.COMPLETED if whole else Status.EXPIRED
+    return BatchStatus.COMPLETED if whole else BatchStatus.EXPIRED

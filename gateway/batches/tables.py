@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 
-class Status(StrEnum):
+class BatchStatus(StrEnum):
     """Of a batch; OpenAI's words."""
 
     VALIDATING = "validating"
@@ -36,7 +36,12 @@ class Status(StrEnum):
 
 
 #: A batch in one of these has something left to be done.
-OPEN = (Status.VALIDATING, Status.IN_PROGRESS, Status.FINALIZING, Status.CANCELLING)
+OPEN = (
+    BatchStatus.VALIDATING,
+    BatchStatus.IN_PROGRESS,
+    BatchStatus.FINALIZING,
+    BatchStatus.CANCELLING,
+)
 
 
 class LineState(StrEnum):

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore, StoredFile
-from enginehouse.gateway.batches.tables import OPEN, LineState, Status, batch_lines, batches
+from enginehouse.gateway.batches.tables import OPEN, BatchStatus, LineState, batch_lines, batches
 from enginehouse.gateway.batches.validation import BatchLine
 from enginehouse.gateway.database.database import Database
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
@@ -19,9 +19,9 @@ from enginehouse.errors import ConflictError
 
 _PAGE = 100
 _ENDS = {
-    Status.COMPLETED: "completed_at",
-    Status.EXPIRED: "expired_at",
-    Status.CANCELLED: "cancelled_at",
+    BatchStatus.COMPLETED: "completed_at",
+    BatchStatus.EXPIRED: "expired_at",
+    BatchStatus.CANCELLED: "cancelled_at",
 }
 
 
@@ -110,10 +110,10 @@ class WorkStore:
 
         def work(connection: Connection) -> Row[Any]:
             row = self._changed(connection, batch_id, total=total, model=model)
-            if row.status != Status.VALIDATING:
+            if row.status != BatchStatus.VALIDATING:
                 return row
             return self._changed(
-                connection, batch_id, status=Status.IN_PROGRESS, in_progress_at=self._now()
+                connection, batch_id, status=BatchStatus.IN_PROGRESS, in_progress_at=self._now()
             )
 
         return await self._database.run(work)
@@ -123,12 +123,12 @@ class WorkStore:
 
         def work(connection: Connection) -> Row[Any]:
             row = self._clear(connection, batch_id)
-            if row.status != Status.VALIDATING:
+            if row.status != BatchStatus.VALIDATING:
                 return row
             return self._changed(
                 connection,
                 batch_id,
-                status=Status.FAILED,
+                status=BatchStatus.FAILED,
                 failed_at=self._now(),
                 errors=orjson.dumps(errors).decode(),
                 lease_owner=None,
@@ -181,10 +181,10 @@ class WorkStore:
 
         def work(connection: Connection) -> Row[Any]:
             row = self._held(connection, batch_id)
-            if row.status != Status.IN_PROGRESS:
+            if row.status != BatchStatus.IN_PROGRESS:
                 return row
             return self._changed(
-                connection, batch_id, status=Status.FINALIZING, finalizing_at=self._now()
+                connection, batch_id, status=BatchStatus.FINALIZING, finalizing_at=self._now()
             )
 
         return await self._database.run(work)
@@ -210,7 +210,7 @@ class WorkStore:
     async def end(
         self,
         batch_id: str,
-        status: Status,
+        status: BatchStatus,
         outputs: StoredFile | None,
         errors: StoredFile | None,
     ) -> None:

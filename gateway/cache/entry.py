@@ -18,7 +18,7 @@ _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CacheEntry:
     """The pieces of all answers to a question, one answer behind the other, and what they took.
 
     Attributes:
@@ -74,7 +74,9 @@ class Recording:
         else:
             self._answers.clear()
 
-    def entry(self, usage: Usage, choices: Choices | None, fingerprint: str | None) -> Entry | None:
+    def entry(
+        self, usage: Usage, choices: Choices | None, fingerprint: str | None
+    ) -> CacheEntry | None:
         """The answer, if it is whole and may be kept.
 
         Args:
@@ -86,4 +88,4 @@ class Recording:
         if any(answer[-1].finish not in _WHOLE for answer in answers):
             return None
         kept: Sequence[Sequence[Piece]] = answers if choices is None else choices.best(answers)
-        return Entry(tuple(piece for answer in kept for piece in answer), usage, fingerprint)
+        return CacheEntry(tuple(piece for answer in kept for piece in answer), usage, fingerprint)

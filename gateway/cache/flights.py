@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 
-from enginehouse.gateway.cache.entry import Entry
-from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.entry import CacheEntry
+from enginehouse.gateway.cache.keys import CacheKey
 
 
 class Flight:
     """A question that is being answered."""
 
     def __init__(self) -> None:
-        self._landed: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
+        self._landed: asyncio.Future[CacheEntry | None] = asyncio.get_running_loop().create_future()
         self.waiters = 0
 
-    def land(self, entry: Entry | None) -> None:
+    def land(self, entry: CacheEntry | None) -> None:
         """It has ended; None is without an answer for others."""
         if not self._landed.done():
             self._landed.set_result(entry)
 
-    async def wait(self, most_s: float) -> Entry | None:
+    async def wait(self, most_s: float) -> CacheEntry | None:
         """The answer; None if there will be none, or not in time."""
         self.waiters += 1
         try:
@@ -35,21 +35,21 @@ class Flights:
 
     def __init__(self, most_waiters: int) -> None:
         self._most_waiters = most_waiters
-        self._flying: dict[Key, Flight] = {}
+        self._flying: dict[CacheKey, Flight] = {}
 
-    def lead(self, key: Key) -> Flight | None:
+    def lead(self, key: CacheKey) -> Flight | None:
         """Become the one who is waited for; None if somebody is already."""
         if key in self._flying:
             return None
         self._flying[key] = flight = Flight()
         return flight
 
-    def joinable(self, key: Key) -> Flight | None:
+    def joinable(self, key: CacheKey) -> Flight | None:
         """The one to wait for, if there is one with room for another waiter."""
         flight = self._flying.get(key)
         return None if flight is None or flight.waiters >= self._most_waiters else flight
 
-    def end(self, key: Key, flight: Flight, entry: Entry | None) -> None:
+    def end(self, key: CacheKey, flight: Flight, entry: CacheEntry | None) -> None:
         """The leader has come to its end."""
         del self._flying[key]
         flight.land(entry)

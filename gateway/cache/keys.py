@@ -21,7 +21,7 @@ _SCHEMA = [field.name for kind in (Piece, Usage) for field in fields(kind)]
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class CacheKey:
     """A question, asked of one version.
 
     Attributes:
@@ -46,7 +46,7 @@ class KeyMaker:
         self._settings = settings
         self._bundles: dict[tuple[str, int], tuple[EngineManifest, str]] = {}
 
-    def key(self, call: Call, route: Route) -> Key:
+    def key(self, call: Call, route: Route) -> CacheKey:
         """The key of a question that is routed."""
         target, version = route.revision.target, route.revision.version
         question: list[Any] = [
@@ -62,7 +62,7 @@ class KeyMaker:
             self._settings(target.model),
         ]
         raw = orjson.dumps(question, option=_OPTIONS)
-        return Key(target.model, version, hashlib.blake2b(raw, digest_size=24).hexdigest())
+        return CacheKey(target.model, version, hashlib.blake2b(raw, digest_size=24).hexdigest())
 
     def _bundle(self, model: str, version: int, manifest: EngineManifest) -> str:
         """Digest of a version's files, the chat template among them.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.keys import CacheKey
 from enginehouse.gateway.cache.metrics import CacheMetrics
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -27,7 +27,7 @@ _MOST_WRITES = 256
 _SCAN_COUNT = 500
 
 
-class RedisStore:
+class RedisCacheStore:
     """Entries with an expiry; see `Store`."""
 
     def __init__(
@@ -60,7 +60,7 @@ class RedisStore:
         self._failing = False
         self._writes: set[asyncio.Task[None]] = set()
 
-    async def get(self, key: Key) -> bytes | None:
+    async def get(self, key: CacheKey) -> bytes | None:
         """See `Store`."""
         if self._resting():
             return None
@@ -72,7 +72,7 @@ class RedisStore:
         self._answered()
         return None if found is None else bytes(found)
 
-    def put(self, key: Key, value: bytes) -> None:
+    def put(self, key: CacheKey, value: bytes) -> None:
         """See `Store`; while it cannot keep up, answers are not kept."""
         if not self._resting() and len(self._writes) < _MOST_WRITES:
             self._start("put", self._put(key, value))
@@ -87,7 +87,7 @@ class RedisStore:
             await asyncio.gather(*self._writes)
         await self._redis.aclose()
 
-    async def _put(self, key: Key, value: bytes) -> None:
+    async def _put(self, key: CacheKey, value: bytes) -> None:
         await self._redis.set(_name(key), value, px=self._ttl_ms)
 
     async def _forget(self, model: str, version: int) -> None:
@@ -133,5 +133,5 @@ class RedisStore:
             _log.info("the cache's Redis answers again")
 
 
-def _name(key: Key) -> str:
+def _name(key: CacheKey) -> str:
     return f"{_PREFIX}{key.model}@{key.version}:{key.digest}"

@@ -10,12 +10,12 @@ from enginehouse.api.call import Call, Proceed, passed
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import Directory
 from enginehouse.gateway.cache.config import CacheConfig
-from enginehouse.gateway.cache.entry import Entry, Recording
+from enginehouse.gateway.cache.entry import CacheEntry, Recording
 from enginehouse.gateway.cache.flights import Flight, Flights
-from enginehouse.gateway.cache.keys import Key, KeyMaker
+from enginehouse.gateway.cache.keys import CacheKey, KeyMaker
 from enginehouse.gateway.cache.metrics import CacheMetrics
-from enginehouse.gateway.cache.redis_store import RedisStore
-from enginehouse.gateway.cache.store import MemoryStore, Store
+from enginehouse.gateway.cache.redis_store import RedisCacheStore
+from enginehouse.gateway.cache.store import CacheStore, MemoryCacheStore
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import InvalidRequestError, SettingsError
@@ -61,16 +61,18 @@ async def open_cache(
         SettingsError: if it is to be in Redis and no Redis is named.
     """
     metrics = CacheMetrics(registry)
-    store: Store
+    store: CacheStore
     if config.store == "redis":
         if redis_url is None:
             raise SettingsError(
                 "cache.store is 'redis', and ENGINEHOUSE_REDIS_URL is not set: set it, or keep "
                 "the cache in memory"
             )
-        store = RedisStore(redis_url, metrics, ttl_s=config.ttl_s, timeout_s=config.redis_timeout_s)
+        store = RedisCacheStore(
+            redis_url, metrics, ttl_s=config.ttl_s, timeout_s=config.redis_timeout_s
+        )
     else:
-        store = MemoryStore(
+        store = MemoryCacheStore(
             metrics,
             ttl_s=config.ttl_s,
             most_entries=config.most_entries,
@@ -90,7 +92,7 @@ class ResponseCache:
     def __init__(
         self,
         config: CacheConfig,
-        store: Store,
+        store: CacheStore,
         metrics: CacheMetrics,
         routed: Routed,
         *,
@@ -120,7 +122,7 @@ class ResponseCache:
             async for piece in pieces:
                 yield piece
 
-    def _key(self, call: Call) -> Key | None:
+    def _key(self, call: Call) -> CacheKey | None:
         """None if this call has nothing to do with the cache."""
         wish = call.headers.get(CACHE_HEADER)
         if wish not in {None, _NO_STORE}:
@@ -151,7 +153,7 @@ class ResponseCache:
         self._seen[model] = routed
         return routed
 
-    async def _find(self, call: Call, key: Key) -> Entry | None:
+    async def _find(self, call: Call, key: CacheKey) -> CacheEntry | None:
         entry = await self._stored(key)
         result = "hit"
         if entry is None:
@@ -159,17 +161,17 @@ class ResponseCache:
         self._noted(call, "miss" if entry is None else result)
         return entry
 
-    async def _stored(self, key: Key) -> Entry | None:
+    async def _stored(self, key: CacheKey) -> CacheEntry | None:
         raw = await self._store.get(key)
         if raw is None:
             return None
         try:
-            return Entry.decode(raw)
+            return CacheEntry.decode(raw)
         except ValueError:
             self._metrics.store_failures.labels("get").inc()
             return None
 
-    async def _shared(self, call: Call, key: Key) -> Entry | None:
+    async def _shared(self, call: Call, key: CacheKey) -> CacheEntry | None:
         flight = self._flights.joinable(key)
         if flight is None:
             return None
@@ -177,7 +179,7 @@ class ResponseCache:
         return await flight.wait(limit_s if left_s is None else min(limit_s, left_s))
 
     async def _answered(
-        self, call: Call, key: Key, proceed: Proceed
+        self, call: Call, key: CacheKey, proceed: Proceed
     ) -> AsyncGenerator[Piece, None]:
         """The pieces of the stages behind; kept once the last of them is out."""
         recording, entry = Recording(self._config.most_entry_bytes), None
@@ -198,7 +200,7 @@ class ResponseCache:
             if flight is not None:
                 self._flights.end(key, flight, entry)
 
-    def _keep(self, key: Key, entry: Entry | None) -> None:
+    def _keep(self, key: CacheKey, entry: CacheEntry | None) -> None:
         raw = None if entry is None else entry.encode()
         if raw is not None and len(raw) <= self._config.most_entry_bytes:
             self._store.put(key, raw)
@@ -210,12 +212,12 @@ class ResponseCache:
         return call
 
 
-def _answered_by(call: Call, key: Key) -> bool:
+def _answered_by(call: Call, key: CacheKey) -> bool:
     """Whether the version that was asked is the one that answered."""
     return call.route is not None and call.route.revision.version == key.version
 
 
-async def _kept(call: Call, entry: Entry) -> AsyncGenerator[Piece, None]:
+async def _kept(call: Call, entry: CacheEntry) -> AsyncGenerator[Piece, None]:
     assert call.served_by is not None  # noqa: S101 - `Routing` stands before
     call.served_by = replace(call.served_by, source=_SOURCE, fingerprint=entry.fingerprint)
     call.usage = replace(entry.usage)

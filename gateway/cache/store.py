@@ -7,18 +7,18 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Protocol
 
-from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.keys import CacheKey
 from enginehouse.gateway.cache.metrics import CacheMetrics
 
 
-class Store(Protocol):
+class CacheStore(Protocol):
     """Bytes by key, for some time. A store that fails has found nothing; it raises nothing."""
 
-    async def get(self, key: Key) -> bytes | None:
+    async def get(self, key: CacheKey) -> bytes | None:
         """What was put there, unless it is gone."""
         ...
 
-    def put(self, key: Key, value: bytes) -> None:
+    def put(self, key: CacheKey, value: bytes) -> None:
         """Keep it; it may be on its way when this returns."""
         ...
 
@@ -31,7 +31,7 @@ class Store(Protocol):
         ...
 
 
-class MemoryStore:
+class MemoryCacheStore:
     """Answers of this process; the one not used for the longest goes first."""
 
     def __init__(
@@ -48,12 +48,12 @@ class MemoryStore:
         self._most_entries = most_entries
         self._most_bytes = most_bytes
         self._clock = clock
-        self._kept: OrderedDict[Key, tuple[float, bytes]] = OrderedDict()
-        self._by_version: defaultdict[tuple[str, int], set[Key]] = defaultdict(set)
+        self._kept: OrderedDict[CacheKey, tuple[float, bytes]] = OrderedDict()
+        self._by_version: defaultdict[tuple[str, int], set[CacheKey]] = defaultdict(set)
         self._bytes = 0
 
-    async def get(self, key: Key) -> bytes | None:
-        """See `Store`."""
+    async def get(self, key: CacheKey) -> bytes | None:
+        """See `CacheStore`."""
         found = self._kept.get(key)
         if found is None:
             return None
@@ -64,8 +64,8 @@ class MemoryStore:
         self._kept.move_to_end(key)
         return value
 
-    def put(self, key: Key, value: bytes) -> None:
-        """See `Store`."""
+    def put(self, key: CacheKey, value: bytes) -> None:
+        """See `CacheStore`."""
         if len(value) > self._most_bytes:
             return
         if key in self._kept:
@@ -79,14 +79,14 @@ class MemoryStore:
         self._count()
 
     def forget(self, model: str, version: int) -> None:
-        """See `Store`."""
+        """See `CacheStore`."""
         for key in list(self._by_version.get((model, version), ())):
             self._drop(key)
 
     async def close(self) -> None:
         """Nothing is on its way."""
 
-    def _drop(self, key: Key) -> None:
+    def _drop(self, key: CacheKey) -> None:
         _, value = self._kept.pop(key)
         self._bytes -= len(value)
         of_version = self._by_version[key.model, key.version]

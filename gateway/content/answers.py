@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
-from enginehouse.gateway.content.followers import Follower
+from enginehouse.gateway.content.followers import AnswerFollower
 
 
 @dataclass(slots=True)
-class Answers:
+class AnswerFilters:
     """Each answer has followers of its own, in the filters' order.
 
     Attributes:
@@ -19,8 +19,8 @@ class Answers:
     """
 
     call: Call
-    begin: Callable[[], Sequence[Follower]]
-    _following: dict[int, Sequence[Follower]] = field(default_factory=dict)
+    begin: Callable[[], Sequence[AnswerFollower]]
+    _following: dict[int, Sequence[AnswerFollower]] = field(default_factory=dict)
     _ended: set[int] = field(default_factory=set)
     _cut: bool = False
 
@@ -55,7 +55,7 @@ class Answers:
         return len(self._ended) < len(self._following)
 
 
-async def _through(follower: Follower, pieces: Sequence[Piece]) -> list[Piece]:
+async def _through(follower: AnswerFollower, pieces: Sequence[Piece]) -> list[Piece]:
     out: list[Piece] = []
     for piece in pieces:
         out += await follower.push(piece)

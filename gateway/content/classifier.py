@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from enginehouse.gateway.content.config import ClassifierConfig
 from enginehouse.gateway.content.filters import JudgeFilter
-from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
 from enginehouse.errors import SettingsError
 
@@ -55,10 +55,10 @@ class ClassifierJudge:
     predict: Predict
     threshold: float
 
-    async def judge(self, text: str, side: Side) -> Verdict:  # noqa: ARG002 - a judge's signature
+    async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:  # noqa: ARG002 - a judge's signature
         """See `Judge`."""
         parts = textwrap.wrap(text, _PART_CHARACTERS)
         if not parts:
-            return Verdict(flagged=False)
+            return JudgeVerdict(flagged=False)
         probabilities = await asyncio.to_thread(self.predict, parts)
-        return Verdict(max(probabilities) >= self.threshold)
+        return JudgeVerdict(max(probabilities) >= self.threshold)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 from enginehouse.gateway.content.config import EndpointConfig
 from enginehouse.gateway.content.filters import JudgeFilter
-from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 from pydantic import BaseModel, ValidationError
 
 from enginehouse.errors import SettingsError
@@ -19,7 +19,7 @@ from enginehouse.errors import SettingsError
 _log = logging.getLogger(__name__)
 
 
-class Answer(BaseModel):
+class JudgeResponse(BaseModel):
     """What the service answers; it may say more."""
 
     flagged: bool
@@ -54,7 +54,7 @@ class EndpointJudge:
     client: httpx.AsyncClient
     headers: dict[str, str]
 
-    async def judge(self, text: str, side: Side) -> Verdict:
+    async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
         """See `Judge`."""
         # In ASCII: a text may hold half of a surrogate pair, which has no UTF-8.
         body = json.dumps({"text": text, "stage": side.value})
@@ -63,9 +63,9 @@ class EndpointJudge:
                 response = await self.client.post(
                     str(self.config.url), content=body, headers=self.headers, timeout=None
                 )
-            answer = Answer.model_validate_json(response.raise_for_status().content)
+            answer = JudgeResponse.model_validate_json(response.raise_for_status().content)
         except (httpx.HTTPError, TimeoutError, ValidationError) as error:
             # Only the kind of error: its message may repeat the text or the token.
             _log.warning("content filter %s gave no verdict: %s", self.name, type(error).__name__)
-            return Verdict(flagged=self.config.on_failure == "block", failed=True)
-        return Verdict(answer.flagged, tuple(answer.categories))
+            return JudgeVerdict(flagged=self.config.on_failure == "block", failed=True)
+        return JudgeVerdict(answer.flagged, tuple(answer.categories))

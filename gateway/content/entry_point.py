@@ -11,7 +11,7 @@ from importlib.metadata import entry_points
 
 from enginehouse.gateway.content.config import EntryPointConfig
 from enginehouse.gateway.content.filters import JudgeFilter
-from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
 from enginehouse.errors import SettingsError
 
@@ -48,7 +48,7 @@ class CallbackJudge:
     callback: Callback
     on_failure_block: bool
 
-    async def judge(self, text: str, side: Side) -> Verdict:
+    async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
         """See `Judge`."""
         try:
             if inspect.iscoroutinefunction(self.callback):
@@ -58,5 +58,5 @@ class CallbackJudge:
         except Exception as error:  # noqa: BLE001 - a callable of the user's own may raise anything
             # Only the kind of error: its message may repeat the text.
             _log.warning("content filter %s gave no verdict: %s", self.name, type(error).__name__)
-            return Verdict(flagged=self.on_failure_block, failed=True)
-        return Verdict(bool(answer))
+            return JudgeVerdict(flagged=self.on_failure_block, failed=True)
+        return JudgeVerdict(bool(answer))

@@ -10,18 +10,18 @@ from enginehouse.api.attempts import tenant_of
 from enginehouse.api.call import Call
 from enginehouse.api.routing import ModelName
 from enginehouse.gateway.content.config import FilterConfig
-from enginehouse.gateway.content.placeholders import Numbers
-from enginehouse.gateway.content.scanner import Rule
-from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from enginehouse.gateway.content.placeholders import PlaceholderNumbers
+from enginehouse.gateway.content.scanner import ScanRule
+from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
 #: (rule's label, what was found, this request's numbers) → what stands there instead.
-Replace = Callable[[str, str, Numbers], str]
+Replace = Callable[[str, str, PlaceholderNumbers], str]
 
 
 class Judge(Protocol):
     """Says of a whole text whether it is flagged."""
 
-    async def judge(self, text: str, side: Side) -> Verdict:
+    async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
         """A verdict; a judge that cannot be asked says so in it and raises nothing."""
         ...
 
@@ -56,11 +56,11 @@ class SpanFilter(Filter):
         restores: whether the answer gets the prompt's values back.
     """
 
-    rules: tuple[Rule, ...]
+    rules: tuple[ScanRule, ...]
     replace: Replace
     restores: bool = False
 
-    def label(self, rule: Rule) -> str:
+    def label(self, rule: ScanRule) -> str:
         """The filter and what it found, for notes and metrics."""
         return self.name if rule.label == self.name else f"{self.name}.{rule.label}"
 

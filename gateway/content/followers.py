@@ -13,9 +13,9 @@ from typing import Protocol
 
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.content.filters import JudgeFilter, SpanFilter
-from enginehouse.gateway.content.placeholders import Numbers
+from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.scanner import Scanner, Segment
-from enginehouse.gateway.content.verdicts import Action, Side, Verdicts
+from enginehouse.gateway.content.verdicts import Action, ContentSide, VerdictRecorder
 
 from enginehouse.generation import FinishReason
 
@@ -23,7 +23,7 @@ from enginehouse.generation import FinishReason
 TellsItsText = Callable[[Piece], bool]
 
 
-class Follower(Protocol):
+class AnswerFollower(Protocol):
     """A filter at work on one answer."""
 
     async def push(self, piece: Piece) -> list[Piece]:
@@ -72,9 +72,9 @@ class SpanFollower:
         self,
         item: SpanFilter,
         hold_back: int,
-        numbers: Numbers,
+        numbers: PlaceholderNumbers,
         tells: TellsItsText,
-        verdicts: Verdicts | None,
+        verdicts: VerdictRecorder | None,
     ) -> None:
         self._item = item
         self._scanner = Scanner(item.rules, hold_back)
@@ -85,7 +85,7 @@ class SpanFollower:
         self._silent = Piece("")
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """See `Follower`."""
+        """See `AnswerFollower`."""
         piece = _joined(self._silent, piece)
         last = piece.finish is not None
         if not piece.text and not last:
@@ -149,7 +149,7 @@ class SpanFollower:
     def _note(self, segment: Segment) -> None:
         if self._verdicts is not None and segment.rule is not None:
             label = self._item.label(segment.rule)
-            self._verdicts.found(Side.OUTPUT, label, self._item.action)
+            self._verdicts.found(ContentSide.OUTPUT, label, self._item.action)
 
 
 def _is_all(segments: Sequence[Segment], text: str) -> bool:
@@ -179,18 +179,18 @@ def _joined(silent: Piece, piece: Piece) -> Piece:
 class SpanObserver:
     """Counts matches and lets everything through at once."""
 
-    def __init__(self, item: SpanFilter, hold_back: int, verdicts: Verdicts) -> None:
+    def __init__(self, item: SpanFilter, hold_back: int, verdicts: VerdictRecorder) -> None:
         self._item = item
         self._scanner = Scanner(item.rules, hold_back)
         self._verdicts = verdicts
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """See `Follower`."""
+        """See `AnswerFollower`."""
         scan = self._scanner.push if piece.finish is None else self._scanner.finish
         for segment in scan(piece.text):
             if segment.rule is not None:
                 label = self._item.label(segment.rule)
-                self._verdicts.found(Side.OUTPUT, label, self._item.action)
+                self._verdicts.found(ContentSide.OUTPUT, label, self._item.action)
         return [piece]
 
 
@@ -206,21 +206,21 @@ class JudgeFollower:
     item: JudgeFilter
     window: int
     context: int
-    verdicts: Verdicts
+    verdicts: VerdictRecorder
     _held: list[Piece] = field(default_factory=list)
     _text: str = ""
     _new: int = 0
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """See `Follower`."""
+        """See `AnswerFollower`."""
         self._held.append(piece)
         self._text += piece.text
         self._new += len(piece.text)
         if self._new < self.window and piece.finish is None:
             return []
         if self._new:
-            verdict = await self.item.judge.judge(self._text, Side.OUTPUT)
-            self.verdicts.judged(Side.OUTPUT, self.item.name, self.item.action, verdict)
+            verdict = await self.item.judge.judge(self._text, ContentSide.OUTPUT)
+            self.verdicts.judged(ContentSide.OUTPUT, self.item.name, self.item.action, verdict)
             if verdict.flagged:
                 return [blocked(piece.index)]
         held, self._held = self._held, []
@@ -237,13 +237,13 @@ class JudgeObserver:
     """Has a whole answer judged at its end; only the last piece waits for that."""
 
     item: JudgeFilter
-    verdicts: Verdicts
+    verdicts: VerdictRecorder
     _texts: list[str] = field(default_factory=list)
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """See `Follower`."""
+        """See `AnswerFollower`."""
         self._texts.append(piece.text)
         if piece.finish is not None and (text := "".join(self._texts)):
-            verdict = await self.item.judge.judge(text, Side.OUTPUT)
-            self.verdicts.judged(Side.OUTPUT, self.item.name, self.item.action, verdict)
+            verdict = await self.item.judge.judge(text, ContentSide.OUTPUT)
+            self.verdicts.judged(ContentSide.OUTPUT, self.item.name, self.item.action, verdict)
         return [piece]

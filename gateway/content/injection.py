@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from enginehouse.gateway.content.config import InjectionConfig
 from enginehouse.gateway.content.filters import JudgeFilter
-from enginehouse.gateway.content.verdicts import Action, Side, Verdict
+from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
 _ORDERS = r"(?:instructions?|prompts?|rules?|directions?|guidelines?|commands?|context|orders?)"
 _BEFORE = r"(?:previous|prior|above|earlier|preceding|former|original|system|foregoing)"
@@ -111,10 +111,10 @@ class InjectionJudge:
 
     threshold: float
 
-    async def judge(self, text: str, side: Side) -> Verdict:  # noqa: ARG002 - a judge's signature
+    async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:  # noqa: ARG002 - a judge's signature
         """See `Judge`."""
         found = features(text)
-        return Verdict(score(found) >= self.threshold, tuple(found) if found else ())
+        return JudgeVerdict(score(found) >= self.threshold, tuple(found) if found else ())
 
 
 def features(text: str) -> dict[str, float]:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Literal
 
 from enginehouse.gateway.content import checks
-from enginehouse.gateway.content.scanner import Check, Rule, rule
+from enginehouse.gateway.content.scanner import Check, ScanRule, rule
 from enginehouse.registry.quality.redaction import (
     ANNOUNCED_SECRET,
     CREDENTIALS,
@@ -54,6 +54,6 @@ _FORMS: tuple[tuple[Kind, re.Pattern[str], Check | None], ...] = (
 
 
 @cache
-def rules_of(kinds: frozenset[Kind]) -> tuple[Rule, ...]:
+def rules_of(kinds: frozenset[Kind]) -> tuple[ScanRule, ...]:
     """Rules that find these kinds; a rule's label is its kind."""
     return tuple(rule(kind, form, check) for kind, form, check in _FORMS if kind in kinds)

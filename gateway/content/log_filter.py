@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from enginehouse.gateway.content.config import LogConfig
 from enginehouse.gateway.content.kinds import Kind, rules_of
-from enginehouse.gateway.content.scanner import Rule, scan
+from enginehouse.gateway.content.scanner import ScanRule, scan
 
 _EXCEPTIONS = logging.Formatter()
 #: What `logging` itself writes into a record.
@@ -49,7 +49,7 @@ class RedactingFilter(logging.Filter):
         return redacted(self._rules, text)
 
 
-def redacted(rules: Sequence[Rule], text: str) -> str:
+def redacted(rules: Sequence[ScanRule], text: str) -> str:
     """A text with placeholders of the form ``[KIND]``."""
     return "".join(
         segment.text if segment.rule is None else f"[{segment.rule.label.upper()}]"

@@ -25,7 +25,7 @@ from enginehouse.gateway.content.injection import injection_filter
 from enginehouse.gateway.content.metrics import ContentMetrics
 from enginehouse.gateway.content.patterns import patterns_filter
 from enginehouse.gateway.content.pii import pii_filter
-from enginehouse.gateway.content.stage import Content
+from enginehouse.gateway.content.stage import ContentStage
 from prometheus_client import CollectorRegistry
 
 AnyConfig = (
@@ -41,7 +41,7 @@ AnyConfig = (
 @asynccontextmanager
 async def open_content(
     config: ContentConfig, registry: CollectorRegistry
-) -> AsyncIterator[Content]:
+) -> AsyncIterator[ContentStage]:
     """The stage, while it may be used; without filters it only passes calls on.
 
     Raises:
@@ -51,7 +51,7 @@ async def open_content(
         # Weights and entry points are read from the disk.
         inputs = await asyncio.to_thread(_built, config.input, client)
         outputs = await asyncio.to_thread(_built, config.output, client)
-        yield Content(config, inputs, outputs, ContentMetrics(registry))
+        yield ContentStage(config, inputs, outputs, ContentMetrics(registry))
 
 
 def _built(configs: Sequence[AnyConfig], client: httpx.AsyncClient) -> list[Filter]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enginehouse.gateway.content.config import PiiConfig
 from enginehouse.gateway.content.filters import SpanFilter
 from enginehouse.gateway.content.kinds import rules_of
-from enginehouse.gateway.content.placeholders import Numbers
+from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.verdicts import Action
 
 
@@ -22,9 +22,9 @@ def pii_filter(config: PiiConfig) -> SpanFilter:
     )
 
 
-def _plain(kind: str, _: str, __: Numbers) -> str:
+def _plain(kind: str, _: str, __: PlaceholderNumbers) -> str:
     return f"[{kind.upper()}]"
 
 
-def _numbered(kind: str, value: str, numbers: Numbers) -> str:
+def _numbered(kind: str, value: str, numbers: PlaceholderNumbers) -> str:
     return numbers.placeholder(kind, value)

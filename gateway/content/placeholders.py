@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 
-from enginehouse.gateway.content.scanner import Rule, rule
+from enginehouse.gateway.content.scanner import ScanRule, rule
 
 _NUMBERED = re.compile(r"\[[A-Z_]{1,20}_\d{1,6}\]")
 
 
-class Numbers:
+class PlaceholderNumbers:
     """Placeholders of one request: the same number for the same value of a kind.
 
     Holds what was taken out, so it lives no longer than the request.
@@ -29,9 +29,9 @@ class Numbers:
             self._of_value[kind, value] = known
         return known
 
-    def copy(self) -> Numbers:
+    def copy(self) -> PlaceholderNumbers:
         """Numbers that go on from here by themselves: one for each answer."""
-        other = Numbers()
+        other = PlaceholderNumbers()
         other._of_value = dict(self._of_value)
         other._counts = dict(self._counts)
         return other
@@ -42,6 +42,6 @@ class Numbers:
         return {placeholder: value for (kind, value), placeholder in known if kind in kinds}
 
 
-def restoring_rule(values: Mapping[str, str]) -> Rule:
+def restoring_rule(values: Mapping[str, str]) -> ScanRule:
     """Finds the placeholders that stand for a value."""
     return rule("restored", _NUMBERED, lambda text: len(text) if text in values else 0)

@@ -9,9 +9,9 @@ from typing import Any
 
 from enginehouse.api.call import Call
 from enginehouse.gateway.content.filters import Filter, JudgeFilter, SpanFilter
-from enginehouse.gateway.content.placeholders import Numbers
+from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.scanner import Segment, scan
-from enginehouse.gateway.content.verdicts import Action, Side, Verdicts
+from enginehouse.gateway.content.verdicts import Action, ContentSide, VerdictRecorder
 
 from enginehouse.errors import ContentBlockedError, InvalidRequestError
 
@@ -19,7 +19,7 @@ _EMBEDDINGS = "embeddings"
 
 
 @dataclass(slots=True)
-class Slot:
+class PromptText:
     """A text of the call and where it stands.
 
     Attributes:
@@ -36,7 +36,7 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompts:
+class PromptFilters:
     """Runs the filters of one call.
 
     Attributes:
@@ -44,8 +44,8 @@ class Prompts:
     """
 
     filters: Sequence[Filter]
-    verdicts: Verdicts
-    numbers: Numbers
+    verdicts: VerdictRecorder
+    numbers: PlaceholderNumbers
     hold_back: int
 
     async def admit(self, call: Call, *, refuse_ids: bool) -> None:
@@ -72,13 +72,13 @@ class Prompts:
         if any(slot.changed for slot in slots):
             _write_back(call, slots)
 
-    def _spans(self, item: SpanFilter, slot: Slot, call: Call) -> None:
+    def _spans(self, item: SpanFilter, slot: PromptText, call: Call) -> None:
         segments = scan(item.rules, slot.text, self.hold_back)
         for segment in segments:
             if segment.rule is None:
                 continue
             label = item.label(segment.rule)
-            self.verdicts.found(Side.INPUT, label, item.action)
+            self.verdicts.found(ContentSide.INPUT, label, item.action)
             if item.action is Action.BLOCK:
                 raise _blocked(label, call)
         if item.action is Action.REDACT and any(s.rule is not None for s in segments):
@@ -90,36 +90,36 @@ class Prompts:
             return segment.text
         return item.replace(segment.rule.label, segment.text, self.numbers)
 
-    async def _judge(self, item: JudgeFilter, read: Sequence[Slot], call: Call) -> None:
-        asked = [item.judge.judge(slot.text, Side.INPUT) for slot in read]
+    async def _judge(self, item: JudgeFilter, read: Sequence[PromptText], call: Call) -> None:
+        asked = [item.judge.judge(slot.text, ContentSide.INPUT) for slot in read]
         for verdict in await asyncio.gather(*asked):
-            self.verdicts.judged(Side.INPUT, item.name, item.action, verdict)
+            self.verdicts.judged(ContentSide.INPUT, item.name, item.action, verdict)
             if verdict.flagged and item.action is Action.BLOCK:
                 raise _blocked(item.name, call)
 
 
-def slots_of(call: Call) -> list[Slot]:
+def slots_of(call: Call) -> list[PromptText]:
     """Every text of a call that a filter may read."""
-    slots: list[Slot] = []
+    slots: list[PromptText] = []
     for place, message in enumerate(call.messages):
         role, content = str(message.get("role", "")), message.get("content")
         if isinstance(content, str):
-            slots.append(Slot(role, content, place))
+            slots.append(PromptText(role, content, place))
         elif isinstance(content, list):
             slots += [
-                Slot(role, text, place, part=at)
+                PromptText(role, text, place, part=at)
                 for at, part in enumerate(content)
                 if isinstance(part, dict) and isinstance(text := part.get("text"), str)
             ]
     slots += [
-        Slot("user", text, place, in_message=False)
+        PromptText("user", text, place, in_message=False)
         for place, text in enumerate(call.texts)
         if isinstance(text, str)
     ]
     return slots
 
 
-def _write_back(call: Call, slots: Sequence[Slot]) -> None:
+def _write_back(call: Call, slots: Sequence[PromptText]) -> None:
     """New lists: those of the call may be shared with the request's body."""
     messages, texts = [dict(message) for message in call.messages], list(call.texts)
     for slot in slots:

@@ -22,7 +22,7 @@ Check = Callable[[str], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ScanRule:
     """What is looked for.
 
     Attributes:
@@ -39,13 +39,13 @@ class Rule:
     check: Check | None = None
 
 
-def rule(label: str, pattern: re.Pattern[str], check: Check | None = None) -> Rule:
+def rule(label: str, pattern: re.Pattern[str], check: Check | None = None) -> ScanRule:
     """A rule for a pattern.
 
     Raises:
         ValueError: if the pattern refers to its own groups.
     """
-    return Rule(label, pattern, open_end(pattern), needed_text(pattern), check)
+    return ScanRule(label, pattern, open_end(pattern), needed_text(pattern), check)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,17 @@ class Segment:
     """
 
     text: str
-    rule: Rule | None = None
+    rule: ScanRule | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
     start: int
     end: int
-    rule: Rule
+    rule: ScanRule
 
 
-def scan(rules: Sequence[Rule], text: str, hold_back: int) -> list[Segment]:
+def scan(rules: Sequence[ScanRule], text: str, hold_back: int) -> list[Segment]:
     """All of a text that is there already."""
     scanner = Scanner(rules, hold_back)
     return scanner.finish(text)
@@ -79,7 +79,7 @@ class Scanner:
     It holds more than `hold_back` characters only of what is a match already and may get longer.
     """
 
-    def __init__(self, rules: Sequence[Rule], hold_back: int) -> None:
+    def __init__(self, rules: Sequence[ScanRule], hold_back: int) -> None:
         self._rules = rules
         self._hold_back = hold_back
         self._text = ""
@@ -131,7 +131,7 @@ class Scanner:
                 if match is not None and match.start < first.end:
                     upcoming[index] = self._next(rules[index], first.end)
 
-    def _next(self, rule: Rule, at: int) -> _Match | None:
+    def _next(self, rule: ScanRule, at: int) -> _Match | None:
         """The first match of a rule that counts, from a place on."""
         while (found := rule.pattern.search(self._text, at)) is not None:
             start = found.start()
@@ -141,7 +141,7 @@ class Scanner:
             at = start + 1
         return None
 
-    def _shows_early(self, rule: Rule, start: int) -> bool:
+    def _shows_early(self, rule: ScanRule, start: int) -> bool:
         """Whether there is a match within the characters that may be held back."""
         end = start + self._hold_back
         return end >= len(self._text) or rule.pattern.match(self._text, start, end) is not None
@@ -150,7 +150,7 @@ class Scanner:
         """The first place from `at` on where a match may be open; the end if there is none."""
         return min((self._open(rule, at) for rule in self._rules), default=len(self._text))
 
-    def _open(self, rule: Rule, at: int) -> int:
+    def _open(self, rule: ScanRule, at: int) -> int:
         end = len(self._text)
         while (found := rule.opening.search(self._text, at)) is not None and found.start() < end:
             if self._shows_early(rule, found.start()):

@@ -8,30 +8,30 @@ from dataclasses import dataclass
 
 from enginehouse.api.call import Call, Proceed, passed
 from enginehouse.api.generation import Piece
-from enginehouse.gateway.content.answers import Answers
+from enginehouse.gateway.content.answers import AnswerFilters
 from enginehouse.gateway.content.config import ContentConfig, PiiConfig
 from enginehouse.gateway.content.filters import Filter, JudgeFilter, SpanFilter
 from enginehouse.gateway.content.followers import (
-    Follower,
+    AnswerFollower,
     JudgeFollower,
     JudgeObserver,
     SpanFollower,
     SpanObserver,
 )
 from enginehouse.gateway.content.metrics import ContentMetrics
-from enginehouse.gateway.content.placeholders import Numbers, restoring_rule
-from enginehouse.gateway.content.prompts import Prompts
-from enginehouse.gateway.content.verdicts import Action, Verdicts
+from enginehouse.gateway.content.placeholders import PlaceholderNumbers, restoring_rule
+from enginehouse.gateway.content.prompts import PromptFilters
+from enginehouse.gateway.content.verdicts import Action, VerdictRecorder
 
 from enginehouse.errors import EngineUnavailableError
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class ContentStage:
     """Reads prompts and answers, and does what the configuration says.
 
-    What it found stands in `Call.notes` under ``content``, see `Verdicts`. An answer that a rule
-    ends has the finish reason ``content_filter``; when all have ended, the engine's work is
+    `VerdictRecorder` writes what was found into `Call.notes` under ``content``. An answer that a
+    rule ends has the finish reason ``content_filter``; when all have ended, the engine's work is
     cancelled. Usage stays what the engine did.
     """
 
@@ -50,9 +50,11 @@ class Content:
         """
         inputs = [item for item in self.inputs if item.applies(call)]
         outputs = [item for item in self.outputs if item.applies(call)]
-        work = _Work(self.config, call, Numbers(), Verdicts(call, self.metrics))
+        work = _Work(self.config, call, PlaceholderNumbers(), VerdictRecorder(call, self.metrics))
         if inputs:
-            prompts = Prompts(inputs, work.verdicts, work.numbers, self.config.hold_back_characters)
+            prompts = PromptFilters(
+                inputs, work.verdicts, work.numbers, self.config.hold_back_characters
+            )
             with self.metrics.input_seconds.time():
                 await prompts.admit(call, refuse_ids=self.config.id_prompts == "refuse")
         outputs += work.restoring(inputs)
@@ -68,8 +70,8 @@ class _Work:
 
     config: ContentConfig
     call: Call
-    numbers: Numbers
-    verdicts: Verdicts
+    numbers: PlaceholderNumbers
+    verdicts: VerdictRecorder
 
     def restoring(self, inputs: Sequence[Filter]) -> list[Filter]:
         """The filter that gives the answer the prompt's values back; it is the last."""
@@ -93,7 +95,7 @@ class _Work:
     async def filtered(
         self, outputs: Sequence[Filter], proceed: Proceed
     ) -> AsyncGenerator[Piece, None]:
-        answers = Answers(self.call, lambda: self._followers(outputs))
+        answers = AnswerFilters(self.call, lambda: self._followers(outputs))
         async with aclosing(proceed(self.call)) as pieces:
             async for piece in pieces:
                 for shown in await answers.push(piece):
@@ -103,11 +105,11 @@ class _Work:
         if answers.open:
             raise EngineUnavailableError("the answer's stream ended too early")
 
-    def _followers(self, outputs: Sequence[Filter]) -> list[Follower]:
+    def _followers(self, outputs: Sequence[Filter]) -> list[AnswerFollower]:
         numbers = self.numbers.copy()
         return [self._follower(item, numbers) for item in outputs]
 
-    def _follower(self, item: Filter, numbers: Numbers) -> Follower:
+    def _follower(self, item: Filter, numbers: PlaceholderNumbers) -> AnswerFollower:
         config, verdicts = self.config, self.verdicts
         observes = item.action is Action.FLAG
         if isinstance(item, SpanFilter):

@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_/.-]{1,40}")
 _MOST_CATEGORIES = 16
 
 
-class Side(StrEnum):
+class ContentSide(StrEnum):
     """Where a text comes from."""
 
     INPUT = "input"
@@ -32,7 +32,7 @@ class Action(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgeVerdict:
     """What a judge says of a text.
 
     Attributes:
@@ -46,7 +46,7 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdicts:
+class VerdictRecorder:
     """Writes down what was found.
 
     In the notes: ``{"input": {RULE: {"action", "count"}}, "output": …, "blocked_by": RULE}``, and
@@ -56,7 +56,7 @@ class Verdicts:
     call: Call
     metrics: ContentMetrics
 
-    def found(self, side: Side, rule: str, action: Action, count: int = 1) -> None:
+    def found(self, side: ContentSide, rule: str, action: Action, count: int = 1) -> None:
         """A rule found so many things."""
         self.metrics.verdicts.labels(side, rule, action).inc(count)
         rules = self._note.setdefault(side.value, {})
@@ -65,7 +65,7 @@ class Verdicts:
         if action is Action.BLOCK:
             self._note["blocked_by"] = rule
 
-    def judged(self, side: Side, rule: str, action: Action, verdict: Verdict) -> None:
+    def judged(self, side: ContentSide, rule: str, action: Action, verdict: JudgeVerdict) -> None:
         """A judge has read a text."""
         if verdict.failed:
             self.failed(side, rule)
@@ -73,7 +73,7 @@ class Verdicts:
             self.found(side, rule, action)
             self._categories(side, rule, verdict.categories)
 
-    def _categories(self, side: Side, rule: str, names: tuple[str, ...]) -> None:
+    def _categories(self, side: ContentSide, rule: str, names: tuple[str, ...]) -> None:
         """What a judge calls it; only plain short names, since a service could send anything."""
         if not names:
             return
@@ -81,7 +81,7 @@ class Verdicts:
         plain = (name for name in names if _PLAIN.fullmatch(name) and name not in known)
         known.extend(islice(plain, _MOST_CATEGORIES - len(known)))
 
-    def failed(self, side: Side, rule: str) -> None:
+    def failed(self, side: ContentSide, rule: str) -> None:
         """A filter gave no verdict."""
         self.metrics.failures.labels(side, rule).inc()
         failed = self._note.setdefault("failed", [])

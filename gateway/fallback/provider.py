@@ -20,7 +20,7 @@ from enginehouse.client.policy import RetryPolicy
 from enginehouse.gateway.fallback.config import ProviderConfig
 from enginehouse.gateway.fallback.translate import (
     PATHS,
-    Answer,
+    ProviderAnswerReader,
     answers_wanted,
     body_of,
     guessed_prompt_tokens,
@@ -57,7 +57,7 @@ class _Attempt:
     """
 
     call: Call
-    answer: Answer
+    answer: ProviderAnswerReader
     until: float
     begun: bool = False
     again: bool = False
@@ -101,7 +101,7 @@ class Provider:
         until = time.monotonic() + self._config.first_piece_timeout_s
         while True:
             usage = Usage(guessed_prompt_tokens(call))
-            attempt = _Attempt(call, Answer(usage, answers_wanted(call)), until)
+            attempt = _Attempt(call, ProviderAnswerReader(usage, answers_wanted(call)), until)
             try:
                 async with aclosing(self._run(attempt, asked)) as pieces:
                     async for piece in pieces:

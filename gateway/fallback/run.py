@@ -13,7 +13,7 @@ from enginehouse.api.generation import Piece
 from enginehouse.gateway.fallback.breaker import Permit
 from enginehouse.gateway.fallback.config import Condition
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
-from enginehouse.gateway.fallback.targets import Circuits, Target, blamed, condition_of
+from enginehouse.gateway.fallback.targets import Circuits, FallbackTarget, blamed, condition_of
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
 
@@ -27,7 +27,7 @@ class Attempt:
         first: waits for its first piece.
     """
 
-    target: Target
+    target: FallbackTarget
     call: Call
     permit: Permit | None
     pieces: AsyncGenerator[Piece, None]
@@ -41,13 +41,13 @@ class Attempt:
         await self.pieces.aclose()
 
 
-class Run:
+class FallbackRun:
     """Asks one target after the other, and of a slow one the next beside it."""
 
     def __init__(
         self,
         name: str,
-        targets: Sequence[Target],
+        targets: Sequence[FallbackTarget],
         circuits: Circuits,
         metrics: FallbackMetrics,
         *,
@@ -108,7 +108,9 @@ class Run:
             why = why or Condition.OUTAGE
         return False
 
-    def _begin(self, target: Target, permit: Permit | None, call: Call, proceed: Proceed) -> None:
+    def _begin(
+        self, target: FallbackTarget, permit: Permit | None, call: Call, proceed: Proceed
+    ) -> None:
         own = replace(
             call.elsewhere(target.model),
             response_headers=dict(call.response_headers),
@@ -165,7 +167,7 @@ def adopt(call: Call, other: Call) -> None:
     call.notes.update(other.notes)
 
 
-async def _first(pieces: AsyncGenerator[Piece, None], target: Target) -> Piece:
+async def _first(pieces: AsyncGenerator[Piece, None], target: FallbackTarget) -> Piece:
     """The first piece.
 
     Raises:
@@ -183,5 +185,5 @@ async def _first(pieces: AsyncGenerator[Piece, None], target: Target) -> Piece:
     return piece
 
 
-def _note(call: Call, target: Target, outcome: str) -> None:
+def _note(call: Call, target: FallbackTarget, outcome: str) -> None:
     call.notes.setdefault("fallback", []).append({"target": target.label, "outcome": outcome})

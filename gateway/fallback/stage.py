@@ -13,8 +13,8 @@ from enginehouse.gateway.fallback.config import ChainConfig, FallbackConfig, Tar
 from enginehouse.gateway.fallback.connections import open_providers
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
 from enginehouse.gateway.fallback.provider import Provider
-from enginehouse.gateway.fallback.run import Attempt, Run, adopt
-from enginehouse.gateway.fallback.targets import Circuits, Target, blamed
+from enginehouse.gateway.fallback.run import Attempt, FallbackRun, adopt
+from enginehouse.gateway.fallback.targets import Circuits, FallbackTarget, blamed
 from enginehouse.gateway.fallback.translate import hindrance
 from prometheus_client import CollectorRegistry
 
@@ -84,7 +84,7 @@ class Fallback:
         self, chain: ChainConfig, call: Call, proceed: Proceed
     ) -> AsyncGenerator[Piece, None]:
         hedge_ms = chain.hedge_after_ms
-        run = Run(
+        run = FallbackRun(
             call.model,
             self._possible(call),
             self._circuits,
@@ -104,7 +104,7 @@ class Fallback:
         finally:
             adopt(call, attempt.call)
 
-    def _possible(self, call: Call) -> list[Target]:
+    def _possible(self, call: Call) -> list[FallbackTarget]:
         """The chain, without providers if these could not answer such a call."""
         known = self._targets[call.model]
         external = hindrance(call) is None
@@ -115,18 +115,18 @@ class Fallback:
             self._circuits.broke(attempt.target)
 
 
-def _wanted(model: str, chain: ChainConfig) -> Target:
-    return Target(model, model, _ours, first_piece_timeout_s=chain.first_piece_timeout_s)
+def _wanted(model: str, chain: ChainConfig) -> FallbackTarget:
+    return FallbackTarget(model, model, _ours, first_piece_timeout_s=chain.first_piece_timeout_s)
 
 
-def _target(asked: str, config: TargetConfig, providers: Mapping[str, Provider]) -> Target:
+def _target(asked: str, config: TargetConfig, providers: Mapping[str, Provider]) -> FallbackTarget:
     limit_s = config.first_piece_timeout_s
     if config.provider is None:
         model = config.model or asked
-        return Target(model, model, _ours, config.on, limit_s)
+        return FallbackTarget(model, model, _ours, config.on, limit_s)
     pieces = partial(_theirs, providers[config.provider], config.model)
     label = f"provider:{config.provider}"
-    return Target(label, asked, pieces, config.on, limit_s, external=True)
+    return FallbackTarget(label, asked, pieces, config.on, limit_s, external=True)
 
 
 def _ours(call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:

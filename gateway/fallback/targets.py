@@ -35,7 +35,7 @@ _CONDITIONS: tuple[tuple[type[ServingError], Condition], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class FallbackTarget:
     """Who may answer.
 
     Attributes:
@@ -61,7 +61,7 @@ def condition_of(error: ServingError, call: Call) -> Condition | None:
     return next((why for kind, why in _CONDITIONS if isinstance(error, kind)), None)
 
 
-def blamed(target: Target, error: ServingError, call: Call) -> bool | None:
+def blamed(target: FallbackTarget, error: ServingError, call: Call) -> bool | None:
     """Whether a failure speaks against its target; None if it says nothing of it.
 
     A full queue of ours says so at once, and may be free the next moment; a provider's limit is a
@@ -88,25 +88,25 @@ class Circuits:
         self._clock = clock
         self._breakers: dict[str, Breaker] = {}
 
-    def permit(self, target: Target) -> Permit | None:
+    def permit(self, target: FallbackTarget) -> Permit | None:
         """Leave to ask a target; None if it is left alone."""
         permit = self._breaker(target).permit(self._clock())
         self._show(target)
         return permit
 
-    def settle(self, target: Target, permit: Permit | None, *, failed: bool | None) -> None:
+    def settle(self, target: FallbackTarget, permit: Permit | None, *, failed: bool | None) -> None:
         """What came of it; see `Breaker.settle`. One who was asked without leave has none."""
         if permit is not None:
             self._breaker(target).settle(permit, self._clock(), failed=failed)
             self._show(target)
 
-    def broke(self, target: Target) -> None:
+    def broke(self, target: FallbackTarget) -> None:
         """See `Breaker.broke`."""
         self._breaker(target).broke(self._clock())
         self._show(target)
 
-    def _breaker(self, target: Target) -> Breaker:
+    def _breaker(self, target: FallbackTarget) -> Breaker:
         return self._breakers.setdefault(target.label, Breaker(self._config))
 
-    def _show(self, target: Target) -> None:
+    def _show(self, target: FallbackTarget) -> None:
         self._metrics.circuit(target.label, self._breaker(target).state(self._clock()))

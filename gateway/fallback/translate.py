@@ -73,7 +73,7 @@ def answers_wanted(call: Call) -> int:
 
 
 @dataclass(slots=True)
-class Answer:
+class ProviderAnswerReader:
     """Reads the chunks of one response, which carries one answer or several.
 
     Attributes:

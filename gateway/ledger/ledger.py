@@ -12,7 +12,7 @@ from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import Confirm, LedgerConfig, OnFailure
 from enginehouse.gateway.ledger.metrics import LedgerMetrics
 from enginehouse.gateway.ledger.prices import MICROS_A_UNIT, PriceTable
-from enginehouse.gateway.ledger.records import Outcome, UsageRecord, record_of
+from enginehouse.gateway.ledger.records import UsageOutcome, UsageRecord, record_of
 from enginehouse.gateway.ledger.report import UsageQuery, UsageRow, usage_report
 from enginehouse.gateway.ledger.spending import LedgerSpending
 from enginehouse.gateway.ledger.spool import Spool
@@ -79,7 +79,7 @@ class Ledger:
         Raises:
             StoreError: if it could be written nowhere and the configuration refuses calls then.
         """
-        record = self._record(call, Outcome.COMPLETED)
+        record = self._record(call, UsageOutcome.COMPLETED)
         kept = self._writer.keep(record)
         if kept and self._config.confirm is Confirm.SPOOL:
             return
@@ -90,13 +90,13 @@ class Ledger:
             if self._config.on_failure is OnFailure.REFUSE:
                 raise
 
-    def record_cut(self, call: Call, outcome: Outcome) -> None:
+    def record_cut(self, call: Call, outcome: UsageOutcome) -> None:
         """Have a call written down that ended early; nobody waits for it."""
         record = self._record(call, outcome)
         if not self._writer.keep(record):
             self._writer.hand_over(record)
 
-    def _record(self, call: Call, outcome: Outcome) -> UsageRecord:
+    def _record(self, call: Call, outcome: UsageOutcome) -> UsageRecord:
         record = record_of(call, outcome, self._prices)
         call.cost_micros = record.cost_micros
         return record

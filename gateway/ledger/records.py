@@ -14,7 +14,7 @@ from enginehouse.gateway.ledger.prices import FREE, PriceTable
 _MS = 1000
 
 
-class Outcome(StrEnum):
+class UsageOutcome(StrEnum):
     """How an answer ended.
 
     Attributes:
@@ -84,10 +84,10 @@ class UsageRecord:
 _FIELDS = {field.name for field in fields(UsageRecord)}
 
 
-def record_of(call: Call, outcome: Outcome, prices: PriceTable) -> UsageRecord:
+def record_of(call: Call, outcome: UsageOutcome, prices: PriceTable) -> UsageRecord:
     """What a call has used by now."""
     served = call.served_by or ServedBy(call.model, None, None, "unknown")
-    rates = FREE if outcome is Outcome.FAILED else prices.rates(served)
+    rates = FREE if outcome is UsageOutcome.FAILED else prices.rates(served)
     usage = call.usage
     cost = 0
     if rates is not None:

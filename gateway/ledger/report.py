@@ -19,7 +19,7 @@ from enginehouse.errors import InvalidRequestError
 _EPOCH = date(1970, 1, 1)
 
 
-class By(StrEnum):
+class UsageGrouping(StrEnum):
     """What a line of a report may stand for."""
 
     TENANT = "tenant"
@@ -32,7 +32,9 @@ class By(StrEnum):
     DAY = "day"
 
 
-_COLUMNS = {by: usage_day.c["key_id" if by is By.KEY else by.value] for by in By}
+_COLUMNS = {
+    by: usage_day.c["key_id" if by is UsageGrouping.KEY else by.value] for by in UsageGrouping
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class UsageQuery:
     model: str | None = None
     since: date | None = None
     until: date | None = None
-    by: Sequence[By] = (By.TENANT, By.MODEL)
+    by: Sequence[UsageGrouping] = (UsageGrouping.TENANT, UsageGrouping.MODEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +86,20 @@ class UsageRow:
         }
 
 
-def parse_by(text: str) -> tuple[By, ...]:
+def parse_by(text: str) -> tuple[UsageGrouping, ...]:
     """``tenant,model,day`` → what it names.
 
     Raises:
         InvalidRequestError: naming a word that stands for nothing.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = {by.value for by in By}
+    known = {by.value for by in UsageGrouping}
     for name in names:
         if name not in known:
             raise InvalidRequestError(
                 f"by is {text!r}, and {name!r} is none of {', '.join(sorted(known))}", field="by"
             )
-    return tuple(dict.fromkeys(By(name) for name in names))
+    return tuple(dict.fromkeys(UsageGrouping(name) for name in names))
 
 
 def usage_report(connection: Connection, query: UsageQuery) -> list[UsageRow]:
@@ -118,7 +120,7 @@ def usage_report(connection: Connection, query: UsageQuery) -> list[UsageRow]:
     return [_row(query.by, list(row)) for row in rows]
 
 
-def _row(by: Sequence[By], values: list[Any]) -> UsageRow:
+def _row(by: Sequence[UsageGrouping], values: list[Any]) -> UsageRow:
     groups = {name.value: _shown(name, value) for name, value in zip(by, values, strict=False)}
     currency, requests, prompt, completion, cached, seconds, cost = values[len(by) :]
     return UsageRow(
@@ -127,15 +129,17 @@ def _row(by: Sequence[By], values: list[Any]) -> UsageRow:
     )  # fmt: skip
 
 
-def _shown(by: By, value: Any) -> Any:
-    if by is By.DAY:
+def _shown(by: UsageGrouping, value: Any) -> Any:
+    if by is UsageGrouping.DAY:
         return (_EPOCH + timedelta(days=value)).isoformat()
-    if (by is By.KEY and value == NO_KEY) or (by is By.VERSION and value == NO_VERSION):
+    if (by is UsageGrouping.KEY and value == NO_KEY) or (
+        by is UsageGrouping.VERSION and value == NO_VERSION
+    ):
         return None
     return value
 
 
-def as_csv(rows: Sequence[UsageRow], by: Sequence[By]) -> str:
+def as_csv(rows: Sequence[UsageRow], by: Sequence[UsageGrouping]) -> str:
     """The same as a table with a header, lines ended by a line feed."""
     empty = UsageRow({name.value: None for name in by}, 0, 0, 0, 0, 0.0, 0, "")
     out = io.StringIO()

@@ -20,7 +20,7 @@ from enginehouse.errors import NotFoundError
 router = APIRouter(route_class=JsonRoute)
 
 
-class Format(StrEnum):
+class ReportFormat(StrEnum):
     """How the report is written."""
 
     JSON = "json"
@@ -81,7 +81,7 @@ async def usage(  # noqa: PLR0913, PLR0917 - as many as the query has
     since: date | None = None,
     until: date | None = None,
     by: str = "tenant,model",
-    written_as: Annotated[Format, Query(alias="format")] = Format.JSON,
+    written_as: Annotated[ReportFormat, Query(alias="format")] = ReportFormat.JSON,
 ) -> Response:
     """Sums of usage; days are UTC's, and `until` is included.
 
@@ -92,7 +92,7 @@ async def usage(  # noqa: PLR0913, PLR0917 - as many as the query has
     """
     groups = parse_by(by)
     rows = await ledger.report(UsageQuery(tenant, key, model, since, until, groups))
-    if written_as is Format.CSV:
+    if written_as is ReportFormat.CSV:
         return Response(as_csv(rows, groups), media_type="text/csv")
     body = {"object": "list", "data": [row.as_json() for row in rows]}
     return Response(orjson.dumps(body), media_type="application/json")

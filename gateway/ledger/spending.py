@@ -14,7 +14,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class SpendingTotals:
     """Sums since the beginning of the day and of the month, both in UTC.
 
     Attributes:
@@ -35,7 +35,9 @@ class LedgerSpending:
         self._database = database
         self._currency = currency
 
-    async def spent(self, tenant: str, key_id: str | None, *, now: datetime | None = None) -> Spent:
+    async def spent(
+        self, tenant: str, key_id: str | None, *, now: datetime | None = None
+    ) -> SpendingTotals:
         """What one key has spent, or the whole tenant if `key_id` is None.
 
         Args:
@@ -47,7 +49,9 @@ class LedgerSpending:
         today = (now or datetime.now(UTC)).astimezone(UTC).date()
         return await self._database.run(lambda db: self._sums(db, tenant, key_id, today))
 
-    def _sums(self, connection: Connection, tenant: str, key_id: str | None, today: date) -> Spent:
+    def _sums(
+        self, connection: Connection, tenant: str, key_id: str | None, today: date
+    ) -> SpendingTotals:
         table = usage_day.c
         day = (today - _EPOCH).days
         first = day - today.day + 1
@@ -62,7 +66,7 @@ class LedgerSpending:
         if key_id is not None:
             query = query.where(table.key_id == key_id)
         day_tokens, day_micros, month_tokens, month_micros = connection.execute(query).one()
-        return Spent(
+        return SpendingTotals(
             day_tokens=int(day_tokens),
             month_tokens=int(month_tokens),
             day_cost=float(units(int(day_micros))),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enginehouse.api.call import Call, Ends, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.ledger.ledger import Ledger
-from enginehouse.gateway.ledger.records import Outcome
+from enginehouse.gateway.ledger.records import UsageOutcome
 
 from enginehouse.errors import DeadlineError, RequestCancelledError
 
@@ -29,7 +29,7 @@ class UsageLedger:
         """See `Stage`."""
         self.ledger.check()
         begun = settled = False
-        outcome = Outcome.CANCELLED
+        outcome = UsageOutcome.CANCELLED
         last: Piece | None = None
         ends = Ends(call)
         try:
@@ -57,7 +57,7 @@ class UsageLedger:
             # It ended since the caller wanted it to: what was generated is paid for.
             raise
         except Exception:
-            outcome = Outcome.FAILED
+            outcome = UsageOutcome.FAILED
             raise
         finally:
             # A call of which nothing was generated has used nothing.

@@ -8,19 +8,19 @@ from typing import NamedTuple
 from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
 
 
-class Amount(NamedTuple):
+class BudgetAmount(NamedTuple):
     """Of one call, or of several; cost in the currency's units."""
 
     tokens: int = 0
     cost: float = 0.0
 
-    def plus(self, other: Amount) -> Amount:
+    def plus(self, other: BudgetAmount) -> BudgetAmount:
         """Both together."""
-        return Amount(self.tokens + other.tokens, self.cost + other.cost)
+        return BudgetAmount(self.tokens + other.tokens, self.cost + other.cost)
 
-    def minus(self, other: Amount) -> Amount:
+    def minus(self, other: BudgetAmount) -> BudgetAmount:
         """What is left."""
-        return Amount(self.tokens - other.tokens, self.cost - other.cost)
+        return BudgetAmount(self.tokens - other.tokens, self.cost - other.cost)
 
     @property
     def micros(self) -> int:
@@ -28,4 +28,4 @@ class Amount(NamedTuple):
         return math.ceil(self.cost * MICROS_A_UNIT)
 
 
-NOTHING = Amount()
+NOTHING = BudgetAmount()

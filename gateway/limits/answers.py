@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import MutableMapping, Sequence
 
-from enginehouse.gateway.limits.store import Kind, Level, Refusal
+from enginehouse.gateway.limits.store import LimitKind, LimitRefusal, LimitStatus
 
 from enginehouse.errors import RateLimitError
 
-_SHOWN = (Kind.REQUESTS, Kind.TOKENS)
+_SHOWN = (LimitKind.REQUESTS, LimitKind.TOKENS)
 _MINUTE_S, _HOUR_S = 60, 3600
 
 
-def write_headers(headers: MutableMapping[str, str], levels: Sequence[Level]) -> None:
+def write_headers(headers: MutableMapping[str, str], levels: Sequence[LimitStatus]) -> None:
     """Set ``x-ratelimit-*`` of each kind, from the limit that has least left."""
     for kind in _SHOWN:
         tightest = min((one for one in levels if one.kind is kind), key=_left, default=None)
@@ -23,7 +23,7 @@ def write_headers(headers: MutableMapping[str, str], levels: Sequence[Level]) ->
             headers[f"x-ratelimit-reset-{kind}"] = duration(tightest.reset_s)
 
 
-def _left(level: Level) -> tuple[int, int]:
+def _left(level: LimitStatus) -> tuple[int, int]:
     return level.remaining, level.capacity
 
 
@@ -39,25 +39,25 @@ def duration(seconds: float) -> str:
     return f"{minutes}m{rest}s" if minutes else f"{rest}s"
 
 
-def rate_limit_error(refusal: Refusal) -> RateLimitError:
+def rate_limit_error(refusal: LimitRefusal) -> RateLimitError:
     """What a refused caller is told."""
     capacity, after = refusal.capacity, duration(refusal.retry_after_s)
     match refusal.kind:
-        case Kind.REQUESTS:
+        case LimitKind.REQUESTS:
             sentence = f"the limit of {capacity} requests a minute is reached: retry in {after}"
-        case Kind.TOKENS if not refusal.amount:
+        case LimitKind.TOKENS if not refusal.amount:
             sentence = f"the limit of {capacity} tokens a minute is reached: retry in {after}"
-        case Kind.TOKENS if refusal.amount > capacity:
+        case LimitKind.TOKENS if refusal.amount > capacity:
             sentence = (
                 f"the request may take {refusal.amount} tokens, more than the limit of {capacity} "
                 "a minute: shorten the prompt or lower max_tokens"
             )
-        case Kind.TOKENS:
+        case LimitKind.TOKENS:
             sentence = (
                 f"the request may take {refusal.amount} tokens, which the limit of {capacity} a "
                 f"minute does not allow now: retry in {after}, or lower max_tokens"
             )
-        case Kind.CONCURRENT:
+        case LimitKind.CONCURRENT:
             sentence = (
                 f"the limit of {capacity} requests at once is reached: wait until one has ended"
             )

@@ -12,10 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from enginehouse.api.call import ServedBy
-from enginehouse.gateway.limits.amount import NOTHING, Amount
+from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
+from enginehouse.gateway.limits.budget_leases import BudgetLease, BudgetLeases, BudgetRemainder
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.policy import Rule
-from enginehouse.gateway.limits.purses import Left, Purse, Purses
+from enginehouse.gateway.limits.policy import LimitRule
 
 from enginehouse.errors import BudgetError, StoreError
 
@@ -30,7 +30,7 @@ _MOST_ACCOUNTS = 10_000
 Price = Callable[[ServedBy, int, int], float]
 
 
-class Spent(Protocol):
+class SpentAmounts(Protocol):
     """What was spent in this UTC day and month; cost in the currency's units."""
 
     @property
@@ -43,10 +43,10 @@ class Spent(Protocol):
     def month_cost(self) -> float: ...  # noqa: D102
 
 
-class Spending(Protocol):
+class SpendingSource(Protocol):
     """Knows what was spent: the ledger."""
 
-    async def spent(self, tenant: str, key_id: str | None) -> Spent:
+    async def spent(self, tenant: str, key_id: str | None) -> SpentAmounts:
         """Of a key, or of a tenant with all its keys where `key_id` is None.
 
         Raises:
@@ -66,28 +66,32 @@ class _Account:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     read_at: float = float("-inf")
     day: int = 0
-    spent: Spent | None = None
-    in_flight: Amount = NOTHING
-    recent: deque[tuple[float, Amount]] = field(default_factory=deque)
-    ended: Amount = NOTHING
+    spent: SpentAmounts | None = None
+    in_flight: BudgetAmount = NOTHING
+    recent: deque[tuple[float, BudgetAmount]] = field(default_factory=deque)
+    ended: BudgetAmount = NOTHING
 
     @property
-    def day_spent(self) -> Amount:
+    def day_spent(self) -> BudgetAmount:
         """What the ledger has of this day."""
-        return NOTHING if self.spent is None else Amount(self.spent.day_tokens, self.spent.day_cost)
+        return (
+            NOTHING
+            if self.spent is None
+            else BudgetAmount(self.spent.day_tokens, self.spent.day_cost)
+        )
 
     @property
-    def month_spent(self) -> Amount:
+    def month_spent(self) -> BudgetAmount:
         """What the ledger has of this month."""
         spent = self.spent
-        return NOTHING if spent is None else Amount(spent.month_tokens, spent.month_cost)
+        return NOTHING if spent is None else BudgetAmount(spent.month_tokens, spent.month_cost)
 
-    def end(self, amount: Amount, now: float) -> None:
+    def end(self, amount: BudgetAmount, now: float) -> None:
         """A call has ended and spent this."""
         self.recent.append((now, amount))
         self.ended = self.ended.plus(amount)
 
-    def local(self, now: float) -> Amount:
+    def local(self, now: float) -> BudgetAmount:
         """What the ledger may not have yet."""
         while self.recent and self.recent[0][0] < now - _RECENT_S:
             self.ended = self.ended.minus(self.recent.popleft()[1])
@@ -106,41 +110,41 @@ class _Account:
 class Budgets:
     """Checks budgets, and holds back what calls in flight may spend.
 
-    Exact over all adapters that share purses; without them, and while their Redis is away, calls
+    Exact over all adapters that share leases; without them, and while their Redis is away, calls
     that are in flight in another adapter are not seen until they end.
     """
 
     def __init__(
         self,
-        spending: Spending,
+        spending: SpendingSource,
         metrics: LimitMetrics,
         *,
         refuse: bool,
-        purses: Purses | None = None,
+        leases: BudgetLeases | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Read from the ledger.
 
         Args:
-            refuse: whether calls are refused while the ledger, or the purses, cannot be read;
+            refuse: whether calls are refused while the ledger, or the leases, cannot be read;
                 otherwise what was read last and what was spent here counts.
-            purses: shared with other adapters.
+            leases: shared with other adapters.
             clock: Unix time.
         """
         self._spending = spending
         self._metrics = metrics
         self._refuse = refuse
-        self._purses = purses
+        self._leases = leases
         self._clock = clock
         self._accounts: dict[tuple[str, str | None], _Account] = {}
         self._failing = False
 
-    async def reserve(self, rules: Sequence[Rule], amount: Amount) -> Reservation:
+    async def reserve(self, rules: Sequence[LimitRule], amount: BudgetAmount) -> BudgetReservation:
         """Hold back what a call may spend; the amount 0 asks whether anything is left.
 
         Raises:
             BudgetError: naming the budget that does not allow it.
-            StoreError: if the ledger or the purses cannot be read and calls are to be refused
+            StoreError: if the ledger or the leases cannot be read and calls are to be refused
                 then.
         """
         budgeted = [rule for rule in rules if _has_budget(rule)]
@@ -150,13 +154,13 @@ class Budgets:
         # No await from here on: nobody comes between the check and the reservation.
         for rule, account in zip(budgeted, accounts, strict=True):
             self._check(rule, account, amount, account.local(self._clock()))
-        reservation = Reservation(accounts, self._clock).hold_back(amount)
+        reservation = BudgetReservation(accounts, self._clock).hold_back(amount)
         # An amount of 0 is only the early look at what another stage reserves.
-        if self._purses is None or not any(amount):
+        if self._leases is None or not any(amount):
             return reservation
         try:
             for rule, account in zip(budgeted, accounts, strict=True):
-                await self._hold(self._purses, rule, account, amount, reservation)
+                await self._hold(self._leases, rule, account, amount, reservation)
         except BaseException:
             reservation.spend(NOTHING)
             raise
@@ -164,33 +168,33 @@ class Budgets:
 
     async def _hold(
         self,
-        purses: Purses,
-        rule: Rule,
+        leases: BudgetLeases,
+        rule: LimitRule,
         account: _Account,
-        amount: Amount,
-        reservation: Reservation,
+        amount: BudgetAmount,
+        reservation: BudgetReservation,
     ) -> None:
         """Hold an amount back where other adapters see it, if they leave room for it."""
         try:
-            purse = await purses.hold(f"{rule.prefix}:held", amount, _left(rule, account))
+            lease = await leases.hold(f"{rule.prefix}:held", amount, _left(rule, account))
         except StoreError:
             if self._refuse:
                 raise
             return
-        reservation.purses.append(purse)
-        if not purse.fits:
-            self._check(rule, account, amount, purse.others)
+        reservation.leases.append(lease)
+        if not lease.fits:
+            self._check(rule, account, amount, lease.others)
             # What does not fit by a fraction of a millionth does.
-            purse.keep(amount)
+            lease.keep(amount)
 
-    def _account(self, rule: Rule) -> _Account:
+    def _account(self, rule: LimitRule) -> _Account:
         if len(self._accounts) >= _MOST_ACCOUNTS:
             now = self._clock()
             for key in [key for key, account in self._accounts.items() if account.unused(now)]:
                 del self._accounts[key]
         return self._accounts.setdefault((rule.tenant, rule.key_id), _Account())
 
-    async def _refresh(self, rule: Rule, account: _Account) -> None:
+    async def _refresh(self, rule: LimitRule, account: _Account) -> None:
         async with account.lock:
             now = self._clock()
             if now - account.read_at < _FRESH_S:
@@ -217,7 +221,9 @@ class Budgets:
                 "budgets count only what is known here until the ledger answers: %s", error
             )
 
-    def _check(self, rule: Rule, account: _Account, amount: Amount, held: Amount) -> None:
+    def _check(
+        self, rule: LimitRule, account: _Account, amount: BudgetAmount, held: BudgetAmount
+    ) -> None:
         """Whether what was spent, and what others hold back, leaves room for an amount."""
         now, limits = self._clock(), rule.limits
         day, month = account.day_spent, account.month_spent
@@ -238,40 +244,40 @@ class Budgets:
 
 
 @dataclass(slots=True)
-class Reservation:
+class BudgetReservation:
     """What a call holds back of the budgets; its methods never fail.
 
     Attributes:
-        purses: where other adapters see it.
+        leases: where other adapters see it.
     """
 
     _accounts: Sequence[_Account]
     _clock: Callable[[], float]
-    _amount: Amount = NOTHING
-    purses: list[Purse] = field(default_factory=list)
+    _amount: BudgetAmount = NOTHING
+    leases: list[BudgetLease] = field(default_factory=list)
 
-    def hold_back(self, amount: Amount) -> Reservation:
+    def hold_back(self, amount: BudgetAmount) -> BudgetReservation:
         """Hold back this amount instead."""
         more = amount.minus(self._amount)
         for account in self._accounts:
             account.in_flight = account.in_flight.plus(more)
         self._amount = amount
-        for purse in self.purses:
-            purse.keep(amount)
+        for lease in self.leases:
+            lease.keep(amount)
         return self
 
-    def spend(self, actual: Amount) -> None:
+    def spend(self, actual: BudgetAmount) -> None:
         """The call has ended and spent this; it counts until the ledger has it."""
-        purses, self.purses = self.purses, []
-        for purse in purses:
-            purse.end(actual, _RECENT_S)
+        leases, self.leases = self.leases, []
+        for lease in leases:
+            lease.end(actual, _RECENT_S)
         self.hold_back(NOTHING)
         if any(actual):
             for account in self._accounts:
                 account.end(actual, self._clock())
 
 
-def _has_budget(rule: Rule) -> bool:
+def _has_budget(rule: LimitRule) -> bool:
     limits = rule.limits
     budgets = (
         limits.daily_tokens, limits.monthly_tokens, limits.daily_cost, limits.monthly_cost,
@@ -279,12 +285,12 @@ def _has_budget(rule: Rule) -> bool:
     return any(budget is not None for budget in budgets)
 
 
-def _left(rule: Rule, account: _Account) -> Left:
+def _left(rule: LimitRule, account: _Account) -> BudgetRemainder:
     """What the ledger leaves of the tighter of a day's and a month's budget."""
     limits, day, month = rule.limits, account.day_spent, account.month_spent
     tokens = ((limits.daily_tokens, day.tokens), (limits.monthly_tokens, month.tokens))
     costs = ((limits.daily_cost, day.cost), (limits.monthly_cost, month.cost))
-    return Left(
+    return BudgetRemainder(
         min((most - used for most, used in tokens if most is not None), default=None),
         min((most - used for most, used in costs if most is not None), default=None),
     )

@@ -6,8 +6,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from enginehouse.gateway.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
-from enginehouse.gateway.limits.window import Window
+from enginehouse.gateway.limits.store import (
+    LimitClaim,
+    LimitHold,
+    LimitKind,
+    LimitRefusal,
+    LimitStatus,
+    RateLimit,
+)
+from enginehouse.gateway.limits.window import SlidingWindow
 
 #: Between two sweeps of counts that nobody uses any more.
 _SWEEP_TAKES = 1000
@@ -15,20 +22,20 @@ _SWEEP_TAKES = 1000
 _PLACE_RETRY_S = 1.0
 
 
-class MemoryStore:
+class MemoryLimitStore:
     """A window a key, and who holds places. It belongs to one event loop, and never waits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._windows: dict[str, Window] = {}
+        self._windows: dict[str, SlidingWindow] = {}
         self._places: dict[str, set[str]] = {}
         self._takes = 0
 
-    async def take(self, wanted: Wanted) -> Hold | Refusal:
+    async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         """See `LimitStore`."""
         return self.take_now(wanted)
 
-    def take_now(self, wanted: Wanted) -> MemoryHold | Refusal:
+    def take_now(self, wanted: LimitClaim) -> MemoryLimitHold | LimitRefusal:
         """Take all that is wanted, or nothing."""
         now = self._clock()
         windows = [self._window(rate, now) for rate in wanted.rates]
@@ -36,24 +43,26 @@ class MemoryStore:
             after_s = window.retry_after_s(rate.amount, now)
             if after_s > 0:
                 levels = _levels(wanted.rates, windows, now)
-                return Refusal(rate.kind, rate.capacity, rate.amount, after_s, levels)
+                return LimitRefusal(rate.kind, rate.capacity, rate.amount, after_s, levels)
         for places in wanted.places:
             if len(self._places.get(places.key, ())) >= places.capacity:
                 levels = _levels(wanted.rates, windows, now)
-                return Refusal(Kind.CONCURRENT, places.capacity, 1, _PLACE_RETRY_S, levels)
+                return LimitRefusal(
+                    LimitKind.CONCURRENT, places.capacity, 1, _PLACE_RETRY_S, levels
+                )
         return self._counted(wanted, windows, now)
 
-    def note(self, wanted: Wanted) -> MemoryHold:
+    def note(self, wanted: LimitClaim) -> MemoryLimitHold:
         """Count all that is wanted, whether it fits or not."""
         now = self._clock()
         return self._counted(wanted, [self._window(rate, now) for rate in wanted.rates], now)
 
-    def settle(self, rate: Rate, part: int, reserved: int, actual: int) -> None:
-        """Have a reservation of `reserved` amount to `actual`; see `Window.settle`."""
+    def settle(self, rate: RateLimit, part: int, reserved: int, actual: int) -> None:
+        """Have a reservation of `reserved` amount to `actual`; see `SlidingWindow.settle`."""
         now = self._clock()
         self._window(rate, now).settle(part, reserved, actual, now)
 
-    def release(self, wanted: Wanted) -> None:
+    def release(self, wanted: LimitClaim) -> None:
         """Give places back."""
         for places in wanted.places:
             holders = self._places.get(places.key, set())
@@ -64,7 +73,7 @@ class MemoryStore:
     async def close(self) -> None:
         """Nothing is on its way."""
 
-    def _window(self, rate: Rate, now: float) -> Window:
+    def _window(self, rate: RateLimit, now: float) -> SlidingWindow:
         self._takes += 1
         if self._takes % _SWEEP_TAKES == 0:
             unused = [key for key, window in self._windows.items() if not window.reset_s(now)]
@@ -72,36 +81,40 @@ class MemoryStore:
                 del self._windows[key]
         window = self._windows.get(rate.key)
         if window is None or window.window_s != rate.window_s:
-            window = self._windows[rate.key] = Window(rate.capacity, rate.window_s)
+            window = self._windows[rate.key] = SlidingWindow(rate.capacity, rate.window_s)
         window.capacity = rate.capacity
         return window
 
-    def _counted(self, wanted: Wanted, windows: Sequence[Window], now: float) -> MemoryHold:
+    def _counted(
+        self, wanted: LimitClaim, windows: Sequence[SlidingWindow], now: float
+    ) -> MemoryLimitHold:
         parts = [w.charge(rate.amount, now) for rate, w in zip(wanted.rates, windows, strict=True)]
         for places in wanted.places:
             self._places.setdefault(places.key, set()).add(wanted.holder)
-        return MemoryHold(self, wanted, parts, _levels(wanted.rates, windows, now))
+        return MemoryLimitHold(self, wanted, parts, _levels(wanted.rates, windows, now))
 
 
-def _levels(rates: Sequence[Rate], windows: Sequence[Window], now: float) -> list[Level]:
+def _levels(
+    rates: Sequence[RateLimit], windows: Sequence[SlidingWindow], now: float
+) -> list[LimitStatus]:
     return [
-        Level(rate.kind, rate.capacity, window.remaining(now), window.reset_s(now))
+        LimitStatus(rate.kind, rate.capacity, window.remaining(now), window.reset_s(now))
         for rate, window in zip(rates, windows, strict=True)
     ]
 
 
 @dataclass(slots=True)
-class MemoryHold:
-    """See `Hold`."""
+class MemoryLimitHold:
+    """See `LimitHold`."""
 
-    store: MemoryStore
-    wanted: Wanted
+    store: MemoryLimitStore
+    wanted: LimitClaim
     parts: Sequence[int]
-    levels: Sequence[Level]
-    _settled: dict[Kind, int] = field(default_factory=dict)
+    levels: Sequence[LimitStatus]
+    _settled: dict[LimitKind, int] = field(default_factory=dict)
 
-    def settle(self, kind: Kind, actual: int) -> None:
-        """See `Hold`."""
+    def settle(self, kind: LimitKind, actual: int) -> None:
+        """See `LimitHold`."""
         for rate, part in zip(self.wanted.rates, self.parts, strict=True):
             if rate.kind is kind:
                 reserved = self._settled.get(kind, rate.amount)
@@ -109,7 +122,7 @@ class MemoryHold:
         self._settled[kind] = actual
 
     def release(self) -> None:
-        """See `Hold`."""
+        """See `LimitHold`."""
         self.store.release(self.wanted)
 
     def undo(self) -> None:

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-from enginehouse.gateway.limits.budgets import Budgets, Price, Spending
+from enginehouse.gateway.limits.budget_leases import BudgetLeases
+from enginehouse.gateway.limits.budgets import Budgets, Price, SpendingSource
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
-from enginehouse.gateway.limits.memory import MemoryStore
+from enginehouse.gateway.limits.memory import MemoryLimitStore
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.policy import Policy
-from enginehouse.gateway.limits.purses import Purses
-from enginehouse.gateway.limits.redis_store import RedisStore
-from enginehouse.gateway.limits.shared_store import Degradation, SharedStore
-from enginehouse.gateway.limits.stages import Limits, RequestLimits, TokenLimits
+from enginehouse.gateway.limits.policy import LimitPolicy
+from enginehouse.gateway.limits.redis_store import RedisLimitStore
+from enginehouse.gateway.limits.shared_store import Degradation, SharedLimitStore
+from enginehouse.gateway.limits.stages import LimitEnforcer, RequestLimits, TokenLimits
 from enginehouse.gateway.limits.store import LimitStore
 from enginehouse.gateway.limits.turns import Turns
 from prometheus_client import CollectorRegistry
@@ -37,7 +37,7 @@ class LimitStages:
 async def open_limits(
     config: LimitsConfig,
     registry: CollectorRegistry,
-    spending: Spending,
+    spending: SpendingSource,
     *,
     redis_url: str | None = None,
     price: Price | None = None,
@@ -54,21 +54,23 @@ async def open_limits(
     refuse = config.on_store_failure == "refuse"
     async with AsyncExitStack() as opened:
         redis = None if redis_url is None else _redis(config, metrics, redis_url)
-        store = MemoryStore() if redis is None else _shared(config, metrics, redis)
+        store = MemoryLimitStore() if redis is None else _shared(config, metrics, redis)
         opened.push_async_callback(store.close)
-        purses = None if redis is None else _purses(config, metrics, redis)
-        if purses is not None:
-            opened.push_async_callback(purses.close)
-        budgets = Budgets(spending, metrics, refuse=refuse, purses=purses)
-        limits = Limits(Policy(config), store, budgets, metrics, price, config.reserve_tokens)
+        leases = None if redis is None else _leases(config, metrics, redis)
+        if leases is not None:
+            opened.push_async_callback(leases.close)
+        budgets = Budgets(spending, metrics, refuse=refuse, leases=leases)
+        limits = LimitEnforcer(
+            LimitPolicy(config), store, budgets, metrics, price, config.reserve_tokens
+        )
         yield LimitStages(
             RequestLimits(limits), TokenLimits(limits), Turns(limits, config.fair_share)
         )
 
 
-def _redis(config: LimitsConfig, metrics: LimitMetrics, url: str) -> RedisStore:
+def _redis(config: LimitsConfig, metrics: LimitMetrics, url: str) -> RedisLimitStore:
     try:
-        return RedisStore(
+        return RedisLimitStore(
             url,
             timeout_s=config.store_timeout_ms / 1000,
             lease_s=config.lease_s,
@@ -79,14 +81,14 @@ def _redis(config: LimitsConfig, metrics: LimitMetrics, url: str) -> RedisStore:
         raise SettingsError(f"ENGINEHOUSE_REDIS_URL cannot be used: {reason}") from None
 
 
-def _shared(config: LimitsConfig, metrics: LimitMetrics, redis: RedisStore) -> LimitStore:
+def _shared(config: LimitsConfig, metrics: LimitMetrics, redis: RedisLimitStore) -> LimitStore:
     refuse = config.on_store_failure == "refuse"
     how = Degradation(refuse, config.adapters, config.retry_ms / 1000)
-    return SharedStore(redis, how, metrics)
+    return SharedLimitStore(redis, how, metrics)
 
 
-def _purses(config: LimitsConfig, metrics: LimitMetrics, redis: RedisStore) -> Purses:
-    return Purses(
+def _leases(config: LimitsConfig, metrics: LimitMetrics, redis: RedisLimitStore) -> BudgetLeases:
+    return BudgetLeases(
         redis.steps,
         lease_s=config.lease_s,
         retry_s=config.retry_ms / 1000,

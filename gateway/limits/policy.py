@@ -9,14 +9,14 @@ from urllib.parse import quote
 
 from enginehouse.api.call import Caller
 from enginehouse.gateway.limits.config import KeyLimits, LimitsConfig, TenantLimits
-from enginehouse.gateway.limits.store import Kind, Places, Rate, Wanted
+from enginehouse.gateway.limits.store import ConcurrencyLimit, LimitClaim, LimitKind, RateLimit
 
 #: Callers whose rules are kept ready.
 _MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class LimitRule:
     """Limits of a tenant, or of one of its keys.
 
     Attributes:
@@ -32,20 +32,24 @@ class Rule:
     key_id: str | None
     limits: KeyLimits
 
-    def rate(self, kind: Kind, amount: int) -> Rate | None:
+    def rate(self, kind: LimitKind, amount: int) -> RateLimit | None:
         """What is to be taken of a rate; None if it has no limit."""
         limits = self.limits
-        capacity = limits.requests_per_minute if kind is Kind.REQUESTS else limits.tokens_per_minute
-        return None if capacity is None else Rate(kind, f"{self.prefix}:{kind}", capacity, amount)
+        capacity = (
+            limits.requests_per_minute if kind is LimitKind.REQUESTS else limits.tokens_per_minute
+        )
+        return (
+            None if capacity is None else RateLimit(kind, f"{self.prefix}:{kind}", capacity, amount)
+        )
 
     @property
-    def places(self) -> Places | None:
+    def places(self) -> ConcurrencyLimit | None:
         """One place among calls in flight; None if it has no limit."""
         capacity = self.limits.concurrent
-        return None if capacity is None else Places(f"{self.prefix}:concurrent", capacity)
+        return None if capacity is None else ConcurrencyLimit(f"{self.prefix}:concurrent", capacity)
 
 
-class Policy:
+class LimitPolicy:
     """The configuration, with what tenants take from `default` filled in."""
 
     def __init__(self, config: LimitsConfig) -> None:
@@ -63,17 +67,17 @@ class Policy:
         """Limits of a tenant."""
         return self._tenants.get(name, self._default)
 
-    def rules(self, caller: Caller) -> tuple[Rule, ...]:
+    def rules(self, caller: Caller) -> tuple[LimitRule, ...]:
         """All that hold for a caller: the tenant's, then the key's; each of them is kept."""
         return self._ready(caller.tenant, caller.key_id)
 
-    def _made(self, tenant: str, key_id: str | None) -> tuple[Rule, ...]:
+    def _made(self, tenant: str, key_id: str | None) -> tuple[LimitRule, ...]:
         prefix = f"enginehouse:limits:{{{quote(tenant, safe='')}}}"
-        own = Rule(f"tenant {tenant!r}", prefix, tenant, None, self.tenant(tenant))
+        own = LimitRule(f"tenant {tenant!r}", prefix, tenant, None, self.tenant(tenant))
         limits = self._keys.get(key_id) if key_id else None
         if limits is None:
             return (own,)
-        return (own, Rule(f"key {key_id!r}", f"{prefix}:key:{key_id}", tenant, key_id, limits))
+        return (own, LimitRule(f"key {key_id!r}", f"{prefix}:key:{key_id}", tenant, key_id, limits))
 
     def priority(self, caller: Caller, wish: int) -> int:
         """The priority that a call gets; 0 is no wish, and nobody gets more than is allowed."""
@@ -87,8 +91,8 @@ class Policy:
 
 
 def wanted(
-    holder: str, rules: Sequence[Rule], amounts: dict[Kind, int], *, place: bool = False
-) -> Wanted:
+    holder: str, rules: Sequence[LimitRule], amounts: dict[LimitKind, int], *, place: bool = False
+) -> LimitClaim:
     """What a call takes under some rules.
 
     Args:
@@ -97,7 +101,7 @@ def wanted(
     """
     rates = [rule.rate(kind, amount) for kind, amount in amounts.items() for rule in rules]
     places = [rule.places for rule in rules] if place else []
-    return Wanted(
+    return LimitClaim(
         holder,
         [rate for rate in rates if rate is not None],
         [item for item in places if item is not None],

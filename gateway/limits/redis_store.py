@@ -9,11 +9,18 @@ from dataclasses import dataclass, field
 
 from enginehouse.gateway.limits.redis_steps import RENEWALS, ZREM, RedisSteps
 from enginehouse.gateway.limits.scripts import RENEW, SETTLE, TAKE
-from enginehouse.gateway.limits.store import Hold, Kind, Level, Rate, Refusal, Wanted
+from enginehouse.gateway.limits.store import (
+    LimitClaim,
+    LimitHold,
+    LimitKind,
+    LimitRefusal,
+    LimitStatus,
+    RateLimit,
+)
 from enginehouse.gateway.limits.window import PARTS
 
 
-class RedisStore:
+class RedisLimitStore:
     """One step of Redis a `take`; what is given back goes there in the background.
 
     A place is leased: it is renewed as long as this process lives and holds it.
@@ -39,7 +46,7 @@ class RedisStore:
         self._held: dict[str, set[str]] = {}
         self._renewing = asyncio.create_task(self._renew(), name="limits-renew")
 
-    async def take(self, wanted: Wanted) -> Hold | Refusal:
+    async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         """See `LimitStore`; a call that Redis does not answer in time fails."""
         keys = [rate.key for rate in wanted.rates] + [places.key for places in wanted.places]
         arguments: list[int | str] = [len(wanted.rates), wanted.holder, self._lease_ms]
@@ -56,12 +63,12 @@ class RedisStore:
                 self.release(wanted)
         return self._outcome(wanted, found)
 
-    def adopt(self, wanted: Wanted) -> None:
+    def adopt(self, wanted: LimitClaim) -> None:
         """Hold places from the next renewal on, whether they are free or not."""
         for places in wanted.places:
             self._held.setdefault(places.key, set()).add(wanted.holder)
 
-    def release(self, wanted: Wanted) -> None:
+    def release(self, wanted: LimitClaim) -> None:
         """Give places back, soon."""
         for places in wanted.places:
             holders = self._held.get(places.key, set())
@@ -70,7 +77,7 @@ class RedisStore:
                 self._held.pop(places.key, None)
             self.steps.later(ZREM, places.key, [wanted.holder])
 
-    def settle(self, rate: Rate, part: int, difference: int) -> None:
+    def settle(self, rate: RateLimit, part: int, difference: int) -> None:
         """Add to what was taken, or give some of it back, soon."""
         if difference:
             self.steps.later(SETTLE, rate.key, [part_ms(rate), part, difference])
@@ -88,21 +95,21 @@ class RedisStore:
     def _lease_ms(self) -> int:
         return math.ceil(self._lease_s * 1000)
 
-    def _outcome(self, wanted: Wanted, found: list[int]) -> Hold | Refusal:
+    def _outcome(self, wanted: LimitClaim, found: list[int]) -> LimitHold | LimitRefusal:
         refused, retry_ms, *states = found
         rows = [states[3 * i : 3 * i + 3] for i in range(len(wanted.rates))]
         levels = tuple(
-            Level(rate.kind, rate.capacity, remaining, reset_ms / 1000)
+            LimitStatus(rate.kind, rate.capacity, remaining, reset_ms / 1000)
             for rate, (_, remaining, reset_ms) in zip(wanted.rates, rows, strict=True)
         )
         if not refused:
             self.adopt(wanted)
-            return RedisHold(self, wanted, tuple(row[0] for row in rows), levels)
+            return RedisLimitHold(self, wanted, tuple(row[0] for row in rows), levels)
         if refused <= len(wanted.rates):
             rate = wanted.rates[refused - 1]
-            return Refusal(rate.kind, rate.capacity, rate.amount, retry_ms / 1000, levels)
+            return LimitRefusal(rate.kind, rate.capacity, rate.amount, retry_ms / 1000, levels)
         places = wanted.places[refused - 1 - len(wanted.rates)]
-        return Refusal(Kind.CONCURRENT, places.capacity, 1, retry_ms / 1000, levels)
+        return LimitRefusal(LimitKind.CONCURRENT, places.capacity, 1, retry_ms / 1000, levels)
 
     async def _renew(self) -> None:
         while True:
@@ -112,28 +119,28 @@ class RedisStore:
                 self.steps.later(RENEW, key, [self._lease_ms, *holders])
 
 
-def part_ms(rate: Rate) -> int:
+def part_ms(rate: RateLimit) -> int:
     """Length of a part of a rate's window, in milliseconds."""
     return math.ceil(rate.window_s * 1000 / PARTS)
 
 
 @dataclass(slots=True)
-class RedisHold:
-    """See `Hold`."""
+class RedisLimitHold:
+    """See `LimitHold`."""
 
-    store: RedisStore
-    wanted: Wanted
+    store: RedisLimitStore
+    wanted: LimitClaim
     parts: Sequence[int]
-    levels: Sequence[Level]
-    _settled: dict[Kind, int] = field(default_factory=dict)
+    levels: Sequence[LimitStatus]
+    _settled: dict[LimitKind, int] = field(default_factory=dict)
 
-    def settle(self, kind: Kind, actual: int) -> None:
-        """See `Hold`."""
+    def settle(self, kind: LimitKind, actual: int) -> None:
+        """See `LimitHold`."""
         for rate, part in zip(self.wanted.rates, self.parts, strict=True):
             if rate.kind is kind:
                 self.store.settle(rate, part, actual - self._settled.get(kind, rate.amount))
         self._settled[kind] = actual
 
     def release(self) -> None:
-        """See `Hold`."""
+        """See `LimitHold`."""
         self.store.release(self.wanted)

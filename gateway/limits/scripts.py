@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enginehouse.gateway.limits.window import PARTS
 
-#: A rate is a hash of part → amount, like `Window`; places are a sorted set of holder → the
+#: A rate is a hash of part → amount, like `SlidingWindow`; places are a sorted set of holder → the
 #: server's millisecond at which the lease ends. Both expire by themselves.
 _NOW = """
 local time = redis.call('TIME')
@@ -120,9 +120,9 @@ local function write(key, holder, length, tokens, micros)
 end
 """
 
-#: KEYS: a purse. ARGV: holder, lease (ms), tokens and millionths to hold back, and what the
-#: ledger leaves of each, empty where there is no budget. Gives 1 if it fits and is held back, else
-#: 0, and what all others hold.
+#: KEYS: the amounts held of one tenant's or key's budgets. ARGV: holder, lease (ms), tokens and
+#: millionths to hold, and what the ledger leaves of each, empty where there is no budget. Returns 1
+#: if it fits and is held, else 0, and the sum that all other holders hold.
 HOLD = (
     _NOW
     + _WRITE
@@ -149,7 +149,8 @@ return {all_fit and 1 or 0, tokens, micros}
 """
 )
 
-#: KEYS: a purse. ARGV: lease (ms), holder, tokens and millionths that it holds back from now on.
+#: KEYS: the amounts held of one tenant's or key's budgets. ARGV: lease (ms), holder, tokens and
+#: millionths that it holds from now on.
 KEEP = (
     _NOW
     + _WRITE

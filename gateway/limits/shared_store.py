@@ -9,10 +9,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from enginehouse.gateway.limits.memory import MemoryHold, MemoryStore
+from enginehouse.gateway.limits.memory import MemoryLimitHold, MemoryLimitStore
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.redis_store import RedisStore
-from enginehouse.gateway.limits.store import Hold, Kind, Level, Refusal, Wanted
+from enginehouse.gateway.limits.redis_store import RedisLimitStore
+from enginehouse.gateway.limits.store import (
+    LimitClaim,
+    LimitHold,
+    LimitKind,
+    LimitRefusal,
+    LimitStatus,
+)
 
 from enginehouse.errors import StoreError
 
@@ -28,7 +34,7 @@ class Degradation:
     retry_s: float
 
 
-class SharedStore:
+class SharedLimitStore:
     """Counts in Redis, and beside it in memory, so that an adapter knows its own part.
 
     While Redis is away the adapter enforces its part of each limit, and for one window more: until
@@ -37,13 +43,13 @@ class SharedStore:
 
     def __init__(
         self,
-        shared: RedisStore,
+        shared: RedisLimitStore,
         degradation: Degradation,
         metrics: LimitMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared = shared
-        self._local = MemoryStore(clock)
+        self._local = MemoryLimitStore(clock)
         self._degradation = degradation
         self._metrics = metrics
         self._clock = clock
@@ -52,25 +58,25 @@ class SharedStore:
         self._longest_s = 0.0
         self._local_until = -math.inf
 
-    async def take(self, wanted: Wanted) -> Hold | Refusal:
+    async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         """See `LimitStore`."""
         self._longest_s = max([self._longest_s, *(rate.window_s for rate in wanted.rates)])
         if self._away:
             return self._alone(wanted)
         local = self._own_part(wanted)
-        if isinstance(local, Refusal):
+        if isinstance(local, LimitRefusal):
             return local
-        shared: Hold | Refusal | None = None
+        shared: LimitHold | LimitRefusal | None = None
         try:
             shared = await self._shared.take(wanted)
         except StoreError as error:
             self._failed(error)
         finally:
-            if shared is None or isinstance(shared, Refusal):
+            if shared is None or isinstance(shared, LimitRefusal):
                 local.undo()
         if shared is None:
             return self._alone(wanted)
-        return shared if isinstance(shared, Refusal) else _Both(local, shared)
+        return shared if isinstance(shared, LimitRefusal) else _Both(local, shared)
 
     async def close(self) -> None:
         """See `LimitStore`."""
@@ -79,25 +85,25 @@ class SharedStore:
             await asyncio.gather(self._looking, return_exceptions=True)
         await self._shared.close()
 
-    def _own_part(self, wanted: Wanted) -> MemoryHold | Refusal:
+    def _own_part(self, wanted: LimitClaim) -> MemoryLimitHold | LimitRefusal:
         """Count beside Redis; this refuses as long as Redis does not know everything."""
         part = self._part_of(wanted)
         if self._clock() < self._local_until:
             return self._local.take_now(part)
         return self._local.note(part)
 
-    def _alone(self, wanted: Wanted) -> Hold | Refusal:
+    def _alone(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         if self._degradation.refuse:
             raise StoreError(
                 "limits cannot be checked, since their Redis does not answer: try again later"
             ).told(None)
         found = self._local.take_now(self._part_of(wanted))
-        if isinstance(found, Refusal):
+        if isinstance(found, LimitRefusal):
             return found
         self._shared.adopt(wanted)
         return _Alone(found, self._shared, wanted)
 
-    def _part_of(self, wanted: Wanted) -> Wanted:
+    def _part_of(self, wanted: LimitClaim) -> LimitClaim:
         count = self._degradation.adapters
         return replace(
             wanted,
@@ -132,14 +138,14 @@ class SharedStore:
 class _Both:
     """Taken in Redis, and noted in memory."""
 
-    local: MemoryHold
-    shared: Hold
+    local: MemoryLimitHold
+    shared: LimitHold
 
     @property
-    def levels(self) -> Sequence[Level]:
+    def levels(self) -> Sequence[LimitStatus]:
         return self.shared.levels
 
-    def settle(self, kind: Kind, actual: int) -> None:
+    def settle(self, kind: LimitKind, actual: int) -> None:
         self.local.settle(kind, actual)
         self.shared.settle(kind, actual)
 
@@ -152,15 +158,15 @@ class _Both:
 class _Alone:
     """Taken in memory; Redis will hear of the places if it comes back."""
 
-    local: MemoryHold
-    shared: RedisStore
-    wanted: Wanted
+    local: MemoryLimitHold
+    shared: RedisLimitStore
+    wanted: LimitClaim
 
     @property
-    def levels(self) -> Sequence[Level]:
+    def levels(self) -> Sequence[LimitStatus]:
         return self.local.levels
 
-    def settle(self, kind: Kind, actual: int) -> None:
+    def settle(self, kind: LimitKind, actual: int) -> None:
         self.local.settle(kind, actual)
 
     def release(self) -> None:

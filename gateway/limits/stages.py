@@ -8,12 +8,18 @@ from dataclasses import dataclass
 
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Proceed
 from enginehouse.api.generation import Piece
-from enginehouse.gateway.limits.amount import NOTHING, Amount
+from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
 from enginehouse.gateway.limits.answers import rate_limit_error, write_headers
 from enginehouse.gateway.limits.budgets import Budgets, Price
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.policy import Policy, Rule, wanted
-from enginehouse.gateway.limits.store import Hold, Kind, LimitStore, Refusal, Wanted
+from enginehouse.gateway.limits.policy import LimitPolicy, LimitRule, wanted
+from enginehouse.gateway.limits.store import (
+    LimitClaim,
+    LimitHold,
+    LimitKind,
+    LimitRefusal,
+    LimitStore,
+)
 
 from enginehouse.errors import ContextOverflowError
 
@@ -23,7 +29,7 @@ _FIELDS = {"completions": "prompt", "embeddings": "input"}
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class LimitEnforcer:
     """What both stages share.
 
     Attributes:
@@ -31,14 +37,14 @@ class Limits:
         reserve_tokens: of an answer whose length is not bounded.
     """
 
-    policy: Policy
+    policy: LimitPolicy
     store: LimitStore
     budgets: Budgets
     metrics: LimitMetrics
     price: Price | None
     reserve_tokens: int
 
-    async def take(self, call: Call, items: Wanted) -> Hold | None:
+    async def take(self, call: Call, items: LimitClaim) -> LimitHold | None:
         """Take what a call wants; None if no limit holds for it.
 
         Raises:
@@ -49,12 +55,12 @@ class Limits:
             return None
         found = await self.store.take(items)
         write_headers(call.response_headers, found.levels)
-        if isinstance(found, Refusal):
+        if isinstance(found, LimitRefusal):
             self.metrics.refused(call.caller.tenant, found.kind)
             raise rate_limit_error(found)
         return found
 
-    def check_context(self, call: Call, rules: Sequence[Rule], prompt_tokens: int) -> None:
+    def check_context(self, call: Call, rules: Sequence[LimitRule], prompt_tokens: int) -> None:
         """Refuse a prompt that is too long.
 
         Raises:
@@ -70,11 +76,11 @@ class Limits:
                     field=_FIELDS.get(call.ask.endpoint, "messages"),
                 )
 
-    def amount(self, call: Call, prompt_tokens: int, completion_tokens: int) -> Amount:
+    def amount(self, call: Call, prompt_tokens: int, completion_tokens: int) -> BudgetAmount:
         """Tokens with their cost."""
         served = call.served_by
         cost = self.price(served, prompt_tokens, completion_tokens) if self.price and served else 0
-        return Amount(prompt_tokens + completion_tokens, cost)
+        return BudgetAmount(prompt_tokens + completion_tokens, cost)
 
     def answer_tokens(self, expected: Expected) -> int:
         """What is reserved for the answer, and what it weighs in the queue."""
@@ -90,7 +96,7 @@ class RequestLimits:
     provider has answered.
     """
 
-    limits: Limits
+    limits: LimitEnforcer
     name: str = "request_limits"
 
     async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
@@ -107,11 +113,11 @@ class RequestLimits:
         expected = call.expected.prompt_tokens if _unprepared(call) and call.expected else 0
         if _unprepared(call):
             limits.check_context(call, rules, _longest_text(call))
-        spending = await limits.budgets.reserve(rules, Amount(expected))
+        spending = await limits.budgets.reserve(rules, BudgetAmount(expected))
         used = NOTHING
-        hold: Hold | None = None
+        hold: LimitHold | None = None
         try:
-            amounts = {Kind.REQUESTS: 1, Kind.TOKENS: expected}
+            amounts = {LimitKind.REQUESTS: 1, LimitKind.TOKENS: expected}
             hold = await limits.take(call, wanted(call.id, rules, amounts, place=True))
             async with aclosing(proceed(call)) as pieces:
                 async for piece in pieces:
@@ -122,7 +128,7 @@ class RequestLimits:
                 used = limits.amount(call, usage.prompt_tokens, usage.completion_tokens)
             spending.spend(used)
             if hold is not None:
-                hold.settle(Kind.TOKENS, used.tokens)
+                hold.settle(LimitKind.TOKENS, used.tokens)
                 hold.release()
 
 
@@ -130,7 +136,7 @@ class RequestLimits:
 class TokenLimits:
     """Tokens a minute, context, and what an answer may cost; behind the stage that prepares."""
 
-    limits: Limits
+    limits: LimitEnforcer
     name: str = "token_limits"
 
     async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
@@ -149,10 +155,10 @@ class TokenLimits:
         reserved = limits.amount(call, prompt_tokens, limits.answer_tokens(call.expected))
         spending = await limits.budgets.reserve(rules, reserved)
         charged, generated, answered = reserved.tokens, 0, False
-        hold: Hold | None = None
+        hold: LimitHold | None = None
         try:
             hold = await limits.take(
-                call, wanted(call.id, rules, {Kind.TOKENS: reserved.tokens})
+                call, wanted(call.id, rules, {LimitKind.TOKENS: reserved.tokens})
             )  # fmt: skip
             async with aclosing(proceed(call)) as pieces:
                 async for piece in pieces:
@@ -163,15 +169,15 @@ class TokenLimits:
                         charged = now.tokens
                         spending.hold_back(now)
                         if hold is not None:
-                            hold.settle(Kind.TOKENS, charged)
+                            hold.settle(LimitKind.TOKENS, charged)
                     yield piece
         finally:
             used = self._used(call) if answered else NOTHING
             spending.spend(used)
             if hold is not None:
-                hold.settle(Kind.TOKENS, used.tokens)
+                hold.settle(LimitKind.TOKENS, used.tokens)
 
-    def _used(self, call: Call) -> Amount:
+    def _used(self, call: Call) -> BudgetAmount:
         assert call.choices is not None  # noqa: S101 - it has answered
         usage = call.choices.usage
         return self.limits.amount(call, usage.prompt_tokens, usage.completion_tokens)

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 
-class Kind(StrEnum):
+class LimitKind(StrEnum):
     """What is counted by a store."""
 
     REQUESTS = "requests"
@@ -17,7 +17,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
+class RateLimit:
     """A limit over time, and what is wanted of it.
 
     Attributes:
@@ -26,7 +26,7 @@ class Rate:
         amount: to take; 0 only asks whether the limit is kept.
     """
 
-    kind: Kind
+    kind: LimitKind
     key: str
     capacity: int
     amount: int
@@ -34,7 +34,7 @@ class Rate:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class ConcurrencyLimit:
     """A limit on how many at once; one place is wanted.
 
     Attributes:
@@ -47,7 +47,7 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LimitClaim:
     """All that one call takes at once: everything or nothing.
 
     Attributes:
@@ -55,29 +55,29 @@ class Wanted:
     """
 
     holder: str
-    rates: Sequence[Rate] = ()
-    places: Sequence[Places] = ()
+    rates: Sequence[RateLimit] = ()
+    places: Sequence[ConcurrencyLimit] = ()
 
     def __bool__(self) -> bool:
         return bool(self.rates or self.places)
 
 
 @dataclass(frozen=True, slots=True)
-class Level:
+class LimitStatus:
     """Where a limit stands.
 
     Attributes:
         reset_s: time until it is all there again, in seconds.
     """
 
-    kind: Kind
+    kind: LimitKind
     capacity: int
     remaining: int
     reset_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LimitRefusal:
     """Nothing was taken.
 
     Attributes:
@@ -88,22 +88,22 @@ class Refusal:
         levels: of all rates.
     """
 
-    kind: Kind
+    kind: LimitKind
     capacity: int
     amount: int
     retry_after_s: float
-    levels: Sequence[Level] = field(default_factory=tuple)
+    levels: Sequence[LimitStatus] = field(default_factory=tuple)
 
 
-class Hold(Protocol):
+class LimitHold(Protocol):
     """What was taken. Its methods return at once, never fail, and may be called again."""
 
     @property
-    def levels(self) -> Sequence[Level]:
+    def levels(self) -> Sequence[LimitStatus]:
         """Of all rates, after it was taken."""
         ...
 
-    def settle(self, kind: Kind, actual: int) -> None:
+    def settle(self, kind: LimitKind, actual: int) -> None:
         """Have what was taken of the rates of a kind amount to `actual`."""
         ...
 
@@ -115,7 +115,7 @@ class Hold(Protocol):
 class LimitStore(Protocol):
     """Counts for one adapter or for several."""
 
-    async def take(self, wanted: Wanted) -> Hold | Refusal:
+    async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         """Take all that is wanted, or nothing.
 
         Raises:

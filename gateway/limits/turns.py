@@ -14,7 +14,7 @@ from enginehouse.api.generation import Piece
 from enginehouse.gateway.limits.config import FairShareConfig
 from enginehouse.gateway.limits.fair_share import CLASSES, FairShare, Ticket, level_of
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.stages import Limits
+from enginehouse.gateway.limits.stages import LimitEnforcer
 
 from enginehouse.errors import DeadlineError, QueueFullError
 
@@ -36,7 +36,7 @@ class Turns:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LimitEnforcer,
         config: FairShareConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -18,7 +18,7 @@ class _Part:
 
 
 @dataclass(slots=True)
-class Window:
+class SlidingWindow:
     """A sliding window over amounts; `now` is any clock that does not go back, in seconds.
 
     In any `window_s` seconds at most `capacity` is reserved.

@@ -10,8 +10,8 @@ from enginehouse.api.chat import chat_call
 from enginehouse.api.choices import Choices
 from enginehouse.api.routing import Route
 from enginehouse.api.state import ApiState
-from enginehouse.gateway.messages.schemas import MessagesRequest, Told
-from enginehouse.gateway.messages.translate import Conversation, chat_body, told_body
+from enginehouse.gateway.messages.schemas import MessagesPrompt, MessagesRequest
+from enginehouse.gateway.messages.translate import ChatConversation, chat_body, told_body
 from enginehouse.gateway.translation.fitting import Prepare
 from enginehouse.gateway.translation.own_names import chat_request
 from starlette.requests import Request
@@ -20,12 +20,12 @@ from enginehouse.errors import ContextOverflowError
 
 
 async def message_call(
-    body: MessagesRequest, told: Conversation, request: Request, state: ApiState
+    body: MessagesRequest, told: ChatConversation, request: Request, state: ApiState
 ) -> Call:
     """The call that answers; it goes through the stages as any chat request.
 
     Raises:
-        InvalidRequestError: naming a field of the chat API, see `Conversation.names`.
+        InvalidRequestError: naming a field of the chat API, see `ChatConversation.names`.
     """
     chat = chat_request(chat_body(body, told.messages), told.names)
     call = await chat_call(chat, request, state)
@@ -39,7 +39,9 @@ async def message_call(
     return call
 
 
-async def counting_call(body: Told, told: Conversation, request: Request, state: ApiState) -> Call:
+async def counting_call(
+    body: MessagesPrompt, told: ChatConversation, request: Request, state: ApiState
+) -> Call:
     """The call whose prompt is to be counted; errors as `message_call`."""
     chat = chat_request(told_body(body, told.messages), told.names)
     return await chat_call(chat, request, state)

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 Event = dict[str, Any]
-#: The chat API's reasons for an end → this API's; `Ending` knows better of two of them.
+#: The chat API's reasons for an end → this API's; `MessageEnding` knows better of two of them.
 _REASONS = {
     "stop": "end_turn",
     "tool_calls": "tool_use",
@@ -28,7 +28,7 @@ _REFUSED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
+class MessageEnding:
     """How an answer ended, where the chat API has no word for it.
 
     Attributes:
@@ -134,7 +134,7 @@ class MessageWriter:
             events += self._called(call, call.get("index", place))
         return events
 
-    def finish(self, ending: Ending, usage: Mapping[str, Any]) -> list[Event]:
+    def finish(self, ending: MessageEnding, usage: Mapping[str, Any]) -> list[Event]:
         """What closes an answer.
 
         Args:

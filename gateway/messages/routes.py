@@ -19,9 +19,9 @@ from enginehouse.api.streaming import EventStream, primed, until_disconnect
 from enginehouse.gateway.messages.asking import counting_call, ended_by_context, message_call
 from enginehouse.gateway.messages.documented import CountedTokens, MessageBody, MessagesErrorBody
 from enginehouse.gateway.messages.errors import OVERLOADED, ROOT, stream_error
-from enginehouse.gateway.messages.events import Ending, MessageWriter
-from enginehouse.gateway.messages.schemas import MessagesRequest, Told
-from enginehouse.gateway.messages.translate import Conversation
+from enginehouse.gateway.messages.events import MessageEnding, MessageWriter
+from enginehouse.gateway.messages.schemas import MessagesPrompt, MessagesRequest
+from enginehouse.gateway.messages.translate import ChatConversation
 from enginehouse.gateway.translation.counting import counted_tokens
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -48,7 +48,7 @@ _ANSWERED: dict[str, Any] = {
 @router.post(ROOT, response_model=None, responses={200: _ANSWERED, **_ERRORS})
 async def create_message(body: MessagesRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    told = Conversation.of(body)
+    told = ChatConversation.of(body)
     with told.names.in_errors():
         call = await message_call(body, told, request, state)
         request.state.response_headers = call.response_headers
@@ -66,9 +66,9 @@ async def create_message(body: MessagesRequest, request: Request, state: State) 
     response_model=None,
     responses={200: {"model": CountedTokens}, **_ERRORS},
 )
-async def count_tokens(body: Told, request: Request, state: State) -> Response:
+async def count_tokens(body: MessagesPrompt, request: Request, state: State) -> Response:
     """Tokens of what a message with these fields would tell the model."""
-    told = Conversation.of(body)
+    told = ChatConversation.of(body)
     with told.names.in_errors():
         call = await counting_call(body, told, request, state)
         count = await counted_tokens(call, request, state)
@@ -133,8 +133,8 @@ def _writer(call: Call) -> MessageWriter:
     return MessageWriter(call.id, call.served_by.model, _usage(call, Usage(known.prompt_tokens)))
 
 
-def _ending(call: Call, stop: str | None, most_tokens: int) -> Ending:
-    return Ending(stop, context=ended_by_context(call, most_tokens))
+def _ending(call: Call, stop: str | None, most_tokens: int) -> MessageEnding:
+    return MessageEnding(stop, context=ended_by_context(call, most_tokens))
 
 
 def _usage(call: Call, usage: Usage) -> dict[str, Any]:

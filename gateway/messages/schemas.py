@@ -15,7 +15,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_
 _NO_TOOLS_HERE = "nothing runs here but the model: describe it as a tool of your own"
 
 
-class Message(ReturnedModel):
+class MessageParam(ReturnedModel):
     """One message; a system message may stand anywhere."""
 
     role: Literal["user", "assistant", "system"]
@@ -44,7 +44,7 @@ class ToolDefinition(ReturnedModel):
     strict: bool | None = None
 
 
-class ToolChoice(ReturnedModel):
+class ToolChoiceParam(ReturnedModel):
     """`tool_choice`.
 
     Attributes:
@@ -100,7 +100,7 @@ class ContextManagement(ReturnedModel):
     edits: list[Annotated[dict[str, Any], BeforeValidator(_only_clears)]] | None = None
 
 
-class Told(RequestModel):
+class MessagesPrompt(RequestModel):
     """Fields that say what the model is told; tokens are counted from them alone.
 
     Attributes:
@@ -109,10 +109,10 @@ class Told(RequestModel):
     """
 
     model: str
-    messages: Annotated[list[Message], Field(min_length=1)]
+    messages: Annotated[list[MessageParam], Field(min_length=1)]
     system: Texts | None = None
     tools: list[Annotated[ToolDefinition, BeforeValidator(_callers_own)]] | None = None
-    tool_choice: ToolChoice | None = None
+    tool_choice: ToolChoiceParam | None = None
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None
@@ -128,7 +128,7 @@ class Told(RequestModel):
     workspace_id: Annotated[None, refused("there are no workspaces: a key has a tenant")] = None
 
 
-class MessagesRequest(Told):
+class MessagesRequest(MessagesPrompt):
     """The request.
 
     Attributes:

@@ -14,7 +14,7 @@ from enginehouse.gateway.messages.blocks import (
     ToolUseBlock,
     said,
 )
-from enginehouse.gateway.messages.schemas import Message, MessagesRequest, Told
+from enginehouse.gateway.messages.schemas import MessageParam, MessagesPrompt, MessagesRequest
 from enginehouse.gateway.translation.own_names import OwnNames
 
 from enginehouse.errors import InvalidRequestError
@@ -38,7 +38,7 @@ _MOST_STOPS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
+class ChatConversation:
     """What the model is told, in the chat API's words.
 
     Attributes:
@@ -50,7 +50,7 @@ class Conversation:
     called: set[str] = field(default_factory=set)
 
     @classmethod
-    def of(cls, request: Told) -> Conversation:
+    def of(cls, request: MessagesPrompt) -> ChatConversation:
         """The conversation of a request.
 
         Raises:
@@ -73,7 +73,7 @@ class Conversation:
         self.messages.append(message)
         self.places.append(place)
 
-    def _tell(self, message: Message, place: str) -> None:
+    def _tell(self, message: MessageParam, place: str) -> None:
         if isinstance(message.content, str):
             self.add(place, role=message.role, content=message.content)
         elif message.role == "assistant":
@@ -141,7 +141,7 @@ def _misplaced(block: Any, role: str, place: str) -> InvalidRequestError:
     )
 
 
-def told_body(request: Told, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def told_body(request: MessagesPrompt, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The body of a chat request with the fields that the prompt is made of."""
     choice = request.tool_choice
     body: dict[str, Any] = {"model": request.model, "messages": messages}
@@ -174,7 +174,7 @@ def _is_open(message: Mapping[str, Any]) -> bool:
     return bool(said) and "tool_calls" not in message
 
 
-def _thinking(request: Told) -> dict[str, Any]:
+def _thinking(request: MessagesPrompt) -> dict[str, Any]:
     """What chat templates may read of `thinking` and `effort`; those that do not, ignore it."""
     found: dict[str, Any] = {}
     if request.thinking is not None:

@@ -14,7 +14,7 @@ _FIELD = "prompt"
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class RegistryPromptReference:
     """A prompt's name and its version: a number, or an alias that points at one."""
 
     name: str

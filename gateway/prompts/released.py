@@ -8,8 +8,8 @@ from contextlib import aclosing
 from enginehouse.api.call import Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.prompts.config import PromptsConfig
-from enginehouse.gateway.prompts.reference import Reference
-from enginehouse.gateway.prompts.remembered import Remembered
+from enginehouse.gateway.prompts.reference import RegistryPromptReference
+from enginehouse.gateway.prompts.remembered import RefreshingCache
 from enginehouse.gateway.prompts.source import PromptSource
 from enginehouse.gateway.prompts.written import put
 
@@ -34,7 +34,7 @@ class ReleasedPrompt:
         """`tag_of` reads the tag of a model's version; it may block and raise RegistryError."""
         self._default_alias = config.default_alias
         self._source = source
-        self._tags: Remembered[tuple[str, int], str | None] = Remembered(
+        self._tags: RefreshingCache[tuple[str, int], str | None] = RefreshingCache(
             lambda key: tag_of(*key),
             ttl_s=config.alias_ttl_s,
             timeout_s=config.timeout_s,
@@ -52,7 +52,7 @@ class ReleasedPrompt:
             revision = call.revision
             tag = await self._tags.get((revision.target.model, revision.version))
             if tag is not None:
-                reference = Reference.parse(tag, None, self._default_alias)
+                reference = RegistryPromptReference.parse(tag, None, self._default_alias)
                 put(call, await self._source.get(reference), {}, self.name)
         async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:

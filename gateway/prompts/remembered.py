@@ -23,7 +23,7 @@ class _Kept(Generic[_V]):
     at: float
 
 
-class Remembered(Generic[_K, _V]):
+class RefreshingCache(Generic[_K, _V]):
     """Asks again after a while; while the registry does not answer, what it said last holds."""
 
     def __init__(

@@ -7,21 +7,21 @@ from collections.abc import Callable
 from typing import Any
 
 from enginehouse.gateway.prompts.config import PromptsConfig
-from enginehouse.gateway.prompts.reference import Reference
-from enginehouse.gateway.prompts.remembered import Remembered
-from enginehouse.gateway.prompts.template import Template
+from enginehouse.gateway.prompts.reference import RegistryPromptReference
+from enginehouse.gateway.prompts.remembered import RefreshingCache
+from enginehouse.gateway.prompts.template import PromptTemplate
 from enginehouse.registry import Registry
 
 from enginehouse.errors import InvalidRequestError
 
 #: Reads a prompt, or None if there is none; it may block and raise RegistryError.
-LoadPrompt = Callable[[Reference], Template | None]
+LoadPrompt = Callable[[RegistryPromptReference], PromptTemplate | None]
 
 
 def prompts_of(registry: Registry) -> LoadPrompt:
     """Reads from a registry."""
 
-    def load(reference: Reference) -> Template | None:
+    def load(reference: RegistryPromptReference) -> PromptTemplate | None:
         with registry.session() as client:
             # What is read is remembered by `PromptSource`, so not by MLflow.
             found = client.load_prompt(reference.uri, allow_missing=True, cache_ttl_seconds=0)
@@ -30,12 +30,12 @@ def prompts_of(registry: Registry) -> LoadPrompt:
     return load
 
 
-def _template(prompt: Any) -> Template:
+def _template(prompt: Any) -> PromptTemplate:
     raw = prompt.template
     if isinstance(raw, str):
-        return Template(prompt.name, prompt.version, (("system", raw),))
+        return PromptTemplate(prompt.name, prompt.version, (("system", raw),))
     messages = tuple((str(m["role"]), str(m.get("content") or "")) for m in raw)
-    return Template(prompt.name, prompt.version, messages)
+    return PromptTemplate(prompt.name, prompt.version, messages)
 
 
 class PromptSource:
@@ -47,7 +47,7 @@ class PromptSource:
         config: PromptsConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._prompts = Remembered(
+        self._prompts = RefreshingCache(
             load,
             ttl_s=config.alias_ttl_s,
             timeout_s=config.timeout_s,
@@ -56,7 +56,7 @@ class PromptSource:
             clock=clock,
         )
 
-    async def get(self, reference: Reference) -> Template:
+    async def get(self, reference: RegistryPromptReference) -> PromptTemplate:
         """The prompt of a reference.
 
         Raises:

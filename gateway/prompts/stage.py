@@ -9,7 +9,7 @@ from typing import Any
 from enginehouse.api.call import Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.prompts.config import PromptsConfig
-from enginehouse.gateway.prompts.reference import Reference
+from enginehouse.gateway.prompts.reference import RegistryPromptReference
 from enginehouse.gateway.prompts.released import TAG_PROMPT, ReleasedPrompt
 from enginehouse.gateway.prompts.source import PromptSource, prompts_of
 from enginehouse.gateway.prompts.written import put
@@ -66,7 +66,7 @@ class PromptRegistry:
             await self._asked(call, asked)
         own = self._system_prompt_of(call.model) if call.messages else None
         if own is not None:
-            template = await self._source.get(Reference.parse(own, None, ""))
+            template = await self._source.get(RegistryPromptReference.parse(own, None, ""))
             put(call, template, {}, "system_prompt")
         async with aclosing(proceed(call)) as pieces:
             async for piece in pieces:
@@ -78,7 +78,7 @@ class PromptRegistry:
                 "this endpoint takes no prompts by name: send the messages themselves",
                 field=_FIELD,
             )
-        reference = Reference.parse(
+        reference = RegistryPromptReference.parse(
             str(asked["id"]), asked.get("version"), self._config.default_alias
         )
         names = self._config.names

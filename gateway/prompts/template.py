@@ -29,7 +29,7 @@ _ENVIRONMENT = ImmutableSandboxedEnvironment(undefined=_Missing, autoescape=Fals
 
 
 @dataclass(frozen=True)
-class Template:
+class PromptTemplate:
     """One version of a prompt.
 
     Attributes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from enginehouse.api.call import Call
-from enginehouse.gateway.prompts.template import Template, before
+from enginehouse.gateway.prompts.template import PromptTemplate, before
 
 PROMPT_HEADER = "x-enginehouse-prompt"
 
 
-def put(call: Call, template: Template, variables: Mapping[str, str], note: str) -> None:
+def put(call: Call, template: PromptTemplate, variables: Mapping[str, str], note: str) -> None:
     """A prompt before a call's conversation; `note` is the name of what the call notes of it.
 
     Raises:

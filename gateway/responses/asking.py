@@ -14,8 +14,8 @@ from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
 from enginehouse.gateway.models.settings import settled
 from enginehouse.gateway.responses.names import own_names
-from enginehouse.gateway.responses.schemas import Conversed, ResponseRequest
-from enginehouse.gateway.responses.translate import Told, chat_body, counted_body
+from enginehouse.gateway.responses.schemas import ResponsePrompt, ResponseRequest
+from enginehouse.gateway.responses.translate import TranslatedMessages, chat_body, counted_body
 from enginehouse.gateway.translation.fitting import dropping_oldest
 from enginehouse.gateway.translation.own_names import chat_request
 from starlette.requests import Request
@@ -39,7 +39,7 @@ class ResponseCall:
 
     @classmethod
     async def of(
-        cls, body: ResponseRequest, told: Told, request: Request, state: ApiState
+        cls, body: ResponseRequest, told: TranslatedMessages, request: Request, state: ApiState
     ) -> ResponseCall:
         """The call that answers; it goes through the stages as any chat request.
 
@@ -114,7 +114,9 @@ class ResponseCall:
         }
 
 
-async def counting_call(body: Conversed, told: Told, request: Request, state: ApiState) -> Call:
+async def counting_call(
+    body: ResponsePrompt, told: TranslatedMessages, request: Request, state: ApiState
+) -> Call:
     """The call whose prompt is to be counted; errors as `ResponseCall.of`."""
     names = own_names(told.places)
     chat = chat_request(counted_body(body, told.messages), names)

@@ -39,7 +39,7 @@ class OutputText(ReturnedModel):
     logprobs: list[dict[str, Any]] | None = None
 
 
-class Refusal(ReturnedModel):
+class RefusalText(ReturnedModel):
     """What the model has said instead of an answer."""
 
     type: Literal["refusal"]
@@ -55,7 +55,7 @@ def _type_of(value: Any) -> str:
 Part = Annotated[
     Annotated[InputText, Tag("part[input_text]")]
     | Annotated[OutputText, Tag("part[output_text]")]
-    | Annotated[Refusal, Tag("part[refusal]")],
+    | Annotated[RefusalText, Tag("part[refusal]")],
     Discriminator(
         _type_of,
         custom_error_type="part_type",

@@ -26,8 +26,8 @@ from enginehouse.gateway.responses.documented import (
 from enginehouse.gateway.responses.events import ResponseWriter
 from enginehouse.gateway.responses.names import own_names
 from enginehouse.gateway.responses.paths import ONE_RESPONSE, Id
-from enginehouse.gateway.responses.schemas import Conversed, ResponseRequest, TokenCountRequest
-from enginehouse.gateway.responses.store import Chain, ResponseStore
+from enginehouse.gateway.responses.schemas import ResponsePrompt, ResponseRequest, TokenCountRequest
+from enginehouse.gateway.responses.store import ResponseChain, ResponseStore
 from enginehouse.gateway.responses.stored import Stored, references, stored_items
 from enginehouse.gateway.responses.stream import ResponseStream, sse
 from enginehouse.gateway.responses.translate import told_by
@@ -92,11 +92,11 @@ async def create_response(
 
 
 async def _conversation(
-    body: Conversed, tenant: str, store: ResponseStore
-) -> tuple[Chain, list[Stored]]:
+    body: ResponsePrompt, tenant: str, store: ResponseStore
+) -> tuple[ResponseChain, list[Stored]]:
     """What was said before, and the request's own items."""
     previous = body.previous_response_id
-    chain = Chain() if previous is None else await store.chain(tenant, previous)
+    chain = ResponseChain() if previous is None else await store.chain(tenant, previous)
     referred = await store.referred(tenant, references(body.input))
     return chain, stored_items(body.input, referred)
 

@@ -41,19 +41,19 @@ class FunctionTool(ReturnedModel):
     strict: bool | None = None
 
 
-class NamedFunction(RequestModel):
+class ToolChoiceFunction(RequestModel):
     """One function, by its name."""
 
     type: Literal["function"]
     name: _Name
 
 
-class AllowedTools(RequestModel):
+class ToolChoiceAllowed(RequestModel):
     """Some of the tools."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
-    tools: Annotated[list[NamedFunction], Field(min_length=1)]
+    tools: Annotated[list[ToolChoiceFunction], Field(min_length=1)]
 
 
 def _choice_kind(value: Any) -> str:
@@ -65,8 +65,8 @@ def _choice_kind(value: Any) -> str:
 
 ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("choice[str]")]
-    | Annotated[NamedFunction, Tag("choice[function]")]
-    | Annotated[AllowedTools, Tag("choice[allowed_tools]")],
+    | Annotated[ToolChoiceFunction, Tag("choice[function]")]
+    | Annotated[ToolChoiceAllowed, Tag("choice[allowed_tools]")],
     Discriminator(
         _choice_kind,
         custom_error_type="choice_type",
@@ -125,7 +125,7 @@ class Reasoning(RequestModel):
     ] = None
 
 
-class StreamOptions(RequestModel):
+class ResponseStreamOptions(RequestModel):
     """`stream_options`; nothing is obfuscated, whatever is asked."""
 
     include_obfuscation: bool | None = None
@@ -185,7 +185,7 @@ class _Sampled(Guided, Hints):
     include_stop_str_in_output: bool | None = None
 
 
-class Conversed(RequestModel):
+class ResponsePrompt(RequestModel):
     """Fields that say what the model is told; tokens are counted from them alone."""
 
     model: str
@@ -224,15 +224,15 @@ class Conversed(RequestModel):
 
 def _named(choice: Any) -> list[str]:
     match choice:
-        case NamedFunction(name=name):
+        case ToolChoiceFunction(name=name):
             return [name]
-        case AllowedTools(tools=tools):
+        case ToolChoiceAllowed(tools=tools):
             return [tool.name for tool in tools]
         case _:
             return []
 
 
-class TokenCountRequest(Conversed):
+class TokenCountRequest(ResponsePrompt):
     """`POST /v1/responses/input_tokens`."""
 
     personality: Annotated[
@@ -240,7 +240,7 @@ class TokenCountRequest(Conversed):
     ] = None
 
 
-class ResponseRequest(Conversed, _Sampled):
+class ResponseRequest(ResponsePrompt, _Sampled):
     """The request."""
 
     max_output_tokens: PositiveCount | None = None
@@ -254,7 +254,7 @@ class ResponseRequest(Conversed, _Sampled):
     ] = None
     include: list[Includable] | None = None
     stream: bool | None = None
-    stream_options: StreamOptions | None = None
+    stream_options: ResponseStreamOptions | None = None
     store: bool | None = None
     metadata: Metadata | None = None
     user: str | None = None

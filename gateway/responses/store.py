@@ -65,7 +65,7 @@ response_items = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class Chain:
+class ResponseChain:
     """A conversation up to a response.
 
     Attributes:
@@ -88,7 +88,7 @@ class ResponseStore:
         self._now = now
 
     async def save(
-        self, tenant: str, body: dict[str, Any], items: list[Stored], chain: Chain
+        self, tenant: str, body: dict[str, Any], items: list[Stored], chain: ResponseChain
     ) -> None:
         """Keep a response with its own items, and those before it as long.
 
@@ -135,7 +135,7 @@ class ResponseStore:
         _, items = await self._one(tenant, response_id)
         return items
 
-    async def chain(self, tenant: str, response_id: str) -> Chain:
+    async def chain(self, tenant: str, response_id: str) -> ResponseChain:
         """The conversation that ends with a response.
 
         Raises:
@@ -168,7 +168,7 @@ class ResponseStore:
         for row in reversed(rows):
             items += orjson.loads(row.items)
             items += orjson.loads(row.body)["output"]
-        return Chain(tuple(row.id for row in rows), tuple(items))
+        return ResponseChain(tuple(row.id for row in rows), tuple(items))
 
     async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, Stored]:
         """Items that are stored, by their ids.

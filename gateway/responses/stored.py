@@ -16,7 +16,7 @@ from enginehouse.gateway.responses.items import (
     MessageItem,
     OutputText,
     ReasoningItem,
-    Refusal,
+    RefusalText,
 )
 
 #: An item as it is stored and shown: JSON with an id.
@@ -88,7 +88,7 @@ def _message(item: MessageItem) -> Stored:
     else:
         texts = [
             {"type": "refusal", "refusal": part.refusal}
-            if isinstance(part, Refusal)
+            if isinstance(part, RefusalText)
             else output_text(part.text, part.logprobs if isinstance(part, OutputText) else None)
             for part in item.content
         ]
@@ -112,4 +112,4 @@ def text_of(content: Content) -> str:
     """All text of a content, in one."""
     if isinstance(content, str):
         return content
-    return "".join(part.refusal if isinstance(part, Refusal) else part.text for part in content)
+    return "".join(part.refusal if isinstance(part, RefusalText) else part.text for part in content)

@@ -8,11 +8,11 @@ from typing import Any
 
 from enginehouse.gateway.responses.schemas import (
     LOGPROBS,
-    AllowedTools,
-    Conversed,
-    NamedFunction,
+    ResponsePrompt,
     ResponseRequest,
     SchemaFormat,
+    ToolChoiceAllowed,
+    ToolChoiceFunction,
 )
 from enginehouse.gateway.responses.stored import Stored
 
@@ -25,7 +25,7 @@ _DEFAULT_TIERS = {"ultrafast": "default"}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class TranslatedMessages:
     """A conversation in the chat API's words.
 
     Attributes:
@@ -41,7 +41,9 @@ class Told:
         self.places.append(place)
 
 
-def told(instructions: str | None, items: Sequence[Stored], own: int | None = None) -> Told:
+def told(
+    instructions: str | None, items: Sequence[Stored], own: int | None = None
+) -> TranslatedMessages:
     """Messages of the chat API: a turn's words and calls become one message.
 
     Args:
@@ -52,7 +54,7 @@ def told(instructions: str | None, items: Sequence[Stored], own: int | None = No
     Raises:
         InvalidRequestError: if an output belongs to no call before it.
     """
-    found = Told()
+    found = TranslatedMessages()
     if instructions is not None:
         found.add("instructions", role="system", content=instructions)
     called: set[str] = set()
@@ -92,7 +94,7 @@ def _text(parts: Sequence[Mapping[str, Any]]) -> str:
     return "".join(part["refusal"] if part["type"] == "refusal" else part["text"] for part in parts)
 
 
-def _add_call(found: Told, place: str, item: Stored) -> None:
+def _add_call(found: TranslatedMessages, place: str, item: Stored) -> None:
     if not found.messages or found.messages[-1]["role"] != "assistant":
         found.add(place, role="assistant", content=None)
     function = {"name": item["name"], "arguments": item["arguments"]}
@@ -100,7 +102,7 @@ def _add_call(found: Told, place: str, item: Stored) -> None:
     found.messages[-1].setdefault("tool_calls", []).append(call)
 
 
-def told_by(request: Conversed, items: Sequence[Stored]) -> Told:
+def told_by(request: ResponsePrompt, items: Sequence[Stored]) -> TranslatedMessages:
     """What a request tells the model.
 
     Args:
@@ -113,7 +115,7 @@ def told_by(request: Conversed, items: Sequence[Stored]) -> Told:
     return told(request.instructions, items, own)
 
 
-def counted_body(request: Conversed, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def counted_body(request: ResponsePrompt, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The body of a chat request with the fields that the prompt is made of."""
     body: dict[str, Any] = {
         "model": request.model,
@@ -149,7 +151,7 @@ def _given(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _format(request: Conversed) -> dict[str, Any] | None:
+def _format(request: ResponsePrompt) -> dict[str, Any] | None:
     form = None if request.text is None else request.text.format
     if form is None:
         return None
@@ -167,13 +169,13 @@ def _format(request: Conversed) -> dict[str, Any] | None:
     }
 
 
-def _tools(request: Conversed) -> dict[str, Any]:
+def _tools(request: ResponsePrompt) -> dict[str, Any]:
     """Tools and the choice among them; allowed ones are those that the model is told of."""
     choice, tools = request.tool_choice, request.tools or []
     told: Any = choice
-    if isinstance(choice, NamedFunction):
+    if isinstance(choice, ToolChoiceFunction):
         told = {"type": "function", "function": {"name": choice.name}}
-    elif isinstance(choice, AllowedTools):
+    elif isinstance(choice, ToolChoiceAllowed):
         allowed = {tool.name for tool in choice.tools}
         tools, told = [tool for tool in tools if tool.name in allowed], choice.mode
     if not tools:

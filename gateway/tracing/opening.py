@@ -48,17 +48,17 @@ class Observability:
         """A span around the stages behind this place."""
         if self.tracer is None:
             return []
-        from enginehouse.gateway.tracing.traced import Step
+        from enginehouse.gateway.tracing.traced import StageSpan
 
-        return [Step(self.tracer, name)]
+        return [StageSpan(self.tracer, name)]
 
     def mark(self, event: str) -> Sequence[Stage]:
         """An event when a call comes by this place."""
         if self.tracer is None:
             return []
-        from enginehouse.gateway.tracing.traced import Mark
+        from enginehouse.gateway.tracing.traced import SpanEvent
 
-        return [Mark(event)]
+        return [SpanEvent(event)]
 
 
 @asynccontextmanager

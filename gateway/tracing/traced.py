@@ -65,7 +65,7 @@ class Traced:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StageSpan:
     """A span around the stages behind it, below the current one."""
 
     tracer: Tracer
@@ -96,7 +96,7 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class SpanEvent:
     """An event on the current span when a call has come this far."""
 
     event: str

@@ -16,7 +16,7 @@ from enginehouse.cli.app import app
 from enginehouse.cli.release_view import history_view, release_view
 from enginehouse.cli.terminal import Terminal, plain, styled
 from enginehouse.cli.version_tables import diff_table, garbage_table, version_table
-from enginehouse.gateway.ledger.report import By, UsageRow
+from enginehouse.gateway.ledger.report import UsageGrouping, UsageRow
 from enginehouse.registry.diff import BundleDiff, Row
 from enginehouse.registry.garbage import Garbage
 from enginehouse.registry.history import Release
@@ -111,7 +111,7 @@ _VIEWS: dict[str, Callable[[str], RenderableType]] = {
     "diff": lambda text: diff_table(_diff(text)),
     "garbage": lambda text: garbage_table([Garbage(text, 1, text, lambda: None)]),
     "usage": lambda text: usage._table(
-        [UsageRow({"tenant": text}, 1, 1, 1, 1, 1.0, 1, text)], (By.TENANT,)
+        [UsageRow({"tenant": text}, 1, 1, 1, 1, 1.0, 1, text)], (UsageGrouping.TENANT,)
     ),
     "evaluation": lambda text: quality._evaluation_table(_evaluation(text)),
     "drift": lambda text: quality._drift_table(text, [Drift(text, text, DriftVerdict.NONE, 1, 1)]),

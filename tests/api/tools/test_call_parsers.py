@@ -4,7 +4,14 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from enginehouse.api.tools import FORMATS, Arguments, CallStart, Text, guided_parser, tool_format
+from enginehouse.api.tools import (
+    FORMATS,
+    ArgumentsDelta,
+    CallStartDelta,
+    TextDelta,
+    guided_parser,
+    tool_format,
+)
 from enginehouse.api.tools.deltas import ToolCallParser
 from enginehouse.api.tools.reader import CallReader
 from hypothesis import given, settings
@@ -30,14 +37,14 @@ def read(parser: ToolCallParser, *pieces: str) -> Read:
     found = Read()
     for delta in deltas:
         match delta:
-            case Text(text):
+            case TextDelta(text):
                 assert text
                 found.content += text
-            case CallStart(index, call_id, name):
+            case CallStartDelta(index, call_id, name):
                 assert index == len(found.calls)
                 found.calls.append((name, ""))
                 found.ids.append(call_id)
-            case Arguments(index, text):
+            case ArgumentsDelta(index, text):
                 name, before = found.calls[index]
                 found.calls[index] = (name, before + text)
     assert parser.called is bool(found.calls)
@@ -147,15 +154,15 @@ def test_arguments_are_given_while_they_grow() -> None:
     parser = FORMATS["hermes"].parser(NAMES)
     assert parser.push('<tool_call>{"name": "f", ') == []
     (start, opened) = parser.push('"arguments": {"ci')
-    assert isinstance(start, CallStart)
-    assert opened == Arguments(0, '{"ci')
-    assert parser.push('ty": "Ro') == [Arguments(0, 'ty": "Ro')]
+    assert isinstance(start, CallStartDelta)
+    assert opened == ArgumentsDelta(0, '{"ci')
+    assert parser.push('ty": "Ro') == [ArgumentsDelta(0, 'ty": "Ro')]
 
 
 def test_only_what_may_open_a_call_is_held_back() -> None:
     parser = FORMATS["hermes"].parser(NAMES)
-    assert parser.push("one <") == [Text("one")]
-    assert parser.push("b>two</b>") == [Text(" <b>two</b>")]
+    assert parser.push("one <") == [TextDelta("one")]
+    assert parser.push("b>two</b>") == [TextDelta(" <b>two</b>")]
 
 
 def test_without_parallel_calls_one_is_given() -> None:

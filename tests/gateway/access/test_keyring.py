@@ -9,8 +9,8 @@ import pytest
 from enginehouse.api.call import Caller, Role
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keyring import Keyring
-from enginehouse.gateway.access.keys import Issued, KeyStore
-from enginehouse.gateway.access.records import Stored
+from enginehouse.gateway.access.keys import IssuedKey, KeyStore
+from enginehouse.gateway.access.records import StoredKey
 from enginehouse.gateway.access.request import KeyRequest
 from enginehouse.gateway.access.secret import Pepper, new_id, new_key
 from enginehouse.gateway.database.database import Database
@@ -32,7 +32,7 @@ class Watched:
         self.after_lookup: Callable[[], object] = lambda: None
         self.fails = False
 
-    def lookup(self, key_id: str) -> Stored | None:
+    def lookup(self, key_id: str) -> StoredKey | None:
         self.lookups.append(key_id)
         if self.fails:
             raise StoreError("the disk is gone")
@@ -58,7 +58,7 @@ def ring(watched: Watched, pepper: Pepper, clock: Clock) -> Keyring:
 
 
 @pytest.fixture
-def issued(store: KeyStore) -> Issued:
+def issued(store: KeyStore) -> IssuedKey:
     return store.create(
         KeyRequest(tenant="acme", roles=frozenset({Role.READ}), models=frozenset({"smollm2"}))
     )
@@ -70,12 +70,12 @@ async def _refused(ring: Keyring, text: str) -> str:
     return str(caught.value)
 
 
-def test_a_key_names_its_caller(ring: Keyring, issued: Issued) -> None:
+def test_a_key_names_its_caller(ring: Keyring, issued: IssuedKey) -> None:
     expected = Caller("acme", issued.key.id, frozenset({Role.READ}), frozenset({"smollm2"}))
     assert asyncio.run(ring.caller(issued.text)) == expected
 
 
-def test_what_is_no_key_is_refused_in_the_same_words(ring: Keyring, issued: Issued) -> None:
+def test_what_is_no_key_is_refused_in_the_same_words(ring: Keyring, issued: IssuedKey) -> None:
     async def test() -> None:
         wrong_secret = new_key(issued.key.id)
         texts = ["", "sk-x", "é", issued.text[:-1], issued.text + "\n", new_key(new_id())]
@@ -87,7 +87,7 @@ def test_what_is_no_key_is_refused_in_the_same_words(ring: Keyring, issued: Issu
 
 
 def test_requests_with_a_known_key_cost_no_sql(
-    ring: Keyring, watched: Watched, issued: Issued, clock: Clock
+    ring: Keyring, watched: Watched, issued: IssuedKey, clock: Clock
 ) -> None:
     async def test() -> None:
         await asyncio.gather(*(ring.caller(issued.text) for _ in range(50)))
@@ -111,7 +111,7 @@ def test_unknown_ids_are_remembered_too(ring: Keyring, watched: Watched) -> None
 
 
 def test_a_revocation_elsewhere_holds_within_five_seconds(
-    ring: Keyring, store: KeyStore, issued: Issued, clock: Clock
+    ring: Keyring, store: KeyStore, issued: IssuedKey, clock: Clock
 ) -> None:
     async def test() -> None:
         await ring.caller(issued.text)
@@ -123,7 +123,7 @@ def test_a_revocation_elsewhere_holds_within_five_seconds(
 
 
 def test_a_key_in_use_is_read_again_beside_the_request(
-    ring: Keyring, watched: Watched, store: KeyStore, issued: Issued, clock: Clock
+    ring: Keyring, watched: Watched, store: KeyStore, issued: IssuedKey, clock: Clock
 ) -> None:
     async def test() -> None:
         await ring.caller(issued.text)
@@ -137,7 +137,7 @@ def test_a_key_in_use_is_read_again_beside_the_request(
     asyncio.run(test())
 
 
-def test_a_revocation_here_holds_at_once(ring: Keyring, store: KeyStore, issued: Issued) -> None:
+def test_a_revocation_here_holds_at_once(ring: Keyring, store: KeyStore, issued: IssuedKey) -> None:
     async def test() -> None:
         await ring.caller(issued.text)
         store.revoke(issued.key.id)
@@ -148,7 +148,7 @@ def test_a_revocation_here_holds_at_once(ring: Keyring, store: KeyStore, issued:
 
 
 def test_what_was_read_before_a_revocation_is_not_held_after_it(
-    ring: Keyring, watched: Watched, store: KeyStore, issued: Issued
+    ring: Keyring, watched: Watched, store: KeyStore, issued: IssuedKey
 ) -> None:
     has_read, may_answer = threading.Event(), threading.Event()
 
@@ -171,7 +171,7 @@ def test_what_was_read_before_a_revocation_is_not_held_after_it(
 
 
 def test_a_secret_that_was_made_elsewhere_opens_at_once(
-    ring: Keyring, watched: Watched, store: KeyStore, issued: Issued, clock: Clock
+    ring: Keyring, watched: Watched, store: KeyStore, issued: IssuedKey, clock: Clock
 ) -> None:
     async def test() -> None:
         await ring.caller(issued.text)
@@ -186,7 +186,7 @@ def test_a_secret_that_was_made_elsewhere_opens_at_once(
 
 
 def test_the_old_secret_ends_with_the_grace(
-    ring: Keyring, store: KeyStore, issued: Issued, clock: Clock
+    ring: Keyring, store: KeyStore, issued: IssuedKey, clock: Clock
 ) -> None:
     async def test() -> None:
         new = store.rotate(issued.key.id, 60.0)
@@ -212,7 +212,7 @@ def test_a_key_expires_while_it_is_held(ring: Keyring, store: KeyStore, clock: C
 def test_a_database_that_fails_is_no_open_door(
     ring: Keyring,
     watched: Watched,
-    issued: Issued,
+    issued: IssuedKey,
     clock: Clock,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -235,7 +235,7 @@ def test_a_database_that_fails_is_no_open_door(
 
 
 def test_a_caller_that_leaves_takes_nobody_along(
-    ring: Keyring, watched: Watched, issued: Issued
+    ring: Keyring, watched: Watched, issued: IssuedKey
 ) -> None:
     has_read, may_answer = threading.Event(), threading.Event()
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from enginehouse.gateway.audit.records import Kind
+from enginehouse.gateway.audit.records import AuditRecordKind
 from enginehouse.gateway.audit.verify import verify
 
 from tests.gateway.audit.audit_parts import all_records, ids
@@ -24,7 +24,11 @@ def test_a_full_disk_costs_what_the_queue_does_not_hold_and_the_trail_says_how_m
     seen = json.loads(done.stdout)
     assert seen["lost"] >= 40
     assert ("`audit.on_full` is `stop`" in seen["refused"]) == (on_full == "stop")
-    gaps = [record.fields["lost"] for record in all_records(tmp_path) if record.kind is Kind.GAP]
+    gaps = [
+        record.fields["lost"]
+        for record in all_records(tmp_path)
+        if record.kind is AuditRecordKind.GAP
+    ]
     assert sum(gaps) == seen["lost"]
     found = ids(tmp_path)
     assert len(found) == seen["added"] - seen["lost"]
@@ -39,4 +43,4 @@ def test_a_full_disk_costs_what_the_queue_does_not_hold_and_the_trail_says_how_m
 
 
 def _calls(directory: Path) -> list:
-    return [record for record in all_records(directory) if record.kind is Kind.CALL]
+    return [record for record in all_records(directory) if record.kind is AuditRecordKind.CALL]

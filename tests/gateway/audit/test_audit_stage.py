@@ -14,7 +14,7 @@ import pytest
 from enginehouse.api.call import Ask, Call, Caller, Proceed, ServedBy
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.audit.config import AuditConfig
-from enginehouse.gateway.audit.records import Kind
+from enginehouse.gateway.audit.records import AuditRecordKind
 from enginehouse.gateway.audit.stage import Audit, open_audit
 from enginehouse.gateway.audit.verify import verify
 from enginehouse.gateway.models.settings import ModelsConfig, ModelSettings
@@ -69,7 +69,7 @@ def _record(directory: Path, behind: Proceed, *, most: int = 99, **config: Any) 
 
     asyncio.run(scenario())
     verify(directory)
-    (record,) = [record for record in all_records(directory) if record.kind is Kind.CALL]
+    (record,) = [record for record in all_records(directory) if record.kind is AuditRecordKind.CALL]
     return record.fields
 
 
@@ -149,7 +149,7 @@ def test_refusals_and_failures_are_recorded_by_code(
                 await _run(stage, _failing(error, pieces))
 
     asyncio.run(scenario())
-    (record,) = [record for record in all_records(tmp_path) if record.kind is Kind.CALL]
+    (record,) = [record for record in all_records(tmp_path) if record.kind is AuditRecordKind.CALL]
     found = (record.fields["outcome"], record.fields["code"], record.fields["status"])
     assert found == (outcome, code, status)
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from enginehouse.gateway.audit.chain import Chain, is_held
-from enginehouse.gateway.audit.records import Kind, file_name
+from enginehouse.gateway.audit.chain import AuditChain, is_held
+from enginehouse.gateway.audit.records import AuditRecordKind, file_name
 from enginehouse.gateway.audit.verify import heads_of, verify
 
 from enginehouse.errors import AuditTrailError
@@ -38,7 +38,7 @@ def test_a_boot_goes_on_from_the_hash_of_the_one_before(tmp_path: Path) -> None:
     last = all_records(tmp_path)[-1].link
     boot(tmp_path, "two")
     opening = all_records(tmp_path)[3]
-    assert (opening.kind, opening.prev) == (Kind.OPEN, last.hash)
+    assert (opening.kind, opening.prev) == (AuditRecordKind.OPEN, last.hash)
     said = {key: opening.fields[key] for key in ("seq", "after", "clean", "torn_bytes")}
     assert said == {"seq": last.seq + 1, "after": _FIRST, "clean": True, "torn_bytes": 0}
     assert verify(tmp_path).crashes == 0
@@ -81,14 +81,14 @@ def test_a_trail_that_was_tampered_with_is_not_healed_by_a_start(
 def test_a_file_that_is_full_or_of_yesterday_gets_a_successor(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chain = Chain(tmp_path, "adapter", rotate_bytes=4096)
+    chain = AuditChain(tmp_path, "adapter", rotate_bytes=4096)
     names = [f"call-{place}" for place in range(60)]
     for name in names:
-        chain.append([(Kind.CALL, 1_790_000_000.0, {"id": name})])
+        chain.append([(AuditRecordKind.CALL, 1_790_000_000.0, {"id": name})])
     by_size = len(all_files(tmp_path))
     assert by_size > 2
     monkeypatch.setattr("enginehouse.gateway.audit.chain._today", lambda: "2100-01-01")
-    chain.append([(Kind.CALL, 1_790_000_000.0, {"id": "tomorrow"})])
+    chain.append([(AuditRecordKind.CALL, 1_790_000_000.0, {"id": "tomorrow"})])
     assert len(all_files(tmp_path)) == by_size + 1
     chain.close()
     assert ids(tmp_path) == [*names, "tomorrow"]

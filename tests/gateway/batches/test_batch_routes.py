@@ -15,7 +15,7 @@ from enginehouse.api.call import PRIORITIES, Caller
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.gateway.batches.config import BatchesConfig
-from enginehouse.gateway.batches.in_process import InProcess
+from enginehouse.gateway.batches.in_process import InProcessRunner
 from enginehouse.gateway.batches.lines import LineCall
 from enginehouse.gateway.batches.open import open_batches
 from enginehouse.gateway.batches.routes import router
@@ -35,7 +35,9 @@ def _app(tmp_path: Path, config: BatchesConfig) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(f"sqlite:///{tmp_path / 'endpoint.db'}")
-        async with open_batches(database, tmp_path / "files", config, InProcess(app)) as batches:
+        async with open_batches(
+            database, tmp_path / "files", config, InProcessRunner(app)
+        ) as batches:
             app.state.batches = batches
             yield
         database.close()
@@ -189,7 +191,7 @@ def test_a_caller_who_may_not_ask_any_more_has_their_lines_refused(tmp_path: Pat
     async def go() -> Any:
         app = _app(tmp_path, BatchesConfig())
         call = LineCall(CHAT, {"messages": [{"content": "Hi"}]}, Caller("a", "k"), "c", "r")
-        return await InProcess(app, vouch=revoked)(call)
+        return await InProcessRunner(app, vouch=revoked)(call)
 
     answer = asyncio.run(go())
     assert (answer.status, answer.body["error"]["code"]) == (401, "invalid_api_key")

@@ -9,7 +9,7 @@ import pytest
 from enginehouse.api.call import Caller, Role
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore
-from enginehouse.gateway.batches.lines import LineCall, Patience
+from enginehouse.gateway.batches.lines import LineCall, RetryingRunner
 from enginehouse.gateway.batches.validation import BatchLine
 from enginehouse.gateway.batches.work import WorkStore
 from openai.types import Batch
@@ -324,7 +324,9 @@ def test_waits_between_tries_grow_and_are_drawn_by_chance(house: House) -> None:
 
     async def go() -> None:
         house.endpoint.scripts = {"a": [429] * 40}
-        patience = Patience(house.endpoint, house.config, asyncio.Semaphore(1), pause, lambda: 0.5)
+        patience = RetryingRunner(
+            house.endpoint, house.config, asyncio.Semaphore(1), pause, lambda: 0.5
+        )
         call = LineCall(CHAT, {}, Caller(), "a", "r")
         assert await patience.answered(call, asyncio.Event()) is not None
 

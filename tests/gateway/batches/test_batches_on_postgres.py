@@ -10,7 +10,7 @@ import pytest
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.work import WorkStore
 from enginehouse.gateway.database.database import Database
-from enginehouse.gateway.responses.store import Chain, ResponseStore
+from enginehouse.gateway.responses.store import ResponseChain, ResponseStore
 
 from enginehouse.errors import ConflictError
 from tests.gateway.batches.conftest import Clock, House, request_line
@@ -84,7 +84,7 @@ def test_answers_that_come_at_once_are_all_counted(shared: House) -> None:
 def test_a_conversation_is_put_together_and_bound_to_its_tenant(shared: House) -> None:
     async def go() -> None:
         store = ResponseStore(shared.database, 100.0, now=shared.clock)
-        chain = Chain()
+        chain = ResponseChain()
         for name, previous in (("1", None), ("2", "1"), ("3", "2")):
             body = {
                 "id": name,

@@ -19,7 +19,7 @@ from enginehouse.client import Target
 from enginehouse.gateway.cache.config import CacheConfig
 from enginehouse.gateway.cache.metrics import CacheMetrics
 from enginehouse.gateway.cache.stage import ResponseCache
-from enginehouse.gateway.cache.store import MemoryStore, Store
+from enginehouse.gateway.cache.store import CacheStore, MemoryCacheStore
 from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
@@ -101,7 +101,7 @@ class Cached:
     """A stage with a store, and its metrics."""
 
     stage: ResponseCache
-    store: Store
+    store: CacheStore
     registry: CollectorRegistry
 
     def lookups(self, result: str) -> float:
@@ -113,12 +113,12 @@ class Cached:
             return [piece async for piece in pieces]
 
 
-def cached(*versions: int, store: Store | None = None, **config: Any) -> Cached:
+def cached(*versions: int, store: CacheStore | None = None, **config: Any) -> Cached:
     """A cache whose model `m` is routed to these versions."""
     registry = CollectorRegistry()
     metrics = CacheMetrics(registry)
     settings = CacheConfig(enabled=True, **config)
-    kept = store or MemoryStore(
+    kept = store or MemoryCacheStore(
         metrics,
         ttl_s=settings.ttl_s,
         most_entries=settings.most_entries,

@@ -5,18 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from enginehouse.gateway.cache.keys import Key
+from enginehouse.gateway.cache.keys import CacheKey
 from enginehouse.gateway.cache.metrics import CacheMetrics
-from enginehouse.gateway.cache.redis_store import RedisStore
-from enginehouse.gateway.cache.store import MemoryStore
+from enginehouse.gateway.cache.redis_store import RedisCacheStore
+from enginehouse.gateway.cache.store import MemoryCacheStore
 from prometheus_client import CollectorRegistry
 
 from tests.gateway.cache.cache_calls import Behind, cached, manifest_in, question, route_to
 from tests.redis_server import RedisServer
 
 
-def _key(digest: str, version: int = 1) -> Key:
-    return Key("m", version, digest)
+def _key(digest: str, version: int = 1) -> CacheKey:
+    return CacheKey("m", version, digest)
 
 
 class _Clock:
@@ -26,13 +26,13 @@ class _Clock:
         return self.now
 
 
-def _memory(clock: _Clock, **limits: int) -> MemoryStore:
+def _memory(clock: _Clock, **limits: int) -> MemoryCacheStore:
     bounds = {"most_entries": 100, "most_bytes": 10_000} | limits
     metrics = CacheMetrics(CollectorRegistry())
-    return MemoryStore(metrics, ttl_s=10, clock=clock, **bounds)
+    return MemoryCacheStore(metrics, ttl_s=10, clock=clock, **bounds)
 
 
-def _there(store: MemoryStore, *digests: str) -> list[str]:
+def _there(store: MemoryCacheStore, *digests: str) -> list[str]:
     return [d for d in digests if asyncio.run(store.get(_key(d))) is not None]
 
 
@@ -86,12 +86,12 @@ def redis() -> Iterator[RedisServer]:
         yield server
 
 
-def _shared(url: str, *, ttl_s: float = 60.0, clock: _Clock | None = None) -> RedisStore:
+def _shared(url: str, *, ttl_s: float = 60.0, clock: _Clock | None = None) -> RedisCacheStore:
     metrics = CacheMetrics(CollectorRegistry())
-    return RedisStore(url, metrics, ttl_s=ttl_s, timeout_s=0.2, clock=clock or _Clock())
+    return RedisCacheStore(url, metrics, ttl_s=ttl_s, timeout_s=0.2, clock=clock or _Clock())
 
 
-def _failures(store: RedisStore, during: str) -> float:
+def _failures(store: RedisCacheStore, during: str) -> float:
     return float(store._metrics.store_failures.labels(during)._value.get())
 
 

@@ -12,7 +12,7 @@ from enginehouse.api.routing import Directory
 from enginehouse.gateway.cache.config import CacheConfig
 from enginehouse.gateway.cache.metrics import CacheMetrics
 from enginehouse.gateway.cache.stage import CACHE_HEADER, ResponseCache, open_cache, routed_by
-from enginehouse.gateway.cache.store import MemoryStore
+from enginehouse.gateway.cache.store import MemoryCacheStore
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import EngineUnavailableError, InvalidRequestError, SettingsError
@@ -342,7 +342,7 @@ def test_who_waits_too_long_goes_on_and_is_answered(manifest: EngineManifest) ->
 def test_promotion_drops_the_answers_of_the_version_that_left(manifest: EngineManifest) -> None:
     async def scenario() -> None:
         metrics = CacheMetrics(CollectorRegistry())
-        store = MemoryStore(metrics, ttl_s=60, most_entries=9, most_bytes=9999)
+        store = MemoryCacheStore(metrics, ttl_s=60, most_entries=9, most_bytes=9999)
         routed = {1}
         stage = ResponseCache(
             CacheConfig(enabled=True), store, metrics, lambda _: frozenset(routed)
@@ -406,7 +406,7 @@ def test_a_damaged_entry_is_one_that_was_not_found(manifest: EngineManifest) -> 
     async def scenario() -> None:
         cache, behind = cached(), Behind()
         await cache.ask(question(route_to(manifest)), behind)
-        store = cast("MemoryStore", cache.store)
+        store = cast("MemoryCacheStore", cache.store)
         for key in list(store._kept):
             store.put(key, b'[[{"text":1}],{}]')
 

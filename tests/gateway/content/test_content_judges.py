@@ -12,7 +12,7 @@ import pytest
 from enginehouse.gateway.content import entry_point
 from enginehouse.gateway.content.classifier import ClassifierJudge, classifier_filter
 from enginehouse.gateway.content.config import ClassifierConfig
-from enginehouse.gateway.content.verdicts import Side
+from enginehouse.gateway.content.verdicts import ContentSide
 
 from enginehouse.errors import ContentBlockedError, SettingsError
 from enginehouse.generation import FinishReason
@@ -219,15 +219,15 @@ def test_a_long_text_is_classified_in_parts() -> None:
 
     judge = ClassifierJudge(predict, 0.9)
     text = "harmless words " * 100
-    assert not asyncio.run(judge.judge(text, Side.INPUT)).flagged
+    assert not asyncio.run(judge.judge(text, ContentSide.INPUT)).flagged
     assert len(seen) > 1
-    assert asyncio.run(judge.judge(text + "bad " + text, Side.INPUT)).flagged
-    assert not asyncio.run(judge.judge("  \n", Side.INPUT)).flagged
+    assert asyncio.run(judge.judge(text + "bad " + text, ContentSide.INPUT)).flagged
+    assert not asyncio.run(judge.judge("  \n", ContentSide.INPUT)).flagged
 
 
 def test_the_packages_weights_tell_offensive_text_from_other() -> None:
     judge = classifier_filter(ClassifierConfig(type="classifier")).judge
-    polite = asyncio.run(judge.judge("Could you explain how rain forms?", Side.INPUT))
-    rude = asyncio.run(judge.judge("you stupid bitch, go fuck yourself", Side.INPUT))
+    polite = asyncio.run(judge.judge("Could you explain how rain forms?", ContentSide.INPUT))
+    rude = asyncio.run(judge.judge("you stupid bitch, go fuck yourself", ContentSide.INPUT))
     assert not polite.flagged
     assert rude.flagged

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from enginehouse.gateway.content.kinds import Kind, rules_of
 from enginehouse.gateway.content.partial import open_end
-from enginehouse.gateway.content.scanner import Rule, Scanner, Segment, rule, scan
+from enginehouse.gateway.content.scanner import Scanner, ScanRule, Segment, rule, scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,7 +56,7 @@ def cut(text: str, places: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(edges)]
 
 
-def streamed(rules: tuple[Rule, ...], pieces: list[str], hold_back: int) -> list[str]:
+def streamed(rules: tuple[ScanRule, ...], pieces: list[str], hold_back: int) -> list[str]:
     scanner = Scanner(rules, hold_back)
     return [written(scanner.push(piece)) for piece in pieces] + [written(scanner.finish())]
 

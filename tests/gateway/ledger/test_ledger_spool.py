@@ -10,7 +10,7 @@ import pytest
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import LedgerConfig
 from enginehouse.gateway.ledger.prices import PriceTable
-from enginehouse.gateway.ledger.records import Outcome, UsageRecord, record_of
+from enginehouse.gateway.ledger.records import UsageOutcome, UsageRecord, record_of
 from enginehouse.gateway.ledger.report import UsageQuery
 from enginehouse.gateway.ledger.spool import Spool, waiting
 from enginehouse.gateway.ledger.stage import UsageLedger
@@ -39,7 +39,7 @@ def _break(path: Path) -> None:
 
 
 def _record(call_id: str) -> UsageRecord:
-    return record_of(new_call(call_id), Outcome.COMPLETED, PriceTable.of(LedgerConfig()))
+    return record_of(new_call(call_id), UsageOutcome.COMPLETED, PriceTable.of(LedgerConfig()))
 
 
 def _spooled(directory: Path) -> list[Path]:
@@ -260,7 +260,7 @@ def test_without_a_spool_the_database_is_waited_for(tmp_path: Path) -> None:
             home.rmdir()
             await drain(ledger, new_call("one"), engine(["a"]))
             assert [row["id"] for row in await asyncio.to_thread(rows, url)] == ["one"]
-            ledger.record_cut(new_call("cut"), Outcome.CANCELLED)
+            ledger.record_cut(new_call("cut"), UsageOutcome.CANCELLED)
             await asyncio.to_thread(wait_until, lambda: len(rows(url)) > 1, "the database")
             assert _count(registry, "lost_total") == 0
 
@@ -289,7 +289,7 @@ def test_a_record_that_nothing_takes_is_in_the_log_and_counted(
             else:
                 assert [piece.text async for piece in stage] == ["hidden word", "end"]
             # Now that it is known to fail, nobody is made to wait.
-            ledger.record_cut(new_call("lost too"), Outcome.CANCELLED)
+            ledger.record_cut(new_call("lost too"), UsageOutcome.CANCELLED)
             await asyncio.to_thread(
                 wait_until, lambda: _count(registry, "lost_total") > 1, "the other"
             )

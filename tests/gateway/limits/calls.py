@@ -13,10 +13,10 @@ from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.limits.budgets import Budgets, Price
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
-from enginehouse.gateway.limits.memory import MemoryStore
+from enginehouse.gateway.limits.memory import MemoryLimitStore
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.policy import Policy
-from enginehouse.gateway.limits.stages import Limits
+from enginehouse.gateway.limits.policy import LimitPolicy
+from enginehouse.gateway.limits.stages import LimitEnforcer
 from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
@@ -53,9 +53,9 @@ class Shared:
         self.registry = CollectorRegistry()
         self.ledger = ledger or Ledger()
         metrics = LimitMetrics(self.registry, TenantLabels(config.tenants))
-        store = MemoryStore(clock) if clock else MemoryStore()
-        self.limits = Limits(
-            Policy(config),
+        store = MemoryLimitStore(clock) if clock else MemoryLimitStore()
+        self.limits = LimitEnforcer(
+            LimitPolicy(config),
             store,
             Budgets(self.ledger, metrics, refuse=config.on_store_failure == "refuse"),
             metrics,

@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 from enginehouse.api.call import Caller
-from enginehouse.gateway.limits.amount import Amount
+from enginehouse.gateway.limits.amount import BudgetAmount
 from enginehouse.gateway.limits.budgets import Budgets
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.policy import Policy
+from enginehouse.gateway.limits.policy import LimitPolicy
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import BudgetError, StoreError
@@ -28,10 +28,10 @@ class _Desk:
         metrics = LimitMetrics(CollectorRegistry(), TenantLabels(()))
         self.budgets = Budgets(ledger, metrics, refuse=refuse, clock=lambda: self.now)
         config = {"default": default, "keys": {"k": {"daily_tokens": 50}}}
-        self.policy = Policy(LimitsConfig.model_validate(config))
+        self.policy = LimitPolicy(LimitsConfig.model_validate(config))
 
     async def reserve(self, tokens: int, key: str | None = None):
-        return await self.budgets.reserve(self.policy.rules(Caller("t", key)), Amount(tokens))
+        return await self.budgets.reserve(self.policy.rules(Caller("t", key)), BudgetAmount(tokens))
 
 
 def test_what_was_read_counts_for_a_second():
@@ -48,7 +48,7 @@ def test_what_was_read_counts_for_a_second():
 def test_what_ended_here_counts_until_the_ledger_has_it():
     async def work() -> None:
         desk = _Desk(Ledger(), daily_tokens=100)
-        (await desk.reserve(60)).spend(Amount(60))
+        (await desk.reserve(60)).spend(BudgetAmount(60))
         with pytest.raises(BudgetError):
             await desk.reserve(60)
         desk.now += 5

@@ -7,8 +7,8 @@ from enginehouse.api.call import PRIORITIES, Caller
 from enginehouse.gateway.limits.answers import duration, write_headers
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
-from enginehouse.gateway.limits.policy import Policy, wanted
-from enginehouse.gateway.limits.store import Kind, Level
+from enginehouse.gateway.limits.policy import LimitPolicy, wanted
+from enginehouse.gateway.limits.store import LimitKind, LimitStatus
 from pydantic import ValidationError
 
 _CONFIG = LimitsConfig.model_validate(
@@ -21,7 +21,7 @@ _CONFIG = LimitsConfig.model_validate(
         "keys": {"k1": {"requests_per_minute": 5}, "k2": {"priority": "low"}},
     }
 )
-_POLICY = Policy(_CONFIG)
+_POLICY = LimitPolicy(_CONFIG)
 
 
 def test_a_tenant_takes_from_the_default_what_it_does_not_say():
@@ -33,7 +33,7 @@ def test_a_tenant_takes_from_the_default_what_it_does_not_say():
 
 def test_a_key_is_limited_by_itself_and_with_its_tenant():
     rules = _POLICY.rules(Caller("big", "k1"))
-    items = wanted("h", rules, {Kind.REQUESTS: 1}, place=True)
+    items = wanted("h", rules, {LimitKind.REQUESTS: 1}, place=True)
     assert [rate.capacity for rate in items.rates] == [600, 5]
     assert [places.capacity for places in items.places] == [4]
     keys = {rate.key for rate in items.rates} | {places.key for places in items.places}
@@ -72,8 +72,8 @@ def test_nobody_gets_a_higher_class_than_is_allowed(
 
 
 def test_nothing_is_wanted_where_nothing_is_limited():
-    rules = Policy(LimitsConfig()).rules(Caller())
-    assert not wanted("h", rules, {Kind.REQUESTS: 1, Kind.TOKENS: 9}, place=True)
+    rules = LimitPolicy(LimitsConfig()).rules(Caller())
+    assert not wanted("h", rules, {LimitKind.REQUESTS: 1, LimitKind.TOKENS: 9}, place=True)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,10 @@ def test_durations_read_as_clients_expect_them(seconds: float, text: str):
 
 def test_headers_show_the_limit_that_has_least_left():
     headers: dict[str, str] = {}
-    levels = [Level(Kind.REQUESTS, 600, 99, 30.0), Level(Kind.REQUESTS, 5, 4, 1.0)]
+    levels = [
+        LimitStatus(LimitKind.REQUESTS, 600, 99, 30.0),
+        LimitStatus(LimitKind.REQUESTS, 5, 4, 1.0),
+    ]
     write_headers(headers, levels)
     assert headers == {
         "x-ratelimit-limit-requests": "5",

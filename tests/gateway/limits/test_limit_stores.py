@@ -8,9 +8,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
-from enginehouse.gateway.limits.memory import MemoryStore
-from enginehouse.gateway.limits.redis_store import RedisStore
-from enginehouse.gateway.limits.store import Hold, Kind, LimitStore, Places, Rate, Refusal, Wanted
+from enginehouse.gateway.limits.memory import MemoryLimitStore
+from enginehouse.gateway.limits.redis_store import RedisLimitStore
+from enginehouse.gateway.limits.store import (
+    ConcurrencyLimit,
+    LimitClaim,
+    LimitHold,
+    LimitKind,
+    LimitRefusal,
+    LimitStore,
+    RateLimit,
+)
 
 from tests.redis_server import RedisServer
 
@@ -24,10 +32,10 @@ def run(request: pytest.FixtureRequest):
     @asynccontextmanager
     async def opened() -> AsyncIterator[LimitStore]:
         if request.param == "memory":
-            yield MemoryStore()
+            yield MemoryLimitStore()
             return
         server: RedisServer = request.getfixturevalue("redis_server")
-        store = RedisStore(server.url, timeout_s=10.0, lease_s=30.0, failed=_never)
+        store = RedisLimitStore(server.url, timeout_s=10.0, lease_s=30.0, failed=_never)
         yield store
         await store.close()
 
@@ -49,20 +57,20 @@ def _key() -> str:
     return f"{{{uuid.uuid4().hex}}}"
 
 
-def _wanted(key: str, amount: int = 1, capacity: int = 50, places: int | None = None) -> Wanted:
-    rates = [Rate(Kind.REQUESTS, f"{key}:requests", capacity, amount)]
-    held = [] if places is None else [Places(f"{key}:concurrent", places)]
-    return Wanted(uuid.uuid4().hex, rates, held)
+def _wanted(key: str, amount: int = 1, capacity: int = 50, places: int | None = None) -> LimitClaim:
+    rates = [RateLimit(LimitKind.REQUESTS, f"{key}:requests", capacity, amount)]
+    held = [] if places is None else [ConcurrencyLimit(f"{key}:concurrent", places)]
+    return LimitClaim(uuid.uuid4().hex, rates, held)
 
 
 async def _written(store: LimitStore) -> None:
-    if isinstance(store, RedisStore):
+    if isinstance(store, RedisLimitStore):
         await store.steps.drained()
 
 
-async def _take(store: LimitStore, wanted: Wanted) -> Hold:
+async def _take(store: LimitStore, wanted: LimitClaim) -> LimitHold:
     found = await store.take(wanted)
-    assert not isinstance(found, Refusal)
+    assert not isinstance(found, LimitRefusal)
     return found
 
 
@@ -70,7 +78,7 @@ def test_a_hundred_callers_at_once_get_exactly_the_limit(run):
     async def work(store: LimitStore) -> None:
         key = _key()
         found = await asyncio.gather(*(store.take(_wanted(key)) for _ in range(100)))
-        assert sum(not isinstance(one, Refusal) for one in found) == 50
+        assert sum(not isinstance(one, LimitRefusal) for one in found) == 50
 
     run(work)
 
@@ -82,8 +90,8 @@ def test_a_hundred_callers_at_once_get_exactly_the_places(run):
         async def call() -> bool:
             nonlocal most, now
             hold = await store.take(_wanted(key, capacity=1000, places=8))
-            if isinstance(hold, Refusal):
-                assert hold.kind is Kind.CONCURRENT
+            if isinstance(hold, LimitRefusal):
+                assert hold.kind is LimitKind.CONCURRENT
                 return False
             now += 1
             most = max(most, now)
@@ -104,13 +112,13 @@ def test_a_hundred_callers_at_once_get_exactly_the_places(run):
 def test_nothing_is_taken_if_one_limit_refuses(run):
     async def work(store: LimitStore) -> None:
         key = _key()
-        narrow = Rate(Kind.TOKENS, f"{key}:tokens", 10, 11)
-        wide = Rate(Kind.REQUESTS, f"{key}:requests", 5, 5)
-        place = Places(f"{key}:concurrent", 1)
-        refused = await store.take(Wanted("a", [wide, narrow], [place]))
-        assert isinstance(refused, Refusal)
-        assert (refused.kind, refused.capacity, refused.amount) == (Kind.TOKENS, 10, 11)
-        await _take(store, Wanted("b", [wide], [place]))
+        narrow = RateLimit(LimitKind.TOKENS, f"{key}:tokens", 10, 11)
+        wide = RateLimit(LimitKind.REQUESTS, f"{key}:requests", 5, 5)
+        place = ConcurrencyLimit(f"{key}:concurrent", 1)
+        refused = await store.take(LimitClaim("a", [wide, narrow], [place]))
+        assert isinstance(refused, LimitRefusal)
+        assert (refused.kind, refused.capacity, refused.amount) == (LimitKind.TOKENS, 10, 11)
+        await _take(store, LimitClaim("b", [wide], [place]))
 
     run(work)
 
@@ -120,7 +128,7 @@ def test_a_refusal_says_when_it_fits(run):
         key = _key()
         await _take(store, _wanted(key, 50))
         refused = await store.take(_wanted(key))
-        assert isinstance(refused, Refusal)
+        assert isinstance(refused, LimitRefusal)
         assert 50 < refused.retry_after_s <= 61
         assert [level.remaining for level in refused.levels] == [0]
 
@@ -130,7 +138,7 @@ def test_a_refusal_says_when_it_fits(run):
 def test_levels_are_those_after_taking(run):
     async def work(store: LimitStore) -> None:
         level = (await _take(store, _wanted(_key(), 20))).levels[0]
-        assert (level.kind, level.capacity, level.remaining) == (Kind.REQUESTS, 50, 30)
+        assert (level.kind, level.capacity, level.remaining) == (LimitKind.REQUESTS, 50, 30)
         assert 50 < level.reset_s <= 61
 
     run(work)
@@ -140,12 +148,12 @@ def test_settling_gives_back_and_charges(run):
     async def work(store: LimitStore) -> None:
         key = _key()
         hold = await _take(store, _wanted(key, 40))
-        hold.settle(Kind.REQUESTS, 10)
+        hold.settle(LimitKind.REQUESTS, 10)
         await _written(store)
         assert (await _take(store, _wanted(key, 0))).levels[0].remaining == 40
         more = await _take(store, _wanted(key, 10))
-        more.settle(Kind.REQUESTS, 30)
-        more.settle(Kind.REQUESTS, 30)
+        more.settle(LimitKind.REQUESTS, 30)
+        more.settle(LimitKind.REQUESTS, 30)
         await _written(store)
         assert (await _take(store, _wanted(key, 0))).levels[0].remaining == 10
 
@@ -155,10 +163,10 @@ def test_settling_gives_back_and_charges(run):
 def test_who_has_used_too_much_is_refused_until_it_is_gone(run):
     async def work(store: LimitStore) -> None:
         key = _key()
-        (await _take(store, _wanted(key, 10))).settle(Kind.REQUESTS, 60)
+        (await _take(store, _wanted(key, 10))).settle(LimitKind.REQUESTS, 60)
         await _written(store)
         refused = await store.take(_wanted(key, 0))
-        assert isinstance(refused, Refusal)
+        assert isinstance(refused, LimitRefusal)
         assert refused.levels[0].remaining == 0
 
     run(work)
@@ -173,14 +181,14 @@ def test_releasing_twice_gives_one_place_back(run):
         first.release()
         await _written(store)
         await _take(store, _wanted(key, places=2))
-        assert isinstance(await store.take(_wanted(key, places=2)), Refusal)
+        assert isinstance(await store.take(_wanted(key, places=2)), LimitRefusal)
 
     run(work)
 
 
 def test_memory_forgets_counts_that_nobody_uses():
     now = 0.0
-    store = MemoryStore(lambda: now)
+    store = MemoryLimitStore(lambda: now)
     for index in range(500):
         store.take_now(_wanted(str(index)))
     now = 1000.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.gateway.limits.window import PARTS, Window
+from enginehouse.gateway.limits.window import PARTS, SlidingWindow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +11,7 @@ _S = 60.0
 
 
 def test_no_window_ever_holds_more_than_its_capacity():
-    window, taken = Window(100, _S), []
+    window, taken = SlidingWindow(100, _S), []
     for tick in range(4000):
         now = tick * 0.1
         if window.reserve(7, now) is not None:
@@ -21,7 +21,7 @@ def test_no_window_ever_holds_more_than_its_capacity():
 
 @given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 60)), max_size=60))
 def test_any_arrivals_stay_within_every_window(arrivals: list[tuple[float, int]]):
-    window, taken, now = Window(100, _S), [], 0.0
+    window, taken, now = SlidingWindow(100, _S), [], 0.0
     for wait, amount in arrivals:
         now += wait
         after = window.retry_after_s(amount, now)
@@ -35,25 +35,25 @@ def test_any_arrivals_stay_within_every_window(arrivals: list[tuple[float, int]]
 
 
 def test_sustained_calls_get_nearly_all_of_the_limit():
-    window = Window(60, _S)
+    window = SlidingWindow(60, _S)
     taken = sum(window.reserve(1, tick * 0.1) is not None for tick in range(6000))
     assert taken >= 10 * 60 * PARTS / (PARTS + 1) - 1
 
 
 @given(st.integers(1, 100), st.integers(1, 100), st.floats(0, 59))
 def test_after_the_retry_time_it_fits(used: int, amount: int, later: float):
-    window = Window(100, _S)
+    window = SlidingWindow(100, _S)
     window.reserve(used, 0.5)
     after = window.retry_after_s(amount, later)
     assert window.reserve(amount, later + after + 1e-6) is not None
 
 
 def test_what_never_fits_says_a_whole_window():
-    assert Window(10, _S).retry_after_s(11, 0.0) == _S
+    assert SlidingWindow(10, _S).retry_after_s(11, 0.0) == _S
 
 
 def test_what_is_given_back_fits_again_at_once():
-    window = Window(100, _S)
+    window = SlidingWindow(100, _S)
     part = window.reserve(100, 5.0)
     assert part is not None
     window.settle(part, 100, 30, 8.0)
@@ -61,7 +61,7 @@ def test_what_is_given_back_fits_again_at_once():
 
 
 def test_giving_back_what_has_left_the_window_makes_no_room():
-    window = Window(100, _S)
+    window = SlidingWindow(100, _S)
     part = window.reserve(100, 0.0)
     assert part is not None
     window.reserve(100, 90.0)
@@ -70,7 +70,7 @@ def test_giving_back_what_has_left_the_window_makes_no_room():
 
 
 def test_what_was_used_in_addition_counts_from_now():
-    window = Window(100, _S)
+    window = SlidingWindow(100, _S)
     part = window.reserve(10, 0.0)
     assert part is not None
     window.settle(part, 10, 150, 50.0)
@@ -80,7 +80,7 @@ def test_what_was_used_in_addition_counts_from_now():
 
 @pytest.mark.parametrize("used", [0, 40])
 def test_it_is_whole_again_when_the_newest_part_leaves(used: int):
-    window = Window(100, _S)
+    window = SlidingWindow(100, _S)
     window.reserve(used, 10.0)
     assert window.reset_s(20.0) == pytest.approx(51.0 if used else 0.0)
     assert window.remaining(20.0 + window.reset_s(20.0)) == 100

@@ -10,14 +10,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 from enginehouse.api.call import Caller
-from enginehouse.gateway.limits.amount import Amount
-from enginehouse.gateway.limits.budgets import Budgets, Reservation
+from enginehouse.gateway.limits.amount import BudgetAmount
+from enginehouse.gateway.limits.budget_leases import BudgetLeases
+from enginehouse.gateway.limits.budgets import BudgetReservation, Budgets
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
 from enginehouse.gateway.limits.metrics import LimitMetrics
 from enginehouse.gateway.limits.opening import open_limits
-from enginehouse.gateway.limits.policy import Policy
-from enginehouse.gateway.limits.purses import Purses
+from enginehouse.gateway.limits.policy import LimitPolicy
 from enginehouse.gateway.limits.redis_steps import RedisSteps
 from prometheus_client import CollectorRegistry
 
@@ -46,16 +46,18 @@ class _Adapter:
     ) -> None:
         self.failures, self.tenant = 0, tenant
         self.steps = RedisSteps(url, timeout_s=5.0, failed=lambda: None)
-        self.purses = Purses(self.steps, lease_s=lease_s, retry_s=0.01, failed=self._failed)
+        self.leases = BudgetLeases(self.steps, lease_s=lease_s, retry_s=0.01, failed=self._failed)
         metrics = LimitMetrics(CollectorRegistry(), TenantLabels(()))
-        self.budgets = Budgets(Ledger(), metrics, refuse=refuse, purses=self.purses)
-        self._rules = Policy(LimitsConfig.model_validate({"default": limits})).rules(Caller(tenant))
+        self.budgets = Budgets(Ledger(), metrics, refuse=refuse, leases=self.leases)
+        self._rules = LimitPolicy(LimitsConfig.model_validate({"default": limits})).rules(
+            Caller(tenant)
+        )
 
     def _failed(self) -> None:
         self.failures += 1
 
-    async def reserve(self, tokens: int, cost: float = 0.0) -> Reservation:
-        return await self.budgets.reserve(self._rules, Amount(tokens, cost))
+    async def reserve(self, tokens: int, cost: float = 0.0) -> BudgetReservation:
+        return await self.budgets.reserve(self._rules, BudgetAmount(tokens, cost))
 
     async def fits(self, tokens: int, cost: float = 0.0) -> bool:
         try:
@@ -70,12 +72,12 @@ class _Adapter:
             held = await self.reserve(tokens)
         except BudgetError:
             return False
-        held.spend(Amount())
+        held.spend(BudgetAmount())
         await self.steps.drained()
         return True
 
     def kill(self) -> None:
-        self.purses._renewing.cancel()
+        self.leases._renewing.cancel()
         self.steps._writing.cancel()
 
 
@@ -85,7 +87,7 @@ async def _two(url: str, **settings: object) -> AsyncIterator[tuple[_Adapter, _A
     adapters = _Adapter(url, tenant, **settings), _Adapter(url, tenant, **settings)  # type: ignore[arg-type]
     yield adapters
     for adapter in adapters:
-        await adapter.purses.close()
+        await adapter.leases.close()
         await adapter.steps.close()
 
 
@@ -115,9 +117,9 @@ def test_the_stages_of_two_adapters_share_what_redis_holds(redis_server: RedisSe
         ]
         async with opened[0] as one, opened[1] as two:
             rules = one.requests.limits.policy.rules(caller)
-            await one.requests.limits.budgets.reserve(rules, Amount(60))
+            await one.requests.limits.budgets.reserve(rules, BudgetAmount(60))
             with pytest.raises(BudgetError):
-                await two.requests.limits.budgets.reserve(rules, Amount(60))
+                await two.requests.limits.budgets.reserve(rules, BudgetAmount(60))
 
     asyncio.run(work())
 
@@ -136,10 +138,10 @@ def test_an_answer_that_grows_is_seen_elsewhere_and_what_it_did_not_take_comes_b
     async def work() -> None:
         async with _two(redis_server.url, daily_tokens=100) as (one, two):
             held = await one.reserve(10)
-            held.hold_back(Amount(90))
+            held.hold_back(BudgetAmount(90))
             await one.steps.drained()
             assert not await two.fits(20)
-            held.spend(Amount(30))
+            held.spend(BudgetAmount(30))
             await one.steps.drained()
             # The ledger does not have the 30 yet.
             assert not await two.fits(71)
@@ -178,7 +180,7 @@ def test_a_call_that_lasts_holds_longer_than_its_lease(redis_server: RedisServer
             while time.monotonic() < until:
                 assert not await two.fits(1)
                 await asyncio.sleep(0.01)
-            held.spend(Amount())
+            held.spend(BudgetAmount())
             await _until_it_fits(two, 100)
 
     asyncio.run(work())
@@ -197,7 +199,7 @@ def test_without_redis_each_adapter_counts_its_own_and_then_all_again(own_redis:
             until = time.monotonic() + 60.0
             while await three.passes(80):
                 assert time.monotonic() < until
-            await three.purses.close()
+            await three.leases.close()
             await three.steps.close()
 
     asyncio.run(work())

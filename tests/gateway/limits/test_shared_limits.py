@@ -11,9 +11,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from enginehouse.gateway.limits.labels import TenantLabels
 from enginehouse.gateway.limits.metrics import LimitMetrics
-from enginehouse.gateway.limits.redis_store import RedisStore
-from enginehouse.gateway.limits.shared_store import Degradation, SharedStore
-from enginehouse.gateway.limits.store import Kind, Places, Rate, Refusal, Wanted
+from enginehouse.gateway.limits.redis_store import RedisLimitStore
+from enginehouse.gateway.limits.shared_store import Degradation, SharedLimitStore
+from enginehouse.gateway.limits.store import (
+    ConcurrencyLimit,
+    LimitClaim,
+    LimitKind,
+    LimitRefusal,
+    RateLimit,
+)
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import StoreError
@@ -30,8 +36,8 @@ class _Adapter:
     def __init__(self, url: str, *, refuse: bool = False, adapters: int = 2) -> None:
         self.registry = CollectorRegistry()
         metrics = LimitMetrics(self.registry, TenantLabels(()))
-        redis = RedisStore(url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
-        self.store = SharedStore(redis, Degradation(refuse, adapters, 0.01), metrics)
+        redis = RedisLimitStore(url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
+        self.store = SharedLimitStore(redis, Degradation(refuse, adapters, 0.01), metrics)
 
     @property
     def away(self) -> bool:
@@ -46,15 +52,17 @@ class _Adapter:
         found = await asyncio.gather(
             *(self.store.take(_wanted(key, capacity)) for _ in range(count))
         )
-        return sum(not isinstance(one, Refusal) for one in found)
+        return sum(not isinstance(one, LimitRefusal) for one in found)
 
 
-def _wanted(key: str, capacity: int = 40) -> Wanted:
-    return Wanted(uuid.uuid4().hex, [Rate(Kind.REQUESTS, f"{{{key}}}:requests", capacity, 1)])
+def _wanted(key: str, capacity: int = 40) -> LimitClaim:
+    return LimitClaim(
+        uuid.uuid4().hex, [RateLimit(LimitKind.REQUESTS, f"{{{key}}}:requests", capacity, 1)]
+    )
 
 
-def _place(key: str, capacity: int = 1) -> Wanted:
-    return Wanted(uuid.uuid4().hex, (), [Places(f"{{{key}}}:concurrent", capacity)])
+def _place(key: str, capacity: int = 1) -> LimitClaim:
+    return LimitClaim(uuid.uuid4().hex, (), [ConcurrencyLimit(f"{{{key}}}:concurrent", capacity)])
 
 
 async def _until(condition: Callable[[], bool], what: str) -> None:
@@ -120,16 +128,18 @@ def test_redis_that_comes_back_is_used_again_and_nobody_gets_more_meanwhile(
 
 def test_a_redis_that_hangs_holds_nobody_up(own_redis: RedisServer):
     async def work() -> None:
-        redis = RedisStore(own_redis.url, timeout_s=0.2, lease_s=30.0, failed=lambda: None)
+        redis = RedisLimitStore(own_redis.url, timeout_s=0.2, lease_s=30.0, failed=lambda: None)
         metrics = LimitMetrics(CollectorRegistry(), TenantLabels(()))
-        store = SharedStore(redis, Degradation(refuse=False, adapters=1, retry_s=0.01), metrics)
+        store = SharedLimitStore(
+            redis, Degradation(refuse=False, adapters=1, retry_s=0.01), metrics
+        )
         own_redis.pause()
-        assert not isinstance(await store.take(_wanted("a")), Refusal)
+        assert not isinstance(await store.take(_wanted("a")), LimitRefusal)
         assert store._away
         # From now on nobody asks it but the one that looks whether it is back.
         asked = redis.take
         redis.take = _unasked  # type: ignore[method-assign]
-        assert not isinstance(await store.take(_wanted("a")), Refusal)
+        assert not isinstance(await store.take(_wanted("a")), LimitRefusal)
         redis.take = asked  # type: ignore[method-assign]
         own_redis.resume()
         await _until(lambda: not store._away, "Redis is used again")
@@ -138,18 +148,20 @@ def test_a_redis_that_hangs_holds_nobody_up(own_redis: RedisServer):
     asyncio.run(work())
 
 
-async def _unasked(wanted: Wanted) -> Refusal:
+async def _unasked(wanted: LimitClaim) -> LimitRefusal:
     raise AssertionError("Redis was asked")
 
 
 def test_places_taken_without_redis_are_known_to_it_later(own_redis: RedisServer):
     async def work() -> None:
-        redis = RedisStore(own_redis.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
+        redis = RedisLimitStore(own_redis.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
         metrics = LimitMetrics(CollectorRegistry(), TenantLabels(()))
-        store = SharedStore(redis, Degradation(refuse=False, adapters=1, retry_s=0.01), metrics)
+        store = SharedLimitStore(
+            redis, Degradation(refuse=False, adapters=1, retry_s=0.01), metrics
+        )
         own_redis.kill()
         hold = await store.take(_place("a"))
-        assert not isinstance(hold, Refusal)
+        assert not isinstance(hold, LimitRefusal)
         own_redis.start()
         with own_redis.client() as client:
             await _until(lambda: client.zcard("{a}:concurrent") == 1, "Redis knows the place")
@@ -176,14 +188,14 @@ def test_calls_with_limits_are_refused_where_that_is_chosen(own_redis: RedisServ
 def test_places_of_a_killed_adapter_come_back(redis_server: RedisServer):
     async def work() -> None:
         key = uuid.uuid4().hex
-        killed = RedisStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
-        alive = RedisStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
-        assert not isinstance(await killed.take(_place(key)), Refusal)
-        assert isinstance(await alive.take(_place(key)), Refusal)
+        killed = RedisLimitStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
+        alive = RedisLimitStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
+        assert not isinstance(await killed.take(_place(key)), LimitRefusal)
+        assert isinstance(await alive.take(_place(key)), LimitRefusal)
         for task in (killed._renewing, killed.steps._writing):
             task.cancel()
         found = await alive.take(_place(key))
-        while isinstance(found, Refusal):
+        while isinstance(found, LimitRefusal):
             found = await alive.take(_place(key))
         await alive.close()
 
@@ -193,7 +205,7 @@ def test_places_of_a_killed_adapter_come_back(redis_server: RedisServer):
 def test_a_place_is_held_longer_than_its_lease_while_its_adapter_lives(redis_server: RedisServer):
     async def work() -> None:
         key = uuid.uuid4().hex
-        store = RedisStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
+        store = RedisLimitStore(redis_server.url, timeout_s=5.0, lease_s=0.3, failed=lambda: None)
         wanted = _place(key)
         await store.take(wanted)
         with redis_server.client() as client:
@@ -203,7 +215,7 @@ def test_a_place_is_held_longer_than_its_lease_while_its_adapter_lives(redis_ser
             await _until(
                 lambda: (client.zscore(name, wanted.holder) or 0) > ends + 600, "it is renewed"
             )
-        assert isinstance(await store.take(_place(key)), Refusal)
+        assert isinstance(await store.take(_place(key)), LimitRefusal)
         await store.close()
 
     asyncio.run(work())
@@ -211,7 +223,7 @@ def test_a_place_is_held_longer_than_its_lease_while_its_adapter_lives(redis_ser
 
 def test_closing_gives_places_back(redis_server: RedisServer):
     async def work() -> None:
-        store = RedisStore(redis_server.url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
+        store = RedisLimitStore(redis_server.url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
         wanted = _place(uuid.uuid4().hex)
         await store.take(wanted)
         await store.close()
@@ -223,13 +235,13 @@ def test_closing_gives_places_back(redis_server: RedisServer):
 
 def test_counts_in_redis_end_by_themselves_and_old_parts_weigh_nothing(redis_server: RedisServer):
     async def work() -> None:
-        store = RedisStore(redis_server.url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
+        store = RedisLimitStore(redis_server.url, timeout_s=5.0, lease_s=30.0, failed=lambda: None)
         wanted = _wanted(uuid.uuid4().hex)
         name = wanted.rates[0].key
         with redis_server.client() as client:
             client.hset(name, str(client.time()[0] - 70), 40)
             found = await store.take(wanted)
-            assert not isinstance(found, Refusal)
+            assert not isinstance(found, LimitRefusal)
             assert found.levels[0].remaining == 39
             assert client.hlen(name) == 1
             assert 60_000 < client.pttl(name) <= 62_000

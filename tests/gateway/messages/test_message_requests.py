@@ -12,8 +12,8 @@ from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsBase
 from enginehouse.api.refusals.problem import problem_of
 from enginehouse.api.schemas import ChatRequest
-from enginehouse.gateway.messages.schemas import MessagesRequest, Told
-from enginehouse.gateway.messages.translate import Conversation, chat_body
+from enginehouse.gateway.messages.schemas import MessagesPrompt, MessagesRequest
+from enginehouse.gateway.messages.translate import ChatConversation, chat_body
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
@@ -31,7 +31,7 @@ def _request(**fields: Any) -> MessagesRequest:
 
 def _chat(**fields: Any) -> dict[str, Any]:
     request = _request(**fields)
-    body = chat_body(request, Conversation.of(request).messages)
+    body = chat_body(request, ChatConversation.of(request).messages)
     # Whatever comes out of here is a chat request.
     ChatRequest.model_validate(body)
     return body
@@ -47,7 +47,7 @@ def test_every_field_of_the_sdk_is_known() -> None:
     # Sent as a header.
     beta = set(BetaMessageCreateParams.__annotations__) - {"betas"}
     assert of_sdk | beta | {"stream", "temperature", "top_p", "top_k"} <= known
-    assert set(MessageCountTokensParams.__annotations__) <= set(Told.model_fields)
+    assert set(MessageCountTokensParams.__annotations__) <= set(MessagesPrompt.model_fields)
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_no_field_of_a_block_is_too_many(block: dict[str, Any], more: dict[str, 
     ],
 )
 def test_fields_in_errors_are_the_callers_own(chat: str, own: str) -> None:
-    told = Conversation.of(_request(system="x"))
+    told = ChatConversation.of(_request(system="x"))
     assert told.names.of(chat) == own
 
 

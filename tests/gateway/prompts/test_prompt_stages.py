@@ -16,11 +16,11 @@ from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.client import Target
 from enginehouse.gateway.prompts.config import PromptsConfig
-from enginehouse.gateway.prompts.reference import Reference
+from enginehouse.gateway.prompts.reference import RegistryPromptReference
 from enginehouse.gateway.prompts.released import TAG_PROMPT
 from enginehouse.gateway.prompts.source import PromptSource, prompts_of
 from enginehouse.gateway.prompts.stage import PromptRegistry, open_prompts
-from enginehouse.gateway.prompts.template import Template
+from enginehouse.gateway.prompts.template import PromptTemplate
 from enginehouse.gateway.prompts.written import PROMPT_HEADER
 from enginehouse.registry import Registry
 
@@ -179,21 +179,21 @@ class _Loads:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
-        self.answers: dict[str, Template | None] = {}
+        self.answers: dict[str, PromptTemplate | None] = {}
         self.away = False
 
-    def __call__(self, reference: Reference) -> Template | None:
+    def __call__(self, reference: RegistryPromptReference) -> PromptTemplate | None:
         self.asked.append(reference.uri)
         if self.away:
             raise RegistryError("away")
         return self.answers.get(reference.uri)
 
 
-def _version(number: int) -> Template:
-    return Template("p", number, (("system", str(number)),))
+def _version(number: int) -> PromptTemplate:
+    return PromptTemplate("p", number, (("system", str(number)),))
 
 
-NUMBERED, ALIAS = Reference("p", "1"), Reference("p", "best")
+NUMBERED, ALIAS = RegistryPromptReference("p", "1"), RegistryPromptReference("p", "best")
 
 
 def test_a_number_is_read_once_and_an_alias_again_after_a_while() -> None:
@@ -251,7 +251,7 @@ def test_an_alias_stays_where_it_was_while_the_registry_is_away() -> None:
 def test_callers_at_the_same_time_share_one_look_and_who_leaves_does_not_end_it() -> None:
     gate, asked = threading.Event(), []
 
-    def load(reference: Reference) -> Template:
+    def load(reference: RegistryPromptReference) -> PromptTemplate:
         asked.append(reference)
         gate.wait()
         return _version(1)
@@ -265,7 +265,7 @@ def test_callers_at_the_same_time_share_one_look_and_who_leaves_does_not_end_it(
         gate.set()
         found = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(found[0], asyncio.CancelledError)
-        assert [template.version for template in cast("list[Template]", found[1:])] == [1] * 4
+        assert [template.version for template in cast("list[PromptTemplate]", found[1:])] == [1] * 4
 
     asyncio.run(scenario())
     assert len(asked) == 1
@@ -274,7 +274,7 @@ def test_callers_at_the_same_time_share_one_look_and_who_leaves_does_not_end_it(
 def test_a_registry_that_hangs_is_not_waited_for() -> None:
     gate = threading.Event()
 
-    def load(_: Reference) -> Template:
+    def load(_: RegistryPromptReference) -> PromptTemplate:
         gate.wait()
         return _version(1)
 
@@ -296,7 +296,7 @@ def test_no_more_prompts_are_kept_than_may_be() -> None:
 
     async def scenario() -> None:
         for number in ("1", "2", "1", "3", "1", "2"):
-            await source.get(Reference("p", number))
+            await source.get(RegistryPromptReference("p", number))
 
     asyncio.run(scenario())
     assert [uri[-1] for uri in loads.asked] == ["1", "2", "3", "2"]
@@ -304,6 +304,6 @@ def test_no_more_prompts_are_kept_than_may_be() -> None:
 
 def test_prompts_are_read_from_the_registry_itself(registry: Registry) -> None:
     load = prompts_of(registry)
-    found = load(Reference("greet", "1"))
-    assert found == Template("greet", 1, (("system", "Greet like {{who}}."),))
-    assert load(Reference("greet", "nowhere")) is None
+    found = load(RegistryPromptReference("greet", "1"))
+    assert found == PromptTemplate("greet", 1, (("system", "Greet like {{who}}."),))
+    assert load(RegistryPromptReference("greet", "nowhere")) is None

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.gateway.prompts.reference import Reference
-from enginehouse.gateway.prompts.template import Template, before
+from enginehouse.gateway.prompts.reference import RegistryPromptReference
+from enginehouse.gateway.prompts.template import PromptTemplate, before
 
 from enginehouse.errors import InvalidRequestError
 
 
-def _text(text: str) -> Template:
-    return Template("p", 3, (("system", text),))
+def _text(text: str) -> PromptTemplate:
+    return PromptTemplate("p", 3, (("system", text),))
 
 
 def _filled(text: str, **variables: str) -> str:
@@ -54,7 +54,9 @@ def test_what_cannot_be_filled_in_is_named(
 
 
 def test_a_chat_prompt_stands_before_the_conversation_in_its_order() -> None:
-    prompt = Template("p", 1, (("system", "Be {{how}}."), ("user", "Hi"), ("assistant", "Yes?")))
+    prompt = PromptTemplate(
+        "p", 1, (("system", "Be {{how}}."), ("user", "Hi"), ("assistant", "Yes?"))
+    )
     assert prompt.variables == {"how"}
     first = prompt.rendered({"how": "brief"})
     assert before(first, [{"role": "user", "content": "Go"}]) == [
@@ -86,7 +88,7 @@ def test_two_system_messages_become_one() -> None:
     ],
 )
 def test_a_reference_says_name_and_version(text: str, version: str | None, uri: str) -> None:
-    assert Reference.parse(text, version, "champion").uri == uri
+    assert RegistryPromptReference.parse(text, version, "champion").uri == uri
 
 
 @pytest.mark.parametrize(
@@ -103,4 +105,4 @@ def test_a_reference_says_name_and_version(text: str, version: str | None, uri: 
 )
 def test_a_reference_that_names_no_prompt_is_refused(text: str, version: str | None) -> None:
     with pytest.raises(InvalidRequestError, match=r"NAME|name one"):
-        Reference.parse(text, version, "champion")
+        RegistryPromptReference.parse(text, version, "champion")

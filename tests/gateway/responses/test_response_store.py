@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.responses.config import ResponsesConfig
-from enginehouse.gateway.responses.store import Chain, ResponseStore, open_responses
+from enginehouse.gateway.responses.store import ResponseChain, ResponseStore, open_responses
 
 from enginehouse.errors import InvalidRequestError, NotFoundError
 from tests.gateway.responses.conftest import Clock
@@ -20,7 +20,7 @@ def _item(text: str) -> dict[str, Any]:
 
 
 async def _save(store: ResponseStore, name: str, previous: str | None = None) -> None:
-    chain = Chain() if previous is None else await store.chain("a", previous)
+    chain = ResponseChain() if previous is None else await store.chain("a", previous)
     body = {
         "id": name,
         "created_at": 1,
@@ -30,12 +30,12 @@ async def _save(store: ResponseStore, name: str, previous: str | None = None) ->
     await store.save("a", body, [_item(f"in {name}")], chain)
 
 
-def _texts(chain: Chain) -> list[str]:
+def _texts(chain: ResponseChain) -> list[str]:
     return [item["content"] for item in chain.items]
 
 
 def test_a_conversation_is_put_together_oldest_first(store: ResponseStore) -> None:
-    async def talk() -> Chain:
+    async def talk() -> ResponseChain:
         await _save(store, "1")
         await _save(store, "2", "1")
         await _save(store, "3", "2")
@@ -47,7 +47,7 @@ def test_a_conversation_is_put_together_oldest_first(store: ResponseStore) -> No
 
 
 def test_a_branch_has_its_own_past_only(store: ResponseStore) -> None:
-    async def talk() -> Chain:
+    async def talk() -> ResponseChain:
         await _save(store, "1")
         await _save(store, "2", "1")
         await _save(store, "other", "1")
@@ -100,7 +100,7 @@ def test_a_response_is_forgotten_in_time(store: ResponseStore, clock: Clock) -> 
 
 
 def test_a_response_lives_as_long_as_what_continues_it(store: ResponseStore, clock: Clock) -> None:
-    async def wait() -> Chain:
+    async def wait() -> ResponseChain:
         await _save(store, "1")
         await _save(store, "alone")
         clock.now += 60.0

@@ -14,7 +14,7 @@ from enginehouse.api.tracing.context import (
     current_traceparent,
     set_request,
 )
-from enginehouse.gateway.tracing.traced import Mark, Step, Traced
+from enginehouse.gateway.tracing.traced import SpanEvent, StageSpan, Traced
 from opentelemetry import trace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
@@ -44,7 +44,7 @@ def _traced(collector: Collector, call: Call, **run_options: Any) -> list[Span]:
     """Run a call through the three kinds of stages; the spans that come of it."""
     export = _export(collector)
     tracer = export.tracer("tests")
-    stages = [Traced(tracer), Mark("routed"), Step(tracer, "engine")]
+    stages = [Traced(tracer), SpanEvent("routed"), StageSpan(tracer, "engine")]
     try:
         run(stages, call, run_options.pop("last", answering()), **run_options)
     finally:
@@ -110,7 +110,7 @@ def test_a_failure_is_named_by_its_kind_and_not_quoted(
     export = _export(collector)
     tracer = export.tracer("tests")
     with pytest.raises(type(error)):
-        run([Traced(tracer), Step(tracer, "engine")], make_call(), answering(error=error))
+        run([Traced(tracer), StageSpan(tracer, "engine")], make_call(), answering(error=error))
     export.close()
     for span in collector.spans():
         assert attributes_of(span)["error.type"] == kind
@@ -173,7 +173,7 @@ def test_an_answer_that_another_task_goes_on_with_has_whole_spans(collector: Col
 
     async def streamed() -> None:
         set_request(request)
-        chain = compose([Traced(tracer), Step(tracer, "engine")], answering())
+        chain = compose([Traced(tracer), StageSpan(tracer, "engine")], answering())
         async with aclosing(chain(make_call(headers=_KEPT))) as pieces:
             await asyncio.create_task(anext(pieces))
 

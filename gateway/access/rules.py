@@ -9,7 +9,7 @@ from enginehouse.api.call import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class AccessRule:
     """What a route asks for.
 
     Attributes:
@@ -25,26 +25,26 @@ class Door:
 
 _GET = r"GET|HEAD"
 _ANY = r".*"
-_INFERENCE = Door(frozenset({Role.INFERENCE}))
+_INFERENCE = AccessRule(frozenset({Role.INFERENCE}))
 #: Methods and paths → what they ask for; the first that matches.
-_DOORS: tuple[tuple[re.Pattern[str], re.Pattern[str], Door], ...] = tuple(
-    (re.compile(methods), re.compile(path), door)
-    for methods, path, door in (
-        (_GET, r"/health(/(live|ready))?", Door()),
+_RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], AccessRule], ...] = tuple(
+    (re.compile(methods), re.compile(path), rule)
+    for methods, path, rule in (
+        (_GET, r"/health(/(live|ready))?", AccessRule()),
         # Behind the admin token by its own check.
-        (_ANY, r"/internal/.*", Door()),
-        (_ANY, r"/admin(/.*)?", Door(frozenset({Role.ADMIN}), token=True)),
-        (_GET, r"/metrics", Door(frozenset({Role.READ, Role.ADMIN}), from_here=True)),
-        (_GET, r"/openapi\.json", Door(frozenset(Role))),
-        (_GET, r"/v1/models(/.*)?", Door(frozenset(Role))),
-        (_GET, r"/v1/usage(/.*)?", Door(frozenset({Role.READ, Role.ADMIN}))),
+        (_ANY, r"/internal/.*", AccessRule()),
+        (_ANY, r"/admin(/.*)?", AccessRule(frozenset({Role.ADMIN}), token=True)),
+        (_GET, r"/metrics", AccessRule(frozenset({Role.READ, Role.ADMIN}), from_here=True)),
+        (_GET, r"/openapi\.json", AccessRule(frozenset(Role))),
+        (_GET, r"/v1/models(/.*)?", AccessRule(frozenset(Role))),
+        (_GET, r"/v1/usage(/.*)?", AccessRule(frozenset({Role.READ, Role.ADMIN}))),
     )
 )
 
 
-def door_of(method: str, path: str) -> Door:
+def rule_of(method: str, path: str) -> AccessRule:
     """What a route asks for; inference, unless the table knows better."""
-    for methods, pattern, door in _DOORS:
+    for methods, pattern, rule in _RULES:
         if pattern.fullmatch(path) and methods.fullmatch(method):
-            return door
+            return rule
     return _INFERENCE

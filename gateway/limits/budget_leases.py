@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
-from enginehouse.gateway.limits.amount import NOTHING, Amount
+from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
 from enginehouse.gateway.limits.redis_steps import RENEWALS, RedisSteps
 from enginehouse.gateway.limits.scripts import HOLD, KEEP
 
@@ -21,7 +21,7 @@ from enginehouse.errors import StoreError
 _log = logging.getLogger(__name__)
 
 
-class Left(NamedTuple):
+class BudgetRemainder(NamedTuple):
     """What the ledger leaves of a budget; None is no budget."""
 
     tokens: int | None
@@ -34,7 +34,7 @@ class Left(NamedTuple):
 
 
 @dataclass(slots=True)
-class Purse:
+class BudgetLease:
     """What one call holds back of one tenant's or key's budgets; its methods never fail.
 
     Attributes:
@@ -42,22 +42,22 @@ class Purse:
         others: what all other calls hold back, in any adapter.
     """
 
-    purses: Purses
+    leases: BudgetLeases
     key: str
     holder: str
     fits: bool
-    others: Amount
+    others: BudgetAmount
 
-    def keep(self, amount: Amount) -> None:
+    def keep(self, amount: BudgetAmount) -> None:
         """Hold back this amount instead; nothing gives it all back."""
-        self.purses.keep(self.key, self.holder, amount)
+        self.leases.keep(self.key, self.holder, amount)
 
-    def end(self, spent: Amount, recent_s: float) -> None:
+    def end(self, spent: BudgetAmount, recent_s: float) -> None:
         """The call has ended; what it has spent counts until the ledger has it for certain."""
-        self.purses.end(self.key, self.holder, spent, recent_s)
+        self.leases.end(self.key, self.holder, spent, recent_s)
 
 
-class Purses:
+class BudgetLeases:
     """Holds amounts in Redis, each under a lease that is renewed as long as this process lives."""
 
     def __init__(
@@ -82,10 +82,10 @@ class Purses:
         self._failed = failed
         self._clock = clock
         self._away_until: float | None = None
-        self._held: dict[tuple[str, str], Amount] = {}
-        self._renewing = asyncio.create_task(self._renew(), name="limits-renew-purses")
+        self._held: dict[tuple[str, str], BudgetAmount] = {}
+        self._renewing = asyncio.create_task(self._renew(), name="limits-renew-budget-leases")
 
-    async def hold(self, key: str, amount: Amount, left: Left) -> Purse:
+    async def hold(self, key: str, amount: BudgetAmount, left: BudgetRemainder) -> BudgetLease:
         """Hold an amount back if all that is held leaves room for it: one step of Redis.
 
         Raises:
@@ -93,8 +93,8 @@ class Purses:
         """
         if self._away_until is not None and self._clock() < self._away_until:
             raise StoreError("the shared limits' Redis does not answer")
-        purse = Purse(self, key, uuid.uuid4().hex, fits=False, others=NOTHING)
-        asked = [purse.holder, self._ms(self._lease_s), amount.tokens, amount.micros]
+        lease = BudgetLease(self, key, uuid.uuid4().hex, fits=False, others=NOTHING)
+        asked = [lease.holder, self._ms(self._lease_s), amount.tokens, amount.micros]
         answered = False
         try:
             fits, tokens, micros = await self._steps.ask(
@@ -110,23 +110,23 @@ class Purses:
         finally:
             if not answered:
                 # It may have been done all the same.
-                self.keep(key, purse.holder, NOTHING)
+                self.keep(key, lease.holder, NOTHING)
         self._away_until = None
-        purse.fits, purse.others = bool(fits), Amount(tokens, micros / MICROS_A_UNIT)
-        if purse.fits and any(amount):
-            self._held[key, purse.holder] = amount
-        return purse
+        lease.fits, lease.others = bool(fits), BudgetAmount(tokens, micros / MICROS_A_UNIT)
+        if lease.fits and any(amount):
+            self._held[key, lease.holder] = amount
+        return lease
 
-    def keep(self, key: str, holder: str, amount: Amount) -> None:
-        """See `Purse`."""
+    def keep(self, key: str, holder: str, amount: BudgetAmount) -> None:
+        """See `BudgetLease`."""
         if any(amount):
             self._held[key, holder] = amount
         else:
             self._held.pop((key, holder), None)
         self._write(key, holder, amount, self._lease_s)
 
-    def end(self, key: str, holder: str, spent: Amount, recent_s: float) -> None:
-        """See `Purse`."""
+    def end(self, key: str, holder: str, spent: BudgetAmount, recent_s: float) -> None:
+        """See `BudgetLease`."""
         self._held.pop((key, holder), None)
         self._write(key, holder, spent, recent_s)
 
@@ -143,7 +143,7 @@ class Purses:
             for (key, holder), amount in self._held.items():
                 self._write(key, holder, amount, self._lease_s)
 
-    def _write(self, key: str, holder: str, amount: Amount, lease_s: float) -> None:
+    def _write(self, key: str, holder: str, amount: BudgetAmount, lease_s: float) -> None:
         self._steps.later(KEEP, key, [self._ms(lease_s), holder, amount.tokens, amount.micros])
 
     @staticmethod
