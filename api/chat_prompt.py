@@ -15,7 +15,7 @@ from enginehouse.api.tools import ToolFormat, tool_format
 from enginehouse.api.tools.conversation import for_template, has_tools, in_words
 
 from enginehouse.errors import InvalidRequestError
-from enginehouse.text import ChatTemplate, Ending
+from enginehouse.text import ChatTemplate, PromptEnding
 from enginehouse.text.chat_template import RESERVED
 
 #: Call.notes: the format that a model's settings name.
@@ -33,7 +33,7 @@ class Form:
     """
 
     variables: Mapping[str, Any] = field(default_factory=dict)
-    ending: Ending = Ending.ANSWER
+    ending: PromptEnding = PromptEnding.ANSWER
 
     def encode(
         self,
@@ -58,10 +58,10 @@ def form_of(body: ChatForm, variables: Mapping[str, Any]) -> Form:
             field="chat_template_kwargs",
         )
     begins = body.add_generation_prompt is not False
-    ending = Ending.ANSWER if begins else Ending.MESSAGES
+    ending = PromptEnding.ANSWER if begins else PromptEnding.MESSAGES
     if body.continues:
         _check_continued(body)
-        ending = Ending.OPEN
+        ending = PromptEnding.OPEN
     return Form({**variables, **given}, ending)
 
 

@@ -9,7 +9,7 @@ from enginehouse.build.hf_checkpoint import HfCheckpoint
 from enginehouse.build.plan import BuildPlan
 
 from enginehouse.host import gpus
-from enginehouse.sizes import GIB, Estimate, estimate
+from enginehouse.sizes import GIB, SizeEstimate, estimate
 
 #: Memory of the GPU that is assumed if the host has none.
 _USUAL_GPU_GIB = 80
@@ -24,7 +24,7 @@ class BuildEstimate:
         pool: the assumed size of the KV cache pool, in words.
     """
 
-    sizes: Estimate
+    sizes: SizeEstimate
     context_length: int
     ranks: int
     pool: str

@@ -27,7 +27,7 @@ _START_TIMEOUT_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class MeasuredModel:
     """A model that is served.
 
     Attributes:
@@ -42,7 +42,7 @@ class Served:
     engine: EngineSettings
 
 
-def served_model(settings: Settings, name: str | None = None) -> Served:
+def served_model(settings: Settings, name: str | None = None) -> MeasuredModel:
     """The text generator `name` of the running stack, or its first.
 
     Raises:
@@ -58,7 +58,7 @@ def served_model(settings: Settings, name: str | None = None) -> Served:
     version = int(found["enginehouse"]["version"])
     bundle = BundleCache(settings.cache_dir, Registry(settings)).fetch(found["id"], version)
     engine = override_settings(bundle.manifest.engine_settings, os.environ)
-    return Served(Target(found["id"], version), version, bundle, engine)
+    return MeasuredModel(Target(found["id"], version), version, bundle, engine)
 
 
 @contextmanager

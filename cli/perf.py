@@ -9,7 +9,7 @@ import typer
 from enginehouse.cli import perf_capacity, perf_compare, perf_plan, perf_targets
 from enginehouse.cli.common import JsonOption, console, current_settings, print_json, say
 from enginehouse.cli.markdown import print_markdown
-from enginehouse.cli.measured_stack import Served, measured_stack, served_model
+from enginehouse.cli.measured_stack import MeasuredModel, measured_stack, served_model
 from enginehouse.cli.terminal import styled
 from enginehouse.client.http import key_from_environment
 from enginehouse.perf.campaign import CampaignReport, Subject, run_campaign
@@ -119,7 +119,7 @@ def run(
     say(f"report: {written.page}")
 
 
-def _subject(door: Door, served: Served) -> Subject:
+def _subject(door: Door, served: MeasuredModel) -> Subject:
     settings = served.engine.model_dump(exclude_none=True)
     return Subject(door, served.target.model, served.version, settings)
 

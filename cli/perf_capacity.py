@@ -9,7 +9,7 @@ import typer
 from enginehouse.cli.common import JsonOption, current_settings, print_json, say
 from enginehouse.cli.durations import latency_s
 from enginehouse.cli.markdown import print_markdown
-from enginehouse.cli.measured_stack import Served, measured_stack, served_model
+from enginehouse.cli.measured_stack import MeasuredModel, measured_stack, served_model
 from enginehouse.client.http import key_from_environment
 from enginehouse.perf.capacity.report import report_of, write_capacity
 from enginehouse.perf.capacity.search import Found, LatencyLimits, search
@@ -116,7 +116,9 @@ def _profile(name: str, seconds: float | None) -> Profile:
     return chosen.model_copy(update={"load": chosen.load.model_copy(update=changes)})
 
 
-def _search(settings: Settings, served: Served, profile: Profile, limits: LatencyLimits) -> Found:
+def _search(
+    settings: Settings, served: MeasuredModel, profile: Profile, limits: LatencyLimits
+) -> Found:
     driver = OwnDriver("adapter", settings.addresses, served.target, key_from_environment())
     maker = PromptMaker(served.bundle)
     driver.run(warm_up_of(profile, maker))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from enginehouse.cli.terminal import styled
-from enginehouse.registry.history import Release
+from enginehouse.registry.history import ReleaseRecord
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -100,7 +100,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def history_view(name: str, releases: list[Release]) -> RenderableType:
+def history_view(name: str, releases: list[ReleaseRecord]) -> RenderableType:
     """Releases, newest first: who, when, what came of it, on which numbers."""
     parts: list[RenderableType] = [styled(f"{name}: {len(releases)} releases, newest first")]
     for release in releases:

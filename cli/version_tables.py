@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enginehouse.cli.terminal import styled
 from enginehouse.registry import records
-from enginehouse.registry.diff import BundleDiff, Row
+from enginehouse.registry.diff import BundleDiff, DiffRow
 from enginehouse.registry.garbage import Garbage
 from enginehouse.registry.records import VersionRecord
 from rich.filesize import decimal
@@ -58,7 +58,7 @@ def _cell(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else f"{value}"
 
 
-def _change(row: Row) -> Text:
+def _change(row: DiffRow) -> Text:
     percent = "" if row.percent is None else f" {row.percent:+.1f} %"
     return styled((f"{row.verdict}{percent}", _COLOURS[row.verdict]))
 

@@ -30,7 +30,7 @@ class Change(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class RatioEstimate:
     """A ratio of times, second over first: above 1 the second is slower.
 
     Attributes:
@@ -45,7 +45,7 @@ class Estimate:
     pairs: int
 
 
-def estimate(log_ratios: Sequence[float]) -> Estimate:
+def estimate(log_ratios: Sequence[float]) -> RatioEstimate:
     """The ratio that paired log ratios give.
 
     Raises:
@@ -64,11 +64,13 @@ def estimate(log_ratios: Sequence[float]) -> Estimate:
     mean = float(kept.mean())
     error = float(winsorized.std(ddof=1)) / ((1 - 2 * _TRIM) * math.sqrt(count))
     reach = float(stdtrit(len(kept) - 1, 0.975)) * error
-    return Estimate(math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error, count)
+    return RatioEstimate(
+        math.exp(mean), math.exp(mean - reach), math.exp(mean + reach), error, count
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class PairedRule:
     """When a difference counts.
 
     The line is drawn half way to `margin`: with a standard error of `error_wanted` a difference
@@ -83,15 +85,15 @@ class Rule:
     error_wanted: float
 
     @classmethod
-    def finding(cls, margin: float) -> Rule:
+    def finding(cls, margin: float) -> PairedRule:
         """Mistakes of one in a hundred either way: 2.33 errors lie on each side of the line."""
         return cls(margin, math.log1p(margin) / 2 / _QUANTILE_99)
 
-    def is_precise(self, found: Estimate) -> bool:
+    def is_precise(self, found: RatioEstimate) -> bool:
         """Whether more pairs would change little."""
         return found.error <= self.error_wanted
 
-    def judge(self, found: Estimate) -> Change:
+    def judge(self, found: RatioEstimate) -> Change:
         """What an estimate says; one that is not precise only says what its interval does."""
         line = math.sqrt(1 + self.margin)
         if self.is_precise(found):
@@ -106,7 +108,7 @@ class Rule:
 
 
 def measure_in_turn(
-    pair: Callable[[int], Mapping[str, float]], rules: Mapping[str, Rule], most_pairs: int
+    pair: Callable[[int], Mapping[str, float]], rules: Mapping[str, PairedRule], most_pairs: int
 ) -> dict[str, list[float]]:
     """Measure pairs until every rule's metric is precise, or there are `most_pairs`.
 

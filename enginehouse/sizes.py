@@ -58,7 +58,7 @@ def kv_bytes_per_token(a: Architecture, precision: str = "auto") -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class SizeEstimate:
     """What an engine will need.
 
     Attributes:
@@ -77,11 +77,11 @@ class Estimate:
 
 def estimate(
     a: Architecture, weight_format: str, kv_precision: str, pool_bytes: int, context_length: int
-) -> Estimate:
+) -> SizeEstimate:
     """Sizes of an engine with a KV cache pool of `pool_bytes`."""
     per_token = kv_bytes_per_token(a, kv_precision)
     tokens = pool_bytes // per_token
-    return Estimate(
+    return SizeEstimate(
         parameters=sum(parameter_count(a)),
         weight_bytes=weight_bytes(a, weight_format),
         kv_bytes_per_token=per_token,

@@ -1,4 +1,4 @@
-"""The MLflow registry: versions, aliases, and the verified local copies of bundles."""
+"""The MLflow registry: versions, aliases, and verified local copies of bundles."""
 
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.records import CHAMPION, PREVIOUS, VersionRecord

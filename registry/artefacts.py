@@ -1,4 +1,4 @@
-"""Single files of registered bundles, without the engines beside them."""
+"""Reads single files of registered bundles without downloading the engine."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from enginehouse.manifest import MANIFEST_NAME, EngineManifest, read_manifest
 
 
 def read_artefact(registry: Registry, record: VersionRecord, path: str) -> bytes:
-    """One file of a version's bundle.
+    """Read one file of a version's bundle.
 
     Raises:
-        RegistryError: if the registry does not have it.
+        RegistryError: if the registry does not have the file.
     """
     with (
         registry.session() as client,
@@ -28,11 +28,11 @@ def read_artefact(registry: Registry, record: VersionRecord, path: str) -> bytes
 
 
 def read_registered_manifest(registry: Registry, record: VersionRecord) -> EngineManifest:
-    """A version's manifest, without its engine.
+    """Read a version's manifest without its engine.
 
     Raises:
-        BundleError: if it is not one that this version understands.
-        RegistryError: if the registry does not have it.
+        BundleError: if the manifest's schema is not supported.
+        RegistryError: if the registry does not have the file.
     """
     with tempfile.TemporaryDirectory(prefix="enginehouse-manifest-") as scratch:
         content = read_artefact(registry, record, MANIFEST_NAME)
@@ -45,7 +45,7 @@ def read_registered_manifest(registry: Registry, record: VersionRecord) -> Engin
 
 
 def repository(client: Any, uri: str) -> Any:
-    """MLflow's store of the artefacts at `uri`."""
+    """MLflow's artefact repository for `uri`."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     return get_artifact_repository(uri, tracking_uri=client.tracking_uri)

@@ -16,24 +16,24 @@ from enginehouse.manifest import MANIFEST_NAME
 
 
 class BundleCache:
-    """One directory a version: ``<root>/<name>/<version>``."""
+    """One directory for each version: ``<root>/<name>/<version>``."""
 
     def __init__(self, root: Path, registry: Registry) -> None:
         self._root = root
         self._registry = registry
 
     def path(self, name: str, version: int) -> Path:
-        """Where the copy lies or will lie."""
+        """Path of the local copy, whether it exists or not."""
         return self._root / name / str(version)
 
     def fetch(self, name: str, version: int) -> Bundle:
-        """The version's bundle, downloaded if it is not here, every file checked either way.
+        """Return the version's bundle; downloads it if needed and verifies every file.
 
-        A copy that has been damaged since is thrown away and downloaded again.
+        A damaged local copy is deleted and downloaded again.
 
         Raises:
             NotRegisteredError, RegistryError: if the registry does not have it.
-            BundleError: if what the registry holds is not what was registered.
+            BundleError: if the files in the registry are not those that were registered.
         """
         record = self._registry.version(name, version)
         target = self.path(name, version)
@@ -51,7 +51,7 @@ class BundleCache:
 
 
 def _verified(path: Path, record: VersionRecord) -> Bundle:
-    """The manifest is the one that was registered, and every file is the manifest's."""
+    """Check that the manifest is the registered one, and that every file matches it."""
     bundle = Bundle.open(path)
     expected = record.tags.get(TAG_MANIFEST)
     if expected is not None and sha256_file(path / MANIFEST_NAME) != expected:

@@ -1,4 +1,4 @@
-"""The connection to MLflow: its client, its limits, and its errors as ours."""
+"""The connection to MLflow: client, time limits, and conversion of errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enginehouse.errors import NotRegisteredError, RegistryError
 from enginehouse.urls import redacted, shown
 
 _PAGE = 500
-# A dead server would otherwise be asked for minutes.
+# MLflow's default is to retry a dead server for minutes.
 _CLIENT_LIMITS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -24,13 +24,13 @@ _CLIENT_LIMITS = {
 
 
 def connect(uri: str, embedded_dir: Path | None) -> Any:
-    """MLflow's client of the registry at `uri`.
+    """Create MLflow's client for the registry at `uri`.
 
     Args:
-        embedded_dir: where SQLite and files lie; None when there is a server.
+        embedded_dir: directory of SQLite and artefacts; None with a server.
 
     Raises:
-        RegistryError: if it cannot be opened.
+        RegistryError: if the registry cannot be opened.
     """
     for key, value in _CLIENT_LIMITS.items():
         os.environ.setdefault(key, value)
@@ -44,7 +44,7 @@ def connect(uri: str, embedded_dir: Path | None) -> Any:
 
 
 def every_page(search: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Any]:
-    """What a search of MLflow's finds, over all its pages."""
+    """Iterate over all pages of an MLflow search."""
     token = None
     while True:
         page = search(*arguments, max_results=_PAGE, page_token=token, **options)
@@ -56,7 +56,7 @@ def every_page(search: Callable[..., Any], *arguments: Any, **options: Any) -> I
 
 @contextmanager
 def registry_errors(uri: str, name: str | None = None) -> Iterator[None]:
-    """MLflow's and the database's exceptions → ours; `name` is the model that may be missing."""
+    """Convert exceptions of MLflow and the database; `name` is the model that may be missing."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 

@@ -1,4 +1,4 @@
-"""A deployment is a served model: releasing a version for it, and waiting until it serves."""
+"""Deployments: releases a version and waits until it serves. A deployment is a served model."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def release(
     model_uri: str,
     config: DeploymentConfig,
 ) -> dict[str, Any]:
-    """Release a version and wait as long as the config says.
+    """Release a version, and wait as long as the config says.
 
     Raises:
         RegistryError: if there is no such version.
-        ControllerError: if the release is refused or aborted, or does not end in time.
+        ControllerError: if the release is rejected or aborted, or does not finish in time.
     """
     version = version_of(registry, name, model_uri)
     who, why, overrides = config.actor, config.reason, config.overrides
@@ -65,7 +65,7 @@ def _until_served(
 
 
 def served(controller: ControllerClient, name: str) -> dict[str, Any] | None:
-    """A model's releases if it is served, else None.
+    """A model's release state if it is served, otherwise None.
 
     Raises:
         ControllerError: if the controller does not answer.
@@ -77,15 +77,15 @@ def served(controller: ControllerClient, name: str) -> dict[str, Any] | None:
 
 
 def named(model: Mapping[str, Any]) -> dict[str, Any]:
-    """MLflow asks for a `name` in every deployment."""
+    """Add the key `name`, which MLflow requires in every deployment."""
     return {"name": model["model"], **model}
 
 
 def version_of(registry: Registry, name: str, model_uri: str) -> int:
-    """The version that ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` means.
+    """Resolve ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS``.
 
     Raises:
-        RegistryError: if it cannot be read, is of another model, or there is no such version.
+        RegistryError: if the URI is invalid, names another model, or the version does not exist.
     """
     parsed = urlparse(model_uri)
     path = parsed.path.strip("/")

@@ -1,4 +1,4 @@
-"""The `config` of MLflow's deployments: text from a command line, or values from Python."""
+"""The `config` of MLflow deployments: strings from the command line, or values from Python."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class DeploymentConfig:
     """How a version is released.
 
     Attributes:
-        strategy: ``rollout`` moves traffic step by step; ``promote`` at once, after the gates.
-        spec: the rollout's specification; None is the controller's own.
-        overrides: gate → why it may be passed over.
+        strategy: ``rollout`` shifts traffic in steps; ``promote`` all at once, after the gates.
+        spec: the rollout's specification; None uses the controller's default.
+        overrides: gate → reason for overriding it.
         wait_s: how long to wait for the version to serve; 0 does not wait.
     """
 
@@ -36,10 +36,10 @@ class DeploymentConfig:
 
 
 def deployment_config(raw: Mapping[str, Any] | None) -> DeploymentConfig:
-    """Check a config.
+    """Validate a config.
 
     Raises:
-        SpecError: naming the key.
+        SpecError: names the key.
     """
     given = dict(raw or {})
     if unknown := sorted(given.keys() - _KEYS):
@@ -67,12 +67,12 @@ def _seconds(raw: Any) -> float:
     except (TypeError, ValueError):
         value = -1.0
     if not 0 <= value < float("inf"):
-        raise SpecError(f"config 'wait_s': {raw!r} is no number of seconds")
+        raise SpecError(f"config 'wait_s': {raw!r} is not a number of seconds")
     return value
 
 
 def _spec(raw: Any) -> Mapping[str, Any] | None:
-    """A mapping as it is, or the file that a text names."""
+    """Return a mapping unchanged; read a string as the path of a YAML file."""
     if raw is None or isinstance(raw, Mapping):
         return raw
     try:
@@ -80,5 +80,5 @@ def _spec(raw: Any) -> Mapping[str, Any] | None:
     except (OSError, yaml.YAMLError) as error:
         raise SpecError(f"config 'spec': {raw} cannot be read: {error}") from None
     if not isinstance(found, dict):
-        raise SpecError(f"config 'spec': {raw} is no mapping")
+        raise SpecError(f"config 'spec': {raw} is not a mapping")
     return found

@@ -1,9 +1,9 @@
-"""MLflow's deployments API, target ``enginehouse``: its conventional door to releases.
+"""MLflow's deployments API for the target ``enginehouse``.
 
-A deployment is a served model. To create or update one is to release a registered version
-through the release controller, with the gates and analyses that every release has; to predict
-is to ask the adapter's OpenAI API. Endpoints are the adapter and, for `predict`, each served
-model by its name, since MLflow's own clients say ``predict(endpoint=NAME)``.
+A deployment is a served model. Creating or updating one releases a registered version through the
+release controller, with the usual gates and analyses. Predictions use the adapter's OpenAI API.
+Endpoints are the adapter and, for `predict`, the name of each served model, because MLflow's own
+clients call ``predict(endpoint=NAME)``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlparse
 from enginehouse.client.controller import ControllerClient
 from enginehouse.registry.deployment import named, release, served, version_of
 from enginehouse.registry.deployment_config import deployment_config
-from enginehouse.registry.predictions import Adapter
+from enginehouse.registry.predictions import PredictionClient
 from enginehouse.registry.store import Registry
 from mlflow.deployments import PredictionsResponse
 from mlflow.deployments.base import BaseDeploymentClient
@@ -35,7 +35,7 @@ from mlflow.protos.databricks_pb2 import (
 from enginehouse.errors import ControllerError, EnginehouseError
 from enginehouse.settings import Settings, load_settings
 
-#: Name of the endpoint that answers for every model.
+#: Name of the endpoint that serves all models.
 ENDPOINT = "adapter"
 
 
@@ -46,10 +46,10 @@ def run_local(
     flavor: str | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> None:
-    """Make a version the champion and run the whole stack on this host until it is interrupted.
+    """Make a version the champion and run the local stack until it is interrupted.
 
     Raises:
-        MlflowException: if there is no such version, or a stack runs here already.
+        MlflowException: if the version does not exist, or a stack is running already.
     """
     del flavor, config
     settings = _settings(target)
@@ -66,7 +66,7 @@ def run_local(
 
 
 def target_help() -> str:
-    """What `mlflow deployments help -t enginehouse` shows."""
+    """The text of `mlflow deployments help -t enginehouse`."""
     return """Target `enginehouse`: engines served by Triton, released by Enginehouse.
 
 Target URI:  enginehouse                 the settings of this process's environment
@@ -96,7 +96,7 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         super().__init__(target_uri)  # type: ignore[no-untyped-call]
         with _mlflow_errors():
             self._settings = _settings(target_uri)
-        self._adapter = Adapter(self._settings.adapter_urls[0])
+        self._adapter = PredictionClient(self._settings.adapter_urls[0])
 
     def create_deployment(
         self,
@@ -106,11 +106,11 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         config: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
     ) -> dict[str, Any]:
-        """Serve a version of a model that is not served yet.
+        """Release a version of a model that is not served yet.
 
         Raises:
-            MlflowException: if the model is served, there is no such version, or its release
-                is refused.
+            MlflowException: if the model is served already, the version does not exist, or its
+                release is rejected.
         """
         _check(flavor, endpoint)
         with _mlflow_errors(), self._controller() as controller:
@@ -132,8 +132,8 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         """Release another version of a served model.
 
         Raises:
-            MlflowException: if the model is not served, there is no such version, or its release
-                is refused or aborted.
+            MlflowException: if the model is not served, the version does not exist, or its release
+                is rejected or aborted.
         """
         _check(flavor, endpoint)
         if model_uri is None:
@@ -151,10 +151,10 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         config: Mapping[str, Any] | None = None,
         endpoint: str | None = None,
     ) -> None:
-        """Serve a model no more; its versions stay. Nothing happens if it is not served.
+        """Stop serving a model; its versions are kept. Does nothing if it is not served.
 
         Raises:
-            MlflowException: if the controller refuses or does not answer.
+            MlflowException: if the controller rejects the request or does not answer.
         """
         _check(None, endpoint)
         with _mlflow_errors(), self._controller() as controller:
@@ -172,7 +172,7 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
             return [named(m) for m in controller.models() if m.get("champion") is not None]
 
     def get_deployment(self, name: str, endpoint: str | None = None) -> dict[str, Any]:
-        """One served model: champion, weights, rollout.
+        """Release state of one served model: champion, weights, rollout.
 
         Raises:
             MlflowException: if it is not served, or the controller does not answer.
@@ -187,10 +187,10 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
     def predict(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> Any:
-        """Ask the adapter; the text, or the vector, of each request is a prediction.
+        """Send requests to the adapter; each prediction is a text or an embedding.
 
         Raises:
-            MlflowException: if the input is no OpenAI request, or the adapter refuses.
+            MlflowException: if the input is not an OpenAI request, or the adapter rejects it.
         """
         model = _model(deployment_name, endpoint)
         with _mlflow_errors():
@@ -200,10 +200,10 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
     def predict_stream(
         self, deployment_name: str | None = None, inputs: Any = None, endpoint: str | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The adapter's chunks, as they come.
+        """Stream the adapter's chunks.
 
         Raises:
-            MlflowException: if the input is no OpenAI request, or the adapter refuses.
+            MlflowException: if the input is not an OpenAI request, or the adapter rejects it.
         """
         model = _model(deployment_name, endpoint)
         with _mlflow_errors():
@@ -221,7 +221,7 @@ class EnginehouseDeploymentClient(BaseDeploymentClient):
         ]
 
     def get_endpoint(self, endpoint: str) -> dict[str, Any]:
-        """The adapter or a served model, by its name.
+        """The adapter, or a served model by its name.
 
         Raises:
             MlflowException: if there is no such endpoint, or the controller does not answer.
@@ -282,10 +282,10 @@ def _no_endpoint(name: str | None) -> MlflowException:
 
 
 def _model(deployment_name: str | None, endpoint: str | None) -> str:
-    """Which model `predict` is asked for, by either of MLflow's two arguments.
+    """The model that either of MLflow's two arguments names.
 
     Raises:
-        MlflowException: if they name no model, or two.
+        MlflowException: if they name no model, or two different ones.
     """
     named = {name for name in (deployment_name, endpoint) if name and name != ENDPOINT}
     if not named:
@@ -306,7 +306,7 @@ def _missing(name: str) -> MlflowException:
 
 @contextmanager
 def _mlflow_errors() -> Iterator[None]:
-    """Ours → MLflow's, as its interface asks."""
+    """Convert our errors to MLflow's."""
     try:
         yield
     except EnginehouseError as error:

@@ -1,4 +1,4 @@
-"""Two versions side by side: manifest, quality, speed, size, tokenizer and chat template."""
+"""Compares two versions: manifest, quality, speed, size, tokenizer and chat template."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from enginehouse.lines import split_lines
 from enginehouse.manifest import BundleFile, EngineManifest
 
 Value = str | float | int | bool | None
-Verdict = Literal["better", "worse", "changed", "equal"]
+RowVerdict = Literal["better", "worse", "changed", "equal"]
 
-#: Whether more is better, of every number that has a direction.
+#: Numeric fields with a direction → whether higher is better.
 _MORE_IS_BETTER = {
     "perplexity_ratio": False,
     "mean_kl_nats": False,
@@ -29,7 +29,7 @@ _MORE_IS_BETTER = {
     "engine_bytes": False,
 }
 _ENGINE = "engine/"
-#: Parts of the manifest that have a section of their own.
+#: Parts of the manifest that have their own section.
 _ELSEWHERE = {"files", "quality"}
 _LISTED_TOKENS = 10
 _LISTED_LINES = 400
@@ -37,13 +37,13 @@ _LISTED_LINES = 400
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a comparison needs of one version.
+    """The facts of one version that are compared.
 
     Attributes:
-        title: how a reader knows it: name, version, label.
-        speed: `reports/speed.json`; None if the bundle has none.
-        chat_template: None is an embedding model, which has none.
-        tokenizer: the parsed `tokenizer.json`; None is "not read, as both have the same file".
+        title: for display: name, version and label.
+        speed: content of `reports/speed.json`; None if the bundle has none.
+        chat_template: None for an embedding model, which has none.
+        tokenizer: the parsed `tokenizer.json`; None if it was not read because both are equal.
     """
 
     title: str
@@ -54,34 +54,33 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One field on both sides.
+class DiffRow:
+    """One field of both versions.
 
     Attributes:
-        percent: change of a number from left to right; None where that means nothing.
+        percent: change of a number from left to right; None if it is undefined.
     """
 
     section: str
     field: str
     left: Value
     right: Value
-    verdict: Verdict
+    verdict: RowVerdict
     percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class BundleDiff:
-    """The comparison.
+    """Result of a comparison.
 
     Attributes:
-        rows: fields of the manifest and files only where they differ; quality, speed and size
-            always.
-        chat_template, tokenizer: lines of a unified diff; empty if they are the same.
+        rows: quality, speed and size always; other fields and files only if they differ.
+        chat_template, tokenizer: lines of a unified diff; empty if equal.
     """
 
     left: str
     right: str
-    rows: tuple[Row, ...]
+    rows: tuple[DiffRow, ...]
     chat_template: tuple[str, ...]
     tokenizer: tuple[str, ...]
 
@@ -91,7 +90,7 @@ class BundleDiff:
 
 
 def compare(left: Facts, right: Facts) -> BundleDiff:
-    """Compare two versions of one model, or of two."""
+    """Compare two versions of the same model or of different models."""
     a, b = left.manifest, right.manifest
     rows = [
         *_rows("manifest", _described(a), _described(b), differing=True),
@@ -111,25 +110,25 @@ def compare(left: Facts, right: Facts) -> BundleDiff:
 
 def _rows(
     section: str, left: Mapping[str, Value], right: Mapping[str, Value], *, differing: bool = False
-) -> Iterator[Row]:
+) -> Iterator[DiffRow]:
     for field in dict.fromkeys((*left, *right)):
         row = _row(section, field, left.get(field), right.get(field))
         if row.verdict != "equal" or not differing:
             yield row
 
 
-def _row(section: str, field: str, left: Value, right: Value) -> Row:
+def _row(section: str, field: str, left: Value, right: Value) -> DiffRow:
     if left == right:
-        return Row(section, field, left, right, "equal")
+        return DiffRow(section, field, left, right, "equal")
     if not (_is_number(left) and _is_number(right)):
-        return Row(section, field, left, right, "changed")
+        return DiffRow(section, field, left, right, "changed")
     before, after = float(left or 0), float(right or 0)
     percent = 100 * (after - before) / abs(before) if before else None
     more_is_better = _MORE_IS_BETTER.get(field)
     if more_is_better is None:
-        return Row(section, field, left, right, "changed", percent)
+        return DiffRow(section, field, left, right, "changed", percent)
     better = (after > before) is more_is_better
-    return Row(section, field, left, right, "better" if better else "worse", percent)
+    return DiffRow(section, field, left, right, "better" if better else "worse", percent)
 
 
 def _is_number(value: Value) -> bool:
@@ -141,7 +140,7 @@ def _described(manifest: EngineManifest) -> dict[str, Value]:
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Value]]:
-    """Leaves of nested data by dotted path; a list is one leaf."""
+    """Leaves of nested data by dotted path; a list counts as one leaf."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _flat(inner, f"{path}.{key}" if path else key)
@@ -179,7 +178,7 @@ def _capped(lines: list[str]) -> tuple[str, ...]:
 
 
 def _tokenizer_diff(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[str]:
-    """A tokenizer has tens of thousands of lines: its vocabulary is compared as a table."""
+    """Diff of two tokenizers; vocabularies are compared as tables, because they are too long."""
     a, b = _vocabulary(left), _vocabulary(right)
     yield from _listed("-", "token only left", [t for t in a if t not in b])
     yield from _listed("+", "token only right", [t for t in b if t not in a])
@@ -192,7 +191,7 @@ def _tokenizer_diff(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterat
 
 def _vocabulary(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
     found = tokenizer.get("model", {}).get("vocab", {})
-    # Unigram models list pairs of token and score.
+    # Unigram models list (token, score) pairs.
     return dict(found) if isinstance(found, dict) else {str(t[0]): t[1:] for t in found}
 
 

@@ -1,8 +1,8 @@
-"""Environments: `dev`, `staging` and `production` in one registry.
+"""Environments: for example `dev`, `staging` and `production` in one registry.
 
-The rule, and its only place: the model that is served as ``smollm2`` in the environment
-``staging`` is registered as ``staging.smollm2``; without an environment it is registered as it
-is served. No served name has a dot, so a registered name reads in one way only.
+This module alone defines the mapping: the model served as ``smollm2`` in the environment
+``staging`` is registered as ``staging.smollm2``; without an environment it is registered under its
+served name. Served names have no dot, so the mapping is unambiguous.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from enginehouse.errors import NameRefusedError, SettingsError
 from enginehouse.names import check_model_name
 
-#: How a command line says "the models without a prefix".
+#: Command line value for models without an environment's prefix.
 NO_ENVIRONMENT = "none"
-#: Registered models of our own, which are no models to serve, begin with this word.
+#: Prefix of registered models that are for internal use and not served.
 _OURS = "enginehouse"
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,29}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Maps served names to registered ones and back; `prefix` None is no environment."""
+    """Maps served names to registered names and back; `prefix` None means no environment."""
 
     prefix: str | None = None
 
@@ -37,10 +37,10 @@ class Environment:
 
     @classmethod
     def named(cls, text: str | None) -> Environment:
-        """The environment that a command line names; `NO_ENVIRONMENT` is the one without.
+        """The environment that a command line names; `NO_ENVIRONMENT` selects none.
 
         Raises:
-            SettingsError: if it cannot be a prefix.
+            SettingsError: if the text cannot be a prefix.
         """
         return cls(None if text == NO_ENVIRONMENT else text)
 
@@ -48,11 +48,11 @@ class Environment:
         return self.prefix or NO_ENVIRONMENT
 
     def registered(self, served: str) -> str:
-        """Name under which MLflow has the model."""
+        """Name of the model in MLflow."""
         return served if self.prefix is None else f"{self.prefix}.{served}"
 
     def served(self, registered: str) -> str | None:
-        """Name under which clients ask for it; None if it is not of this environment."""
+        """Name that clients use; None if the model is not of this environment."""
         name = registered
         if self.prefix is not None:
             prefix, dot, name = registered.partition(".")

@@ -1,4 +1,4 @@
-"""What a comparison needs of registered versions, without downloading their engines."""
+"""Compares registered versions without downloading their engines."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def compare_versions(registry: Registry, left: VersionRecord, right: VersionReco
     """Compare two registered versions.
 
     Raises:
-        BundleError: if one's files are not what they should be.
-        RegistryError: if the registry does not have them.
+        BundleError: if a file of a bundle is invalid.
+        RegistryError: if the registry does not have the files.
     """
     pair = [(record, read_registered_manifest(registry, record)) for record in (left, right)]
     tokenizers = {_digest(manifest, TOKENIZER_FILE) for _, manifest in pair}
@@ -64,5 +64,5 @@ def _parsed(record: VersionRecord, path: str, content: str | None) -> dict[str, 
         return dict(json.loads(content))
     except ValueError as error:
         raise BundleError(
-            f"{record.name} version {record.version}: {path} is no JSON object: {error}"
+            f"{record.name} version {record.version}: {path} is not a JSON object: {error}"
         ) from None

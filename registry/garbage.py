@@ -1,4 +1,4 @@
-"""Artefacts and cached copies that nothing refers to any more."""
+"""Garbage collection: artefacts and cached copies that nothing refers to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from enginehouse.digests import sha256_file
 from enginehouse.manifest import MANIFEST_NAME
 from enginehouse.settings import Settings
 
-#: Nothing younger is touched: somebody may just be about to refer to it.
+#: Minimum age of garbage in seconds: something younger may be about to be referenced.
 GRACE_S = 3600.0
 _BUNDLE = "bundle"
 _RUN_ID = re.compile(r"[0-9a-f]{32}")
@@ -31,11 +31,11 @@ _ALL_RUNS = 3  # mlflow.entities.ViewType.ALL
 
 @dataclass(frozen=True, slots=True)
 class Garbage:
-    """One thing that may go.
+    """One item that may be deleted.
 
     Attributes:
         where: URI or path.
-        remove: deletes it.
+        remove: deletes the item.
     """
 
     where: str
@@ -50,10 +50,10 @@ class Garbage:
 
 @dataclass(frozen=True, slots=True)
 class _References:
-    """What all versions of all registered models of all environments refer to.
+    """References from all versions of all registered models in all environments.
 
     Attributes:
-        needed: manifest digests of the versions that are aliased, loaded or in a rollout.
+        needed: manifest digests of versions that are aliased, loaded or in a rollout.
         known: manifest digests of all versions.
     """
 
@@ -63,7 +63,7 @@ class _References:
     known: frozenset[str]
 
     def hold(self, run_id: str, artifact_uri: str) -> bool:
-        """Whether a version's artefacts are those of this run."""
+        """Whether a version refers to the artefacts of this run."""
         root = artifact_uri.rstrip("/")
         return run_id in self.run_ids or any(
             source == root or source.startswith(f"{root}/") for source in self.sources
@@ -71,7 +71,7 @@ class _References:
 
 
 class Collector:
-    """Finds and removes what nothing refers to."""
+    """Finds and removes unreferenced items."""
 
     def __init__(
         self, registry: Registry, settings: Settings, now: Callable[[], float] = time.time
@@ -81,12 +81,12 @@ class Collector:
         self._now = now
 
     def collect(self, *, dry_run: bool = True) -> list[Garbage]:
-        """Find garbage, and unless it is a dry run remove it.
+        """Find garbage, and remove it unless `dry_run`.
 
-        What is younger than `GRACE_S`, and what a run that has not ended holds, is no garbage.
+        Items younger than `GRACE_S` and artefacts of unfinished runs are never garbage.
 
         Raises:
-            RegistryError: if the registry does not answer or refuses.
+            RegistryError: if the registry does not answer or rejects a request.
         """
         with self._registry.session() as client:
             references = self._references(client)
@@ -118,7 +118,7 @@ class Collector:
         )
 
     def _runs(self, client: Any, references: _References) -> Iterator[Garbage]:
-        """Bundles that registrations logged and that no version has."""
+        """Bundles logged by a registration that no version refers to."""
         for run in _registrations(client):
             if references.hold(run.info.run_id, run.info.artifact_uri) or not self._settled(run):
                 continue
@@ -143,7 +143,7 @@ class Collector:
         return self._old(max(released, ended))
 
     def _orphans(self, client: Any, references: _References) -> Iterator[Garbage]:
-        """Directories of runs that MLflow does not know; only files on this host have an age."""
+        """Local run directories that MLflow does not know; remote files have no age to check."""
         for root in _local_roots(client):
             for path in sorted(root.iterdir()) if root.is_dir() else ():
                 if not (_RUN_ID.fullmatch(path.name) and path.is_dir()):
@@ -156,7 +156,7 @@ class Collector:
                     yield _directory(path, "MLflow knows no such run")
 
     def _cached(self, references: _References) -> Iterator[Garbage]:
-        """Copies of versions that nobody serves; whoever needs one again downloads it again."""
+        """Cached copies of versions that are not served; they can be downloaded again."""
         root = self._settings.cache_dir
         for model in sorted(root.iterdir()) if root.is_dir() else ():
             for path in sorted(model.iterdir()) if model.is_dir() else ():
@@ -177,7 +177,7 @@ class Collector:
 
 @dataclass(frozen=True, slots=True)
 class _RunRemoval:
-    """Takes the files first: a run that is marked deleted while they lie there is found again."""
+    """Deletes the files before the run, so that an interrupted removal is found again."""
 
     client: Any
     store: Any
@@ -197,7 +197,7 @@ def _registrations(client: Any) -> Iterator[Any]:
         for run in every_page(
             client.search_runs, [experiment.experiment_id], run_view_type=_ALL_RUNS
         ):
-            # Rollouts and evaluations are runs too, and theirs is the history.
+            # Runs of rollouts and evaluations are the history and are kept.
             named = (run.info.run_name or "").startswith("register ")
             if named and TAG_MANIFEST in run.data.tags:
                 yield run
@@ -225,7 +225,7 @@ def _run_exists(client: Any, run_id: str) -> bool:
 
 
 def _stored_bytes(store: Any, path: str) -> int | None:
-    """Size of all files below `path`; None if there are none."""
+    """Total size of the files below `path`; None if there are none."""
     sizes: list[int | None] = []
     for entry in store.list_artifacts(path):
         size = _stored_bytes(store, entry.path) if entry.is_dir else entry.file_size or 0

@@ -1,8 +1,8 @@
-"""The history of releases: one MLflow run for each rollout, promotion or rollback.
+"""The release history: one MLflow run for each rollout, promotion or rollback.
 
-Events stand in the run as tags numbered by the generation of the state that they belong to, so
-that an event which is logged twice after a crash is one event. Weights and measurements are step
-metrics; the report is an artefact.
+Events are stored as tags of the run, numbered by the generation of the release state, so that an
+event which is logged again after a crash is stored once. Weights and measurements are step metrics;
+the report is an artefact.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from enginehouse.registry.release_state import Event
+from enginehouse.registry.release_state import ReleaseEvent
 from enginehouse.registry.rollouts.state import AnalysisResult, RolloutStatus
 from enginehouse.registry.store import Registry
 from pydantic import BaseModel, ConfigDict
@@ -25,13 +25,13 @@ _PAGE = 1000
 _MILLISECONDS = 1000
 
 
-class Release(BaseModel):
-    """One run of the history.
+class ReleaseRecord(BaseModel):
+    """One release, read from its MLflow run.
 
     Attributes:
         kind: ``install``, ``rollout``, ``promotion`` or ``rollback``.
-        outcome: phase that it ended in, or that it is in.
-        run_id: the MLflow run with everything that was measured.
+        outcome: the phase in which it ended, or its current phase.
+        run_id: the MLflow run with all measurements.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -47,33 +47,33 @@ class Release(BaseModel):
     started: datetime
     ended: datetime | None
     outcome: str
-    events: tuple[Event, ...] = ()
+    events: tuple[ReleaseEvent, ...] = ()
     metrics: dict[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """What served at a moment: version → share, since when, and by which release."""
+class ServedWeights:
+    """What served at a given time: version → share, since when, and the release that set it."""
 
     weights: dict[int, int]
     since: datetime
-    release: Release
-    event: Event
+    release: ReleaseRecord
+    event: ReleaseEvent
 
 
 class History:
-    """Writer and reader of one registry's history."""
+    """Reads and writes one registry's release history."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        #: The last release that was written → its run.
+        #: Run of the release that was written last.
         self._open: dict[str, str] = {}
 
     def open(self, status: RolloutStatus, kind: str) -> str:
-        """Start a run, or find the one that a crash left; return its id.
+        """Start the run of a release, or find one left by a crash; returns its id.
 
         Raises:
-            RegistryError: if MLflow refuses or does not answer.
+            RegistryError: if MLflow rejects the request or does not answer.
         """
         if status.id in self._open:
             return self._open[status.id]
@@ -108,11 +108,11 @@ class History:
     def _title(self, model: str) -> str:
         return f"enginehouse/{self._registry.registered_name(model)}/releases"
 
-    def log(self, run_id: str, event: Event) -> None:
-        """Write an event; writing it again changes nothing.
+    def log(self, run_id: str, event: ReleaseEvent) -> None:
+        """Write an event; idempotent.
 
         Raises:
-            RegistryError: if MLflow refuses or does not answer.
+            RegistryError: if MLflow rejects the request or does not answer.
         """
         with self._registry.session() as client:
             from mlflow.entities import Metric, RunTag
@@ -124,7 +124,7 @@ class History:
                 run_id,
                 metrics=[Metric(name, value, at, event.number) for name, value in values.items()],
                 tags=[
-                    # What was measured stands in the metrics; a tag has 8,000 characters.
+                    # Measurements are stored as metrics; a tag is limited to 8,000 characters.
                     RunTag(
                         f"{_EVENT}{event.number:08d}", event.model_dump_json(exclude={"measures"})
                     ),
@@ -133,17 +133,17 @@ class History:
             )
 
     def close(self, run_id: str, phase: str, report: str) -> None:
-        """End a run with its report.
+        """End a release's run and attach its report.
 
         Raises:
-            RegistryError: if MLflow refuses or does not answer.
+            RegistryError: if MLflow rejects the request or does not answer.
         """
         with self._registry.session() as client:
             client.log_text(run_id, report, "report.md")
             client.set_tag(run_id, "mlflow.note.content", report)
             client.set_terminated(run_id, "FINISHED" if phase == "succeeded" else "KILLED")
 
-    def releases(self, model: str) -> list[Release]:
+    def releases(self, model: str) -> list[ReleaseRecord]:
         """All releases of a model, newest first.
 
         Raises:
@@ -155,24 +155,24 @@ class History:
                 return []
             return [_release(run, model) for run in _runs(client, [str(experiment.experiment_id)])]
 
-    def serving_at(self, model: str, when: datetime) -> Serving | None:
-        """What served at a moment; None before the first release.
+    def serving_at(self, model: str, when: datetime) -> ServedWeights | None:
+        """What served at a given time; None before the first release.
 
         Raises:
             RegistryError: if MLflow does not answer.
         """
-        latest: Serving | None = None
+        latest: ServedWeights | None = None
         for release in self.releases(model):
             for event in release.events:
                 at = datetime.fromtimestamp(event.at, UTC)
                 newer = latest is None or (at, event.number) > (latest.since, latest.event.number)
                 if at <= when and event.weights and newer:
-                    latest = Serving(event.weights, at, release, event)
+                    latest = ServedWeights(event.weights, at, release, event)
         return latest
 
 
 def measures_of(result: AnalysisResult) -> dict[str, float]:
-    """An analysis as MLflow metrics: ``<name>.champion``, ``<name>.effect`` and so on."""
+    """An analysis result as MLflow metrics: ``<name>.champion``, ``<name>.effect`` and so on."""
     values = {
         "champion": result.champion,
         "challenger": result.challenger,
@@ -197,15 +197,15 @@ def _runs(client: Any, experiments: list[str]) -> Iterator[Any]:
             return
 
 
-def _release(run: Any, model: str) -> Release:
+def _release(run: Any, model: str) -> ReleaseRecord:
     tags = dict(run.data.tags)
     events = [
-        Event.model_validate(json.loads(value))
+        ReleaseEvent.model_validate(json.loads(value))
         for key, value in sorted(tags.items())
         if key.startswith(_EVENT)
     ]
     champion = tags.get("enginehouse.champion")
-    return Release(
+    return ReleaseRecord(
         id=tags.get(_TAG_ROLLOUT, run.info.run_name),
         run_id=run.info.run_id,
         model=model,

@@ -1,4 +1,4 @@
-"""Giving a version its label, and taking the label off."""
+"""Sets and removes a version's label."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from enginehouse.errors import ConflictError
 
 
 def set_label(registry: Registry, name: str, version: int, text: str) -> Label:
-    """Give a version its label; one that it had before goes.
+    """Set a version's label; it replaces an earlier one.
 
     Raises:
         NotRegisteredError: if there is no such version.
-        ConflictError: if another version has it.
-        RegistryError: if the label cannot be read, or the registry does not answer.
+        ConflictError: if another version has the label.
+        RegistryError: if the label is invalid, or the registry does not answer.
     """
     label = Label.parse(text)
     record = registry.version(name, version)
     check_free(registry, name, label, version)
     registry.set_version_tag(name, version, TAG_LABEL, label.text)
     try:
-        # MLflow has no compare-and-set: of two who ask at once, both see it and one gives way.
+        # MLflow has no compare-and-set: check again, and undo if another writer was faster.
         check_free(registry, name, label, version)
     except ConflictError:
         if record.label:
@@ -34,7 +34,7 @@ def set_label(registry: Registry, name: str, version: int, text: str) -> Label:
 
 
 def remove_label(registry: Registry, name: str, version: int) -> None:
-    """Take a version's label off; nothing happens if it has none.
+    """Remove a version's label; does nothing if it has none.
 
     Raises:
         NotRegisteredError: if there is no such version.

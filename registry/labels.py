@@ -1,8 +1,8 @@
-"""Labels: a version's name for people, beside MLflow's integer.
+"""Labels: human-readable names of versions, beside MLflow's integer.
 
-Three kinds, each in an order of its own: a semantic version (``1.4.0``, ``2.0.0-rc.1``), a date
-with a count (``2026-11-21``, ``2026-11-21.2``), a build number (``build-1234``). A version has
-at most one, and within a model no two versions have the same.
+There are three kinds, each with its own order: a semantic version (``1.4.0``, ``2.0.0-rc.1``), a
+date with an optional count (``2026-11-21``, ``2026-11-21.2``), a build number (``build-1234``). A
+version has at most one label, and a label is unique within a model.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _Part = tuple[int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """A label that was understood.
+    """A parsed label.
 
     Attributes:
-        text: in the one form in which it is stored.
-        order: sorts labels of one kind; labels of two kinds have no order.
+        text: canonical form, as it is stored.
+        order: sort key among labels of one kind; labels of different kinds are not ordered.
     """
 
     kind: Literal["semantic", "date", "build"]
@@ -48,10 +48,10 @@ class Label:
 
     @classmethod
     def parse(cls, text: str) -> Label:
-        """Read a label.
+        """Parse a label.
 
         Raises:
-            RegistryError: with the three forms that there are.
+            RegistryError: if the label has none of the three forms.
         """
         found = _semantic(text) or _date(text) or _build(text)
         if found is None:
@@ -60,7 +60,7 @@ class Label:
 
 
 def label_of(record: VersionRecord) -> Label | None:
-    """A version's label; None if it has none, or one that somebody wrote by hand."""
+    """A version's label; None if it has none or an invalid one."""
     try:
         return Label.parse(record.label) if record.label else None
     except RegistryError:
@@ -68,10 +68,10 @@ def label_of(record: VersionRecord) -> Label | None:
 
 
 def resolve(registry: RegistryReader, name: str, text: str) -> VersionRecord:
-    """The version that a person means: ``8``, ``v8``, a label, or an alias.
+    """Resolve what a user typed: a version (``8``, ``v8``), a label, or an alias.
 
     Raises:
-        NotRegisteredError: with what there is.
+        NotRegisteredError: if nothing matches; lists what exists.
         RegistryError: if the registry does not answer.
     """
     if number := _INTEGER.fullmatch(text):
@@ -79,7 +79,7 @@ def resolve(registry: RegistryReader, name: str, text: str) -> VersionRecord:
     known = registry.versions(name)
     wanted = _canonical(text)
     for record in reversed(known):
-        # The earlier one, should a crash have left two; see `check_first`.
+        # The oldest one: a crash may have left a duplicate, see `check_first`.
         if record.label == wanted:
             return record
     for record in known:
@@ -96,10 +96,10 @@ def resolve(registry: RegistryReader, name: str, text: str) -> VersionRecord:
 def check_free(
     registry: RegistryReader, name: str, label: Label, version: int | None = None
 ) -> None:
-    """Refuse a label that another version of the model has.
+    """Raise if another version of the model has the label.
 
     Raises:
-        ConflictError: naming that version.
+        ConflictError: names that version.
         RegistryError: if the registry does not answer.
     """
     for record in registry.versions(name):
@@ -111,13 +111,13 @@ def check_free(
 
 
 def check_first(registry: RegistryReader, name: str, label: Label, version: int) -> None:
-    """Refuse a label of a new version that an earlier one has by now.
+    """Raise if an earlier version has the label of a newly registered one.
 
-    MLflow has no compare-and-set, but it gives version numbers out one by one: of two versions
-    that are registered with one label at once, the later sees the earlier, and gives way.
+    MLflow has no compare-and-set, but assigns version numbers in order. If two versions are
+    registered with the same label at the same time, the later one sees the earlier one and fails.
 
     Raises:
-        ConflictError: naming that version.
+        ConflictError: names that version.
         RegistryError: if the registry does not answer.
     """
     for record in registry.versions(name):
@@ -140,7 +140,7 @@ def _semantic(text: str) -> Label | None:
     if found is None:
         return None
     numbers = tuple((0, int(part), "") for part in found.groups()[:3])
-    # A release comes after its candidates; numbers come before words, as in SemVer 2.
+    # A release sorts after its candidates, and numeric identifiers before others, as in SemVer 2.
     last: tuple[_Part, ...] = ((2, 0, ""),)
     if found[4]:
         last = tuple(

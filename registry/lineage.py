@@ -1,4 +1,4 @@
-"""What a registration writes down of a bundle: tags of the version, parameters of its run."""
+"""What a registration records about a bundle: tags of the version, parameters of its run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def lineage_tags(bundle: Bundle) -> dict[str, str]:
 
 
 def log_parameters(client: Any, run_id: str, manifest: EngineManifest) -> None:
-    """How it was built and is run, as the run's parameters."""
+    """Log build arguments and engine settings as parameters of the run."""
     for key, value in manifest.build_arguments.items():
         client.log_param(run_id, f"build.{key}", value)
     for key, value in manifest.engine_settings.model_dump().items():

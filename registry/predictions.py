@@ -1,4 +1,4 @@
-"""Predictions as MLflow asks for them, from the adapter's OpenAI API."""
+"""Predictions for MLflow's deployments API, from the adapter's OpenAI API."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.client.http import events, open_http, raise_for_error, unreacha
 
 from enginehouse.errors import InvalidRequestError
 
-#: The field that a request has to have → where it goes.
+#: Field that identifies a request → its path.
 _PATHS = {
     "messages": "/v1/chat/completions",
     "prompt": "/v1/completions",
@@ -19,8 +19,8 @@ _PATHS = {
 }
 
 
-class Adapter:
-    """Asks one adapter."""
+class PredictionClient:
+    """Sends prediction requests to one adapter."""
 
     def __init__(self, url: str, *, transport: httpx.BaseTransport | None = None) -> None:
         """`transport` replaces the network, for tests."""
@@ -28,14 +28,14 @@ class Adapter:
         self._transport = transport
 
     def predict(self, model: str, inputs: Any) -> dict[str, Any]:
-        """Answers to one request or several.
+        """Send one or several requests.
 
         Returns:
-            ``predictions``, a text or vector each, and ``responses``, the adapter's own bodies.
+            ``predictions``: a text or an embedding each; ``responses``: the response bodies.
 
         Raises:
-            InvalidRequestError: if `inputs` is no OpenAI request.
-            ServingError: if the adapter refuses or does not answer.
+            InvalidRequestError: if `inputs` is not an OpenAI request.
+            ServingError: if the adapter rejects a request or does not answer.
         """
         requests = [_request(model, item) for item in _items(inputs)]
         responses = []
@@ -47,15 +47,16 @@ class Adapter:
         return {"predictions": found, "responses": responses}
 
     def stream(self, model: str, inputs: Any) -> Iterator[dict[str, Any]]:
-        """Chunks of one answer.
+        """Stream the chunks of one response.
 
         Raises:
-            InvalidRequestError: if `inputs` is no OpenAI request, or more than one.
-            ServingError: if the adapter refuses, fails on the way or does not answer.
+            InvalidRequestError: if `inputs` is not an OpenAI request, or more than one.
+            ServingError: if the adapter rejects the request, fails while streaming or does not
+                answer.
         """
         items = _items(inputs)
         if len(items) != 1:
-            raise InvalidRequestError("a stream answers one request")
+            raise InvalidRequestError("streaming takes exactly one request")
         path, body = _request(model, items[0])
         with self._client() as http:
             try:
@@ -81,7 +82,7 @@ def _sent(http: httpx.Client, path: str, body: Mapping[str, Any]) -> dict[str, A
 
 
 def _items(inputs: Any) -> list[Any]:
-    """One request, a list of them, or the rows of a table."""
+    """The requests in `inputs`: one request, a list of requests, or the rows of a table."""
     if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):
         return _rows(inputs.to_dict(orient="records"))
     if isinstance(inputs, list) and not (inputs and _is_message(inputs[0])):
@@ -90,11 +91,11 @@ def _items(inputs: Any) -> list[Any]:
 
 
 def _rows(records: list[dict[str, Any]]) -> list[Any]:
-    """The requests of a table, without the changes that pandas makes to what it reads.
+    """The requests of a table, with pandas' type changes undone.
 
-    `mlflow deployments predict` reads the JSON of one conversation as one row a message. An empty
-    cell is a field that was left out; it makes the integers of its column floats, and texts of
-    digits alone become integers.
+    `mlflow deployments predict` reads the JSON of one conversation as one row for each message. An
+    empty cell means that the field was omitted. It turns the integers of its column into floats,
+    and pandas reads texts of digits as integers.
     """
     rows: list[Any] = [
         {name: _cell(name, value) for name, value in record.items() if not _is_empty(value)}
@@ -120,7 +121,7 @@ def _is_message(item: Any) -> bool:
 
 
 def _request(model: str, item: Any) -> tuple[str, dict[str, Any]]:
-    """Where one item goes, and with which body; a text is a question, a list a conversation."""
+    """Path and body for one item; a string is a user message, a list is a conversation."""
     if isinstance(item, str):
         item = {"messages": [{"role": "user", "content": item}]}
     elif isinstance(item, list):
@@ -130,7 +131,7 @@ def _request(model: str, item: Any) -> tuple[str, dict[str, Any]]:
             if field in item:
                 return path, {"model": model, **item}
     raise InvalidRequestError(
-        "inputs are no OpenAI request: give a mapping with 'messages', 'prompt' or 'input', a "
+        "inputs are not an OpenAI request: give a mapping with 'messages', 'prompt' or 'input', a "
         "text, or a table with such a column"
     )
 

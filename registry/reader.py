@@ -1,4 +1,4 @@
-"""Reading the MLflow registry: models, versions, aliases, artefacts."""
+"""Read access to the MLflow registry: models, versions, aliases, artefacts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from enginehouse.urls import shown
 
 
 class RegistryReader:
-    """What the registry says."""
+    """Reads the registry of one environment."""
 
     def __init__(self, settings: Settings) -> None:
         self._uri = settings.registry_uri
@@ -29,25 +29,25 @@ class RegistryReader:
 
     @cached_property
     def _client(self) -> Any:
-        """MLflow's client; its import takes over a second, so it waits for the first use."""
+        """MLflow's client; created on first use, because its import takes over a second."""
         return connect(self._uri, self._embedded_dir)
 
     @property
     def environment(self) -> Environment:
-        """The environment whose models these are."""
+        """The environment of these models."""
         return self._environment
 
     def registered_name(self, name: str) -> str:
-        """Name of a served model in MLflow, for who uses `session`."""
+        """Name of a served model in MLflow, for use with `session`."""
         return self._environment.registered(name)
 
     @property
     def location(self) -> str:
-        """Where MLflow is, without credentials."""
+        """Address of MLflow, without credentials."""
         return shown(self._uri)
 
     def models(self) -> list[str]:
-        """Names of all registered models that we could serve.
+        """Names of all registered models of this environment.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -55,7 +55,7 @@ class RegistryReader:
         return sorted(self.snapshot())
 
     def snapshot(self) -> dict[str, ModelSnapshot]:
-        """Aliases and tags of all registered models that we could serve, in one search.
+        """Aliases and tags of all registered models of this environment, in one search.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -86,7 +86,7 @@ class RegistryReader:
         """One version.
 
         Raises:
-            NotRegisteredError: with the versions that there are.
+            NotRegisteredError: if it does not exist; lists the existing versions.
             RegistryError: if MLflow does not answer.
         """
         known = self.versions(name)
@@ -97,7 +97,7 @@ class RegistryReader:
         raise NotRegisteredError(f"{name} has no version {version}; its versions: {numbers}")
 
     def holding(self, manifest_digest: str) -> VersionRecord | None:
-        """A version of any model in any environment that is this bundle; MLflow's name is its name.
+        """A version with this manifest in any model and environment; has the name of MLflow.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -108,7 +108,7 @@ class RegistryReader:
         return None if found is None else _record(found.name, found, {})
 
     def champion(self, name: str) -> int | None:
-        """Version number behind the alias `champion`, or None.
+        """Version number of the alias `champion`, or None.
 
         Raises:
             NotRegisteredError: if there is no such model.
@@ -117,10 +117,10 @@ class RegistryReader:
         return self._aliases(name).get(CHAMPION)
 
     def download(self, record: VersionRecord, target: Path) -> Path:
-        """Copy a version's bundle below `target`; return the directory that holds it.
+        """Copy a version's bundle below `target`; returns the directory of the bundle.
 
         Raises:
-            RegistryError: if the files cannot be had.
+            RegistryError: if the files cannot be downloaded.
         """
         self._client  # noqa: B018 - sets MLflow's limits before the import below
         from mlflow.artifacts import download_artifacts
@@ -134,10 +134,10 @@ class RegistryReader:
 
     @contextmanager
     def session(self) -> Iterator[Any]:
-        """MLflow's client, for modules with tags and runs of their own.
+        """MLflow's client, for modules that manage their own tags and runs.
 
         Raises:
-            RegistryError: in the block, for whatever MLflow or its database raises.
+            RegistryError: inside the block, for every error of MLflow or its database.
         """
         with registry_errors(self._uri):
             yield self._client
@@ -148,7 +148,7 @@ class RegistryReader:
 
 
 def _aliases_of(model: Any) -> dict[str, int]:
-    """A server gives the numbers as text."""
+    """Aliases with integer versions; an MLflow server returns them as text."""
     return {alias: int(version) for alias, version in model.aliases.items()}
 
 

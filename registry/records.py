@@ -1,4 +1,4 @@
-"""What the registry says of a version."""
+"""Records of registered models and versions, and the names of tags and aliases."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 #: The version that serves.
 CHAMPION = "champion"
-#: The version that served before, to go back to.
+#: The version that served before, for a rollback.
 PREVIOUS = "previous"
 
-#: Tags that we write; everything else is a user's.
+#: Tags that we write; all others belong to the user.
 TAG_DIGEST = "enginehouse.checkpoint_sha256"
 TAG_MANIFEST = "enginehouse.manifest_sha256"
 TAG_KIND = "enginehouse.kind"
@@ -19,11 +19,11 @@ TAG_RUNTIME = "enginehouse.runtime"
 TAG_FORMAT = "enginehouse.weight_format"
 TAG_QUALITY = "enginehouse.quality"
 TAG_SIZE = "enginehouse.size_bytes"
-#: A version's name for people, see `enginehouse.registry.labels`.
+#: A version's label, see `enginehouse.registry.labels`.
 TAG_LABEL = "enginehouse.label"
-#: Why a version is not to be released any more.
+#: Reason why a version is retired and must not be released.
 TAG_RETIRED = "enginehouse.retired"
-#: The version in another environment or registry that this one is the same as.
+#: The version in another environment or registry that this one was transferred from.
 TAG_TRANSFERRED = "enginehouse.transferred_from"
 
 
@@ -33,8 +33,8 @@ class VersionRecord:
 
     Attributes:
         name: the served name, without an environment's prefix.
-        bundle: where the registry keeps the bundle, as a URI or path.
-        run_id: MLflow's run that logged the bundle.
+        bundle: URI or path of the bundle in the registry.
+        run_id: the MLflow run that logged the bundle.
     """
 
     name: str
@@ -47,12 +47,12 @@ class VersionRecord:
 
     @property
     def label(self) -> str | None:
-        """Its name for people."""
+        """Label of the version."""
         return self.tags.get(TAG_LABEL)
 
     @property
     def retired(self) -> str | None:
-        """Why it is not to be promoted or released any more; None if it may be."""
+        """Why the version must not be promoted or released; None if it may be."""
         return self.tags.get(TAG_RETIRED)
 
     def as_json(self) -> dict[str, Any]:
@@ -68,7 +68,7 @@ class VersionRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelSnapshot:
-    """A registered model as it stood at one moment."""
+    """A registered model at one point in time."""
 
     name: str
     aliases: dict[str, int]

@@ -1,7 +1,7 @@
-"""What the release controller remembers of a model: one JSON tag on the registered model.
+"""The release controller's state of a model: one JSON tag on the registered model.
 
-Only the controller that holds the lease writes it, after every decision. Everything else that
-it writes (aliases, routes, history) follows from it and is written again after a crash.
+Only the controller that holds the lease writes it, after every decision. Aliases, routes and
+history are derived from it and written again after a crash.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from enginehouse.errors import RegistryError
 
 #: Tag of the registered model.
 TAG_RELEASE = "enginehouse.release"
-#: Tag of a version that was refused: why, for whoever moved the alias.
+#: Tag of a version that was rejected, with the reason, for the user who moved the alias.
 TAG_REFUSED = "enginehouse.refused"
-#: Tag of a version: its gates at the last attempt, as JSON.
+#: Tag of a version: gate results of the last attempt, as JSON.
 TAG_GATES = "enginehouse.gates"
 #: Tag of a version: when it first served all traffic.
 TAG_SERVED = "enginehouse.served"
@@ -36,13 +36,13 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Event(_Frozen):
-    """One change of traffic or phase, for the history.
+class ReleaseEvent(_Frozen):
+    """A change of traffic or phase, for the history.
 
     Attributes:
-        number: generation of the state that it belongs to; logging it twice is one event.
-        weights: version → share in percent from then on.
-        measures: what was measured for the decision, by name.
+        number: generation of the release state; identifies the event when it is logged again.
+        weights: version → share in percent after the change.
+        measures: measurements behind the decision, by name.
     """
 
     number: int
@@ -56,17 +56,17 @@ class Event(_Frozen):
 
 
 class Owed(_Frozen):
-    """An event that has still to be written to the history, with the release it belongs to.
+    """An event that has not been written to the history yet, with the release it belongs to.
 
     Attributes:
-        kind: of the release: ``install``, ``rollout``, ``promotion`` or ``rollback``.
-        gates: the release's gates, for the report.
-        analyses: its last analyses, for the report.
+        kind: kind of the release: ``install``, ``rollout``, ``promotion`` or ``rollback``.
+        gates: the release's gate results, for the report.
+        analyses: its last analysis results, for the report.
     """
 
     kind: str
     status: RolloutStatus
-    event: Event
+    event: ReleaseEvent
     gates: tuple[GateResult, ...] = ()
     analyses: tuple[AnalysisResult, ...] = ()
 
@@ -75,20 +75,20 @@ class ReleaseState(_Frozen):
     """The state of one model's releases.
 
     Attributes:
-        generation: grows with every write.
-        epoch: of the lease under which it was written.
-        champion: the version that new requests go to, but for a rollout's share.
-        aliases: positions of `champion`, `challenger` and `previous` that the controller last
-            wrote or took note of; an alias elsewhere was moved by somebody.
-        owed_aliases: whether `aliases` has still to be written to the registry.
+        generation: increases with every write.
+        epoch: epoch of the lease under which it was written.
+        champion: the version that new requests go to, apart from a rollout's share.
+        aliases: positions of `champion`, `challenger` and `previous` that the controller last wrote
+            or processed; a different position means that a user moved the alias.
+        owed_aliases: whether `aliases` has not been written to the registry yet.
         kept: version → until when it stays loaded without traffic, seconds since the epoch.
-        rollout: the last one; active or at rest.
+        rollout: the latest one, active or finished.
         overrides: gate → reason, given when the rollout was started.
-        loaded: versions that are meant to be loaded, for whoever wants to delete one.
-        kind: of the last rollout, see `Owed`.
-        analyses: of the rollout's last look.
-        owed: events that the history has not got yet, oldest first.
-        problem: why the champion that the registry names cannot serve, or None.
+        loaded: versions that have to be loaded; checked before a version is deleted.
+        kind: kind of the latest rollout, see `Owed`.
+        analyses: results of the rollout's last look.
+        owed: events that are not in the history yet, oldest first.
+        problem: why the registry's champion cannot be served, or None.
     """
 
     generation: int = 0
@@ -109,19 +109,19 @@ class ReleaseState(_Frozen):
 
     @property
     def active(self) -> RolloutStatus | None:
-        """The rollout that is under way."""
+        """The rollout in progress, or None."""
         return self.rollout if self.rollout is not None and self.rollout.phase.active else None
 
     @property
     def weights(self) -> dict[int, int]:
-        """Version → share of new requests in percent; empty while nothing serves."""
+        """Version → share of new requests in percent; empty if nothing serves."""
         if self.active is not None:
             return self.active.weights
         return {self.champion: 100} if self.champion is not None else {}
 
     @property
     def wanted(self) -> frozenset[int]:
-        """Versions that are to be loaded."""
+        """Versions that have to be loaded."""
         versions = set(self.kept)
         if self.champion is not None:
             versions.add(self.champion)
@@ -131,22 +131,22 @@ class ReleaseState(_Frozen):
 
     @property
     def challenger(self) -> int | None:
-        """The version to which `<model>.challenger` is pinned, if there is one."""
+        """The version that `<model>.challenger` is pinned to, or None."""
         return self.active.challenger if self.active is not None else None
 
     @property
     def pinned(self) -> int | None:
-        """The version to which the ensemble `<model>` is to be pinned."""
+        """The version that the ensemble `<model>` has to be pinned to."""
         if self.active is not None and self.active.phase is Phase.PROMOTING:
             return self.active.challenger
         return self.champion
 
 
 def state_of(tags: Mapping[str, str], model: str) -> ReleaseState:
-    """The state in a registered model's tags; a fresh one if there is none.
+    """The state in a registered model's tags; a new one if there is no tag.
 
     Raises:
-        RegistryError: if the tag is not what this version writes.
+        RegistryError: if the tag is invalid or of another version.
     """
     raw = tags.get(TAG_RELEASE)
     if raw is None:

@@ -1,4 +1,4 @@
-"""The end of a version: retired, so that nobody releases it again, or deleted."""
+"""Retires versions, so that they cannot be released again, and deletes them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from enginehouse.registry.usage import uses
 
 from enginehouse.errors import InUseError, NotRegisteredError
 
-#: Tag of the run that logged a bundle: when a version that had its artefacts was deleted, in
-#: seconds since the epoch. Garbage collection waits from then on.
+#: Tag of a run that logged a bundle: when its version was deleted, in seconds since the epoch.
+#: Garbage collection waits from this time.
 TAG_RELEASED_AT = "enginehouse.released_at"
 
 
@@ -20,7 +20,7 @@ class Retirement:
     """Retires and deletes versions of one registry."""
 
     def __init__(self, registry: Registry, routes_dir: Path | None) -> None:
-        """`routes_dir` is where this host's controller writes routes, if there is one."""
+        """`routes_dir`: where this host's controller writes routes, if it has one."""
         self._registry = registry
         self._routes_dir = routes_dir
 
@@ -37,7 +37,7 @@ class Retirement:
         return self._registry.version(name, version)
 
     def reinstate(self, name: str, version: int) -> VersionRecord:
-        """Take a retirement back; nothing happens if the version is not retired.
+        """Undo a retirement; does nothing if the version is not retired.
 
         Raises:
             NotRegisteredError: if there is no such version.
@@ -47,7 +47,7 @@ class Retirement:
         return self._registry.version(name, version)
 
     def delete(self, name: str, version: int) -> None:
-        """Delete a version; its artefacts stay until garbage is collected.
+        """Delete a version; its artefacts are kept until garbage collection.
 
         Raises:
             NotRegisteredError: if there is no such version.
@@ -55,7 +55,7 @@ class Retirement:
             RegistryError: if the registry does not answer.
         """
         record = self._registry.version(name, version)
-        # MLflow takes an alias away with its version without a word, so nothing may come between.
+        # MLflow deletes a version's aliases silently, so check directly before deleting.
         self._refuse_in_use(name, version, "deleted")
         with self._registry.session() as client:
             if record.run_id is not None:

@@ -1,4 +1,4 @@
-"""Finding versions: by runtime, weight format, label, tag, quality and alias."""
+"""Searches versions by runtime, weight format, label, tag, quality and alias."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _CONDITION = re.compile(r"(>=|<=|>|<|=)?\s*(\S+)")
 
 @dataclass(frozen=True, slots=True)
 class LabelRange:
-    """Conditions that a label meets all of; labels of another kind are outside."""
+    """Conditions on a label; labels of another kind do not match."""
 
     conditions: tuple[tuple[str, Label], ...]
 
     @classmethod
     def parse(cls, text: str) -> LabelRange:
-        """Read ``>=1.2.0,<2.0.0``, ``<2026-11-01`` or plainly ``1.4.0``.
+        """Parse ``>=1.2.0,<2.0.0``, ``<2026-11-01`` or just ``1.4.0``.
 
         Raises:
-            RegistryError: naming the part that cannot be read.
+            RegistryError: names the part that is invalid.
         """
         conditions = []
         for part in text.split(","):
@@ -57,11 +57,11 @@ class LabelRange:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a version has to have; None and empty ask nothing.
+    """Criteria that a version has to meet; None and empty match all.
 
     Attributes:
         runtime: with or without its version: ``openvino`` or ``openvino 2026.4.1``.
-        tags: each has to be there with this value.
+        tags: key and value, which all have to be present.
     """
 
     runtime: str | None = None
@@ -72,7 +72,7 @@ class Query:
     alias: str | None = None
 
     def matches(self, record: VersionRecord) -> bool:
-        """Whether a version has all of it."""
+        """Whether a version meets all criteria."""
         runtime = record.tags.get(records.TAG_RUNTIME, "")
         label = label_of(record)
         return (
@@ -85,12 +85,12 @@ class Query:
         )
 
     def of(self, found: Iterable[VersionRecord]) -> list[VersionRecord]:
-        """Those that match, in their order."""
+        """The versions that match, in the given order."""
         return [record for record in found if self.matches(record)]
 
 
 def parse_tag(text: str) -> tuple[str, str]:
-    """``key=value``.
+    """Parse ``key=value``.
 
     Raises:
         RegistryError: if there is no ``=`` in it.

@@ -1,4 +1,4 @@
-"""Reading what people write as YAML: rollouts and experiments."""
+"""Reads and validates YAML files of users: rollouts and experiments."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enginehouse.errors import SpecError
 
 _Spec = TypeVar("_Spec", bound=BaseModel)
 
-#: Characters of a wrong value that are told back.
+#: Maximum length of an invalid value in an error message, in characters.
 _MOST_SHOWN = 80
 
 
@@ -31,10 +31,10 @@ def read_yaml(path: Path) -> object:
 
 
 def checked(kind: type[_Spec], raw: object, where: str) -> _Spec:
-    """A specification from what was read.
+    """Validate raw data as a specification.
 
     Raises:
-        SpecError: naming the field, what it has and what it takes.
+        SpecError: names the field, its value and what it accepts.
     """
     try:
         return kind.model_validate(raw)

@@ -1,4 +1,4 @@
-"""Writing the MLflow registry: embedded SQLite, or a server by one setting."""
+"""Write access to the MLflow registry, embedded SQLite or a server."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class Registry(RegistryReader):
     def register(self, bundle: Bundle, name: str, label: str | None = None) -> VersionRecord:
         """Copy a bundle into the registry as the next version of `name`.
 
-        The version is created last, once every file has arrived, since MLflow calls a version
-        ready whatever its source holds.
+        The version is created last, after all files have arrived, because MLflow reports a version
+        as ready without checking its source.
 
         Raises:
             NameRefusedError, BundleError: before anything is written.
             ConflictError: if another version has the label.
-            RegistryError: if the label cannot be read, or MLflow refuses or does not answer.
+            RegistryError: if the label is invalid, or MLflow rejects the request or does not
+                answer.
         """
         check_model_name(name)
         parsed = None if label is None else Label.parse(label)
@@ -71,7 +72,7 @@ class Registry(RegistryReader):
             return self.version(name, int(created.version))
 
     def _keep_if_first(self, name: str, label: Label, version: int) -> None:
-        """Delete a version that was registered at the same time as an earlier one of its label."""
+        """Delete a version if an earlier one was registered with its label at the same time."""
         try:
             check_first(self, name, label, version)
         except ConflictError:
@@ -81,7 +82,7 @@ class Registry(RegistryReader):
     def adopt(
         self, name: str, source: VersionRecord, tags: Mapping[str, str], description: str
     ) -> VersionRecord:
-        """Make a version of `name` whose artefacts are those of another one of this MLflow.
+        """Create a version of `name` with the artefacts of another version in this MLflow.
 
         Raises:
             BundleError: if `name` has versions of another kind.
@@ -95,7 +96,7 @@ class Registry(RegistryReader):
             created = self._client.create_model_version(
                 self.registered_name(name),
                 source=source.bundle,
-                # A server takes a source only beside the run whose artefacts it is.
+                # A server accepts a source only together with the run that logged it.
                 run_id=source.run_id,
                 tags=dict(tags),
                 description=description,
@@ -103,10 +104,10 @@ class Registry(RegistryReader):
             return self.version(name, int(created.version))
 
     def promote(self, name: str, version: int) -> int | None:
-        """Make a version the champion; the champion so far becomes `previous`.
+        """Make a version the champion; the current champion becomes `previous`.
 
         Returns:
-            The champion so far, or None.
+            The champion before, or None.
 
         Raises:
             NotRegisteredError: if there is no such model or version.
@@ -144,7 +145,7 @@ class Registry(RegistryReader):
             client.set_model_version_tag(self.registered_name(name), str(version), key, value)
 
     def delete_version_tag(self, name: str, version: int, key: str) -> None:
-        """Take a tag off a version; nothing happens if it is not there.
+        """Remove a tag from a version; does nothing if it is not set.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -154,7 +155,7 @@ class Registry(RegistryReader):
                 client.delete_model_version_tag(self.registered_name(name), str(version), key)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point an alias to a version.
+        """Point an alias at a version.
 
         Raises:
             RegistryError: if MLflow refuses or does not answer.
@@ -163,7 +164,7 @@ class Registry(RegistryReader):
             client.set_registered_model_alias(self.registered_name(name), alias, str(version))
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """Take an alias away.
+        """Remove an alias.
 
         Raises:
             RegistryError: if MLflow refuses or does not answer.
@@ -174,7 +175,7 @@ class Registry(RegistryReader):
     def log_performance(
         self, name: str, version: int, folder: Path, metrics: Mapping[str, float]
     ) -> None:
-        """Put a performance report beside the bundle, in the MLflow run that registered it.
+        """Store a performance report in the MLflow run that registered the version.
 
         Raises:
             NotRegisteredError: if there is no such version.
@@ -192,7 +193,7 @@ class Registry(RegistryReader):
                 client.log_metric(run_id, key, value)
 
     def experiment(self, title: str) -> str:
-        """Id of the experiment `title`, made if it is not there.
+        """Id of the experiment `title`; creates it if needed.
 
         Raises:
             RegistryError: if MLflow refuses or does not answer.
@@ -210,9 +211,9 @@ class Registry(RegistryReader):
                 raise
 
     def _check_kind(self, kind: str, what: str, name: str) -> None:
-        """One name, one kind: its clients speak either to a text generator or to an embedding."""
+        """Raise if the model has versions of another kind: one name serves one kind."""
         for record in self.versions(name):
-            # A version without the tag is older than embedding models.
+            # Versions without the tag were registered before embedding models existed.
             registered = record.tags.get(records.TAG_KIND, "generator")
             if registered != kind:
                 raise BundleError(
@@ -227,7 +228,7 @@ class Registry(RegistryReader):
         existing = self._client.get_experiment_by_name(title)
         if existing is not None:
             return str(existing.experiment_id)
-        # A server decides itself where artefacts lie; embedded, MLflow would take the cwd.
+        # A server chooses the artefact location; embedded MLflow would use the working directory.
         location = (
             None if self._embedded_dir is None else (self._embedded_dir / "artifacts").as_uri()
         )

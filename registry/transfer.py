@@ -1,4 +1,4 @@
-"""From one environment or registry to the next: the same bundle, and nothing copied twice."""
+"""Transfers a version to another environment or registry; copies files only if needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from enginehouse.digests import sha256_file
 from enginehouse.errors import BundleError, ConflictError, NotRegisteredError, RegistryError
 from enginehouse.manifest import MANIFEST_NAME
 
-#: Of our own tags those that say what the bundle is; a person's tags go along too.
+#: Our tags that describe the bundle; they are transferred together with the user's tags.
 _GO = {
     records.TAG_DIGEST,
     records.TAG_MANIFEST,
@@ -32,12 +32,12 @@ _GO = {
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What a transfer did.
+    """Result of a transfer.
 
     Attributes:
         record: the version in the target.
-        created: whether it is new; otherwise it was there already.
-        copied: whether the bundle's files had to be copied.
+        created: whether it is new; otherwise it existed already.
+        copied: whether the bundle's files were copied.
     """
 
     record: VersionRecord
@@ -46,18 +46,18 @@ class Transfer:
 
 
 def transfer(source: Registry, target: Registry, name: str, version: int) -> Transfer:
-    """Make a version of `name` in the target that is the same bundle, with its tags and label.
+    """Create a version of `name` in the target with the same bundle, tags and label.
 
-    A version that is there already is left alone and returned. Files are copied only into an
-    MLflow that does not hold them yet. Aliases do not go along: what the target serves is
+    If the target has the version already, it is returned unchanged. Files are copied only if the
+    target's MLflow does not have them. Aliases are not transferred: what the target serves is
     decided there.
 
     Raises:
         NotRegisteredError: if there is no such version.
-        ConflictError: if it is retired, or the target has its label on another bundle.
-        BundleError: if the files are not what was registered, or of another kind than the
+        ConflictError: if it is retired, or the target uses its label for another bundle.
+        BundleError: if the files are not those that were registered, or the kind differs from the
             target's versions.
-        RegistryError: if a registry refuses or does not answer.
+        RegistryError: if a registry rejects a request or does not answer.
     """
     record = source.version(name, version)
     digest = record.tags.get(records.TAG_MANIFEST)
@@ -90,7 +90,7 @@ def _adopt(
 ) -> VersionRecord:
     created = target.adopt(record.name, held, tags, _description(source, record))
     try:
-        # Whoever deleted the source and its artefacts meanwhile did not see this version yet.
+        # The artefacts may have been deleted just before this version referred to them.
         read_artefact(target, created, MANIFEST_NAME)
     except RegistryError:
         with target.session() as client:
@@ -124,7 +124,7 @@ def _versions(registry: Registry, name: str) -> list[VersionRecord]:
 
 
 def _portable(record: VersionRecord) -> dict[str, str]:
-    """Of our own tags those that describe the bundle, and all that are not ours or MLflow's."""
+    """Tags to transfer: ours that describe the bundle, and the user's."""
     return {
         key: value
         for key, value in record.tags.items()

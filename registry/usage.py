@@ -1,4 +1,4 @@
-"""Why a version cannot go: who uses it, as far as the registry and the routes tell."""
+"""Why a version is in use, according to the registry and the routes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enginehouse.registry.records import ModelSnapshot
 from enginehouse.errors import RegistryError
 from enginehouse.traffic.routes import routes_path
 
-#: Tags of the registered model that the release controller writes.
+#: Tags of the registered model, written by the release controller.
 _TAG_RELEASE = "enginehouse.release"
 _TAG_ROUTES = "enginehouse.routes"
 _AT_REST = {"idle", "succeeded", "aborted"}
@@ -21,26 +21,25 @@ _AT_REST = {"idle", "succeeded", "aborted"}
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Versions of one model that something holds on to, each with the reasons."""
+    """Versions of one model that are in use, with the reasons."""
 
     reasons: Mapping[int, tuple[str, ...]]
 
     def of(self, version: int) -> tuple[str, ...]:
-        """Why this version cannot go; empty if it can."""
+        """Why this version is in use; empty if it is not."""
         return self.reasons.get(version, ())
 
 
 def uses(model: ModelSnapshot, routes_dir: Path | None) -> Uses:
-    """All that holds on to versions of a model.
+    """Find all uses of a model's versions.
 
-    A tag or file that is not there says nothing: a model that no controller has ever seen has
-    none.
+    A missing tag or file means no uses: a model without a controller has neither.
 
     Args:
-        routes_dir: where routes lie on this host; None if that says nothing of this model.
+        routes_dir: directory of this host's routes; None if it has none for this model.
 
     Raises:
-        RegistryError: if one is there and cannot be read: then nobody knows what is loaded.
+        RegistryError: if a tag or file is invalid, so that the loaded versions are unknown.
     """
     found: dict[int, list[str]] = {}
     for version, reason in _all(model, routes_dir):
@@ -55,7 +54,7 @@ def _all(model: ModelSnapshot, routes_dir: Path | None) -> Iterator[tuple[int, s
         yield version, f"it has the alias {alias!r}"
     release = _object(f"tag {_TAG_RELEASE} of {model.name}", model.tags.get(_TAG_RELEASE))
     yield from _in_rollout(release.get("rollout"))
-    # Somebody may have moved the alias a moment ago: the old champion serves until it is drained.
+    # After a user has moved the alias, the old champion still serves until it is drained.
     yield from ((version, "it serves") for version in _integers([release.get("champion")]))
     yield from ((version, "it is loaded") for version in _integers(release.get("loaded")))
     yield from ((version, "it is loaded") for version in _kept(release.get("kept")))
@@ -73,7 +72,7 @@ def _in_rollout(rollout: Any) -> Iterator[tuple[int, str]]:
 
 
 def _kept(kept: Any) -> list[int]:
-    """Version → until when it stays loaded; JSON makes text of the version."""
+    """Versions that stay loaded; JSON turns the integer keys into text."""
     return [int(key) for key in kept if str(key).isdecimal()] if isinstance(kept, dict) else []
 
 
@@ -100,7 +99,7 @@ def _object(where: str, raw: str | None) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise RegistryError(f"{where} is no JSON object, so nobody can say what is loaded: mend it")
+        raise RegistryError(f"{where} is not a JSON object, so the loaded versions are unknown")
     return value
 
 

@@ -1,8 +1,8 @@
-"""MLflow's webhooks: proof that one is MLflow's, fresh, and not sent before.
+"""Verifies MLflow's webhooks: signature, freshness, and that a delivery is not repeated.
 
 MLflow signs as Standard Webhooks do: ``v1,`` and the base64 of HMAC-SHA256 over
-``<delivery id>.<timestamp>.<body>``. A webhook is a hint to look at the registry now, never the
-truth: what it says is not acted upon.
+``<delivery id>.<timestamp>.<body>``. A webhook only triggers an early read of the registry; its
+content is not used.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ _SIGNATURE = "x-mlflow-signature"
 _TIMESTAMP = "x-mlflow-timestamp"
 _DELIVERY = "x-mlflow-delivery-id"
 _VERSION = "v1"
-#: Older, or further in the future, is refused.
+#: Maximum difference between a webhook's timestamp and the clock.
 TOLERANCE_S = 300.0
 _REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
-    """What MLflow says happened.
+class MlflowEvent:
+    """The event that a webhook reports.
 
     Attributes:
         entity: for example ``model_version_alias``.
         action: for example ``created``.
-        model: MLflow's name of the registered model, with an environment's prefix; None if the
-            event is of something else.
+        model: MLflow's name of the registered model, with an environment's prefix; None for
+            events of other entities.
     """
 
     delivery: str
@@ -49,7 +49,7 @@ class Event:
 
 
 class Deliveries:
-    """Ids that were seen while their timestamp is still accepted; at most `limit` of them."""
+    """Delivery ids whose timestamp would still be accepted; at most `limit` of them."""
 
     def __init__(self, limit: int = _REMEMBERED) -> None:
         self._limit = limit
@@ -57,10 +57,10 @@ class Deliveries:
         self._lock = Lock()
 
     def admit(self, delivery: str, now: float) -> bool:
-        """Whether this id is new; it is not from then on.
+        """Whether this id is new; remembers it.
 
-        When too many are remembered the oldest is forgotten: a flood of them carries valid
-        signatures, so it is MLflow's own, and a replayed hint does no harm.
+        Above the limit the oldest id is forgotten. Only MLflow can send so many valid signatures,
+        and repeating a hint is harmless.
         """
         with self._lock:
             while self._seen and next(iter(self._seen.values())) < now - 2 * TOLERANCE_S:
@@ -75,18 +75,18 @@ class Deliveries:
 
 def verify(
     headers: Mapping[str, str], body: bytes, secret: str, now: float, deliveries: Deliveries
-) -> Event:
-    """The event that a request carries.
+) -> MlflowEvent:
+    """Verify a webhook and return its event.
 
     Args:
-        headers: in any case of letters.
+        headers: names in upper or lower case.
         now: seconds since the epoch.
-        deliveries: what was seen so far; this one is added.
+        deliveries: ids seen so far; this one is added.
 
     Raises:
         ForbiddenError: if a header is missing, the signature is wrong, the timestamp is more
-            than five minutes off, or the delivery was seen before.
-        InvalidRequestError: if the signed body is no event of MLflow's.
+            than five minutes off, or the delivery is repeated.
+        InvalidRequestError: if the signed body is not an MLflow event.
     """
     found = {key.lower(): value for key, value in headers.items()}
     delivery, timestamp, signature = (
@@ -113,11 +113,11 @@ def verify(
 
 def verifier(
     secret: str, clock: Callable[[], float] = time.time
-) -> Callable[[Mapping[str, str], bytes], Event]:
-    """`verify` with one secret and a memory of its own.
+) -> Callable[[Mapping[str, str], bytes], MlflowEvent]:
+    """`verify` with a fixed secret and its own memory of deliveries.
 
     Raises:
-        SettingsError: if the secret is empty: anybody could sign with it.
+        SettingsError: if the secret is empty, because anybody could sign with it.
     """
     if not secret:
         raise SettingsError("ENGINEHOUSE_WEBHOOK_SECRET_FILE is empty: put the secret in it")
@@ -128,12 +128,12 @@ def verifier(
 def _header(headers: Mapping[str, str], key: str) -> str:
     value = headers.get(key)
     if not value:
-        raise ForbiddenError(f"no header {key}: this is no signed webhook of MLflow's")
+        raise ForbiddenError(f"no header {key}: this is not a signed webhook from MLflow")
     return value
 
 
 def _signatures(header: str) -> list[bytes]:
-    """The signatures of our version; while a secret is being changed there may be two."""
+    """The signatures of version `v1`; there may be two while a secret is being changed."""
     found = []
     for each in header.split():
         version, _, text = each.partition(",")
@@ -145,12 +145,13 @@ def _signatures(header: str) -> list[bytes]:
     return found
 
 
-def _event(delivery: str, body: bytes) -> Event:
+def _event(delivery: str, body: bytes) -> MlflowEvent:
     try:
         payload = json.loads(body)
         data = dict(payload["data"])
         entity, action = str(payload["entity"]), str(payload["action"])
     except (ValueError, KeyError, TypeError) as error:
-        raise InvalidRequestError(f"the webhook's body is no event of MLflow's: {error}") from None
+        message = f"the webhook's body is not an MLflow event: {error}"
+        raise InvalidRequestError(message) from None
     model = data.get("name") if "model" in entity else None
-    return Event(delivery, entity, action, model if isinstance(model, str) else None, data)
+    return MlflowEvent(delivery, entity, action, model if isinstance(model, str) else None, data)

@@ -56,7 +56,7 @@ _FAILURES = (
 )  # fmt: skip
 
 
-class Ending(Enum):
+class PromptEnding(Enum):
     """Where the prompt of a conversation ends."""
 
     ANSWER = auto()
@@ -119,7 +119,7 @@ class ChatTemplate:
         *,
         tools: Sequence[Mapping[str, Any]] | None = None,
         variables: Mapping[str, Any] | None = None,
-        ending: Ending = Ending.ANSWER,
+        ending: PromptEnding = PromptEnding.ANSWER,
     ) -> list[int]:
         """Token ids of a conversation.
 
@@ -137,8 +137,8 @@ class ChatTemplate:
         guarded = [self._guard(message) for message in messages]
         shown = None if tools is None else [self._guard(tool) for tool in tools]
         known = self._guard(variables or {})
-        if ending is not Ending.OPEN:
-            begins = ending is Ending.ANSWER
+        if ending is not PromptEnding.OPEN:
+            begins = ending is PromptEnding.ANSWER
             rendered = self._render(guarded, shown, known, begins=begins)
         else:
             guarded[-1]["content"] += self._mark

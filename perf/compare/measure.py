@@ -23,7 +23,7 @@ from enginehouse.bundle import Bundle
 from enginehouse.errors import SettingsError
 from enginehouse.host import HostFingerprint, host_fingerprint
 from enginehouse.manifest import EngineSettings
-from enginehouse.paired import Change, Rule, estimate, measure_in_turn
+from enginehouse.paired import Change, PairedRule, estimate, measure_in_turn
 from enginehouse.settings import Addresses
 
 #: What is measured until it is precise: throughput at the profile's streams, TTFT at one.
@@ -158,7 +158,7 @@ def compare_loaded(
     Raises:
         ServingError: if a request fails.
     """
-    rule = Rule.finding(effort.margin)
+    rule = PairedRule.finding(effort.margin)
     bursts = _Bursts(profile, maker, tuple(versions.values()), place)
     with asyncio.Runner() as runner:
         runner.run(bursts.open(addresses, model))

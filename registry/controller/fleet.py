@@ -10,7 +10,7 @@ from enginehouse.client.discovery import Discovery
 from enginehouse.registry.controller.fencing import Fence
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.replica import AliveParts, ReplicaWorker, Report
-from enginehouse.registry.controller.replica_plan import Actual, Wanted
+from enginehouse.registry.controller.replica_plan import Actual, ReplicaTarget
 
 
 class FleetView:
@@ -31,7 +31,7 @@ class FleetView:
         )
         self._lock = threading.Lock()
         self._workers: dict[str, ReplicaWorker] = {}
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, ReplicaTarget] = {}
 
     def close(self) -> None:
         """Stop following; what is served goes on being served."""
@@ -50,7 +50,7 @@ class FleetView:
                 worker.start()
                 self._workers[address] = worker
 
-    def want(self, wanted: Mapping[str, Wanted]) -> None:
+    def want(self, wanted: Mapping[str, ReplicaTarget]) -> None:
         """Tell every replica what to hold, by model."""
         self._wanted = dict(wanted)
         for worker in self._workers.values():

@@ -15,7 +15,7 @@ from enginehouse.registry.controller.debts import Debts
 from enginehouse.registry.controller.fleet import FleetView
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.preparation import Preparation
-from enginehouse.registry.controller.replica_plan import Wanted
+from enginehouse.registry.controller.replica_plan import ReplicaTarget
 from enginehouse.registry.controller.route_rendering import render_routes
 from enginehouse.registry.controller.stored_state import StoredState
 from enginehouse.registry.controller.transitions import PROMOTION, ROLLBACK, ROLLOUT, Wish
@@ -127,7 +127,7 @@ class ModelReleases:
         self._pay()
         self.publish()
 
-    def wanted(self) -> Wanted:
+    def wanted(self) -> ReplicaTarget:
         """What every replica is to hold."""
         state = self._state
         versions = set(state.wanted | versions_of(self._experiments))
@@ -143,7 +143,7 @@ class ModelReleases:
             if active is not None and not active.abort_reason and self._may_load(active):
                 versions = {active.challenger}
         challenger = state.challenger if state.challenger in versions else None
-        return Wanted(
+        return ReplicaTarget(
             frozenset(versions),
             state.pinned,
             None if embedding or challenger == state.champion else challenger,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.registry.cache import BundleCache
 from enginehouse.registry.controller.fencing import Fence
-from enginehouse.registry.controller.replica_plan import Wanted, challenger_alias
+from enginehouse.registry.controller.replica_plan import ReplicaTarget, challenger_alias
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BundleError
@@ -68,7 +68,7 @@ class Placement:
         """What is loaded of a model beside its parts."""
         return self._repository.names.of(model, embedding=embedding)
 
-    def write(self, model: str, wanted: Wanted) -> None:
+    def write(self, model: str, wanted: ReplicaTarget) -> None:
         """Write everything that is wanted of a model; nothing is loaded yet.
 
         Raises:

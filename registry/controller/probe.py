@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from enginehouse.client import Deadlines, RetryPolicy, Target, TritonClient
-from enginehouse.registry.controller.replica_plan import Wanted
+from enginehouse.registry.controller.replica_plan import ReplicaTarget
 
 from enginehouse.contract import EMBEDDING_PROBE_PRIORITY, PROBE_PRIORITY
 from enginehouse.errors import ServingError
@@ -41,7 +41,7 @@ class Prober:
         """Begin again with a version that was repaired."""
         self._failures.pop((model, version), None)
 
-    def silent(self, model: str, versions: Sequence[int], wanted: Wanted) -> frozenset[str]:
+    def silent(self, model: str, versions: Sequence[int], wanted: ReplicaTarget) -> frozenset[str]:
         """Engines, as ``<triton model>/<version>``, that failed several probes in a row."""
         for key in [k for k in self._failures if k[0] == model and k[1] not in versions]:
             # It was unloaded under the probe.

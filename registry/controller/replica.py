@@ -21,9 +21,9 @@ from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.probe import Prober
 from enginehouse.registry.controller.replica_plan import (
     Actual,
-    Step,
+    ReplicaStep,
+    ReplicaTarget,
     StepKind,
-    Wanted,
     actual_of,
     challenger_alias,
     next_step,
@@ -82,10 +82,10 @@ class ReplicaWorker:
         self._fence = fence
         self._control = TritonClient(replica.grpc, control_secret=control_secret)
         self._prober = Prober(replica.grpc, lambda text: report(f"{replica.name}: {text}"))
-        self._wanted: dict[str, Wanted] = {}
+        self._wanted: dict[str, ReplicaTarget] = {}
         self._seen = Seen()
         self._failures: dict[str, str] = {}
-        self._tried: dict[str, tuple[Wanted, float]] = {}
+        self._tried: dict[str, tuple[ReplicaTarget, float]] = {}
         self._crashes: dict[str, int] = {}
         self._known_alive: set[str] = set()
         self._wake = threading.Event()
@@ -109,7 +109,7 @@ class ReplicaWorker:
         """The last look."""
         return self._seen
 
-    def want(self, wanted: Mapping[str, Wanted]) -> None:
+    def want(self, wanted: Mapping[str, ReplicaTarget]) -> None:
         """What it is to hold from now on, by model."""
         if wanted == self._wanted:
             return
@@ -147,14 +147,14 @@ class ReplicaWorker:
                 return self._take(step, wanted)
         return False
 
-    def _may_try(self, model: str, wanted: Wanted) -> bool:
+    def _may_try(self, model: str, wanted: ReplicaTarget) -> bool:
         """A step that failed is not tried again at once, unless something else is wanted."""
         before = self._tried.get(model)
         if before is None or model not in self._failures:
             return True
         return before[0] != wanted or time.monotonic() - before[1] >= _RETRY_AFTER_S
 
-    def _take(self, step: Step, wanted: Wanted) -> bool:
+    def _take(self, step: ReplicaStep, wanted: ReplicaTarget) -> bool:
         """Whether the step was tried; not one that is another controller's now."""
         began = time.monotonic()
         self._tried[step.model] = (wanted, began)
@@ -201,7 +201,7 @@ class ReplicaWorker:
             if held:
                 self._fleet_lock.release()
 
-    def _apply(self, step: Step, wanted: Wanted) -> None:
+    def _apply(self, step: ReplicaStep, wanted: ReplicaTarget) -> None:
         model = step.model
         match step.kind:
             case StepKind.LOAD:
@@ -222,7 +222,7 @@ class ReplicaWorker:
             case StepKind.REMOVE:
                 self._remove(model)
 
-    def _repair(self, step: Step, wanted: Wanted) -> None:
+    def _repair(self, step: ReplicaStep, wanted: ReplicaTarget) -> None:
         """Only a version that is unloaded and loaded again comes back.
 
         With others beside it, it is dropped by the version policy, which leaves them alone, and
@@ -320,7 +320,7 @@ class ReplicaWorker:
         )
 
 
-def _engines(model: str, wanted: Wanted, ready: set[tuple[str, str]]) -> list[int]:
+def _engines(model: str, wanted: ReplicaTarget, ready: set[tuple[str, str]]) -> list[int]:
     """Versions of which what computes is ready."""
     name = model if wanted.embedding else part(model, TENSORRT_LLM)
     return [int(version) for found, version in ready if found == name]

@@ -13,7 +13,7 @@ _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReplicaTarget:
     """What every replica is to hold of one model.
 
     Attributes:
@@ -80,7 +80,7 @@ class StepKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ReplicaStep:
     """One step on one replica; `why` is for the log."""
 
     kind: StepKind
@@ -94,14 +94,14 @@ def challenger_alias(model: str) -> str:
     return part(model, "challenger")
 
 
-def next_step(model: str, wanted: Wanted, actual: Actual) -> Step | None:
+def next_step(model: str, wanted: ReplicaTarget, actual: Actual) -> ReplicaStep | None:
     """The next step towards `wanted`, or None if it is reached.
 
     Repair comes first, then what frees an alias from a version that is going, then loading.
     """
     if not wanted.versions:
         present = actual.present(model, embedding=wanted.embedding)
-        return Step(StepKind.REMOVE, model, "no version is wanted") if present else None
+        return ReplicaStep(StepKind.REMOVE, model, "no version is wanted") if present else None
     return (
         _mend(model, wanted, actual)
         or _load(model, wanted, actual)
@@ -109,39 +109,41 @@ def next_step(model: str, wanted: Wanted, actual: Actual) -> Step | None:
     )
 
 
-def _mend(model: str, wanted: Wanted, actual: Actual) -> Step | None:
+def _mend(model: str, wanted: ReplicaTarget, actual: Actual) -> ReplicaStep | None:
     dead = sorted(name for name in actual.dead if int(name.rpartition("/")[2]) in wanted.versions)
     if dead:
-        return Step(StepKind.REPAIR, model, f"{dead[0]} is dead", dead[0])
+        return ReplicaStep(StepKind.REPAIR, model, f"{dead[0]} is dead", dead[0])
     if actual.dead_names:
         name = min(actual.dead_names)
-        return Step(StepKind.DROP_NAME, model, f"{name} is dead", name)
+        return ReplicaStep(StepKind.DROP_NAME, model, f"{name} is dead", name)
     if actual.challenger not in (None, wanted.challenger) and (
         wanted.challenger is None or actual.challenger not in wanted.versions
     ):
-        return Step(StepKind.DROP_CHALLENGER, model, "no challenger any more")
+        return ReplicaStep(StepKind.DROP_CHALLENGER, model, "no challenger any more")
     return None
 
 
-def _load(model: str, wanted: Wanted, actual: Actual) -> Step | None:
+def _load(model: str, wanted: ReplicaTarget, actual: Actual) -> ReplicaStep | None:
     ready = actual.ready(model, embedding=wanted.embedding)
     missing = sorted(wanted.versions - ready)
     if missing:
-        return Step(StepKind.LOAD, model, f"version {_list(missing)} is not loaded")
+        return ReplicaStep(StepKind.LOAD, model, f"version {_list(missing)} is not loaded")
     if not wanted.embedding and actual.champion != wanted.champion:
-        return Step(StepKind.LOAD, model, f"the alias is to point to version {wanted.champion}")
+        return ReplicaStep(
+            StepKind.LOAD, model, f"the alias is to point to version {wanted.champion}"
+        )
     if actual.lost and wanted.champion is not None:
-        return Step(StepKind.LOAD, model, f"{min(actual.lost)} is not loaded")
+        return ReplicaStep(StepKind.LOAD, model, f"{min(actual.lost)} is not loaded")
     extra = sorted(actual.present(model, embedding=wanted.embedding) - wanted.versions)
     if extra:
-        return Step(StepKind.LOAD, model, f"version {_list(extra)} is not wanted any more")
+        return ReplicaStep(StepKind.LOAD, model, f"version {_list(extra)} is not wanted any more")
     return None
 
 
-def _point(model: str, wanted: Wanted, actual: Actual) -> Step | None:
+def _point(model: str, wanted: ReplicaTarget, actual: Actual) -> ReplicaStep | None:
     if wanted.challenger is not None and actual.challenger != wanted.challenger:
         why = f"the challenger is version {wanted.challenger}"
-        return Step(StepKind.POINT_CHALLENGER, model, why)
+        return ReplicaStep(StepKind.POINT_CHALLENGER, model, why)
     return None
 
 

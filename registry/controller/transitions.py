@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from enginehouse.registry.records import CHAMPION, PREVIOUS
-from enginehouse.registry.release_state import CHALLENGER, Event, Owed, ReleaseState
+from enginehouse.registry.release_state import CHALLENGER, Owed, ReleaseEvent, ReleaseState
 from enginehouse.registry.rollouts.spec import RolloutSpec
 from enginehouse.registry.rollouts.state import (
     Decision,
@@ -220,7 +220,7 @@ def _event(
     status = state.rollout
     if status is None:
         return state
-    event = Event(
+    event = ReleaseEvent(
         # Two events of one write have numbers of their own.
         number=(state.generation + 1) * 10 + len(state.owed) % 10,
         at=now,

@@ -10,14 +10,14 @@ from enginehouse.registry.gates.context import GateContext
 from enginehouse.registry.gates.conversation import Speaker, TimedAnswer
 from enginehouse.registry.rollouts.state import GateResult, Verdict
 
-from enginehouse.paired import Change, Rule, estimate, measure_in_turn
+from enginehouse.paired import Change, PairedRule, estimate, measure_in_turn
 
 NAME = "performance"
 _TOKENS = 16
 _MOST_PAIRS = 60
 #: Slowdowns to detect, as a ratio less 1. The rule is that of `enginehouse perf compare`. Margins
 #: are wider here because the replica serves traffic at the same time.
-RULES = {"total": Rule.finding(0.25), "ttft": Rule.finding(0.5)}
+RULES = {"total": PairedRule.finding(0.25), "ttft": PairedRule.finding(0.5)}
 _TITLES = {"total": f"an answer of {_TOKENS} tokens", "ttft": "the first token"}
 _VERDICTS = {
     Change.SLOWER: Verdict.FAIL,

@@ -17,14 +17,14 @@ from enginehouse.cli.release_view import history_view, release_view
 from enginehouse.cli.terminal import Terminal, plain, styled
 from enginehouse.cli.version_tables import diff_table, garbage_table, version_table
 from enginehouse.gateway.ledger.report import UsageGrouping, UsageRow
-from enginehouse.registry.diff import BundleDiff, Row
+from enginehouse.registry.diff import BundleDiff, DiffRow
 from enginehouse.registry.garbage import Garbage
-from enginehouse.registry.history import Release
+from enginehouse.registry.history import ReleaseRecord
 from enginehouse.registry.quality.drift import Drift, DriftVerdict
 from enginehouse.registry.quality.evaluate import Evaluation, Scored
 from enginehouse.registry.quality.pairs import ScorerComparison
 from enginehouse.registry.records import TAG_LABEL, TAG_RUNTIME, VersionRecord
-from enginehouse.registry.release_state import Event
+from enginehouse.registry.release_state import ReleaseEvent
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import RenderableType
@@ -77,9 +77,9 @@ def _model(text: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _release(text: str) -> Release:
-    event = Event(number=1, at=0.0, kind=text, phase=text, weights={}, reason=f"{text}!")
-    return Release(
+def _release(text: str) -> ReleaseRecord:
+    event = ReleaseEvent(number=1, at=0.0, kind=text, phase=text, weights={}, reason=f"{text}!")
+    return ReleaseRecord(
         id=text, run_id="r", model=text, kind=text, champion=1, challenger=2, actor=text,
         reason=text, started=_NOW, ended=None, outcome=text, events=(event,),
         metrics={f"{text}.effect": 1.0},
@@ -92,7 +92,7 @@ def _version(text: str) -> VersionRecord:
 
 
 def _diff(text: str) -> BundleDiff:
-    row = Row(text, text, text, text, "changed")
+    row = DiffRow(text, text, text, text, "changed")
     return BundleDiff(text, text, (row,), (text,), (text,))
 
 

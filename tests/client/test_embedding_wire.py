@@ -25,7 +25,7 @@ def test_texts_are_split_into_calls_of_a_batch_each() -> None:
 def test_no_text_and_no_unicode_are_refused() -> None:
     with pytest.raises(InvalidRequestError, match="no text"):
         encode_embed(Target("m"), [])
-    with pytest.raises(InvalidRequestError, match="no Unicode"):
+    with pytest.raises(InvalidRequestError, match="not valid Unicode"):
         encode_embed(Target("m"), ["\ud800"])
 
 

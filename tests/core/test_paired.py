@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from enginehouse.paired import LEAST_PAIRS, Change, Rule, estimate, measure_in_turn
+from enginehouse.paired import LEAST_PAIRS, Change, PairedRule, estimate, measure_in_turn
 
 _NOISE = 0.05
 
@@ -17,7 +17,7 @@ def _pairs(effect: float, count: int, seed: int) -> list[float]:
 
 
 def _verdicts(effect: float, trials: int) -> dict[Change, int]:
-    rule = Rule.finding(0.1)
+    rule = PairedRule.finding(0.1)
     counts = dict.fromkeys(Change, 0)
     for seed in range(trials):
         drawn = iter(_pairs(effect, 64, seed))
@@ -47,7 +47,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says() -> None:
 
 
 def test_too_much_noise_is_uncertain_and_stops_at_the_most_pairs() -> None:
-    rule = Rule.finding(0.1)
+    rule = PairedRule.finding(0.1)
     drawn = iter([0.9, -0.9] * 20)
     found = measure_in_turn(lambda _: {"m": next(drawn)}, {"m": rule}, 20)
     assert len(found["m"]) == 20
@@ -55,12 +55,12 @@ def test_too_much_noise_is_uncertain_and_stops_at_the_most_pairs() -> None:
 
 
 def test_a_quiet_machine_needs_the_least_pairs() -> None:
-    found = measure_in_turn(lambda n: {"m": 0.001 * n}, {"m": Rule.finding(0.1)}, 60)
+    found = measure_in_turn(lambda n: {"m": 0.001 * n}, {"m": PairedRule.finding(0.1)}, 60)
     assert len(found["m"]) == LEAST_PAIRS
 
 
 def test_a_change_too_large_to_miss_is_found_though_it_is_not_precise() -> None:
-    rule = Rule.finding(0.1)
+    rule = PairedRule.finding(0.1)
     assert rule.judge(estimate([0.7, 0.9, 1.1, 0.6, 1.0, 0.8, 0.7, 1.2])) is Change.SLOWER
     assert rule.judge(estimate([-0.7, -0.9, -1.1, -0.6, -1.0, -0.8, -0.7, -1.2])) is Change.FASTER
 
@@ -72,6 +72,6 @@ def test_too_few_pairs_have_no_estimate() -> None:
 
 def test_a_metric_without_a_rule_is_kept_and_not_waited_for() -> None:
     found = measure_in_turn(
-        lambda n: {"m": 0.0, "watched": (-1.0) ** n}, {"m": Rule.finding(0.1)}, 60
+        lambda n: {"m": 0.0, "watched": (-1.0) ** n}, {"m": PairedRule.finding(0.1)}, 60
     )
     assert len(found["m"]) == len(found["watched"]) == LEAST_PAIRS

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from enginehouse.registry import Registry
-from enginehouse.registry.diff import BundleDiff, Facts, Row, compare
+from enginehouse.registry.diff import BundleDiff, DiffRow, Facts, compare
 from enginehouse.registry.facts import compare_versions
 from typer.testing import Result
 
@@ -21,7 +21,7 @@ OTHER_TOKENIZER = {
 }
 
 
-def row_of(found: BundleDiff, field: str) -> Row:
+def row_of(found: BundleDiff, field: str) -> DiffRow:
     return next(row for row in found.rows if row.field == field)
 
 
@@ -45,11 +45,11 @@ def compared(own: Registry, tmp_path: Path) -> BundleDiff:
 
 def test_each_number_says_whether_it_is_better(compared: BundleDiff) -> None:
     assert compared.left == "smollm2 1 (1.0.0)"
-    assert row_of(compared, "ttft_ms") == Row("speed", "ttft_ms", 20.0, 10.0, "better", -50.0)
+    assert row_of(compared, "ttft_ms") == DiffRow("speed", "ttft_ms", 20.0, 10.0, "better", -50.0)
     assert row_of(compared, "tokens_per_second_1").verdict == "worse"
     assert row_of(compared, "perplexity_ratio").verdict == "worse"
     assert row_of(compared, "tasks_solved").verdict == "equal"
-    assert row_of(compared, "engine_bytes") == Row(
+    assert row_of(compared, "engine_bytes") == DiffRow(
         "size", "engine_bytes", 7, 4, "better", pytest.approx(-300 / 7)
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 import requests
-from enginehouse.registry.webhooks import TOLERANCE_S, Deliveries, Event, verifier, verify
+from enginehouse.registry.webhooks import TOLERANCE_S, Deliveries, MlflowEvent, verifier, verify
 from mlflow.entities.webhook import Webhook, WebhookEvent
 from mlflow.webhooks import delivery as mlflow_delivery
 from mlflow.webhooks.types import ModelVersionAliasCreatedPayload
@@ -48,7 +48,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> Captured:
     return session
 
 
-def check(sent: Captured, **changed: str) -> Event:
+def check(sent: Captured, **changed: str) -> MlflowEvent:
     headers = {**sent.headers_sent, **{k.replace("_", "-"): v for k, v in changed.items()}}
     return verify(headers, sent.body, SECRET, time.time(), Deliveries())
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from enginehouse.registry.controller.replica_plan import (
     Actual,
+    ReplicaTarget,
     StepKind,
-    Wanted,
     actual_of,
     next_step,
 )
@@ -16,8 +16,10 @@ def _holding(*versions: int, **rest: object) -> Actual:
     return Actual(parts={part: frozenset(versions) for part in _PARTS}, **rest)  # type: ignore[arg-type]
 
 
-def _wanted(*versions: int, champion: int | None = 1, challenger: int | None = None) -> Wanted:
-    return Wanted(frozenset(versions), champion, challenger)
+def _wanted(
+    *versions: int, champion: int | None = 1, challenger: int | None = None
+) -> ReplicaTarget:
+    return ReplicaTarget(frozenset(versions), champion, challenger)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +48,7 @@ def _wanted(*versions: int, champion: int | None = 1, challenger: int | None = N
          StepKind.DROP_NAME),
     ],
 )  # fmt: skip
-def test_the_next_step(wanted: Wanted, actual: Actual, kind: StepKind | None) -> None:
+def test_the_next_step(wanted: ReplicaTarget, actual: Actual, kind: StepKind | None) -> None:
     step = next_step("m", wanted, actual)
     assert (step.kind if step is not None else None) == kind
 
@@ -83,7 +85,7 @@ def test_a_version_with_a_missing_or_dead_part_is_not_ready() -> None:
 
 
 def test_an_embedding_model_is_one_triton_model_without_an_alias() -> None:
-    wanted = Wanted(frozenset({2}), 2, embedding=True)
+    wanted = ReplicaTarget(frozenset({2}), 2, embedding=True)
     step = next_step("m", wanted, Actual(parts={"m": frozenset({1})}))
     assert step is not None
     assert step.kind is StepKind.LOAD
