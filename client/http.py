@@ -11,17 +11,21 @@ import httpx
 
 from enginehouse.errors import EngineUnavailableError, ServingError
 from enginehouse.lines import lines_of
+from enginehouse.settings import ClientSettings, read
 from enginehouse.tls import tls_context
 
 _DATA, _DONE = b"data:", b"[DONE]"
-_KEY_VARIABLE = "ENGINEHOUSE_API_KEY"
 _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 5.0
 
 
 def key_from_environment() -> str | None:
-    """The API key in ``ENGINEHOUSE_API_KEY``; None if it is not set."""
-    return os.environ.get(_KEY_VARIABLE) or None
+    """The API key in ``ENGINEHOUSE_API_KEY``; None if it is not set.
+
+    Raises:
+        SettingsError: if it has a character that a header cannot carry.
+    """
+    return read(ClientSettings, os.environ).api_key
 
 
 def open_http(

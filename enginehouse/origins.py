@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-
-from enginehouse.errors import SettingsError
+from collections.abc import Sequence
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^/?#@:\[\]\sA-Z]+)(:\d{1,5})?")
 
 
-def parse_origins(variable: str, raw: str) -> tuple[str, ...]:
-    """Origins with commas between them, or ``*`` alone; empty means none.
+def split_origins(raw: str) -> tuple[str, ...]:
+    """The parts of a list with commas."""
+    return tuple(part.strip() for part in raw.split(",") if part.strip())
 
-    Raises:
-        SettingsError: naming the variable and the first entry that no browser would send.
+
+def origin_problem(origin: str, among: Sequence[str]) -> str | None:
+    """What is wrong with one of some origins, and how to write it; None if nothing.
+
+    Each is an origin that a browser would send, or ``*`` alone for every origin.
     """
-    origins = tuple(part.strip() for part in raw.split(",") if part.strip())
-    if "*" in origins and len(origins) > 1:
-        raise SettingsError(f"{variable}={raw!r}: give * alone, or origins")
-    for origin in origins:
-        if origin != "*" and not _ORIGIN.fullmatch(origin):
-            raise SettingsError(
-                f"{variable}={origin!r}: give scheme://host or scheme://host:port in lower case, "
-                "without a path and a slash at the end, or * for every origin"
-            )
-    return origins
+    if origin == "*":
+        return "give * alone, or origins" if len(among) > 1 else None
+    if _ORIGIN.fullmatch(origin):
+        return None
+    return (
+        "give scheme://host or scheme://host:port in lower case, without a path and a slash at "
+        "the end, or * for every origin"
+    )

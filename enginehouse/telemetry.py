@@ -20,10 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from enginehouse.errors import SettingsError
-from enginehouse.urls import check_url, shown
+from enginehouse.settings import TelemetrySettings, read
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -31,10 +29,6 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer
 
-_ENDPOINT = "ENGINEHOUSE_OTLP_ENDPOINT"
-_SHARE = "ENGINEHOUSE_OTLP_SHARE"
-_FORMAT = "ENGINEHOUSE_LOG_FORMAT"
-_ACCESS = "ENGINEHOUSE_ACCESS_LOG"
 _TRACES_PATH = "/v1/traces"
 _SAMPLED = 0x01
 # A later version than 00 may have more fields behind these four.
@@ -77,42 +71,20 @@ def read_telemetry(environ: Mapping[str, str]) -> Telemetry:
     Raises:
         SettingsError: naming the variable, its value and what it takes.
     """
-    log_format = environ.get(_FORMAT) or LogFormat.TEXT
-    if log_format not in list(LogFormat):
-        raise SettingsError(f"{_FORMAT}={log_format!r}: give {' or '.join(LogFormat)}")
-    access = environ.get(_ACCESS) or "false"
-    if access not in {"true", "false"}:
-        raise SettingsError(f"{_ACCESS}={access!r}: give true or false")
+    found = read(TelemetrySettings, environ)
     return Telemetry(
-        traces_url=_traces_url(environ.get(_ENDPOINT) or ""),
-        share=_share(environ.get(_SHARE) or "1"),
-        log_format=LogFormat(log_format),
-        access_log=access == "true",
+        traces_url=_traces_url(found.otlp_endpoint),
+        share=found.otlp_share,
+        log_format=LogFormat(found.log_format),
+        access_log=found.access_log,
     )
 
 
-def _traces_url(endpoint: str) -> str | None:
-    if not endpoint:
+def _traces_url(endpoint: str | None) -> str | None:
+    if endpoint is None:
         return None
-    check_url(_ENDPOINT, endpoint)
-    parts = urlsplit(endpoint)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise SettingsError(
-            f"{_ENDPOINT}={shown(endpoint)!r}: give the http(s) URL of a collector, for example "
-            "http://127.0.0.1:4318"
-        )
     base = endpoint.rstrip("/")
     return base if base.endswith(_TRACES_PATH) else base + _TRACES_PATH
-
-
-def _share(raw: str) -> float:
-    try:
-        share = float(raw)
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 1:
-        raise SettingsError(f"{_SHARE}={raw!r}: give a share from 0 to 1")
-    return share
 
 
 @dataclass(frozen=True, slots=True)

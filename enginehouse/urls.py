@@ -50,23 +50,34 @@ def check_url(variable: str, url: str | None) -> str | None:
     """The same URL.
 
     Raises:
-        SettingsError: if user or password have characters that a URL cannot hold: every reader
-            would cut the URL at another place, and show a part of the password in its error.
+        SettingsError: if it has a `url_problem`.
     """
-    start = _START.match(url or "")
-    if url is None or start is None or "@" not in url:
-        return url
+    problem = url_problem(url or "")
+    if problem is not None:
+        raise SettingsError(f"{variable}={shown(url or '')}: {problem}")
+    return url
+
+
+def url_problem(url: str) -> str | None:
+    """What is wrong with the user and password of a URL, and how to write them; None if nothing.
+
+    They must not have characters that a URL cannot hold: each reader would cut the URL at another
+    place, and show a part of the password in its error.
+    """
+    start = _START.match(url)
+    if start is None or "@" not in url:
+        return None
     authority = re.split(r"[/?#]", url[start.end() :], maxsplit=1)[0]
     try:
         readable = urlsplit(url).port is None or "@" in authority
     except ValueError:
         readable = False
-    if not readable or authority.count("@") > 1 or re.search(r"\s", url):
-        raise SettingsError(
-            f"{variable}={shown(url)}: user or password have a character that a URL cannot hold: "
-            "write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, a space as %20"
-        )
-    return url
+    if readable and authority.count("@") <= 1 and not re.search(r"\s", url):
+        return None
+    return (
+        "user or password have a character that a URL cannot hold: "
+        "write @ as %40, / as %2F, : as %3A, ? as %3F, # as %23, a space as %20"
+    )
 
 
 def _redacted_word(word: str) -> str:

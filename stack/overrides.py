@@ -8,29 +8,21 @@ from pydantic import ValidationError
 
 from enginehouse.errors import SettingsError
 from enginehouse.manifest import EngineSettings
-
-_PREFIX = "ENGINEHOUSE_ENGINE_"
+from enginehouse.settings import ENGINE_PREFIX, read_engine_overrides
 
 
 def override_settings(settings: EngineSettings, environ: Mapping[str, str]) -> EngineSettings:
     """Apply ``ENGINEHOUSE_ENGINE_<FIELD>``, for example ``ENGINEHOUSE_ENGINE_MAX_BATCH=32``.
 
     Raises:
-        SettingsError: naming a variable that is no setting, or whose value cannot be used.
+        SettingsError: naming each variable that is no setting, or whose value cannot be used.
     """
-    changes: dict[str, str] = {}
-    for key, value in environ.items():
-        if key.startswith(_PREFIX) and value:
-            field = key.removeprefix(_PREFIX).lower()
-            if field not in EngineSettings.model_fields:
-                known = ", ".join(_PREFIX + name.upper() for name in EngineSettings.model_fields)
-                raise SettingsError(f"{key} is no engine setting; there are {known}")
-            changes[field] = value
+    changes = read_engine_overrides(environ)
     try:
         return EngineSettings.model_validate({**settings.model_dump(), **changes})
     except ValidationError as error:
         first = error.errors()[0]
         field = str(first["loc"][0])
         raise SettingsError(
-            f"{_PREFIX}{field.upper()}={changes.get(field)!r}: {first['msg']}"
+            f"{ENGINE_PREFIX}{field.upper()}={changes.get(field)!r}: {first['msg']}"
         ) from None

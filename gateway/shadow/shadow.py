@@ -20,12 +20,11 @@ from enginehouse.gateway.shadow.shadow_copy import OK, Copied, Start, ask_again
 from enginehouse.gateway.shadow.shadow_metrics import ShadowMetrics
 from enginehouse.registry.quality.redaction import redacted_beginning
 
-from enginehouse.errors import SettingsError
+from enginehouse.settings import ApiSettings, read
 from enginehouse.traffic import RequestSample, Routes, ShadowRoute
 from enginehouse.traffic.comparison import Comparison, ShadowPair, compare_answers, pairs_path
 
 _log = logging.getLogger(__name__)
-_PAIRS = "ENGINEHOUSE_SHADOW_PAIRS"
 #: In the engine's queue: below every request of a user.
 SHADOW_PRIORITY = -1
 #: Comparisons that one process writes down for a model: the metrics have the rest.
@@ -195,7 +194,4 @@ def pairs_kept(environ: Mapping[str, str]) -> int:
     Raises:
         SettingsError: naming the variable.
     """
-    raw = environ.get(_PAIRS) or "0"
-    if not raw.isdecimal():
-        raise SettingsError(f"{_PAIRS}={raw!r}: give a number of pairs, 0 keeps no text")
-    return int(raw)
+    return read(ApiSettings, environ).shadow_pairs

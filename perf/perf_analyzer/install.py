@@ -23,6 +23,7 @@ from pathlib import Path
 import httpx
 
 from enginehouse.errors import SettingsError, StackError
+from enginehouse.settings import MeasurementSettings, read
 
 VERSION = "2.60.0"
 MIRROR_VARIABLE = "ENGINEHOUSE_DEBIAN_MIRROR"
@@ -229,8 +230,8 @@ def _fetch(url: str, sha256: str) -> bytes:
 
 def _mirror(environ: Mapping[str, str]) -> str:
     """The Debian mirror that this machine's own apt uses."""
-    named = environ.get(MIRROR_VARIABLE)
-    if named:
+    named = read(MeasurementSettings, environ).debian_mirror
+    if named is not None:
         return named.rstrip("/")
     apt = Path(os.environ.get("APT_CONFIG_DIR", "/etc/apt"))
     lists = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]

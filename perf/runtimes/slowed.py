@@ -13,6 +13,7 @@ from enginehouse.engine.openvino import OpenVinoRuntime
 
 from enginehouse.bundle import Bundle
 from enginehouse.manifest import EngineSettings
+from enginehouse.settings import MeasurementSettings, read
 
 NAME = "slowed_openvino"
 SHARE_VARIABLE = "ENGINEHOUSE_PERF_SLOWDOWN"
@@ -25,7 +26,7 @@ class SlowedRuntime(OpenVinoRuntime):
     def __init__(self, bundle: Bundle, settings: EngineSettings) -> None:
         manifest = bundle.manifest.model_copy(update={"runtime": _REAL})
         super().__init__(Bundle(bundle.path, manifest), settings)
-        self._share = float(os.environ.get(SHARE_VARIABLE) or 0.0)
+        self._share = read(MeasurementSettings, os.environ).perf_slowdown
 
     def step(self) -> None:
         """See `Runtime.step`; the time that is added grows with the step's own."""

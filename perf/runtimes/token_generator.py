@@ -19,12 +19,12 @@ from enginehouse.engine.runtime import Drained, SequenceSlot, SlotState
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
+from enginehouse.settings import MeasurementSettings, read
 from enginehouse.text import Tokenizer
 
 NAME = "token_generator"
 STEP_VARIABLE = "ENGINEHOUSE_PERF_STEP_MS"
 HELD_VARIABLE = "ENGINEHOUSE_PERF_HELD_TOKENS"
-_STEP_MS = 2.5
 #: A step in which nobody gets anything, in seconds.
 _EMPTY_STEP_S = 0.5
 _WORDS = " the river ran under an old bridge and into the sea"
@@ -41,8 +41,9 @@ class TokenGenerator:
 
     def __init__(self, bundle: Bundle, _settings: EngineSettings) -> None:
         self._ids = Tokenizer.from_file(bundle.tokenizer_path).encode(_WORDS)
-        self._step_s = float(os.environ.get(STEP_VARIABLE) or _STEP_MS) / 1000
-        self._held = int(os.environ.get(HELD_VARIABLE) or sys.maxsize)
+        measured = read(MeasurementSettings, os.environ)
+        self._step_s = measured.perf_step_ms / 1000
+        self._held = measured.perf_held_tokens or sys.maxsize
         self._slots: dict[int, _Slot] = {}
         self._keys = count()
         self._next = 0.0
