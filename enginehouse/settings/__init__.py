@@ -17,11 +17,11 @@ from enginehouse.settings.groups import (
     EndpointSettings,
     MeasurementSettings,
     ReleaseSettings,
-    Settings,
     SuiteSettings,
     TelemetrySettings,
 )
 from enginehouse.settings.overrides import ENGINE_PREFIX
+from enginehouse.settings.process import Settings
 from enginehouse.settings.variable import Variable, variables
 
 __all__ = [

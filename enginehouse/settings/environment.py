@@ -15,9 +15,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import is_pydantic_dataclass
 
 from enginehouse.errors import SettingsError
-from enginehouse.settings.groups import MOST_PORT, OPEN_WORDS, PREFIX, Settings
+from enginehouse.settings.groups import MOST_PORT, OPEN_WORDS, PREFIX
 from enginehouse.settings.names import is_service_link, unknown_names
 from enginehouse.settings.overrides import ENGINE_PREFIX, engine_values
+from enginehouse.settings.process import Settings
 from enginehouse.settings.rules import UnusableValueError
 from enginehouse.settings.variable import group_fields, variables
 from enginehouse.urls import shown

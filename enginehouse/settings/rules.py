@@ -186,7 +186,7 @@ class OneOf(Rule):
 
 
 @dataclass(frozen=True, slots=True)
-class Text(Rule):
+class OneLine(Rule):
     """Text of one line; what it has to be is checked where it is used."""
 
     what: str

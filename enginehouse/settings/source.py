@@ -13,13 +13,13 @@ from enginehouse.settings.environment import refusals, values_of
 from enginehouse.settings.groups import (
     ClientSettings,
     MeasurementSettings,
-    Settings,
     SuiteSettings,
 )
+from enginehouse.settings.process import Settings
 
 
-class Environment(BaseSettings):
-    """What the variables of one environment say."""
+class AllSettings(BaseSettings):
+    """Every group of settings, those of the stack and those that others read."""
 
     model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True)
 
@@ -46,7 +46,7 @@ class MappingSource(PydanticBaseSettingsSource):
     """Variables of a mapping; names are flat, while groups are nested."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
-        super().__init__(Environment)
+        super().__init__(AllSettings)
         self._given = given
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
@@ -61,7 +61,7 @@ class MappingSource(PydanticBaseSettingsSource):
 
 def read_environment(
     default: Mapping[str, str], given: Mapping[str, str], refused: dict[str, str]
-) -> Environment:
+) -> AllSettings:
     """Read all groups.
 
     Args:
@@ -69,8 +69,8 @@ def read_environment(
         refused: gets a sentence for each variable with a wrong value, which then has its default.
     """
     try:
-        return Environment(**MappingSource({**default, **given})())
+        return AllSettings(**MappingSource({**default, **given})())
     except ValidationError as error:
         refused |= refusals(error, given)
     usable = {name: value for name, value in given.items() if name not in refused}
-    return Environment(**MappingSource({**default, **usable})())
+    return AllSettings(**MappingSource({**default, **usable})())

@@ -14,10 +14,10 @@ from enginehouse.manifest import EngineSettings
 from enginehouse.settings.groups import (
     ClientSettings,
     MeasurementSettings,
-    Settings,
     SuiteSettings,
 )
 from enginehouse.settings.overrides import ENGINE_PREFIX, engine_rule
+from enginehouse.settings.process import Settings
 from enginehouse.settings.rules import Phrase, Rule, Token
 
 #: Groups that are read as a whole; `Settings` has further groups inside.
@@ -59,11 +59,14 @@ def group_fields(group: Any) -> dict[str, FieldInfo]:
 
 
 def _of(group: Any) -> Iterator[Variable]:
-    for name, field in group_fields(group).items():
-        if is_pydantic_dataclass(field.annotation):  # type: ignore[arg-type]
-            yield from _of(field.annotation)
-        else:
+    """A group's own variables, then those of the groups inside."""
+    fields = group_fields(group).items()
+    inner = [field for _, field in fields if is_pydantic_dataclass(field.annotation)]  # type: ignore[arg-type]
+    for name, field in fields:
+        if field not in inner:
             yield _variable(group.__name__, name, field)
+    for field in inner:
+        yield from _of(field.annotation)
 
 
 def _variable(group: str, name: str, field: FieldInfo) -> Variable:

@@ -36,6 +36,7 @@ _NO_VARIABLES = {
     ("tests/core/test_settings.py", "ENGINEHOUSE_ENGINE_MAXBATCH"),
     ("perf/private_stack.py", "ENGINEHOUSE_ENDPOINT"),
     ("docs/settings.md", "ENGINEHOUSE_PORT_8080_TCP"),
+    ("docs/settings.md", "ENGINEHOUSE_REPLICA"),
 }
 #: Reads by a name that is worked out.
 _WORKED_OUT = {
