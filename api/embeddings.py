@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -173,15 +172,13 @@ class _Work:
         state, metrics = self.state, self.state.metrics
         _check_dimensions(self.body, facts.dimensions)
         texts = [text for text in call.texts if isinstance(text, str)]
-        began = time.perf_counter()
         with metrics.in_flight.labels(asked.model).track_inprogress():
             found = await state.client.embed(
                 asked, texts, deadlines=state.engine.within(call.remaining_s())
             )
         _check_dimensions(self.body, found.vectors.shape[1])
-        labels = (asked.model, str(found.version))
-        metrics.duration.labels(*labels).observe(time.perf_counter() - began)
-        metrics.prompt_tokens.labels(*labels).inc(sum(found.token_counts))
+        tokens = metrics.prompt_tokens.labels(asked.model, str(found.version))
+        tokens.inc(sum(found.token_counts))
         return found
 
 

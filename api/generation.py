@@ -302,7 +302,7 @@ class Generation:
 
 
 class _Clock:
-    """Latency and token metrics of one request."""
+    """Token metrics of one request, and the times of its tokens."""
 
     def __init__(self, generation: Generation) -> None:
         target = generation.revision.target
@@ -310,9 +310,6 @@ class _Clock:
         metrics = generation.engine.metrics
         self._usage = generation.usage
         self._times = generation.times
-        self._first = metrics.first_token.labels(*labels)
-        self._between = metrics.inter_token.labels(*labels)
-        self._duration = metrics.duration.labels(*labels)
         self._in_flight = metrics.in_flight.labels(target.model)
         self._prompt_tokens = metrics.prompt_tokens.labels(*labels)
         self._completion_tokens = metrics.completion_tokens.labels(*labels)
@@ -323,7 +320,6 @@ class _Clock:
 
     def __exit__(self, *_: object) -> None:
         self._in_flight.dec()
-        self._duration.observe(time.perf_counter() - self._began)
         self._prompt_tokens.inc(self._usage.prompt_tokens)
         self._completion_tokens.inc(self._usage.completion_tokens)
 
@@ -335,8 +331,5 @@ class _Clock:
         now_s = time.perf_counter() - self._began
         if times.last_s is None:
             times.first_s = now_s
-            self._first.observe(now_s)
-        else:
-            self._between.observe((now_s - times.last_s) / tokens)
         times.last_s = now_s
         times.tokens += tokens

@@ -1,12 +1,11 @@
-"""The adapter's Prometheus metrics."""
+"""The adapter's Prometheus metrics of attempts at a version.
+
+Latencies are measured once, over the whole call: `gateway/tracing/call_metrics.py`.
+"""
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-_FINE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1.0, 2.5)
-
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
 _NAMESPACE = "enginehouse"
 
@@ -28,30 +27,6 @@ class ApiMetrics:
             "requests_in_flight",
             "Requests being answered",
             ["model"],
-            namespace=_NAMESPACE,
-            registry=registry,
-        )
-        self.first_token = Histogram(
-            "time_to_first_token_seconds",
-            "From the request to its first token",
-            ["model", "version"],
-            buckets=_SECONDS,
-            namespace=_NAMESPACE,
-            registry=registry,
-        )
-        self.inter_token = Histogram(
-            "inter_token_latency_seconds",
-            "Between two tokens; tokens of one response share their wait",
-            ["model", "version"],
-            buckets=_FINE_SECONDS,
-            namespace=_NAMESPACE,
-            registry=registry,
-        )
-        self.duration = Histogram(
-            "request_duration_seconds",
-            "From the request to its last token",
-            ["model", "version"],
-            buckets=_SECONDS,
             namespace=_NAMESPACE,
             registry=registry,
         )

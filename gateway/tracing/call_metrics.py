@@ -1,8 +1,10 @@
-"""Prometheus metrics of whole calls, as the caller has them: behind every stage, cached or not.
+"""Prometheus metrics of whole calls, from the caller's point of view.
 
-Those of `ApiMetrics` are of attempts at an engine. The ``gen_ai_server_…`` ones have the names,
-attributes and buckets of OpenTelemetry's semantic conventions for generative AI, in the form that
-Prometheus gives them.
+A call includes the time in queues and filters, and may be answered from the cache; `ApiMetrics`
+counts the attempts at an engine. Latencies exist here only, under the names, attributes and buckets
+of OpenTelemetry's semantic conventions for generative AI (``gen_ai_server_…``), in the form that
+Prometheus gives them. The labels `version` and `source` are additional: they select one version, or
+the answers of the engine alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ _GEN_AI_LABELS = [
     "gen_ai_provider_name",
     "gen_ai_request_model",
     "gen_ai_response_model",
+    "version",
+    "source",
 ]
 _DURATION_S = (
     0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92,

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from enginehouse.api.attempts import tenant_of
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call, Proceed, ServedBy
 from enginehouse.api.generation import Piece
 from enginehouse.api.tracing.context import request_of
 from enginehouse.gateway.samples.account import OK, UNEXPECTED, code_of
@@ -87,14 +87,15 @@ class Measured:
         if call.cost_micros:
             self.metrics.cost.labels(tenant, model).inc(call.cost_micros / _MICROS_A_UNIT)
         if served is not None and ending.code == OK:
-            version = "" if served.version is None else str(served.version)
-            self.metrics.answers.labels(model, version, served.source).inc()
+            self.metrics.answers.labels(model, _version(served), served.source).inc()
 
     def _time(self, call: Call, ending: _Ending) -> None:
         served = call.served_by
         # The name that was asked for has been found, so there are only so many of them.
-        models = ("", "") if served is None else (call.asked_model, served.model)
-        labels = (operation_of(call.ask.endpoint), PROVIDER, *models)
+        about = ("", "", "", "")
+        if served is not None:
+            about = (call.asked_model, served.model, _version(served), served.source)
+        labels = (operation_of(call.ask.endpoint), PROVIDER, *about)
         duration_s = ending.last_s - call.began
         self.metrics.duration.labels(*labels, ending.error).observe(duration_s)
         tokens = call.usage.completion_tokens
@@ -104,6 +105,10 @@ class Measured:
         if tokens > 1:
             per_token_s = (ending.last_s - ending.first_s) / (tokens - 1)
             self.metrics.per_token.labels(*labels).observe(per_token_s)
+
+
+def _version(served: ServedBy) -> str:
+    return "" if served.version is None else str(served.version)
 
 
 def _tenant(call: Call) -> str:

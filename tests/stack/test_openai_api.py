@@ -230,7 +230,12 @@ def test_health_and_metrics(stack: RunningStack, sdk: openai.OpenAI) -> None:
     page = httpx.get(f"{stack.url}/metrics").text
     sample = 'enginehouse_requests_total{code="200",endpoint="chat.completions",model="smollm2"'
     assert sample in page
-    assert 'enginehouse_time_to_first_token_seconds_count{model="smollm2",version="1"}' in page
+    first_tokens = [
+        line for line in page.splitlines()
+        if line.startswith("gen_ai_server_time_to_first_token_seconds_count{")
+    ]  # fmt: skip
+    assert any('gen_ai_response_model="smollm2"' in line for line in first_tokens)
+    assert any('source="engine",version="1"}' in line for line in first_tokens)
 
 
 def test_responses_name_the_version_that_served(stack: RunningStack) -> None:

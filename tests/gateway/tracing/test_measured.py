@@ -54,6 +54,8 @@ def test_latencies_have_the_names_of_the_conventions() -> None:
         "gen_ai_provider_name": "enginehouse",
         "gen_ai_request_model": "m@3",
         "gen_ai_response_model": "m",
+        "version": "3",
+        "source": "engine",
     }
     name = "gen_ai_server_request_duration_seconds_count"
     assert bench.value(name, error_type="", **labels) == 1
@@ -90,6 +92,8 @@ def test_failures_are_counted_by_their_status(error: Exception, code: str, kind:
         "gen_ai_provider_name": "enginehouse",
         "gen_ai_request_model": "m",
         "gen_ai_response_model": "m",
+        "version": "3",
+        "source": "engine",
     }
     name = "gen_ai_server_request_duration_seconds_count"
     assert bench.value(name, error_type=kind, **labels) == 1
