@@ -1,1 +1,1 @@
-"""How much a tenant may call, and whose turn it is."""
+"""Rate limits, budgets and the fair-share queue in front of the engine."""

@@ -9,17 +9,17 @@ from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
 
 
 class BudgetAmount(NamedTuple):
-    """Of one call, or of several; cost in the currency's units."""
+    """Tokens and cost of one or several calls; the cost is in the currency's units."""
 
     tokens: int = 0
     cost: float = 0.0
 
     def plus(self, other: BudgetAmount) -> BudgetAmount:
-        """Both together."""
+        """The sum of both amounts."""
         return BudgetAmount(self.tokens + other.tokens, self.cost + other.cost)
 
     def minus(self, other: BudgetAmount) -> BudgetAmount:
-        """What is left."""
+        """The difference of both amounts."""
         return BudgetAmount(self.tokens - other.tokens, self.cost - other.cost)
 
     @property

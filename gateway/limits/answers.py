@@ -1,4 +1,4 @@
-"""How limits answer: headers, and sentences that say what to do."""
+"""Rate limit headers, and the messages of rate limit errors."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def rate_limit_error(refusal: LimitRefusal) -> RateLimitError:
-    """What a refused caller is told."""
+    """The error for a call that a limit rejects; its message says how to go on."""
     capacity, after = refusal.capacity, duration(refusal.retry_after_s)
     match refusal.kind:
         case LimitKind.REQUESTS:

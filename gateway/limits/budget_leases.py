@@ -1,4 +1,4 @@
-"""What calls hold back of budgets, seen by every adapter that shares a Redis."""
+"""Amounts reserved of budgets, kept in Redis for all adapters that share it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ _log = logging.getLogger(__name__)
 
 
 class BudgetRemainder(NamedTuple):
-    """What the ledger leaves of a budget; None is no budget."""
+    """What the ledger leaves of a budget; None means that there is no budget."""
 
     tokens: int | None
     cost: float | None
 
     def arguments(self) -> list[int | str]:
-        """As the script takes them: cost in millionths, rounded down."""
+        """Arguments of the script: the cost is in millionths, rounded down."""
         cost = None if self.cost is None else math.floor(self.cost * MICROS_A_UNIT)
         return ["" if value is None else value for value in (self.tokens, cost)]
 
 
 @dataclass(slots=True)
 class BudgetLease:
-    """What one call holds back of one tenant's or key's budgets; its methods never fail.
+    """The amount that one call reserves of one tenant's or key's budgets; its methods never fail.
 
     Attributes:
-        fits: whether it is held back; otherwise nothing is.
-        others: what all other calls hold back, in any adapter.
+        fits: whether the amount was reserved.
+        others: sum that all other calls hold, in any adapter.
     """
 
     leases: BudgetLeases
@@ -49,16 +49,16 @@ class BudgetLease:
     others: BudgetAmount
 
     def keep(self, amount: BudgetAmount) -> None:
-        """Hold back this amount instead; nothing gives it all back."""
+        """Reserve this amount instead; `NOTHING` releases the reservation."""
         self.leases.keep(self.key, self.holder, amount)
 
     def end(self, spent: BudgetAmount, recent_s: float) -> None:
-        """The call has ended; what it has spent counts until the ledger has it for certain."""
+        """End the call: the spent amount counts for `recent_s`, until the ledger has it."""
         self.leases.end(self.key, self.holder, spent, recent_s)
 
 
 class BudgetLeases:
-    """Holds amounts in Redis, each under a lease that is renewed as long as this process lives."""
+    """Reserves amounts in Redis, each under a lease that this process renews."""
 
     def __init__(
         self,
@@ -69,11 +69,11 @@ class BudgetLeases:
         failed: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Begin to renew, in the running event loop.
+        """Start renewing leases, in the running event loop.
 
         Args:
-            retry_s: for which nobody asks Redis again that has not answered.
-            failed: is told of each call that Redis has not answered.
+            retry_s: time after a failure for which Redis is not asked again.
+            failed: called for each request that Redis did not answer.
         """
         self._steps = steps
         self._hold = steps.script(HOLD)
@@ -86,10 +86,10 @@ class BudgetLeases:
         self._renewing = asyncio.create_task(self._renew(), name="limits-renew-budget-leases")
 
     async def hold(self, key: str, amount: BudgetAmount, left: BudgetRemainder) -> BudgetLease:
-        """Hold an amount back if all that is held leaves room for it: one step of Redis.
+        """Reserve an amount if it fits beside all others. This is one atomic step in Redis.
 
         Raises:
-            StoreError: if Redis does not answer, or has not a moment ago.
+            StoreError: if Redis does not answer, or failed less than `retry_s` ago.
         """
         if self._away_until is not None and self._clock() < self._away_until:
             raise StoreError("the shared limits' Redis does not answer")
@@ -109,7 +109,7 @@ class BudgetLeases:
             raise
         finally:
             if not answered:
-                # It may have been done all the same.
+                # Redis may have run the script although no answer arrived.
                 self.keep(key, lease.holder, NOTHING)
         self._away_until = None
         lease.fits, lease.others = bool(fits), BudgetAmount(tokens, micros / MICROS_A_UNIT)
@@ -131,7 +131,7 @@ class BudgetLeases:
         self._write(key, holder, spent, recent_s)
 
     async def close(self) -> None:
-        """Give back what is held; `RedisSteps.close` writes it down."""
+        """Queue the release of all reservations; `RedisSteps.close` writes it."""
         self._renewing.cancel()
         await asyncio.gather(self._renewing, return_exceptions=True)
         for key, holder in list(self._held):

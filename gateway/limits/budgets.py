@@ -1,4 +1,4 @@
-"""What may be spent in a day and in a month."""
+"""Daily and monthly budgets of tokens and cost."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from enginehouse.gateway.limits.policy import LimitRule
 from enginehouse.errors import BudgetError, StoreError
 
 _log = logging.getLogger(__name__)
-#: How long what was read is used.
+#: How long sums read from the ledger are reused, in seconds.
 _FRESH_S = 1.0
-#: How long what ended here is counted beside what is read: until then the ledger has it too.
+#: How long a call that ended in this adapter is counted on top of the ledger's sums. After that
+#: time the ledger has recorded it.
 _RECENT_S = 3.0
 _MOST_ACCOUNTS = 10_000
 
-#: Who answers, tokens of the prompt, tokens of the answer → cost in the currency's units.
+#: Who answers, prompt tokens, completion tokens → cost in units of the price table's currency.
 Price = Callable[[ServedBy, int, int], float]
 
 
 class SpentAmounts(Protocol):
-    """What was spent in this UTC day and month; cost in the currency's units."""
+    """Tokens and cost spent in the current UTC day and month; costs are in the currency's units."""
 
     @property
     def day_tokens(self) -> int: ...  # noqa: D102 - see the class
@@ -44,23 +45,27 @@ class SpentAmounts(Protocol):
 
 
 class SpendingSource(Protocol):
-    """Knows what was spent: the ledger."""
+    """Source of the sums that were spent; implemented by the ledger."""
 
     async def spent(self, tenant: str, key_id: str | None) -> SpentAmounts:
-        """Of a key, or of a tenant with all its keys where `key_id` is None.
+        """Sums of one key, or of a tenant with all its keys if `key_id` is None.
 
         Raises:
-            StoreError: if it cannot be read.
+            StoreError: if the sums cannot be read.
         """
         ...
 
 
 @dataclass(slots=True)
 class _Account:
-    """Of a tenant or a key.
+    """Spending of one tenant or key, as this adapter knows it.
 
     Attributes:
-        recent: calls that ended here, with the time; `ended` is their sum.
+        read_at: time of the last read from the ledger, in Unix seconds.
+        day: ordinal of the UTC day to which `spent` belongs.
+        spent: sums read from the ledger; None before the first read.
+        in_flight: sum reserved by calls that have not ended.
+        recent: calls that ended here, each with the time of its end; `ended` is their sum.
     """
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -73,7 +78,7 @@ class _Account:
 
     @property
     def day_spent(self) -> BudgetAmount:
-        """What the ledger has of this day."""
+        """Amount that the ledger has recorded for this day."""
         return (
             NOTHING
             if self.spent is None
@@ -82,36 +87,36 @@ class _Account:
 
     @property
     def month_spent(self) -> BudgetAmount:
-        """What the ledger has of this month."""
+        """Amount that the ledger has recorded for this month."""
         spent = self.spent
         return NOTHING if spent is None else BudgetAmount(spent.month_tokens, spent.month_cost)
 
     def end(self, amount: BudgetAmount, now: float) -> None:
-        """A call has ended and spent this."""
+        """Record the amount that a call has spent, at its end."""
         self.recent.append((now, amount))
         self.ended = self.ended.plus(amount)
 
     def local(self, now: float) -> BudgetAmount:
-        """What the ledger may not have yet."""
+        """Amount that the ledger may not have recorded yet."""
         while self.recent and self.recent[0][0] < now - _RECENT_S:
             self.ended = self.ended.minus(self.recent.popleft()[1])
         if not self.recent:
-            # Sums of fractions do not come back to 0 by themselves.
+            # Rounding errors remain after adding and subtracting fractions.
             self.ended = NOTHING
         return self.in_flight.plus(self.ended)
 
     def unused(self, now: float) -> bool:
-        """Whether nothing would be lost with it."""
+        """Whether the account can be dropped without losing information."""
         return (
             not self.lock.locked() and now - self.read_at > _RECENT_S and not any(self.local(now))
         )
 
 
 class Budgets:
-    """Checks budgets, and holds back what calls in flight may spend.
+    """Checks budgets, and reserves the amounts that calls in flight may spend.
 
-    Exact over all adapters that share leases; without them, and while their Redis is away, calls
-    that are in flight in another adapter are not seen until they end.
+    Budgets are exact across all adapters that share `leases`. Without leases, or while their Redis
+    is unreachable, calls in flight in another adapter are not counted until they end.
     """
 
     def __init__(
@@ -123,13 +128,14 @@ class Budgets:
         leases: BudgetLeases | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Read from the ledger.
+        """Take the sums from `spending`.
 
         Args:
-            refuse: whether calls are refused while the ledger, or the leases, cannot be read;
-                otherwise what was read last and what was spent here counts.
-            leases: shared with other adapters.
-            clock: Unix time.
+            refuse: whether calls are rejected while the ledger or the leases cannot be read. If
+                not,
+                the sums that were read last count, plus what was spent in this adapter.
+            leases: reservations shared with other adapters; None if there is only this adapter.
+            clock: current time in Unix seconds.
         """
         self._spending = spending
         self._metrics = metrics
@@ -140,22 +146,21 @@ class Budgets:
         self._failing = False
 
     async def reserve(self, rules: Sequence[LimitRule], amount: BudgetAmount) -> BudgetReservation:
-        """Hold back what a call may spend; the amount 0 asks whether anything is left.
+        """Reserve the amount that a call may spend; the amount 0 only checks that budget is left.
 
         Raises:
-            BudgetError: naming the budget that does not allow it.
-            StoreError: if the ledger or the leases cannot be read and calls are to be refused
-                then.
+            BudgetError: naming the budget that is exhausted or too small.
+            StoreError: if the ledger or the leases cannot be read and `refuse` is set.
         """
         budgeted = [rule for rule in rules if _has_budget(rule)]
         accounts = [self._account(rule) for rule in budgeted]
         for rule, account in zip(budgeted, accounts, strict=True):
             await self._refresh(rule, account)
-        # No await from here on: nobody comes between the check and the reservation.
+        # No await from here on, so that no other call runs between the check and the reservation.
         for rule, account in zip(budgeted, accounts, strict=True):
             self._check(rule, account, amount, account.local(self._clock()))
         reservation = BudgetReservation(accounts, self._clock).hold_back(amount)
-        # An amount of 0 is only the early look at what another stage reserves.
+        # The amount 0 is an early check; another stage reserves the amount itself.
         if self._leases is None or not any(amount):
             return reservation
         try:
@@ -174,7 +179,7 @@ class Budgets:
         amount: BudgetAmount,
         reservation: BudgetReservation,
     ) -> None:
-        """Hold an amount back where other adapters see it, if they leave room for it."""
+        """Reserve an amount in the shared leases, if it fits beside other adapters' calls."""
         try:
             lease = await leases.hold(f"{rule.prefix}:held", amount, _left(rule, account))
         except StoreError:
@@ -184,7 +189,8 @@ class Budgets:
         reservation.leases.append(lease)
         if not lease.fits:
             self._check(rule, account, amount, lease.others)
-            # What does not fit by a fraction of a millionth does.
+            # The check passed although the script rejected it: the difference is a rounding error
+            # below one millionth, so the amount is reserved.
             lease.keep(amount)
 
     def _account(self, rule: LimitRule) -> _Account:
@@ -208,7 +214,7 @@ class Budgets:
             except StoreError as error:
                 self._failed(error)
                 if account.day != today:
-                    # It is of another day, perhaps of another month.
+                    # The sums belong to another day, possibly to another month.
                     account.spent = None
 
     def _failed(self, error: StoreError) -> None:
@@ -224,7 +230,7 @@ class Budgets:
     def _check(
         self, rule: LimitRule, account: _Account, amount: BudgetAmount, held: BudgetAmount
     ) -> None:
-        """Whether what was spent, and what others hold back, leaves room for an amount."""
+        """Raise BudgetError if an amount does not fit beside spent and held amounts."""
         now, limits = self._clock(), rule.limits
         day, month = account.day_spent, account.month_spent
         for name, budget, used, more in (
@@ -245,10 +251,10 @@ class Budgets:
 
 @dataclass(slots=True)
 class BudgetReservation:
-    """What a call holds back of the budgets; its methods never fail.
+    """The amount that one call has reserved of its budgets; its methods never fail.
 
     Attributes:
-        leases: where other adapters see it.
+        leases: the same reservations where other adapters see them.
     """
 
     _accounts: Sequence[_Account]
@@ -257,7 +263,7 @@ class BudgetReservation:
     leases: list[BudgetLease] = field(default_factory=list)
 
     def hold_back(self, amount: BudgetAmount) -> BudgetReservation:
-        """Hold back this amount instead."""
+        """Reserve this amount instead of the previous one."""
         more = amount.minus(self._amount)
         for account in self._accounts:
             account.in_flight = account.in_flight.plus(more)
@@ -267,7 +273,7 @@ class BudgetReservation:
         return self
 
     def spend(self, actual: BudgetAmount) -> None:
-        """The call has ended and spent this; it counts until the ledger has it."""
+        """Replace the reservation by the amount spent; it counts until the ledger has it."""
         leases, self.leases = self.leases, []
         for lease in leases:
             lease.end(actual, _RECENT_S)
@@ -286,7 +292,7 @@ def _has_budget(rule: LimitRule) -> bool:
 
 
 def _left(rule: LimitRule, account: _Account) -> BudgetRemainder:
-    """What the ledger leaves of the tighter of a day's and a month's budget."""
+    """What the ledger leaves of the daily or monthly budget, whichever leaves less."""
     limits, day, month = rule.limits, account.day_spent, account.month_spent
     tokens = ((limits.daily_tokens, day.tokens), (limits.monthly_tokens, month.tokens))
     costs = ((limits.daily_cost, day.cost), (limits.monthly_cost, month.cost))
@@ -297,7 +303,7 @@ def _left(rule: LimitRule, account: _Account) -> BudgetRemainder:
 
 
 def _until_next(name: str, now: float) -> float:
-    """Time until the budget begins anew, in seconds."""
+    """Time until the budget's next day or month begins, in seconds."""
     today = datetime.fromtimestamp(now, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     if name.startswith("daily"):
         begins = today + timedelta(days=1)

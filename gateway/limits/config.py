@@ -1,4 +1,4 @@
-"""What tenants and keys may do, as people write it."""
+"""Section `limits` of the endpoint's file: limits of tenants and keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class _Section(BaseModel):
 
 
 class KeyLimits(_Section):
-    """What one key may do; None is no limit.
+    """Limits of one key; None means no limit.
 
     Attributes:
         requests_per_minute: requests in any 60 s.
@@ -28,8 +28,8 @@ class KeyLimits(_Section):
         context_tokens: most tokens of one prompt.
         daily_tokens: tokens of a UTC day.
         monthly_tokens: tokens of a UTC month.
-        daily_cost: of a UTC day, in the price table's currency.
-        monthly_cost: of a UTC month, in the price table's currency.
+        daily_cost: cost of a UTC day, in the price table's currency.
+        monthly_cost: cost of a UTC month, in the price table's currency.
         priority: class of calls that ask for none.
         most_priority: highest class that a call may ask for; at least `priority`.
     """
@@ -47,38 +47,39 @@ class KeyLimits(_Section):
 
     @property
     def usual(self) -> int:
-        """The engine's priority of calls that ask for none."""
+        """The engine's priority for calls that ask for none."""
         return PRIORITIES[self.priority]
 
     @property
     def highest(self) -> int:
-        """The engine's priority that no call exceeds."""
+        """The highest engine priority that a call may get."""
         return max(self.usual, PRIORITIES[self.most_priority])
 
 
 class TenantLimits(KeyLimits):
-    """What one tenant may do, all its keys together; None is no limit.
+    """Limits of one tenant, over all its keys; None means no limit.
 
     Attributes:
-        weight: share of the engine relative to other tenants when there is not enough for all.
+        weight: share of the engine relative to other tenants while calls are queued.
     """
 
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
 
 class FairShareConfig(_Section):
-    """Who goes next when the engine is full.
+    """The fair-share queue in front of the engine.
 
     Attributes:
-        slots: answers that one adapter has in the engine at once; None lets all through. A good
+        slots: answers that one adapter has in the engine at once; None disables the queue. A good
             value is the engine's batch (``ENGINEHOUSE_ENGINE_MAX_BATCH``) times replicas, divided
             by adapters.
-        most_share: share of the slots that one tenant may hold while others are about; what is
-            left is there at once for whoever comes.
-        about_s: how long after its last call a tenant counts as being about, in seconds.
-        most_queue_s: longest wait, in seconds; a call that would wait longer is refused at once.
-        most_waiting: calls that wait at once, over all tenants.
-        age_s: a call that has waited so long goes up one class, in seconds.
+        most_share: share of the slots that one tenant may hold while other tenants are active.
+            The rest stays free, so that a new tenant starts immediately.
+        about_s: how long after its last call a tenant counts as active, in seconds.
+        most_queue_s: longest wait, in seconds. A call whose predicted wait is longer is rejected
+            immediately.
+        most_waiting: most queued calls, over all tenants.
+        age_s: time after which a queued call moves up one priority class, in seconds.
     """
 
     slots: Count = 64
@@ -90,24 +91,26 @@ class FairShareConfig(_Section):
 
 
 class LimitsConfig(_Section):
-    """The section ``limits`` of the endpoint's file.
+    """Section ``limits`` of the endpoint's file.
 
     Attributes:
-        default: for tenants that are not named; each of them has counts of its own.
-        tenants: by name; a field that is not given is taken from `default`.
-        keys: by key id; limits of one key within those of its tenant. `priority` and
-            `most_priority`, where given, stand in place of the tenant's.
-        reserve_tokens: of an answer whose length the caller does not bound: reserved at first,
-            what comes beyond is charged as it comes.
-        on_store_failure: what happens while Redis is away: ``local`` has each adapter enforce its
-            part of the limits, ``refuse`` refuses calls that have limits with 503.
-        max_completion_tokens: most tokens of any answer; one that is longer ends there, with
+        default: limits of tenants that are not named; each tenant is counted separately.
+        tenants: limits by tenant name; a field that is not given is taken from `default`.
+        keys: limits by key id, within those of the key's tenant. `priority` and `most_priority`
+            of a key replace those of its tenant.
+        reserve_tokens: tokens reserved for an answer whose length the caller does not bound.
+            Tokens beyond the reservation are charged while they are generated.
+        on_store_failure: what happens while Redis is unreachable: with ``local`` each adapter
+            enforces its part of the limits, with ``refuse`` calls that have limits get 503.
+        max_completion_tokens: most tokens of any answer; a longer one ends there, with
             `finish_reason` ``length``. None sets it so that the slowest answer ends within the
-            time of a request, see `most_answer_tokens`.
-        adapters: that share one Redis; each enforces 1/`adapters` of a limit while it is away.
+            time limit of a request, see `most_answer_tokens`.
+        adapters: adapters that share one Redis; each enforces 1/`adapters` of a limit while Redis
+            is unreachable.
         store_timeout_ms: longest wait for Redis, in milliseconds.
-        retry_ms: between two tries while Redis is away, in milliseconds.
-        lease_s: after which an adapter that was killed holds no places any more, in seconds.
+        retry_ms: time between two attempts while Redis is unreachable, in milliseconds.
+        lease_s: time after which concurrency places of a killed adapter are free again, in
+            seconds.
         fair_share: the queue in front of the engine.
     """
 

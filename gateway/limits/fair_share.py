@@ -1,10 +1,10 @@
-"""Whose turn it is: slots of the engine, shared by weight. Pure: time comes in as an argument.
+"""Fair-share scheduling of engine slots between tenants. Pure: the time is an argument.
 
-Start-time fair queueing: each tenant has a clock of its own, which goes forward by the tokens of
-its calls divided by its weight, and the tenant whose clock is furthest behind goes next. A tenant
-that comes anew starts at the present of all, so that it neither waits behind a flood nor has
-savings. What a call takes is not known before it ends: until then the clock stands where it would
-if the call took the part of its limit that the tenant's calls usually take.
+The algorithm is start-time fair queueing. Each tenant has a virtual clock, which advances by the
+tokens of its calls divided by its weight; the tenant whose clock is furthest behind is served
+next. A new tenant starts at the current virtual time, so that it neither waits behind a backlog
+nor has accumulated credit. The tokens of a call are known only when it ends. Until then the clock
+is advanced by an estimate: the call's limit times the part that the tenant's calls usually use.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ def level_of(priority: int) -> int:
     return 1 + (priority > 0) - (priority < 0)
 
 
-#: More than any context times any number of answers; sums of it are still exact as floats.
+#: More tokens than any context times any number of answers. Sums of it are still exact as floats.
 _MOST_TOKENS = 2**48
 
 
 @dataclass(slots=True, eq=False)
 class Ticket:
-    """A call that wants its turn.
+    """A call that waits for slots or holds them.
 
     Attributes:
         cost: tokens that it is expected to take.
-        weight: of its tenant.
+        weight: weight of its tenant.
         level: index of `CLASSES`; it rises while the call waits.
         width: slots that it takes.
-        at: when it was offered.
-        since: when it came to its level.
-        began: when it got its turn; None while it waits.
-        charged: tokens by which its turn has set the tenant's clock forward.
+        at: time at which it was queued.
+        since: time at which it reached its level.
+        began: time at which it got its slots; None while it waits.
+        charged: tokens by which it has advanced its tenant's clock.
     """
 
     tenant: str
@@ -56,24 +56,24 @@ class Ticket:
     charged: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be accounted for here, where it fails its own call and no other."""
+        """Reject a ticket that cannot be accounted for, so that only its own call fails."""
         if not 0 < self.cost <= _MOST_TOKENS or self.width < 1 or not 0.0 < self.weight < math.inf:
             raise ValueError(f"a call of {self.cost} tokens in {self.width} slots has no turn")
 
 
-#: Weight of the newest call in what a tenant's calls usually take.
+#: Weight of the newest call in the running average of the part of its limit that a tenant uses.
 _NEWEST = 1 / 8
 
 
 @dataclass(slots=True)
 class _Tenant:
-    """How a tenant stands.
+    """Scheduling state of one tenant.
 
     Attributes:
-        clock: tokens by weight.
-        taken: part of the expected tokens that its calls usually take.
-        used: slots.
-        tickets: calls that wait or have their turn.
+        clock: virtual time, in tokens divided by weight.
+        taken: running average of used tokens divided by expected tokens.
+        used: slots in use.
+        tickets: calls that wait or hold slots.
     """
 
     clock: float = 0.0
@@ -87,7 +87,7 @@ _Queue = dict[str, deque[Ticket]]
 
 @dataclass(slots=True)
 class FairShare:
-    """Slots, and the queues in front of them."""
+    """The engine's slots, and one queue for each priority class."""
 
     config: FairShareConfig
     slots: int
@@ -100,7 +100,7 @@ class FairShare:
     _about: OrderedDict[str, float] = field(default_factory=OrderedDict)
 
     def offer(self, ticket: Ticket, now: float) -> None:
-        """Put a call into the queue."""
+        """Queue a call."""
         self._seen(ticket.tenant, now)
         ticket.width = min(ticket.width, self.slots)
         ticket.at = ticket.since = now
@@ -109,21 +109,22 @@ class FairShare:
         self.waiting += 1
 
     def next(self, now: float) -> Ticket | None:
-        """The call whose turn it is, which has it now; None if nobody may go."""
+        """Give slots to the next call and return it; None if no call may start."""
         self._age(now)
         most = self._most(now)
         for queue in reversed(self._queues):
             allowed = [lane[0] for lane in queue.values() if self._allowed(lane[0], most)]
             if allowed:
                 ticket = min(allowed, key=self._order)
-                # One that needs more slots than are free waits for them: nobody passes it by.
+                # A call that needs more slots than are free blocks the queue, so that it cannot
+                # starve.
                 return self._begin(ticket, now) if self._fits(ticket) else None
         return None
 
     def finish(self, ticket: Ticket, now: float, tokens: int) -> None:
-        """A call has ended and taken so many tokens; 0 where it was not answered."""
+        """Release the slots of a call that used `tokens`; 0 if it was not answered."""
         assert ticket.began is not None  # noqa: S101 - it had its turn
-        # Its slots come first: whatever fails behind them, they are free.
+        # Slots are released first, so that an error below cannot leak them.
         self._end(ticket, now, tokens)
         if tokens:
             self.forecast.learn(ticket.cost, now - ticket.began, ticket.width)
@@ -131,7 +132,7 @@ class FairShare:
             tenant.taken += _NEWEST * (tokens / ticket.cost - tenant.taken)
 
     def leave(self, ticket: Ticket, now: float) -> None:
-        """A call goes without an answer, whether it waits or has its turn."""
+        """Remove a call that has no answer, whether it is queued or holds slots."""
         if ticket.began is None:
             self._remove(ticket)
             self._seen(ticket.tenant, now)
@@ -139,7 +140,7 @@ class FairShare:
             self._end(ticket, now, 0)
 
     def predicted_s(self, ticket: Ticket, now: float) -> float:
-        """How long a call would wait if it were offered now, in seconds; 0 if nobody knows."""
+        """Predicted wait of a call queued now, in seconds; 0 if nothing was measured yet."""
         most, fits = self._most(now, ticket.tenant), self._fits(ticket)
         allowed = self._allowed(ticket, most)
         if fits and allowed and not self._anybody_before(ticket.level, most):
@@ -150,16 +151,16 @@ class FairShare:
         return max(all_s, own_s)
 
     def depth(self, level: int) -> int:
-        """Calls that wait in a class."""
+        """Calls queued in a class."""
         return sum(len(lane) for lane in self._queues[level].values())
 
     def _anybody_before(self, level: int, most: int) -> bool:
-        """Whether somebody waits who may go, and only has too few free slots."""
+        """Whether a queued call is within its tenant's share and only lacks free slots."""
         lanes = (lane for queue in self._queues[level:] for lane in queue.values())
         return any(self._allowed(lane[0], most) for lane in lanes)
 
     def _ahead(self, ticket: Ticket, own: int) -> float:
-        """Tokens that go before a call: while its tenant's are served, others get their share."""
+        """Tokens served before a call: its tenant's own, and other tenants' shares meanwhile."""
         total = float(own)
         for level in range(ticket.level, len(CLASSES)):
             for tenant, lane in self._queues[level].items():
@@ -170,7 +171,7 @@ class FairShare:
         return total
 
     def _own(self, ticket: Ticket) -> Iterator[Ticket]:
-        """Calls of a call's tenant that go before it."""
+        """Queued calls of the same tenant that are served before a call."""
         for queue in self._queues[ticket.level :]:
             yield from queue.get(ticket.tenant, ())
 
@@ -186,7 +187,7 @@ class FairShare:
                     del queue[tenant]
 
     def _most(self, now: float, coming: str | None = None) -> int:
-        """Slots that one tenant may hold."""
+        """Most slots that one tenant may hold."""
         while self._about and now - next(iter(self._about.values())) > self.config.about_s:
             name, _ = self._about.popitem(last=False)
             if name in self._tenants and not self._tenants[name].tickets:

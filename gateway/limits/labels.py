@@ -1,4 +1,4 @@
-"""Tenants as metric labels: bounded, whoever calls."""
+"""Tenant names as metric labels, bounded in number."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _MOST = 50
 class TenantLabels:
     """The label of a tenant: its name if it is configured, else ``other``.
 
-    Where more tenants are configured than may have labels, the first ones do.
+    If more tenants are configured than labels are allowed, the first ones keep their names.
     """
 
     def __init__(self, names: Iterable[str], most: int = _MOST) -> None:
-        """Choose names; `most` is the number of labels besides ``other``."""
-        # Without keys there is this one tenant.
+        """Choose the names that become labels; `most` is their number besides ``other``."""
+        # Without API keys this is the only tenant.
         ordered = dict.fromkeys(("default", *names))
         self._known = frozenset(list(ordered)[:most])
 
     def of(self, tenant: str) -> str:
-        """The label."""
+        """The label of a tenant."""
         return tenant if tenant in self._known else OTHER

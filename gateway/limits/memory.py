@@ -16,14 +16,14 @@ from enginehouse.gateway.limits.store import (
 )
 from enginehouse.gateway.limits.window import SlidingWindow
 
-#: Between two sweeps of counts that nobody uses any more.
+#: Claims between two removals of windows that are no longer used.
 _SWEEP_TAKES = 1000
-#: A place is free when somebody ends; nobody knows when.
+#: A concurrency place is freed when a call ends, which cannot be predicted.
 _PLACE_RETRY_S = 1.0
 
 
 class MemoryLimitStore:
-    """A window a key, and who holds places. It belongs to one event loop, and never waits."""
+    """Sliding windows of rates, and holders of places. Not thread-safe; it never waits."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,7 +36,7 @@ class MemoryLimitStore:
         return self.take_now(wanted)
 
     def take_now(self, wanted: LimitClaim) -> MemoryLimitHold | LimitRefusal:
-        """Take all that is wanted, or nothing."""
+        """Take all that is claimed, or nothing."""
         now = self._clock()
         windows = [self._window(rate, now) for rate in wanted.rates]
         for rate, window in zip(wanted.rates, windows, strict=True):
@@ -53,17 +53,17 @@ class MemoryLimitStore:
         return self._counted(wanted, windows, now)
 
     def note(self, wanted: LimitClaim) -> MemoryLimitHold:
-        """Count all that is wanted, whether it fits or not."""
+        """Count all that is claimed, whether it fits or not."""
         now = self._clock()
         return self._counted(wanted, [self._window(rate, now) for rate in wanted.rates], now)
 
     def settle(self, rate: RateLimit, part: int, reserved: int, actual: int) -> None:
-        """Have a reservation of `reserved` amount to `actual`; see `SlidingWindow.settle`."""
+        """Change a reservation of `reserved` to `actual`; see `SlidingWindow.settle`."""
         now = self._clock()
         self._window(rate, now).settle(part, reserved, actual, now)
 
     def release(self, wanted: LimitClaim) -> None:
-        """Give places back."""
+        """Release the concurrency places of a claim."""
         for places in wanted.places:
             holders = self._places.get(places.key, set())
             holders.discard(wanted.holder)
@@ -71,7 +71,7 @@ class MemoryLimitStore:
                 self._places.pop(places.key, None)
 
     async def close(self) -> None:
-        """Nothing is on its way."""
+        """Nothing to do: no write is pending."""
 
     def _window(self, rate: RateLimit, now: float) -> SlidingWindow:
         self._takes += 1
@@ -126,7 +126,7 @@ class MemoryLimitHold:
         self.store.release(self.wanted)
 
     def undo(self) -> None:
-        """Give all of it back."""
+        """Undo the whole claim."""
         for kind in {rate.kind for rate in self.wanted.rates}:
             self.settle(kind, 0)
         self.release()

@@ -10,7 +10,7 @@ _NAMESPACE = "enginehouse"
 
 
 class LimitMetrics:
-    """What was refused, who waits, and how the shared store does."""
+    """Rejected calls, queue wait and depth, and failures of the shared store."""
 
     def __init__(self, registry: CollectorRegistry, tenants: TenantLabels) -> None:
         self._tenants = tenants
@@ -35,7 +35,7 @@ class LimitMetrics:
             namespace=_NAMESPACE,
             registry=registry,
         )
-        #: kind: of the limit, as in the endpoint's file, or queue.
+        #: Label `kind`: the limit's name in the endpoint's file, or queue.
         self._refused = Counter(
             "limit_refusals",
             "Calls refused by a limit",
@@ -57,9 +57,9 @@ class LimitMetrics:
         )
 
     def refused(self, tenant: str, kind: str) -> None:
-        """Count a refusal."""
+        """Count a rejected call."""
         self._refused.labels(self._tenants.of(tenant), kind).inc()
 
     def waited(self, tenant: str, seconds: float) -> None:
-        """Count a call that the engine takes, after its wait."""
+        """Record the queue wait of a call that was given to the engine."""
         self._queue_time.labels(self._tenants.of(tenant)).observe(seconds)

@@ -1,4 +1,4 @@
-"""Which limits hold for a caller."""
+"""Which limits apply to a caller."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.api.call import Caller
 from enginehouse.gateway.limits.config import KeyLimits, LimitsConfig, TenantLimits
 from enginehouse.gateway.limits.store import ConcurrencyLimit, LimitClaim, LimitKind, RateLimit
 
-#: Callers whose rules are kept ready.
+#: Callers whose rules are cached.
 _MOST_KNOWN = 10_000
 
 
@@ -20,10 +20,10 @@ class LimitRule:
     """Limits of a tenant, or of one of its keys.
 
     Attributes:
-        who: for messages.
-        prefix: of its keys in a store; rules of one tenant share the part in ``{…}``, so that a
-            cluster has them in one place.
-        key_id: None is the tenant with all its keys.
+        who: name of the tenant or key for messages.
+        prefix: prefix of its keys in a store. Rules of one tenant share the part in ``{…}``, so
+            that a Redis cluster keeps them on one node.
+        key_id: None if the rule applies to the tenant with all its keys.
     """
 
     who: str
@@ -33,7 +33,7 @@ class LimitRule:
     limits: KeyLimits
 
     def rate(self, kind: LimitKind, amount: int) -> RateLimit | None:
-        """What is to be taken of a rate; None if it has no limit."""
+        """The rate limit of a kind with the amount to take; None if it has no limit."""
         limits = self.limits
         capacity = (
             limits.requests_per_minute if kind is LimitKind.REQUESTS else limits.tokens_per_minute
@@ -44,13 +44,13 @@ class LimitRule:
 
     @property
     def places(self) -> ConcurrencyLimit | None:
-        """One place among calls in flight; None if it has no limit."""
+        """The limit on requests in flight; None if it has no limit."""
         capacity = self.limits.concurrent
         return None if capacity is None else ConcurrencyLimit(f"{self.prefix}:concurrent", capacity)
 
 
 class LimitPolicy:
-    """The configuration, with what tenants take from `default` filled in."""
+    """The configuration, with unset fields of each tenant filled in from `default`."""
 
     def __init__(self, config: LimitsConfig) -> None:
         self._default = config.default
@@ -68,7 +68,7 @@ class LimitPolicy:
         return self._tenants.get(name, self._default)
 
     def rules(self, caller: Caller) -> tuple[LimitRule, ...]:
-        """All that hold for a caller: the tenant's, then the key's; each of them is kept."""
+        """All rules that apply to a caller: the tenant's, then the key's."""
         return self._ready(caller.tenant, caller.key_id)
 
     def _made(self, tenant: str, key_id: str | None) -> tuple[LimitRule, ...]:
@@ -80,7 +80,7 @@ class LimitPolicy:
         return (own, LimitRule(f"key {key_id!r}", f"{prefix}:key:{key_id}", tenant, key_id, limits))
 
     def priority(self, caller: Caller, wish: int) -> int:
-        """The priority that a call gets; 0 is no wish, and nobody gets more than is allowed."""
+        """The priority of a call, at most the highest allowed; a `wish` of 0 is none."""
         tenant, key = self.tenant(caller.tenant), self._keys.get(caller.key_id or "")
         given = key.model_fields_set if key else set()
         usual = key.usual if key and "priority" in given else tenant.usual
@@ -93,11 +93,11 @@ class LimitPolicy:
 def wanted(
     holder: str, rules: Sequence[LimitRule], amounts: dict[LimitKind, int], *, place: bool = False
 ) -> LimitClaim:
-    """What a call takes under some rules.
+    """The claim of one call under some rules.
 
     Args:
-        amounts: of rates; a kind that is not there is left alone.
-        place: whether it takes a place among calls in flight.
+        amounts: amount for each kind of rate; kinds that are missing are not claimed.
+        place: whether to claim a place among requests in flight.
     """
     rates = [rule.rate(kind, amount) for kind, amount in amounts.items() for rule in rules]
     places = [rule.places for rule in rules] if place else []

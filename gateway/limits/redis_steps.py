@@ -1,4 +1,4 @@
-"""A connection to Redis: scripts that a call waits for, and writes in the background."""
+"""The connection to Redis: scripts that a call awaits, and writes in the background."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ _CONNECTIONS = 32
 _BATCH = 256
 _Step = tuple[str, str, Sequence[Any]]
 ZREM = "ZREM"
-#: Renewals in one lease: some may fail.
+#: Renewals during one lease, so that a failed one does not end it.
 RENEWALS = 3
 
 
 class RedisSteps:
-    """Whatever limits do in Redis; writes keep their order."""
+    """All operations of limits on Redis; writes keep their order."""
 
     def __init__(self, url: str, *, timeout_s: float, failed: Callable[[], None]) -> None:
-        """Prepare the client, in the running event loop; nothing is asked yet.
+        """Create the client, in the running event loop. Nothing is sent yet.
 
         Args:
-            failed: is told of each write in the background that failed.
+            failed: called for each background write that failed.
 
         Raises:
-            ValueError: if the URL is none of Redis.
+            ValueError: if the URL is not a Redis URL.
         """
         pool = BlockingConnectionPool.from_url(
             url,
@@ -51,14 +51,14 @@ class RedisSteps:
         self._writing = asyncio.create_task(self._write(), name="limits-write")
 
     def script(self, text: str) -> Any:
-        """A script for `ask`."""
+        """Register a script for `ask`."""
         return self._redis.register_script(text)
 
     async def ask(self, script: Any, keys: Sequence[str], args: Sequence[Any]) -> list[int]:
         """Run a script and wait for its answer.
 
         Raises:
-            StoreError: if there is none in time; it may have been run all the same.
+            StoreError: if Redis does not answer in time. The script may have run nevertheless.
         """
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -67,7 +67,7 @@ class RedisSteps:
             raise StoreError(f"the shared limits' Redis does not answer: {error!r}") from error
 
     def later(self, what: str, key: str, arguments: Sequence[Any]) -> None:
-        """Have a script of one key run, or `ZREM`, soon."""
+        """Queue a script on one key, or a `ZREM`, for the background writer."""
         self._steps.put_nowait((what, key, arguments))
 
     async def answers(self) -> bool:
@@ -80,11 +80,11 @@ class RedisSteps:
         return True
 
     async def drained(self) -> None:
-        """Wait until everything that is on its way was tried."""
+        """Wait until every queued write has been attempted."""
         await self._steps.join()
 
     async def close(self) -> None:
-        """Write what is on its way, if that goes soon, and let go of the connections."""
+        """Write what is queued, within a bounded time, and close the connections."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(5 * self._timeout_s):
                 await self.drained()
@@ -102,9 +102,9 @@ class RedisSteps:
                 self._steps.task_done()
 
     async def _send(self, steps: Sequence[_Step]) -> None:
-        """Write down a batch; one that fails is lost.
+        """Write a batch; it is not repeated if it fails.
 
-        Counts then stay too high until their window is over, leases until they end.
+        After a failure counts stay too high until their window ends, and leases until they expire.
         """
         try:
             async with asyncio.timeout(2 * self._timeout_s):

@@ -1,4 +1,4 @@
-"""Limits that several adapters share, counted in Redis."""
+"""Rate and concurrency limits shared by several adapters, counted in Redis."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from enginehouse.gateway.limits.window import PARTS
 
 
 class RedisLimitStore:
-    """One step of Redis a `take`; what is given back goes there in the background.
+    """Takes a claim in one atomic step of Redis; what is released is written in the background.
 
-    A place is leased: it is renewed as long as this process lives and holds it.
+    A concurrency place is a lease, which this process renews while it holds the place.
 
     Attributes:
-        steps: the connection, for others who share something there; it is closed with this.
+        steps: the connection, also for other users of the same Redis; closed together with this.
     """
 
     def __init__(
         self, url: str, *, timeout_s: float, lease_s: float, failed: Callable[[], None]
     ) -> None:
-        """Prepare the client, in the running event loop; nothing is asked yet.
+        """Create the client, in the running event loop. Nothing is sent yet.
 
         Args:
-            failed: is told of each write in the background that failed.
+            failed: called for each background write that failed.
 
         Raises:
-            ValueError: if the URL is none of Redis.
+            ValueError: if the URL is not a Redis URL.
         """
         self.steps = RedisSteps(url, timeout_s=timeout_s, failed=failed)
         self._take = self.steps.script(TAKE)
@@ -59,7 +59,7 @@ class RedisLimitStore:
             answered = True
         finally:
             if not answered:
-                # It may have been done all the same.
+                # Redis may have run the script although no answer arrived.
                 self.release(wanted)
         return self._outcome(wanted, found)
 
@@ -69,7 +69,7 @@ class RedisLimitStore:
             self._held.setdefault(places.key, set()).add(wanted.holder)
 
     def release(self, wanted: LimitClaim) -> None:
-        """Give places back, soon."""
+        """Queue the release of a claim's places."""
         for places in wanted.places:
             holders = self._held.get(places.key, set())
             holders.discard(wanted.holder)
@@ -78,7 +78,7 @@ class RedisLimitStore:
             self.steps.later(ZREM, places.key, [wanted.holder])
 
     def settle(self, rate: RateLimit, part: int, difference: int) -> None:
-        """Add to what was taken, or give some of it back, soon."""
+        """Queue a change of the amount that was taken; a negative difference returns part of it."""
         if difference:
             self.steps.later(SETTLE, rate.key, [part_ms(rate), part, difference])
 
@@ -114,13 +114,14 @@ class RedisLimitStore:
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(self._lease_s / RENEWALS)
-            # They go the same way as releases, so that none is renewed after it was released.
+            # Renewals use the same queue as releases, so that no place is renewed after its
+            # release.
             for key, holders in self._held.items():
                 self.steps.later(RENEW, key, [self._lease_ms, *holders])
 
 
 def part_ms(rate: RateLimit) -> int:
-    """Length of a part of a rate's window, in milliseconds."""
+    """Length of one part of a rate's window, in milliseconds."""
     return math.ceil(rate.window_s * 1000 / PARTS)
 
 

@@ -1,20 +1,20 @@
-"""What runs inside Redis: each script is one atomic step, by the server's clock."""
+"""Lua scripts that run inside Redis. Each is one atomic step and uses the server's clock."""
 
 from __future__ import annotations
 
 from enginehouse.gateway.limits.window import PARTS
 
-#: A rate is a hash of part → amount, like `SlidingWindow`; places are a sorted set of holder → the
-#: server's millisecond at which the lease ends. Both expire by themselves.
+#: A rate is a hash of part → amount, like `SlidingWindow`. Places are a sorted set of holder → the
+#: server's millisecond at which the lease ends. Both expire in Redis.
 _NOW = """
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-#: KEYS: of rates, then of places. ARGV: how many rates, holder, lease (ms), for each rate
-#: capacity, length of a part (ms) and amount, for each place its capacity. Gives the number of
-#: the key that refuses (0: all is taken), when to try again (ms), and for each rate its part, what
-#: remains and the time until it is whole (ms).
+#: KEYS: rates, then places. ARGV: number of rates, holder, lease (ms); for each rate capacity,
+#: length of a part (ms) and amount; for each place its capacity. Returns the index of the key that
+#: rejects the claim (0: all is taken), when to try again (ms), and for each rate its part, what
+#: remains and the time until all of it is available again (ms).
 TAKE = (
     _NOW
     + f"""
@@ -78,8 +78,8 @@ return answer
 """
 )
 
-#: KEYS: a rate. ARGV: length of a part (ms), the part of the reservation, what is to be added to
-#: it (below 0: given back). What is added is of now.
+#: KEYS: one rate. ARGV: length of a part (ms), the part of the reservation, the difference (below
+#: 0: it is returned to that part). A positive difference is charged at the current time.
 SETTLE = (
     _NOW
     + f"""
@@ -97,7 +97,7 @@ return 0
 """
 )
 
-#: KEYS: of places. ARGV: lease (ms), then holders.
+#: KEYS: places. ARGV: lease (ms), then holders.
 RENEW = (
     _NOW
     + """
@@ -110,7 +110,7 @@ return 0
 """
 )
 
-#: What calls hold back of a budget: a hash of holder → ``ends tokens micros``.
+#: Amounts reserved of a budget: a hash of holder → ``ends tokens micros``.
 _WRITE = """
 local function write(key, holder, length, tokens, micros)
   redis.call('HSET', key, holder, string.format('%d %d %d', now + length, tokens, micros))

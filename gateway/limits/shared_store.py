@@ -1,4 +1,4 @@
-"""Limits in Redis, and what happens while it is away."""
+"""Limits in Redis, with a fallback to local counting while Redis is unreachable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Degradation:
-    """What to do while Redis is away; see `LimitsConfig`."""
+    """What to do while Redis is unreachable; see `LimitsConfig`."""
 
     refuse: bool
     adapters: int
@@ -35,10 +35,11 @@ class Degradation:
 
 
 class SharedLimitStore:
-    """Counts in Redis, and beside it in memory, so that an adapter knows its own part.
+    """Counts in Redis and also in memory, so that the adapter knows its own part.
 
-    While Redis is away the adapter enforces its part of each limit, and for one window more: until
-    then Redis does not know all that was taken in between.
+    While Redis is unreachable the adapter enforces its part of each limit. It continues to do so
+    for
+    one window after Redis is back, since Redis lacks the amounts taken in between.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class SharedLimitStore:
         await self._shared.close()
 
     def _own_part(self, wanted: LimitClaim) -> MemoryLimitHold | LimitRefusal:
-        """Count beside Redis; this refuses as long as Redis does not know everything."""
+        """Count in memory too; rejects calls while Redis lacks amounts of an outage."""
         part = self._part_of(wanted)
         if self._clock() < self._local_until:
             return self._local.take_now(part)
@@ -123,7 +124,7 @@ class SharedLimitStore:
         self._looking = asyncio.create_task(self._look(), name="limits-look")
 
     async def _look(self) -> None:
-        """Wait for Redis; no call waits with it."""
+        """Poll Redis until it answers; no call waits for this."""
         while True:
             if await self._shared.steps.answers():
                 break
@@ -136,7 +137,7 @@ class SharedLimitStore:
 
 @dataclass(frozen=True, slots=True)
 class _Both:
-    """Taken in Redis, and noted in memory."""
+    """A claim taken in Redis and counted in memory."""
 
     local: MemoryLimitHold
     shared: LimitHold
@@ -156,7 +157,7 @@ class _Both:
 
 @dataclass(frozen=True, slots=True)
 class _Alone:
-    """Taken in memory; Redis will hear of the places if it comes back."""
+    """A claim taken in memory. Its places are written to Redis when Redis is back."""
 
     local: MemoryLimitHold
     shared: RedisLimitStore

@@ -1,4 +1,4 @@
-"""Where limits are counted: what is asked of a store, and what it answers."""
+"""Interface of the stores that count rates and concurrent calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class LimitKind(StrEnum):
-    """What is counted by a store."""
+    """What a limit counts."""
 
     REQUESTS = "requests"
     TOKENS = "tokens"
@@ -18,12 +18,12 @@ class LimitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """A limit over time, and what is wanted of it.
+    """A limit over time, and the amount to take of it.
 
     Attributes:
-        key: names the count; keys of one call have the same ``{…}`` part.
+        key: name of the count; keys of one call have the same ``{…}`` part.
         capacity: most in any `window_s` seconds.
-        amount: to take; 0 only asks whether the limit is kept.
+        amount: amount to take; 0 only checks that the limit is not exceeded.
     """
 
     kind: LimitKind
@@ -35,11 +35,11 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class ConcurrencyLimit:
-    """A limit on how many at once; one place is wanted.
+    """A limit on calls in flight; a claim takes one place.
 
     Attributes:
-        key: names the count; keys of one call have the same ``{…}`` part.
-        capacity: places there are.
+        key: name of the count; keys of one call have the same ``{…}`` part.
+        capacity: number of places.
     """
 
     key: str
@@ -48,10 +48,10 @@ class ConcurrencyLimit:
 
 @dataclass(frozen=True, slots=True)
 class LimitClaim:
-    """All that one call takes at once: everything or nothing.
+    """Everything that one call takes in one step: all or nothing.
 
     Attributes:
-        holder: unique name of who takes it.
+        holder: unique name of the call.
     """
 
     holder: str
@@ -64,10 +64,10 @@ class LimitClaim:
 
 @dataclass(frozen=True, slots=True)
 class LimitStatus:
-    """Where a limit stands.
+    """State of a limit after a claim.
 
     Attributes:
-        reset_s: time until it is all there again, in seconds.
+        reset_s: time until the whole capacity is available again, in seconds.
     """
 
     kind: LimitKind
@@ -78,14 +78,14 @@ class LimitStatus:
 
 @dataclass(frozen=True, slots=True)
 class LimitRefusal:
-    """Nothing was taken.
+    """A claim was rejected, and nothing was taken.
 
     Attributes:
-        kind: of the first limit that refuses.
-        capacity: of that limit.
-        amount: that was wanted of it.
-        retry_after_s: when it may fit, in seconds.
-        levels: of all rates.
+        kind: kind of the first limit that rejected it.
+        capacity: capacity of that limit.
+        amount: amount claimed of that limit.
+        retry_after_s: time until the claim may fit, in seconds.
+        levels: states of all rates.
     """
 
     kind: LimitKind
@@ -96,19 +96,19 @@ class LimitRefusal:
 
 
 class LimitHold(Protocol):
-    """What was taken. Its methods return at once, never fail, and may be called again."""
+    """A claim that was taken. Its methods return immediately, never fail, and may be repeated."""
 
     @property
     def levels(self) -> Sequence[LimitStatus]:
-        """Of all rates, after it was taken."""
+        """States of all rates after the claim."""
         ...
 
     def settle(self, kind: LimitKind, actual: int) -> None:
-        """Have what was taken of the rates of a kind amount to `actual`."""
+        """Change the amount taken of the rates of a kind to `actual`."""
         ...
 
     def release(self) -> None:
-        """Give the places back."""
+        """Release the concurrency places."""
         ...
 
 
@@ -116,13 +116,13 @@ class LimitStore(Protocol):
     """Counts for one adapter or for several."""
 
     async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
-        """Take all that is wanted, or nothing.
+        """Take all that is claimed, or nothing.
 
         Raises:
-            StoreError: if it cannot be counted.
+            StoreError: if the store cannot count it.
         """
         ...
 
     async def close(self) -> None:
-        """Write down what is on its way and let go of connections."""
+        """Finish pending writes and close connections."""
         ...

@@ -1,4 +1,4 @@
-"""How much was taken in the last so many seconds: exact at its bound, small in memory."""
+"""A sliding-window counter with a fixed number of parts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-#: Parts of a window. A part leaves as a whole, so that what was taken weighs up to one part
-#: longer than the window: never too much in any window, at most 1/60 too little for ever.
+#: Parts of a window. A part expires as a whole, so that an amount counts up to one part longer than
+#: the window. The counter never exceeds its limit; it may under-admit by up to 1/60.
 PARTS = 60
 
 
@@ -19,7 +19,7 @@ class _Part:
 
 @dataclass(slots=True)
 class SlidingWindow:
-    """A sliding window over amounts; `now` is any clock that does not go back, in seconds.
+    """Sum of amounts over a sliding window; `now` is a monotonic time in seconds.
 
     In any `window_s` seconds at most `capacity` is reserved.
     """
@@ -30,14 +30,14 @@ class SlidingWindow:
     _used: int = 0
 
     def reserve(self, amount: int, now: float) -> int | None:
-        """Take `amount`, at least 0; gives the part that it lies in, or None if it does not fit."""
+        """Take `amount`, at least 0; returns its part of the window, or None if it does not fit."""
         self._expire(now)
         if self._used + amount > self.capacity:
             return None
         return self.charge(amount, now)
 
     def charge(self, amount: int, now: float) -> int:
-        """Take `amount`, whether it fits or not; gives the part that it lies in."""
+        """Take `amount`, whether it fits or not; returns its part of the window."""
         self._expire(now)
         index = math.floor(now / self._part_s)
         if amount > 0:
@@ -48,13 +48,13 @@ class SlidingWindow:
         return index
 
     def settle(self, part: int, reserved: int, actual: int, now: float) -> None:
-        """Have a reservation amount to what was used.
+        """Change a reservation to the amount that was used.
 
-        What is given back was taken in its part and goes with it; what comes in addition is of
-        now.
+        A surplus is returned to the part in which it was reserved. An additional amount is charged
+        at `now`.
 
         Args:
-            part: where `reserve` put it.
+            part: the part that `reserve` returned.
         """
         if actual >= reserved:
             self.charge(actual - reserved, now)
@@ -66,18 +66,18 @@ class SlidingWindow:
                 self._used -= back
 
     def remaining(self, now: float) -> int:
-        """What fits now, at least 0."""
+        """The amount that fits now, at least 0."""
         self._expire(now)
         return max(0, self.capacity - self._used)
 
     def reset_s(self, now: float) -> float:
-        """Time until nothing of what was taken weighs any more, in seconds."""
+        """Time until all amounts have expired, in seconds."""
         self._expire(now)
         newest = next((item.index for item in reversed(self._parts) if item.amount), None)
         return 0.0 if newest is None else self._leaves(newest) - now
 
     def retry_after_s(self, amount: int, now: float) -> float:
-        """Time until `amount` fits if nobody takes more, in seconds; a whole window if never."""
+        """Time until `amount` fits, in seconds; a whole window if it never does."""
         self._expire(now)
         excess = self._used + amount - self.capacity
         if excess <= 0:
