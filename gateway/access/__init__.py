@@ -1,1 +1,1 @@
-"""Keys: who may call, and what."""
+"""API keys: authentication and authorization of callers."""

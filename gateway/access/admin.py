@@ -1,4 +1,4 @@
-"""`/admin/keys`: keys are made, listed, rotated, revoked; by the admin token or an admin key."""
+"""Routes `/admin/keys`: create, list, rotate and revoke API keys as an administrator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class RotateRequest(RequestModel):
     """How a key is rotated.
 
     Attributes:
-        grace_s: seconds for which the old secret stays valid; None is the endpoint's default.
+        grace_s: seconds for which the old secret stays valid; None uses the endpoint's default.
     """
 
     grace_s: Annotated[float, Field(ge=0.0, le=_MOST_GRACE_S, allow_inf_nan=False)] | None = None
@@ -39,7 +39,10 @@ async def _access(request: Request) -> Access:
 
 
 async def _administrator(request: Request) -> Caller:
-    """Whom the guard has let in; without a guard these routes stay closed."""
+    """The caller, if it has the admin role.
+
+    Without authentication these routes reject everybody.
+    """
     caller = getattr(request.state, "caller", None)
     if not isinstance(caller, Caller) or Role.ADMIN not in caller.roles:
         raise UnauthenticatedError("this route needs the admin token or an admin key")
@@ -69,7 +72,7 @@ router = APIRouter(
 
 @router.post("", status_code=HTTPStatus.CREATED)
 async def create_key(body: KeyRequest, access: _Keys) -> IssuedKeyView:
-    """Make a key; its secret is in this answer and nowhere else."""
+    """Create a key. Its secret is returned only in this answer."""
     issued = await asyncio.to_thread(access.store.create, body)
     return IssuedKeyView.issued(issued, time.time())
 
@@ -78,7 +81,7 @@ async def create_key(body: KeyRequest, access: _Keys) -> IssuedKeyView:
 async def list_keys(
     access: _Keys, tenant: Annotated[str | None, Query(pattern=TENANT_PATTERN)] = None
 ) -> KeyList:
-    """All keys, or those of a tenant, newest first; revoked and expired ones too."""
+    """All keys, or those of one tenant, newest first, including revoked and expired ones."""
     keys = await asyncio.to_thread(access.store.list, tenant)
     now = time.time()
     return KeyList(data=[KeyView.of(key, now) for key in keys])
@@ -94,7 +97,7 @@ async def get_key(key_id: _KeyId, access: _Keys) -> KeyView:
 async def rotate_key(
     key_id: _KeyId, access: _Keys, body: RotateRequest | None = None
 ) -> IssuedKeyView:
-    """Give a key a new secret; the old one stays valid for the grace."""
+    """Give a key a new secret; the old one stays valid for the grace period."""
     asked = None if body is None else body.grace_s
     grace_s = access.config.rotation_grace_s if asked is None else asked
     issued = await asyncio.to_thread(access.store.rotate, key_id, grace_s)
@@ -104,7 +107,10 @@ async def rotate_key(
 
 @router.delete("/{key_id}")
 async def revoke_key(key_id: _KeyId, access: _Keys) -> KeyView:
-    """Revoke a key: here at once, in other adapters within seconds; it stays in the list."""
+    """Revoke a key. This adapter enforces it immediately, others within seconds.
+
+    It stays listed.
+    """
     key = await asyncio.to_thread(access.store.revoke, key_id)
     access.keyring.forget(key_id)
     return KeyView.of(key, time.time())

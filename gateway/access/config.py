@@ -1,4 +1,4 @@
-"""How keys are looked up and rotated; a section of the endpoint's file."""
+"""Section of the endpoint's file: lookup and rotation of API keys."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-#: Another adapter's revocation holds within this time; see `AccessConfig.use_within_s`.
+#: A revocation made in another adapter takes effect within this time; see
+#: `AccessConfig.use_within_s`.
 MOST_STALE_S = 5.0
 _MOST_GRACE_S = 30 * 86_400.0
 
@@ -14,7 +15,7 @@ _MOST_GRACE_S = 30 * 86_400.0
 class AccessConfig(BaseModel):
     """How keys are looked up and rotated.
 
-    Whether a key is asked for at all says ``ENGINEHOUSE_KEYS``.
+    ``ENGINEHOUSE_KEYS`` says whether callers need a key.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,4 +1,4 @@
-"""Keys as requests meet them: held in memory for seconds, so that no request waits for SQL."""
+"""A cache of API keys, so that requests rarely wait for the database."""
 
 from __future__ import annotations
 
@@ -24,33 +24,33 @@ from enginehouse.errors import StoreError, UnauthenticatedError
 
 _log = logging.getLogger(__name__)
 _MOST_HELD = 10_000
-# Ids that somebody makes up must not take every thread of the process.
+# Invented key ids must not occupy every thread of the process.
 _READS_AT_ONCE = 4
 _DIGEST_BYTES = 32
 
 
 class KeySource(Protocol):
-    """What a keyring reads from, see `KeyStore`; both block."""
+    """Source of a keyring, see `KeyStore`; both methods block."""
 
     def lookup(self, key_id: str) -> StoredKey | None:
-        """What a key is checked against."""
+        """The stored key with its digests; None if there is no such key."""
         ...
 
     def used(self, key_id: str) -> None:
-        """Write down that a key is in use."""
+        """Record that a key is in use."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """What was read; None is an id that does not exist."""
+    """A cached lookup; `stored` is None if the id does not exist."""
 
     stored: StoredKey | None
     read_at: float
 
 
 class Keyring:
-    """Knows who calls with a key. To be used on one event loop."""
+    """Authenticates callers by key. Use it on one event loop only."""
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Keyring:
         now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`now` gives Unix seconds, `monotonic` seconds for ages."""
+        """`now` returns Unix seconds; `monotonic` returns seconds for measuring ages."""
         self._keys = keys
         self._pepper = pepper
         self._config = config
@@ -75,18 +75,18 @@ class Keyring:
         self._room = asyncio.Semaphore(_READS_AT_ONCE)
 
     async def caller(self, text: str) -> Caller:
-        """Who calls with a key.
+        """The caller to whom a key belongs.
 
         Raises:
-            UnauthenticatedError: if it is unknown, revoked or expired.
-            StoreError: if it is not held, and the database fails.
+            UnauthenticatedError: if the key is unknown, revoked or expired.
+            StoreError: if the key is not cached and the database fails.
         """
         key_id = id_of(text)
         arrived = self._monotonic()
         stored = None if key_id is None else await self._stored(key_id)
         matches = self._matches(text, stored)
         if stored is not None and not matches and self._held_before(stored.key.id, arrived):
-            # It may have been rotated elsewhere since it was read.
+            # Another adapter may have rotated the key since it was read.
             stored = await asyncio.shield(self._read(stored.key.id))
             matches = self._matches(text, stored)
         if stored is None or not matches:
@@ -98,11 +98,11 @@ class Keyring:
         return stored.key.caller
 
     async def still(self, caller: Caller) -> Caller:
-        """The same caller with what their key allows now; for work that goes on without them.
+        """The same caller with its current permissions, for work that continues in the background.
 
         Raises:
-            UnauthenticatedError: if the key was revoked, has expired or is gone.
-            StoreError: if it is not held, and the database fails.
+            UnauthenticatedError: if the key was revoked, has expired or was deleted.
+            StoreError: if the key is not cached and the database fails.
         """
         if caller.key_id is None:
             return caller
@@ -113,17 +113,20 @@ class Keyring:
         return stored.key.caller
 
     def forget(self, key_id: str) -> None:
-        """Have a key read again before its next use: it was changed here."""
+        """Drop a key from the cache, because this adapter has changed it."""
         self._held.pop(key_id, None)
-        # What is being read now may be from before the change, so nobody new waits for it.
+        # A read in progress may return the old state, so new requests must not wait for it.
         self._reading.pop(key_id, None)
 
     async def close(self) -> None:
-        """Wait for what is being read and written."""
+        """Wait for pending reads and writes."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _matches(self, text: str, stored: StoredKey | None) -> bool:
-        """Whether the text is the key; an unknown id is compared too, with nothing."""
+        """Whether the text is the key.
+
+        For an unknown id a dummy digest is compared, in equal time.
+        """
         given = self._pepper.digest(text)
         digest = self._nothing if stored is None else stored.digest
         previous = self._nothing if stored is None else stored.previous_digest or self._nothing
@@ -153,7 +156,7 @@ class Keyring:
         reading = self._read(key_id)
         if held is not None and age_s < self._config.use_within_s:
             return held.stored
-        # A caller that leaves must not take along those who wait for the same.
+        # The read is shielded, because other requests may wait for the same result.
         return await asyncio.shield(reading)
 
     def _read(self, key_id: str) -> asyncio.Task[StoredKey | None]:
@@ -205,7 +208,7 @@ class Keyring:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if isinstance(error, StoreError):
-            # Requests that waited for it say so themselves; the others went on without.
+            # Requests that waited for this read report the error themselves.
             _log.warning("keys: %s", error)
         elif error is not None:
             _log.error("keys: unexpected error", exc_info=error)

@@ -1,4 +1,4 @@
-"""Keys in the endpoint's database: created, listed, rotated, revoked. All of it blocks."""
+"""API keys in the endpoint's database: create, list, rotate, revoke. All methods block."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sqlalchemy import Connection, insert, or_, select, update
 
 from enginehouse.errors import InvalidRequestError, NotFoundError
 
-#: The time of a key's last use is written at most once in this time.
+#: The time of a key's last use is written at most once in this many seconds.
 USE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class IssuedKey:
-    """A key with its secret, shown this once."""
+    """A key with its secret, which is shown only once."""
 
     key: ApiKey
     text: str
@@ -30,18 +30,18 @@ class IssuedKey:
 
 
 class KeyStore:
-    """Keys of all tenants."""
+    """API keys of all tenants."""
 
     def __init__(
         self, database: Database, pepper: Pepper, *, now: Callable[[], float] = time.time
     ) -> None:
-        """`now` gives Unix seconds."""
+        """`now` returns Unix seconds."""
         self._database = database
         self._pepper = pepper
         self._now = now
 
     def create(self, asked: KeyRequest) -> IssuedKey:
-        """Make a key.
+        """Create a key.
 
         Raises:
             StoreError: if the database fails.
@@ -64,7 +64,7 @@ class KeyStore:
             return IssuedKey(_find(connection, key_id).key, text)
 
     def list(self, tenant: str | None = None) -> list[ApiKey]:
-        """Keys, newest first; of one tenant if it is given.
+        """Keys, newest first; only those of `tenant` if it is given.
 
         Raises:
             StoreError: if the database fails.
@@ -79,16 +79,16 @@ class KeyStore:
         """One key.
 
         Raises:
-            NotFoundError: if there is none.
+            NotFoundError: if there is no such key.
             StoreError: if the database fails.
         """
         with self._database.begin() as connection:
             return _find(connection, key_id).key
 
     def rotate(self, key_id: str, grace_s: float) -> IssuedKey:
-        """Give a key a new secret; the one it has stays valid for `grace_s` seconds.
+        """Give a key a new secret; its current secret stays valid for `grace_s` seconds.
 
-        One that an earlier rotation has left valid ends at once.
+        A secret that is still valid from an earlier rotation becomes invalid immediately.
 
         Raises:
             NotFoundError: if there is no such key.
@@ -97,7 +97,8 @@ class KeyStore:
         """
         now, text = self._now(), new_key(key_id)
         with self._database.begin() as connection:
-            # Two rotations at once: the second must see what the first has made.
+            # The row is locked: of two concurrent rotations the second must see the result of the
+            # first.
             before = _find(connection, key_id, lock=True)
             state = before.key.state(now)
             if state is not KeyState.ACTIVE:
@@ -108,7 +109,7 @@ class KeyStore:
             same_pepper = before.pepper == self._pepper.mark
             values = {
                 "digest": self._pepper.digest(text),
-                # A digest under another pepper could never match.
+                # A digest made with another pepper could never match.
                 "previous_digest": before.digest if grace_s > 0 and same_pepper else None,
                 "previous_until": now + grace_s if grace_s > 0 and same_pepper else None,
                 "pepper": self._pepper.mark,
@@ -118,7 +119,7 @@ class KeyStore:
             return IssuedKey(_find(connection, key_id).key, text)
 
     def revoke(self, key_id: str) -> ApiKey:
-        """End a key for good; one that is revoked already stays so.
+        """Revoke a key permanently. Revoking it again changes nothing.
 
         Raises:
             NotFoundError: if there is no such key.
@@ -130,7 +131,7 @@ class KeyStore:
             return _find(connection, key_id).key
 
     def lookup(self, key_id: str) -> StoredKey | None:
-        """What a key is checked against; None if there is no such key.
+        """The stored key with its digests; None if there is no such key.
 
         Raises:
             StoreError: if the database fails.
@@ -139,7 +140,7 @@ class KeyStore:
             return _lookup(connection, key_id)
 
     def used(self, key_id: str) -> None:
-        """Write down that a key is in use now, unless some adapter has just done so.
+        """Record that a key is in use, unless an adapter did so less than `USE_EVERY_S` ago.
 
         Raises:
             StoreError: if the database fails.

@@ -1,4 +1,4 @@
-"""A stage that keeps a key to the models that it may ask."""
+"""The stage that restricts a key to its models."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from enginehouse.errors import ForbiddenError
 
 
 def allows(entry: str, name: str) -> bool:
-    """Whether an entry of a key covers what a request asks for.
+    """Whether an entry of a key's models covers the requested name.
 
-    Both are ``model[@version][:adapter]``; what an entry leaves out may be anything, so
-    ``smollm2`` covers all its versions and adapters, while ``smollm2@8`` does not cover
+    Both have the form ``model[@version][:adapter]``. A part that the entry leaves out matches
+    anything: ``smollm2`` covers all its versions and adapters, while ``smollm2@8`` does not cover
     ``smollm2``, which another version may answer.
     """
     given, asked = ModelName.parse(entry), ModelName.parse(name)
@@ -29,13 +29,13 @@ def allows(entry: str, name: str) -> bool:
 
 
 def check_model(models: Collection[str] | None, name: str) -> None:
-    """Do nothing if a caller may ask for a model.
+    """Check that a caller may use a model.
 
     Args:
-        models: of the caller; None is all.
+        models: the caller's models; None means all.
 
     Raises:
-        ForbiddenError: naming what it may ask for.
+        ForbiddenError: naming the models that it may use.
     """
     if models is None or any(allows(entry, name) for entry in models):
         return
@@ -47,7 +47,7 @@ def check_model(models: Collection[str] | None, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ModelAccess:
-    """Refuses models that the caller's key does not have."""
+    """Rejects models that the caller's key does not allow."""
 
     name: str = "model_access"
 

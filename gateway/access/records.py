@@ -1,4 +1,4 @@
-"""A key as it is kept, and its table."""
+"""API keys as domain values, and their database table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.gateway.access.secret import ID_CHARACTERS
 from enginehouse.gateway.database.database import metadata
 from sqlalchemy import JSON, Column, Float, LargeBinary, Row, String, Table
 
-#: Times are Unix seconds.
+#: Times are in Unix seconds.
 KEYS = Table(
     "keys",
     metadata,
@@ -33,7 +33,7 @@ KEYS = Table(
 
 
 class KeyState(StrEnum):
-    """Whether a key opens anything."""
+    """Whether a key is valid."""
 
     ACTIVE = "active"
     EXPIRED = "expired"
@@ -45,9 +45,9 @@ class ApiKey:
     """A key without its secret.
 
     Attributes:
-        models: ``model``, ``model@version`` or either with ``:adapter``; None is all.
-        previous_until: the secret before the last rotation is valid until then.
-        last_used_at: to the minute.
+        models: ``model``, ``model@version`` or either with ``:adapter``; None means all models.
+        previous_until: time until which the secret before the last rotation is valid.
+        last_used_at: time of the last use, to the minute.
     """
 
     id: str
@@ -63,7 +63,7 @@ class ApiKey:
     last_used_at: float | None
 
     def state(self, now: float) -> KeyState:
-        """Its state at a moment, Unix seconds."""
+        """Its state at a time in Unix seconds."""
         if self.revoked_at is not None:
             return KeyState.REVOKED
         if self.expires_at is not None and now >= self.expires_at:
@@ -72,16 +72,16 @@ class ApiKey:
 
     @property
     def caller(self) -> Caller:
-        """Who calls with it."""
+        """The caller that it authenticates."""
         return Caller(self.tenant, self.id, self.roles, self.models)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class StoredKey:
-    """A key and what its secrets are checked against.
+    """A key with the digests that its secrets are compared with.
 
     Attributes:
-        pepper: mark of the pepper of both digests.
+        pepper: mark of the pepper that both digests were made with.
     """
 
     key: ApiKey
@@ -91,7 +91,7 @@ class StoredKey:
 
 
 def stored_of(row: Row[Any]) -> StoredKey:
-    """A row of the table."""
+    """Convert a row of the table."""
     key = ApiKey(
         id=row.id,
         tenant=row.tenant,

@@ -1,4 +1,4 @@
-"""What a new key is to be, checked the same way for the command line and the admin API."""
+"""The fields of a new key, validated alike for the command line and the admin API."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pydantic import ConfigDict, Field
 _MOST_LIFE_S = 10 * 366 * 86_400.0
 _VERSION = r"(@[0-9]{1,9})?"
 _ADAPTER = r"(:[A-Za-z0-9._-]{1,128})?"
-#: A tenant's name: a label in metrics, a column in the ledger, a key in Redis.
+#: A tenant's name: it becomes a metric label, a column in the ledger and part of Redis keys.
 TENANT_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _MODEL_PATTERN = rf"^[a-z0-9]([a-z0-9_-]{{0,61}}[a-z0-9])?{_VERSION}{_ADAPTER}$"
-#: Anything on one line.
+#: Any text on one line.
 _NOTE_PATTERN = r"^[^\x00-\x1f\x7f]*$"
 
 ModelEntry = Annotated[str, Field(pattern=_MODEL_PATTERN)]
@@ -25,9 +25,9 @@ class KeyRequest(RequestModel):
 
     Attributes:
         roles: what it allows.
-        models: that it may ask, ``smollm2`` or ``smollm2@8``; None is all.
-        expires_in_s: seconds until it expires; None is never.
-        note: for people.
+        models: models that it may use, such as ``smollm2`` or ``smollm2@8``; None means all.
+        expires_in_s: seconds until it expires; None means never.
+        note: free text for operators.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""Which role each route asks for: one table, closed where it says nothing."""
+"""The role that each route requires. Routes that are not in the table require inference."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from enginehouse.api.call import Role
 
 @dataclass(frozen=True, slots=True)
 class AccessRule:
-    """What a route asks for.
+    """What a route requires of its callers.
 
     Attributes:
-        roles: any one of them opens it; none: it is open to everybody.
-        from_here: it is open to callers on this host.
-        token: the admin token opens it, and nothing does without a check, even with keys off.
+        roles: any one of these roles is enough. If empty, the route needs no key.
+        from_here: callers on this host need no key.
+        token: the admin token is accepted too. The route always requires authentication, even
+            if API keys are turned off.
     """
 
     roles: frozenset[Role] = frozenset()
@@ -26,12 +27,12 @@ class AccessRule:
 _GET = r"GET|HEAD"
 _ANY = r".*"
 _INFERENCE = AccessRule(frozenset({Role.INFERENCE}))
-#: Methods and paths → what they ask for; the first that matches.
+#: Methods and paths → their rule; the first match applies.
 _RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], AccessRule], ...] = tuple(
     (re.compile(methods), re.compile(path), rule)
     for methods, path, rule in (
         (_GET, r"/health(/(live|ready))?", AccessRule()),
-        # Behind the admin token by its own check.
+        # These routes check the admin token themselves.
         (_ANY, r"/internal/.*", AccessRule()),
         (_ANY, r"/admin(/.*)?", AccessRule(frozenset({Role.ADMIN}), token=True)),
         (_GET, r"/metrics", AccessRule(frozenset({Role.READ, Role.ADMIN}), from_here=True)),
@@ -43,7 +44,7 @@ _RULES: tuple[tuple[re.Pattern[str], re.Pattern[str], AccessRule], ...] = tuple(
 
 
 def rule_of(method: str, path: str) -> AccessRule:
-    """What a route asks for; inference, unless the table knows better."""
+    """The rule of a route; inference if no row of the table matches."""
     for methods, pattern, rule in _RULES:
         if pattern.fullmatch(path) and methods.fullmatch(method):
             return rule

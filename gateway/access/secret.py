@@ -1,8 +1,8 @@
-"""What a key looks like, and what is kept of it.
+"""Format of API keys, and the hash that is stored of them.
 
 A key is ``eh_<id>_<secret>``. The id is public: it finds the record, and names the key in lists
-and logs. Of the whole only a keyed hash is kept; the secret is random and long, so a fast hash
-is enough, and without the pepper the database alone allows not even a guess to be checked.
+and logs. Only a keyed hash of the whole key is stored. The secret is random and long, so a fast
+hash is enough. Without the pepper a copy of the database does not even allow guesses to be checked.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ _KEY = re.compile(rf"eh_(?P<id>[0-9a-f]{{{ID_CHARACTERS}}})_[A-Za-z0-9_-]{{43,86
 
 
 def new_id() -> str:
-    """An id that is taken by nobody else."""
+    """A random id, unique in practice."""
     return secrets.token_hex(ID_CHARACTERS // 2)
 
 
 def new_key(key_id: str) -> str:
-    """A key for an id; this is the only time that it is there whole."""
+    """A complete key for an id; it is not stored anywhere."""
     return f"eh_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
 def id_of(key: str) -> str | None:
-    """The id in a key; None if it is no key of ours."""
+    """The id in a key; None if the text does not have the format of a key."""
     found = _KEY.fullmatch(key)
     return None if found is None else found["id"]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Pepper:
-    """The secret under which keys are hashed; it never lies in the database."""
+    """The secret with which keys are hashed; it is never stored in the database."""
 
     secret: bytes
 
     @classmethod
     def of(cls, settings: Settings) -> Pepper:
-        """That of this endpoint, made on first use. Blocks.
+        """Read the endpoint's pepper, and create it on first use. Blocks.
 
         Raises:
             SettingsError: if its file cannot be used.
@@ -55,11 +55,11 @@ class Pepper:
 
     @property
     def mark(self) -> str:
-        """Tells peppers apart and says nothing of them, 16 hexadecimal digits."""
+        """An identifier of the pepper that does not reveal it: 16 hexadecimal digits."""
         return self._hash(b"mark").hex()[:16]
 
     def digest(self, key: str) -> bytes:
-        """What is kept of a key, 32 bytes."""
+        """The hash that is stored for a key, 32 bytes."""
         return self._hash(b"key:" + key.encode())
 
     def _hash(self, message: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Keys as the admin API and the command line show them."""
+"""API keys as the admin API and the command line show them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class KeyView(BaseModel):
     """A key without its secret.
 
     Attributes:
-        models: None is all.
+        models: None means all.
         created_at, expires_at, revoked_at, rotated_at: Unix seconds.
         previous_until: Unix seconds until which the secret before the last rotation is valid.
         last_used_at: Unix seconds, to the minute.
@@ -38,18 +38,18 @@ class KeyView(BaseModel):
 
     @classmethod
     def of(cls, key: ApiKey, now: float) -> KeyView:
-        """A key at a moment, Unix seconds."""
+        """The view of a key at a time in Unix seconds."""
         return cls(**_fields(key, now))
 
 
 class IssuedKeyView(KeyView):
-    """A key with its secret, which is shown this once."""
+    """A key with its secret, which is shown only once."""
 
     key: str
 
     @classmethod
     def issued(cls, issued: IssuedKey, now: float) -> IssuedKeyView:
-        """A new key, or a rotated one, at a moment, Unix seconds."""
+        """The view of a new or rotated key at a time in Unix seconds."""
         return cls(**_fields(issued.key, now), key=issued.text)
 
 

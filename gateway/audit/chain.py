@@ -1,4 +1,4 @@
-"""The files of one adapter's chain: found again, appended to, rotated."""
+"""The log files of one adapter's hash chain: reopening, appending, rotation."""
 
 from __future__ import annotations
 
@@ -31,18 +31,18 @@ _MOST_INSTANCES = 64
 _PRIVATE = 0o600
 _BLOCK_BYTES = 65_536
 
-#: What is appended: its kind, its time in seconds since 1970 UTC, its fields.
+#: An entry to append: its kind, its time in seconds since 1970 UTC, its fields.
 Entry = tuple[AuditRecordKind, float, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFileEnd:
-    """How a file ends.
+    """State of the end of a file.
 
     Attributes:
-        last: its last whole record; None if it has none.
-        torn_bytes: what stands after the last line feed.
-        damaged: whether its last whole line is no record.
+        last: its last complete record; None if it has none.
+        torn_bytes: bytes after the last line feed.
+        damaged: whether its last complete line is not a valid record.
     """
 
     last: AuditRecord | None
@@ -51,13 +51,13 @@ class AuditFileEnd:
 
 
 class InstanceLock:
-    """One adapter's right to a name, given back by the kernel when the process ends."""
+    """A lock on an instance name; the kernel releases it when the process ends."""
 
     def __init__(self, directory: Path, wanted: str) -> None:
-        """Take the name, or the first of ``NAME-2``, ``NAME-3``… that nobody has.
+        """Lock the name, or the first free one of ``NAME-2``, ``NAME-3``….
 
         Raises:
-            StoreError: if 64 adapters have one, or the directory cannot be used.
+            StoreError: if 64 adapters hold these names, or the directory cannot be used.
         """
         try:
             directory.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -80,12 +80,12 @@ class InstanceLock:
         return True
 
     def release(self) -> None:
-        """Give it back."""
+        """Release the name."""
         os.close(self._descriptor)
 
 
 def is_held(directory: Path, instance: str) -> bool:
-    """Whether an adapter writes under that name now."""
+    """Whether an adapter holds that name now."""
     try:
         descriptor = os.open(directory / lock_name(instance), os.O_RDONLY)
     except FileNotFoundError:
@@ -102,8 +102,8 @@ def is_held(directory: Path, instance: str) -> bool:
 class AuditChain:
     """Appends to one instance's files. Every method blocks and may raise OSError.
 
-    After an error the same call can be made again: what it had written in part was taken back,
-    or, where the disk refuses even that, stands in a file that has got a successor.
+    After an error the same call can be repeated. A partial write is truncated; if truncation fails
+    as well, it stays at the end of its file and a new file is begun.
     """
 
     def __init__(self, directory: Path, instance: str, *, rotate_bytes: int) -> None:
@@ -117,7 +117,7 @@ class AuditChain:
         self._link = ChainLink()
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write entries, in a new file if it is time for one."""
+        """Write entries, in a new file if rotation is due."""
         if self._descriptor is not None and self._outgrown():
             successor = {"next": file_name(self._instance, self._number + 1)}
             self._write([(AuditRecordKind.ROTATE, _now(), successor)])
@@ -128,7 +128,7 @@ class AuditChain:
         self._write(entries)
 
     def sync(self) -> None:
-        """Force what was written to the disk."""
+        """Sync what was written to the disk."""
         if self._descriptor is not None:
             os.fsync(self._descriptor)
 
@@ -145,19 +145,20 @@ class AuditChain:
         return self._size >= self._rotate_bytes or self._day != _today()
 
     def _open_next(self) -> None:
-        """Begin a file that says what the one before ended with."""
+        """Begin a file with a record of how the previous file ended."""
         files = list(instance_files(self._directory).get(self._instance, {}).items())
         ending = AuditFileEnd(None, 0)
         while files:
             ending = ending_of(files[-1][1])
             if ending.last is not None or ending.damaged:
                 break
-            # A crash while it was begun: it has no record, and its number is free.
+            # The process crashed before the first record, so the file is empty and its number is
+            # reused.
             files.pop()[1].unlink()
         before, last = (files[-1] if files else None), ending.last
         if before is not None and last is None:
             _log.error(
-                "%s ends with a line that is no audit record: run `enginehouse audit verify`",
+                "%s ends with a line that is not an audit record: run `enginehouse audit verify`",
                 before[1],
             )
         self._number = 1 if before is None else before[0] + 1
@@ -199,7 +200,7 @@ class AuditChain:
         self._link = link
 
     def _take_back(self) -> None:
-        """Remove half a write; where even that fails, the next file says how much is torn."""
+        """Truncate a partial write. If that fails, the next file records its number of bytes."""
         assert self._descriptor is not None  # noqa: S101 - it is being written to
         try:
             os.ftruncate(self._descriptor, self._size)
@@ -212,7 +213,7 @@ class AuditChain:
             self._descriptor = None
 
     def _remember(self) -> None:
-        """Keep the newest hash beside the files: a newest file that goes missing is noticed."""
+        """Store the newest hash in its own file, so that a deleted newest log is noticed."""
         path = self._directory / head_name(self._instance)
         scratch = path.with_suffix(".scratch")
         head = {"file": file_name(self._instance, self._number), **_as_json(self._link)}
@@ -230,7 +231,7 @@ class AuditChain:
 
 
 def ending_of(path: Path) -> AuditFileEnd:
-    """How a file ends, read from its end.
+    """Inspect the end of a file.
 
     Raises:
         OSError: if it cannot be read.
@@ -238,7 +239,7 @@ def ending_of(path: Path) -> AuditFileEnd:
     with path.open("rb") as file:
         start = file.seek(0, os.SEEK_END)
         tail = b""
-        # A whole line has a line feed at its end and one before it, unless it is the first.
+        # A complete line has a line feed at its end and one before it, unless it is the first.
         while start > 0 and tail.count(b"\n") < 2:  # noqa: PLR2004 - one at each end
             step = min(start, max(_BLOCK_BYTES, len(tail)))
             start -= step

@@ -1,4 +1,4 @@
-"""What the audit trail holds, and what happens when it cannot be written."""
+"""Section `audit` of the endpoint's file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MIB = 1_048_576
 
 
 class AuditContent(StrEnum):
-    """What a record says of the prompt and the answer."""
+    """What a record contains of the prompt and the answer."""
 
     NONE = "none"
     DIGEST = "digest"
@@ -26,7 +26,7 @@ class OnFull(StrEnum):
 
 
 class Fsync(StrEnum):
-    """When what was written is forced to the disk."""
+    """When written records are synced to the disk."""
 
     NEVER = "never"
     SECOND = "second"
@@ -37,17 +37,16 @@ class AuditConfig(BaseModel):
     """Section `audit` of the endpoint's file; see docs/audit.md.
 
     Attributes:
-        enabled: whether there is a trail.
+        enabled: whether calls are recorded.
         content: ``none``, ``digest`` (keyed) or ``text`` of prompt and answer.
-        on_full: ``continue`` answers on and counts what is lost, ``stop`` answers 503.
-        fsync: ``never``, ``second`` (at most one second of records is at risk in a power cut) or
-            ``each`` (after each write, which carries what has gathered).
-        rotate_bytes: a file that is as large as this gets a successor; so does one of yesterday.
-        queue_records: most records that wait for the disk.
+        on_full: ``continue`` answers calls and counts lost records, ``stop`` answers 503.
+        fsync: ``never``, ``second`` (a power cut loses at most one second of records) or
+            ``each`` (after each write; one write contains all queued records).
+        rotate_bytes: size at which a new file is begun; a new file is also begun each day.
+        queue_records: most queued records.
         queue_bytes: most bytes of their texts.
-        retry_s: between two tries to write after one that failed, in seconds.
-        instance: first part of the files' names; adapters that share a directory number
-            themselves.
+        retry_s: time between two attempts after a failed write, in seconds.
+        instance: first part of the files' names. Adapters that share a directory append a number.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

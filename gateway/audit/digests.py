@@ -1,4 +1,4 @@
-"""What a record says of texts: nothing, a keyed digest, or the texts."""
+"""What a record contains of prompts and answers: nothing, a keyed digest, or the texts."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from enginehouse.gateway.audit.config import AuditContent
 
 @dataclass(frozen=True, slots=True)
 class AuditTexts:
-    """What was asked and answered.
+    """Prompt and answers of a call.
 
     Attributes:
-        messages: of a conversation, as the model got them.
-        inputs: prompts of a completion, inputs of an embedding; token ids stay ids.
-        answers: text of each answer that was given out, by its index.
+        messages: messages of a conversation, as given to the model.
+        inputs: prompts of a completion, inputs of an embedding; token ids are kept as ids.
+        answers: chunks of the text of each answer that was sent, by its index.
     """
 
     messages: Sequence[Mapping[str, Any]]
@@ -28,7 +28,7 @@ class AuditTexts:
 
     @property
     def size_bytes(self) -> int:
-        """About how much memory they take."""
+        """Approximate memory of the texts."""
         sizes = [len(part) for parts in self.answers.values() for part in parts]
         sizes += [len(text) for text in self.inputs]
         sizes += [len(str(message.get("content") or "")) for message in self.messages]
@@ -39,12 +39,12 @@ class AuditTexts:
         return list(self.messages) or list(self.inputs)
 
     def answer(self) -> list[str]:
-        """Whole texts, in the order of their index."""
+        """Complete texts, ordered by index."""
         return ["".join(self.answers[index]) for index in sorted(self.answers)]
 
 
 def said(texts: AuditTexts, content: AuditContent, key: bytes) -> dict[str, Any]:
-    """A record's fields on its texts."""
+    """The fields of a record about its texts."""
     match content:
         case AuditContent.NONE:
             return {}
@@ -58,6 +58,6 @@ def said(texts: AuditTexts, content: AuditContent, key: bytes) -> dict[str, Any]
 
 
 def digest(value: Any, key: bytes) -> str:
-    """HMAC-SHA256 of a JSON value, written without spaces, keys sorted, ASCII only."""
+    """HMAC-SHA256 of a JSON value, serialized without spaces, with sorted keys, in ASCII."""
     text = json.dumps(value, separators=(",", ":"), sort_keys=True, default=str)
     return hmac.new(key, text.encode("ascii"), hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What is counted of the audit trail itself."""
+"""Metrics of the audit trail itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PREFIX = "enginehouse_audit"
 
 
 class AuditMetrics:
-    """Counters of one adapter's trail; none has a label."""
+    """Counters of one adapter's trail; they have no labels."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.written = Counter(f"{_PREFIX}_written", "Records written", registry=registry)

@@ -1,4 +1,4 @@
-"""A record as a line: JSON whose last field is the hash of all that stands before it."""
+"""An audit record as a line of JSON, whose last field is the hash of everything before it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from enginehouse.errors import AuditTrailError
 
-#: `prev` of the first record of all.
+#: `prev` of the very first record.
 GENESIS = "0" * 64
 _NAME = re.compile(r"audit-(?P<instance>[a-z0-9_]+(?:-\d+)?)-(?P<number>\d{6,})\.jsonl")
 _ENDING = re.compile(rb',"hash":"(?P<hash>[0-9a-f]{64})"\}\n')
@@ -24,11 +24,11 @@ class AuditRecordKind(StrEnum):
     """What a record is about.
 
     Attributes:
-        OPEN: the first of each file; says what the file before ended with.
+        OPEN: first record of each file; says how the previous file ended.
         CALL: one call.
-        GAP: records that could not be written.
-        ROTATE: the last of a file that has a successor.
-        CLOSE: the last of a file whose adapter ended in order.
+        GAP: number of records that could not be written.
+        ROTATE: last record of a file that is followed by another.
+        CLOSE: last record of a file whose adapter was shut down in order.
     """
 
     OPEN = "open"
@@ -40,7 +40,7 @@ class AuditRecordKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChainLink:
-    """A place in a chain: the number and the hash of its newest record."""
+    """A position in a chain: sequence number and hash of its newest record."""
 
     seq: int = 0
     hash: str = GENESIS
@@ -48,10 +48,10 @@ class ChainLink:
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """One record as it was read.
+    """One record that was read.
 
     Attributes:
-        fields: all of it but `hash`.
+        fields: all fields except `hash`.
     """
 
     kind: AuditRecordKind
@@ -63,25 +63,25 @@ class AuditRecord:
 def encode(
     kind: AuditRecordKind, at: float, fields: Mapping[str, Any], after: ChainLink
 ) -> tuple[bytes, ChainLink]:
-    """A line with its line feed, and the place in the chain that it takes.
+    """Encode a line with its line feed; also returns its position in the chain.
 
     Args:
         at: seconds since 1970 UTC.
-        after: the record before.
+        after: position of the previous record.
     """
     seq = after.seq + 1
     whole = {"seq": seq, "at": round(at, 6), "kind": kind, **fields, "prev": after.hash}
-    # ASCII alone: what a caller sent may hold halves of characters, which are not UTF-8.
+    # ASCII only: a caller's text may contain lone surrogates, which UTF-8 cannot encode.
     body = json.dumps(whole, separators=(",", ":"), default=str).encode("ascii")
     digest = hashlib.sha256(body).hexdigest()
     return body[:-1] + f',"hash":"{digest}"}}\n'.encode("ascii"), ChainLink(seq, digest)
 
 
 def decode(line: bytes) -> AuditRecord:
-    """The record of a line, line feed included.
+    """Decode a line, line feed included.
 
     Raises:
-        AuditTrailError: if it is not a record, or not what its hash was made of.
+        AuditTrailError: if it is not a record, or its content does not match its hash.
     """
     ending = _ENDING.fullmatch(line[-_ENDING_BYTES:])
     if ending is None:
@@ -99,7 +99,7 @@ def decode(line: bytes) -> AuditRecord:
             fields,
         )
     except (ValueError, KeyError, TypeError) as error:
-        raise AuditTrailError("its hash is right, and it is no record") from error
+        raise AuditTrailError("its hash is correct, but it is not an audit record") from error
 
 
 def file_name(instance: str, number: int) -> str:
@@ -108,12 +108,12 @@ def file_name(instance: str, number: int) -> str:
 
 
 def head_name(instance: str) -> str:
-    """Name of the file that remembers a hash of the newest file."""
+    """Name of the file with the hash of the newest record."""
     return f"audit-{instance}.head"
 
 
 def lock_name(instance: str) -> str:
-    """Name of the file that the adapter which writes holds locked."""
+    """Name of the file that the writing adapter keeps locked."""
     return f".audit-{instance}.lock"
 
 

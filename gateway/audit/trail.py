@@ -1,4 +1,4 @@
-"""Records on their way to the disk: a bounded queue and the thread that empties it."""
+"""A bounded queue of audit records, and the thread that writes them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _CLOSE_PATIENCE_S = 10.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AuditEvent:
-    """Something to write down.
+    """A record to be written.
 
     Attributes:
         at: seconds since 1970 UTC.
         fields: JSON values, without any text of the caller.
-        texts: what the policy decides about.
+        texts: prompt and answers; the configured policy decides what is recorded of them.
     """
 
     at: float
@@ -46,17 +46,17 @@ class AuditEvent:
 
 
 class AuditTrail:
-    """Takes events without ever waiting, and writes them in their order.
+    """Queues events without blocking, and writes them in order.
 
     Attributes:
-        instance: the name that it writes under.
+        instance: name under which it writes.
         failing: whether the last write failed.
     """
 
     def __init__(
         self, directory: Path, config: AuditConfig, key: bytes, registry: CollectorRegistry
     ) -> None:
-        """Take a name in the directory and start the thread.
+        """Lock a name in the directory and start the writer thread.
 
         Raises:
             StoreError: if the directory cannot be used.
@@ -78,10 +78,10 @@ class AuditTrail:
         self._thread.start()
 
     def check(self) -> None:
-        """Do nothing if a call may begin.
+        """Check that a call may be served.
 
         Raises:
-            StoreError: if the trail cannot be written and the configuration stops calls then.
+            StoreError: if the trail cannot be written and `on_full` is ``stop``.
         """
         if self.failing and self._config.on_full is OnFull.STOP:
             raise StoreError(
@@ -90,11 +90,11 @@ class AuditTrail:
             ).told(None)
 
     def add(self, event: AuditEvent) -> None:
-        """Have an event written; one that finds the queue full is lost, and counted."""
+        """Queue an event. If the queue is full, the event is dropped and counted as lost."""
         with self._changed:
             full = len(self._waiting) >= self._config.queue_records
             size = self._waiting_bytes + event.size_bytes
-            # One that is larger than the whole queue may pass alone.
+            # An event that is larger than the whole queue is accepted while the queue is empty.
             if self._ending or full or (self._waiting and size > self._config.queue_bytes):
                 self._lose(1)
                 return
@@ -103,7 +103,7 @@ class AuditTrail:
             self._changed.notify()
 
     def close(self) -> None:
-        """Write what waits and the closing record. Blocks."""
+        """Write queued events and the closing record. Blocks."""
         with self._changed:
             self._ending = True
             self._changed.notify()
@@ -129,10 +129,10 @@ class AuditTrail:
                 _log.critical("%d audit records are lost, and no gap says so", self._lost)
 
     def _wait(self) -> bool:
-        """Until there is something to do; false at the end."""
+        """Wait until there is something to write; returns False when the trail is being closed."""
         with self._changed:
             if self.failing:
-                # What arrives meanwhile is no reason to ask a full disk more often.
+                # New events must not make the thread retry a full disk more often.
                 self._changed.wait_for(lambda: self._ending, self._config.retry_s)
             else:
                 self._changed.wait_for(
@@ -146,7 +146,10 @@ class AuditTrail:
         return max(0.0, self._unsynced_since + _SYNC_EVERY_S - time.monotonic())
 
     def _turn(self) -> bool:
-        """Write what waits, and a gap record for what was lost; whether to try again at once."""
+        """Write queued events, and a gap record for lost ones.
+
+        Returns whether to retry immediately.
+        """
         with self._changed:
             events, lost = list(self._waiting), self._lost
         try:
@@ -191,13 +194,16 @@ class AuditTrail:
             _log.warning("the audit trail is written again; %d records are lost", lost)
 
     def _drop_unwritable(self, events: list[AuditEvent]) -> bool:
-        """Lose the events that are no JSON, so that the others get on; whether there were any."""
+        """Drop events that cannot be encoded as JSON; returns whether there were any."""
         dropped = False
         for event in events:
             try:
                 json.dumps(self._entry(event)[2], default=str)
             except (TypeError, ValueError, RecursionError) as error:
-                _log.error("an audit record is no JSON (%s): it is lost", type(error).__name__)
+                _log.error(
+                    "an audit record cannot be written as JSON (%s) and is lost",
+                    type(error).__name__,
+                )
                 with self._changed:
                     self._waiting.remove(event)
                     self._waiting_bytes -= event.size_bytes
@@ -217,7 +223,7 @@ class AuditTrail:
             )
 
     def _lose(self, count: int) -> None:
-        """Count what is lost; to be called with the lock."""
+        """Count lost records. The caller holds the lock."""
         if count:
             self._lost += count
             self._metrics.lost.inc(count)

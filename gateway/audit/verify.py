@@ -1,4 +1,4 @@
-"""Whether a trail is whole, and where it is not."""
+"""Verification of an audit trail."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _broken(file: str, line: int, what: str) -> AuditTrailError:
 
 @dataclass(frozen=True, slots=True)
 class ChainHead:
-    """The newest record of one instance."""
+    """Newest record of one instance."""
 
     instance: str
     file: str
@@ -40,11 +40,11 @@ class ChainHead:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedTrail:
-    """A trail that is whole.
+    """Result of a successful verification.
 
     Attributes:
-        lost: records that gap records say were never written.
-        crashes: files that ended without a closing record and have a successor that says so.
+        lost: records that gap records report as never written.
+        crashes: files without a closing record whose next file reports that.
         open: instances whose newest file has no closing record.
     """
 
@@ -57,7 +57,7 @@ class VerifiedTrail:
 
 @dataclass(slots=True)
 class _Walk:
-    """Where the reader of one instance stands."""
+    """State of the reader of one instance."""
 
     directory: Path
     instance: str
@@ -82,15 +82,15 @@ def verify(
     """Read every record and check that nothing was changed, moved or removed.
 
     Args:
-        heads: hashes kept elsewhere; each must be in the trail.
-        bases: hashes of the last records of files that were put away; where the first file is not
-            number 1, it must go on from one of them.
-        allow_open: whether a trail may end without a closing record though nobody writes it.
+        heads: hashes stored elsewhere; each must be in the trail.
+        bases: hashes of the last records of archived files. If the first file is not number 1, it
+            must continue from one of them.
+        allow_open: whether a trail may end without a closing record although no adapter writes it.
 
     Raises:
-        AuditTrailError: naming file and line of the first thing that is wrong.
+        AuditTrailError: naming file and line of the first error.
     """
-    # Before the files are listed: a file begun meanwhile is then not missed.
+    # Read before the files are listed, so that a file begun meanwhile is not missed.
     remembered = _remembered(directory)
     wanted = {*heads, *remembered.values()}
     found = instance_files(directory)
@@ -118,7 +118,7 @@ def verify(
 
 
 def _remembered(directory: Path) -> dict[str, str]:
-    """`.head` file → the hash that it holds."""
+    """`.head` file → the hash in it."""
     found = {}
     for path in sorted(directory.glob(head_name("*"))):
         try:
@@ -150,7 +150,7 @@ def _follow(walk: _Walk, files: Mapping[int, Path], bases: Collection[str]) -> N
 
 
 def _begin(walk: _Walk, path: Path, number: int, bases: Collection[str]) -> None:
-    """Where the chain begins: at the very first record, or where older files were put away."""
+    """The chain begins at the very first record, or continues from archived files."""
     if number == 1:
         return
     record = next((record for _, record in records_of(path)), None)
@@ -203,7 +203,7 @@ def _checked(walk: _Walk, name: str, place: int, line: bytes) -> AuditRecord:
 def _check_opening(
     walk: _Walk, name: str, record: AuditRecord, torn_bytes: int, *, clean: bool
 ) -> None:
-    """A file must say truly how the one before it ended."""
+    """Check that the first record of a file describes how the previous file ended."""
     said = tuple(record.fields.get(key) for key in ("after", "torn_bytes", "clean"))
     if said != (walk.before, torn_bytes, clean):
         raise _broken(name, 1, f"{walk.before} does not end as it did when this file was begun")
@@ -211,7 +211,7 @@ def _check_opening(
 
 
 def records_of(path: Path) -> Iterator[tuple[int, AuditRecord]]:
-    """Line number and record of each whole line; what is torn or damaged is left out."""
+    """Line number and record of each complete line; torn and damaged lines are skipped."""
     with path.open("rb") as file:
         for place, line in enumerate(file, start=1):
             try:
@@ -221,7 +221,7 @@ def records_of(path: Path) -> Iterator[tuple[int, AuditRecord]]:
 
 
 def heads_of(directory: Path) -> list[ChainHead]:
-    """The newest record of each instance; instances without any are left out."""
+    """The newest record of each instance that has one."""
     found = []
     for instance, files in instance_files(directory).items():
         for path in reversed(files.values()):
@@ -233,7 +233,7 @@ def heads_of(directory: Path) -> list[ChainHead]:
 
 
 def find(directory: Path, request: str) -> list[dict[str, Any]]:
-    """Records of a call, by the response's id or by its `x-request-id`, with file and line."""
+    """Records of a call, by its response id or its `x-request-id`, with file and line."""
     return [
         {"file": path.name, "line": place, **record.fields, "hash": record.link.hash}
         for files in instance_files(directory).values()
