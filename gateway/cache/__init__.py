@@ -1,1 +1,1 @@
-"""Answers to questions that were asked before."""
+"""The response cache."""

@@ -1,4 +1,4 @@
-"""How answers are kept."""
+"""Section `cache` of the endpoint's file."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class CacheConfig(BaseModel):
     """Section `cache` of the endpoint's file.
 
     Attributes:
-        enabled: whether answers are kept at all.
-        always: whether to keep answers to questions that could have another answer the next time
-            (sampled, without a seed) as well.
-        shared: whether tenants get each other's answers; otherwise each has its own.
-        ttl_s: how long an answer is kept, in seconds.
-        store: ``memory`` is one adapter's, ``redis`` is that of all adapters
+        enabled: whether answers are cached.
+        always: whether to cache answers that may differ on repetition (sampled without a seed) as
+            well.
+        shared: whether tenants share cached answers; otherwise each tenant has its own.
+        ttl_s: how long an answer is cached, in seconds.
+        store: ``memory`` belongs to one adapter, ``redis`` is shared by all adapters
             (``ENGINEHOUSE_REDIS_URL``).
-        most_entries: answers in memory; the one not used for the longest goes first.
-        most_bytes: of all answers in memory.
-        most_entry_bytes: of one answer; a longer one is not kept.
-        redis_timeout_s: for one call of Redis; after that the question is one that was not found.
-        single_flight: whether identical questions wait for the first that is being answered.
-        most_waiters: that may wait for one answer; more go on themselves.
-        most_wait_s: how long they wait before they go on themselves.
+        most_entries: most answers in memory; the least recently used one is evicted first.
+        most_bytes: most bytes of all answers in memory.
+        most_entry_bytes: most bytes of one answer; a longer one is not cached.
+        redis_timeout_s: timeout of one call to Redis, in seconds; a timeout counts as a miss.
+        single_flight: whether a request waits for an identical one that is being answered.
+        most_waiters: most requests that wait for one answer; further ones run by themselves.
+        most_wait_s: longest such wait, in seconds; after it a request runs by itself.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

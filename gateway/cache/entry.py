@@ -1,4 +1,4 @@
-"""A whole answer, as it is kept."""
+"""A complete answer in the form in which it is cached."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from enginehouse.api.generation import Piece, Usage
 
 from enginehouse.generation import FinishReason
 
-#: Ends that the same question would come to again.
+#: Finish reasons that the same request would lead to again.
 _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
 
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """The pieces of all answers to a question, one answer behind the other, and what they took.
+    """The chunks of all answers to a request, one answer after the other, and its usage.
 
     Attributes:
-        fingerprint: `system_fingerprint` of the engine that gave them.
+        fingerprint: `system_fingerprint` of the engine that generated them.
     """
 
     pieces: tuple[Piece, ...]
@@ -30,16 +30,16 @@ class CacheEntry:
     fingerprint: str | None
 
     def encode(self) -> bytes:
-        """As JSON."""
+        """Encode as JSON."""
         whole = [self.pieces, self.usage, self.fingerprint]
         return orjson.dumps(whole, option=orjson.OPT_SERIALIZE_NUMPY)
 
     @classmethod
     def decode(cls, raw: bytes) -> Self:
-        """What `encode` wrote.
+        """Decode the output of `encode`.
 
         Raises:
-            ValueError: if it is not that.
+            ValueError: if it is something else.
         """
         try:
             pieces, usage, fingerprint = orjson.loads(raw)
@@ -56,10 +56,10 @@ def _piece(*, finish: str | None, scores: list[dict[str, Any]], **rest: Any) -> 
 
 @dataclass(slots=True)
 class Recording:
-    """Gathers an answer on its way out.
+    """Collects an answer while it is sent.
 
     Attributes:
-        most_bytes: of its text; a longer one is given up.
+        most_bytes: most bytes of its text; a longer answer is not recorded.
     """
 
     most_bytes: int
@@ -67,7 +67,7 @@ class Recording:
     _bytes: int = 0
 
     def see(self, piece: Piece) -> None:
-        """A piece has come."""
+        """Add a chunk."""
         if self._bytes <= self.most_bytes:
             self._answers.setdefault(piece.index, []).append(piece)
             self._bytes += len(piece.text) + 1
@@ -77,10 +77,10 @@ class Recording:
     def entry(
         self, usage: Usage, choices: Choices | None, fingerprint: str | None
     ) -> CacheEntry | None:
-        """The answer, if it is whole and may be kept.
+        """The recorded answer; None if it is incomplete or must not be cached.
 
         Args:
-            choices: chooses among the answers where more were generated than were asked for.
+            choices: selects the answers to return if more were generated than requested.
         """
         answers = [self._answers[index] for index in sorted(self._answers)]
         if self._bytes > self.most_bytes or not answers:

@@ -1,4 +1,4 @@
-"""Identical questions in flight: one is answered, the others wait for its answer."""
+"""Single flight: of identical concurrent requests one runs, and the others wait for its answer."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from enginehouse.gateway.cache.keys import CacheKey
 
 
 class Flight:
-    """A question that is being answered."""
+    """A request that is being answered."""
 
     def __init__(self) -> None:
         self._landed: asyncio.Future[CacheEntry | None] = asyncio.get_running_loop().create_future()
         self.waiters = 0
 
     def land(self, entry: CacheEntry | None) -> None:
-        """It has ended; None is without an answer for others."""
+        """Deliver the answer to the waiters; None if there is none that can be shared."""
         if not self._landed.done():
             self._landed.set_result(entry)
 
     async def wait(self, most_s: float) -> CacheEntry | None:
-        """The answer; None if there will be none, or not in time."""
+        """The answer; None if there is none, or not in time."""
         self.waiters += 1
         try:
             done, _ = await asyncio.wait({self._landed}, timeout=most_s)
@@ -31,25 +31,25 @@ class Flight:
 
 
 class Flights:
-    """Those of this adapter."""
+    """The requests of this adapter that are being answered."""
 
     def __init__(self, most_waiters: int) -> None:
         self._most_waiters = most_waiters
         self._flying: dict[CacheKey, Flight] = {}
 
     def lead(self, key: CacheKey) -> Flight | None:
-        """Become the one who is waited for; None if somebody is already."""
+        """Register as the request that others wait for; None if there is one already."""
         if key in self._flying:
             return None
         self._flying[key] = flight = Flight()
         return flight
 
     def joinable(self, key: CacheKey) -> Flight | None:
-        """The one to wait for, if there is one with room for another waiter."""
+        """The flight to wait for, if one exists and has room for another waiter."""
         flight = self._flying.get(key)
         return None if flight is None or flight.waiters >= self._most_waiters else flight
 
     def end(self, key: CacheKey, flight: Flight, entry: CacheEntry | None) -> None:
-        """The leader has come to its end."""
+        """End a flight, with or without an answer."""
         del self._flying[key]
         flight.land(entry)

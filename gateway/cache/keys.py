@@ -1,4 +1,4 @@
-"""When two questions are the same question."""
+"""Cache keys: which requests are identical."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from enginehouse.api.routing import Route
 from enginehouse.manifest import EngineManifest
 
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
-#: What an entry consists of: adapters of two builds that share a store do not read each other's.
+#: The fields of an entry. They are part of the key, so that adapters of two builds that share a
+#: store do not read each other's entries.
 _SCHEMA = [field.name for kind in (Piece, Usage) for field in fields(kind)]
 
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """A question, asked of one version.
+    """A request to one version.
 
     Attributes:
-        digest: of everything that can change the answer; it tells nothing of the text.
+        digest: hash of everything that can change the answer; it does not reveal the text.
     """
 
     model: str
@@ -34,10 +35,10 @@ class CacheKey:
 
 
 class KeyMaker:
-    """Makes keys, and remembers each bundle's digest."""
+    """Makes keys, and caches the digest of each bundle."""
 
     def __init__(self, *, shared: bool, settings: Callable[[str], object] = lambda _: None) -> None:
-        """`settings` gives what this endpoint's configuration adds to a model's answers, as JSON.
+        """`settings` returns the configured settings of a model that affect its answers, as JSON.
 
         Args:
             shared: whether tenants share answers.
@@ -47,7 +48,7 @@ class KeyMaker:
         self._bundles: dict[tuple[str, int], tuple[EngineManifest, str]] = {}
 
     def key(self, call: Call, route: Route) -> CacheKey:
-        """The key of a question that is routed."""
+        """The key of a routed request."""
         target, version = route.revision.target, route.revision.version
         question: list[Any] = [
             _SCHEMA,
@@ -65,9 +66,10 @@ class KeyMaker:
         return CacheKey(target.model, version, hashlib.blake2b(raw, digest_size=24).hexdigest())
 
     def _bundle(self, model: str, version: int, manifest: EngineManifest) -> str:
-        """Digest of a version's files, the chat template among them.
+        """Digest of a version's files, including the chat template.
 
-        A number alone would not do for a store that outlives the registry which gave it.
+        The version number alone would not be enough: a store may outlive the registry that assigned
+        the number.
         """
         known = self._bundles.get((model, version))
         if known is None or known[0] is not manifest:

@@ -8,10 +8,10 @@ _NAMESPACE = "enginehouse"
 
 
 class CacheMetrics:
-    """How often an answer was there."""
+    """Hits and misses of the cache, its size, and failures of its store."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        #: result: hit, shared (waited for the same question), miss, bypass.
+        #: Label `result`: hit, shared (waited for an identical request), miss, bypass.
         self.lookups = Counter(
             "cache_lookups",
             "Questions by whether their answer was kept; the hit rate is (hit + shared) by all "
@@ -32,7 +32,7 @@ class CacheMetrics:
             namespace=_NAMESPACE,
             registry=registry,
         )
-        #: during: get, put, forget.
+        #: Label `during`: get, put, forget.
         self.store_failures = Counter(
             "cache_store_failures",
             "Calls of Redis that failed; each is a question that was not found",

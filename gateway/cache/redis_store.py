@@ -1,7 +1,7 @@
-"""Answers of all adapters, in Redis.
+"""Cached answers in Redis, shared by all adapters.
 
-Redis is never waited for longer than a moment, and a request never fails with it: while it is away
-every question is one that was not found.
+Every call to Redis has a short timeout, and a failure of Redis never fails a request: while Redis
+is unreachable every lookup is a miss.
 """
 
 from __future__ import annotations
@@ -21,14 +21,15 @@ from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis' 
 
 _log = logging.getLogger(__name__)
 _PREFIX = "enginehouse:cache:"
-#: After a failure nobody asks for so long, so that a Redis that hangs is not waited for each time.
+#: After a failure Redis is not asked for this many seconds, so that not every request waits for a
+#: Redis that hangs.
 _REST_S = 1.0
 _MOST_WRITES = 256
 _SCAN_COUNT = 500
 
 
 class RedisCacheStore:
-    """Entries with an expiry; see `Store`."""
+    """Entries with an expiry; see `CacheStore`."""
 
     def __init__(
         self,
@@ -39,18 +40,19 @@ class RedisCacheStore:
         timeout_s: float,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing is sent before the first call.
+        """Create the client; nothing is sent before the first call.
 
         Args:
             url: ``redis://``, ``rediss://`` or ``unix://``.
-            ttl_s: of each entry.
-            timeout_s: for one call.
+            ttl_s: time to live of each entry, in seconds.
+            timeout_s: timeout of one call, in seconds.
         """
         self._redis = Redis.from_url(
             url,
             socket_timeout=timeout_s,
             socket_connect_timeout=timeout_s,
-            # A connection that Redis has closed meanwhile says nothing of Redis; a timeout does.
+            # An idle connection that Redis has closed is retried; a timeout means that Redis is
+            # unreachable.
             retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionError,)),
         )
         self._metrics = metrics
@@ -91,7 +93,7 @@ class RedisCacheStore:
         await self._redis.set(_name(key), value, px=self._ttl_ms)
 
     async def _forget(self, model: str, version: int) -> None:
-        """A promotion is rare, so a walk through the keys costs less than an index of them."""
+        """Scan all keys: promotions are rare, so an index of the keys would cost more."""
         names: list[bytes] = []
         pattern = f"{_PREFIX}{model}@{version}:*"
         async for name in self._redis.scan_iter(match=pattern, count=_SCAN_COUNT):
@@ -121,7 +123,7 @@ class RedisCacheStore:
         self._rest_until = self._clock() + _REST_S
         if not self._failing:
             self._failing = True
-            # The error's own text may hold the URL and with it a password.
+            # The text of the error may contain the URL and its password.
             _log.warning(
                 "the cache's Redis fails (%s): answers are not found until it is back",
                 type(error).__name__,

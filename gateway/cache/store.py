@@ -1,4 +1,4 @@
-"""Where answers are kept: in this process, or in Redis."""
+"""Interface of the cache's stores, and the store in memory."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from enginehouse.gateway.cache.metrics import CacheMetrics
 
 
 class CacheStore(Protocol):
-    """Bytes by key, for some time. A store that fails has found nothing; it raises nothing."""
+    """Bytes by key, with an expiry. A failing store reports a miss and raises no error."""
 
     async def get(self, key: CacheKey) -> bytes | None:
-        """What was put there, unless it is gone."""
+        """The stored bytes, unless they have expired or were evicted."""
         ...
 
     def put(self, key: CacheKey, value: bytes) -> None:
-        """Keep it; it may be on its way when this returns."""
+        """Store the bytes; the write may still be pending on return."""
         ...
 
     def forget(self, model: str, version: int) -> None:
-        """Drop all that a version answered; it may be on its way when this returns."""
+        """Remove all answers of a version; the removal may still be pending on return."""
         ...
 
     async def close(self) -> None:
-        """Finish what is on its way."""
+        """Finish pending writes."""
         ...
 
 
 class MemoryCacheStore:
-    """Answers of this process; the one not used for the longest goes first."""
+    """Cached answers of this process; the least recently used one is evicted first."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class MemoryCacheStore:
             self._drop(key)
 
     async def close(self) -> None:
-        """Nothing is on its way."""
+        """Nothing to do: no write is pending."""
 
     def _drop(self, key: CacheKey) -> None:
         _, value = self._kept.pop(key)

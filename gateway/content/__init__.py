@@ -1,1 +1,1 @@
-"""Filters on what goes in and what comes out."""
+"""Content filters for prompts and answers."""

@@ -1,4 +1,4 @@
-"""The answers of one call on their way through the filters."""
+"""Runs the answers of one call through the output filters."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from enginehouse.gateway.content.followers import AnswerFollower
 
 @dataclass(slots=True)
 class AnswerFilters:
-    """Each answer has followers of its own, in the filters' order.
+    """Each answer has its own followers, in the order of the filters.
 
     Attributes:
-        begin: makes the followers of a new answer.
+        begin: creates the followers of a new answer.
     """
 
     call: Call
@@ -25,7 +25,7 @@ class AnswerFilters:
     _cut: bool = False
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """Pieces that can be let out after one more; none of an answer that has ended."""
+        """The chunks that can be sent after one more chunk; none of an answer that has ended."""
         if piece.index in self._ended:
             return []
         if piece.index not in self._following:
@@ -40,10 +40,10 @@ class AnswerFilters:
 
     @property
     def complete(self) -> bool:
-        """Whether every answer has ended here, one of them before the engine was done with it.
+        """Whether every answer has ended here, at least one of them before the engine ended it.
 
-        A stream that ends by itself is followed to its end, so that the stages behind know it. How
-        many answers another source gives is not known here.
+        A stream that ends by itself is read to its end, so that the stages behind see its end. How
+        many answers another source sends is not known here.
         """
         choices = self.call.choices
         ended = choices is not None and len(self._ended) == len(choices.generations)
@@ -51,7 +51,7 @@ class AnswerFilters:
 
     @property
     def open(self) -> bool:
-        """Whether an answer that has begun has not ended."""
+        """Whether an answer has begun and not ended."""
         return len(self._ended) < len(self._following)
 
 

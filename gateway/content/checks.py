@@ -1,6 +1,6 @@
-"""Whether something that looks like a number of a kind is one.
+"""Checks that tell a real number of a kind from text of the same form.
 
-Each check takes a match and gives how many of its first characters are accepted; 0 refuses it.
+Each check takes a match and returns how many of its first characters are accepted; 0 rejects it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _LENGTH_OF = {country: size for size, names in _IBAN_LENGTHS.items() for country
 
 
 def card(text: str) -> int:
-    """The longest run of 13 to 19 digits from the start, whole groups, that Luhn accepts."""
+    """Length of the longest prefix of 13 to 19 digits, in whole groups, that passes Luhn."""
     ends = [at + 1 for at, char in enumerate(text) if char.isdecimal()]
     for count in _CARD_DIGITS:
         if count > len(ends):
@@ -58,7 +58,7 @@ def _luhn(digits: list[int]) -> bool:
 
 
 def iban(text: str) -> int:
-    """As many characters as the country's numbers have, if the check digits are right."""
+    """Length of the IBAN of the country at the start of the text, if its check digits are right."""
     length = _LENGTH_OF.get(text[:2], 0)
     places = [at for at, char in enumerate(text) if char != " "]
     if not length or len(places) < length:
@@ -72,7 +72,7 @@ def iban(text: str) -> int:
 
 
 def ip(text: str) -> int:
-    """Addresses of both versions; one without any digit, such as ``::``, is more likely code."""
+    """IPv4 and IPv6 addresses. One without any digit, such as ``::``, is more likely code."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -81,7 +81,7 @@ def ip(text: str) -> int:
 
 
 def ssn(text: str) -> int:
-    """Numbers that the US Social Security Administration can have given out."""
+    """Numbers that the US Social Security Administration may have issued."""
     area, group, serial = (int(part) for part in text.split("-"))
     given = area not in {0, 666} and area < _NINES and group and serial
     return len(text) if given else 0

@@ -1,7 +1,7 @@
-"""Filter `classifier`: offensive English, by the linear model in `alt-profanity-check`.
+"""Filter `classifier`: offensive English, by the linear model of `alt-profanity-check`.
 
-It knows words and word pairs, not what is meant. Its weights come with the package, whose version
-has to be that of scikit-learn.
+The model knows words and pairs of words, not meaning. Its weights come with the package, whose
+version must be that of scikit-learn.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdi
 
 from enginehouse.errors import SettingsError
 
-#: A long text is judged in parts: among many harmless words a few others would not weigh much.
+#: A long text is classified in parts, so that a few words are not outweighed by many harmless ones.
 _PART_CHARACTERS = 240
 
 #: Texts [parts] → probabilities [parts].
@@ -26,7 +26,7 @@ Predict = Callable[[Sequence[str]], Sequence[float]]
 
 
 def classifier_filter(config: ClassifierConfig) -> JudgeFilter:
-    """The filter; reads the weights, which takes a second or two.
+    """Create the filter; reading the weights takes a second or two.
 
     Raises:
         SettingsError: if the package is not installed.
@@ -50,7 +50,7 @@ def _predict() -> Predict:
 
 @dataclass(frozen=True, slots=True)
 class ClassifierJudge:
-    """Flags texts of which a part is offensive."""
+    """Flags a text if a part of it is offensive."""
 
     predict: Predict
     threshold: float

@@ -1,4 +1,4 @@
-"""Filters of content, as people write them: two ordered lists."""
+"""Section `content` of the endpoint's file: two ordered lists of filters."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.gateway.content.partial import open_end
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
-#: Also a label of metrics, so it is short and plain.
+#: The name is also a metric label, so it is short and plain.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")]
 Score = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
@@ -25,13 +25,14 @@ class _Section(BaseModel):
 
 
 class FilterConfig(_Section):
-    """What every filter has.
+    """Fields that all filters have.
 
     Attributes:
-        name: in messages, notes and metrics; unique in its list. None is the filter's type.
-        models: names, as callers write them, to which it applies; None is all.
-        tenants: to which it applies; None is all.
-        roles: of messages that it reads, on the way in; prompts and inputs count as ``user``.
+        name: name in messages, notes and metrics, unique in its list. None uses the filter's type.
+        models: model names, as callers write them, to which it applies; None means all.
+        tenants: tenants to which it applies; None means all.
+        roles: roles of the messages that an input filter reads; prompts and inputs count as
+            ``user``.
     """
 
     name: Name | None = None
@@ -44,11 +45,11 @@ class PatternsConfig(FilterConfig):
     """Words and regular expressions.
 
     Attributes:
-        words: found as whole words; white space in them is taken as written.
-        regexes: of Python's `re`, without references to groups.
-        ignore_case: whether ``Word`` is ``word``.
-        action: what becomes of a match, or of the text with one.
-        replacement: of a match, if the action is ``redact``.
+        words: found as whole words; white space in them must match exactly.
+        regexes: expressions of Python's `re`, without references to groups.
+        ignore_case: whether ``Word`` matches ``word``.
+        action: what is done with a match, or with a text that contains one.
+        replacement: text that replaces a match, if the action is ``redact``.
     """
 
     type: Literal["patterns"]
@@ -79,15 +80,15 @@ class PatternsConfig(FilterConfig):
 
 
 class PiiConfig(FilterConfig):
-    """Personal data and secrets that have a form of their own.
+    """Personal data and secrets that have a recognizable form.
 
     Attributes:
-        kinds: what is looked for.
-        action: what becomes of a match, or of the text with one.
-        placeholders: ``kind`` writes ``[EMAIL]``; ``numbered`` writes ``[EMAIL_1]``, the same
+        kinds: kinds to look for.
+        action: what is done with a match, or with a text that contains one.
+        placeholders: ``kind`` writes ``[EMAIL]``; ``numbered`` writes ``[EMAIL_1]``, with the same
             number for the same value in one request and its answer.
-        restore: whether the answer gets the prompt's values back; on the way in only, with
-            ``numbered``.
+        restore: whether placeholders in the answer are replaced by the prompt's values; for input
+            filters with ``numbered`` only.
     """
 
     type: Literal["pii"]
@@ -119,9 +120,9 @@ class EndpointConfig(FilterConfig):
     """A service of your own: it gets ``{"text", "stage"}`` and answers ``{"flagged"}``.
 
     Attributes:
-        url: asked with POST.
-        timeout_s: in seconds, for one text.
-        on_failure: what becomes of a text when no verdict can be had.
+        url: address for POST requests.
+        timeout_s: timeout for one text, in seconds.
+        on_failure: what happens to a text if the service gives no verdict.
         token_env: environment variable with a bearer token, or None.
     """
 
@@ -151,7 +152,7 @@ class EntryPointConfig(FilterConfig):
 
     Attributes:
         entry_point: its name in that group.
-        on_failure: what becomes of a text when the callable raises.
+        on_failure: what happens to a text if the callable raises.
     """
 
     type: Literal["entry_point"]
@@ -169,7 +170,7 @@ InputFilter = Annotated[
     | EntryPointConfig,
     Field(discriminator="type"),
 ]
-#: An answer does not inject anything into its own prompt.
+#: Output filters have no `injection`: an answer does not inject anything into its own prompt.
 OutputFilter = Annotated[
     PatternsConfig | PiiConfig | ClassifierConfig | EndpointConfig | EntryPointConfig,
     Field(discriminator="type"),
@@ -177,11 +178,11 @@ OutputFilter = Annotated[
 
 
 class LogConfig(_Section):
-    """Personal data in the adapter's log.
+    """Redaction of personal data in the adapter's log.
 
     Attributes:
-        redact: whether it is taken out.
-        kinds: what is looked for.
+        redact: whether it is redacted.
+        kinds: kinds to look for.
     """
 
     redact: bool = True
@@ -189,18 +190,18 @@ class LogConfig(_Section):
 
 
 class ContentConfig(_Section):
-    """Section `content` of the endpoint's file; without filters nothing is read.
+    """Section `content` of the endpoint's file; without filters no text is read.
 
     Attributes:
         input: filters of prompts, in their order.
         output: filters of answers, in their order.
-        hold_back_characters: most characters that a filter of answers holds back because they
-            could become a match; what has not begun to match by then is let go.
-        window_characters: an answer is judged in windows of so many characters, which are held
-            back until their verdict.
-        context_characters: of the text before a window that are judged with it.
-        id_prompts: what becomes of a prompt given as token ids when a filter would read it.
-        log: personal data in the adapter's log.
+        hold_back_characters: most characters that an output filter holds back because they could
+            become a match. Text that has not begun to match by then is sent.
+        window_characters: characters of an answer that are judged together; they are held back
+            until the verdict.
+        context_characters: characters before a window that are judged with it.
+        id_prompts: what happens to a prompt of token ids if a filter would read it.
+        log: redaction of personal data in the adapter's log.
     """
 
     input: tuple[InputFilter, ...] = ()

@@ -1,4 +1,4 @@
-"""Filter `endpoint`: a service outside says what it thinks of a text."""
+"""Filter `endpoint`: an external HTTP service judges each text."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 
 
 class JudgeResponse(BaseModel):
-    """What the service answers; it may say more."""
+    """The service's answer; further fields are ignored."""
 
     flagged: bool
     categories: list[str] = []
 
 
 def endpoint_filter(config: EndpointConfig, client: httpx.AsyncClient) -> JudgeFilter:
-    """The filter.
+    """Create the filter.
 
     Raises:
-        SettingsError: if the token's variable is not set.
+        SettingsError: if the token's environment variable is not set.
     """
     name = config.name or config.type
     headers = {"Content-Type": "application/json"}
@@ -47,7 +47,7 @@ def endpoint_filter(config: EndpointConfig, client: httpx.AsyncClient) -> JudgeF
 
 @dataclass(frozen=True, slots=True)
 class EndpointJudge:
-    """Asks for each text."""
+    """Posts each text to the service."""
 
     name: str
     config: EndpointConfig
@@ -56,7 +56,7 @@ class EndpointJudge:
 
     async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
         """See `Judge`."""
-        # In ASCII: a text may hold half of a surrogate pair, which has no UTF-8.
+        # ASCII only: a text may contain lone surrogates, which UTF-8 cannot encode.
         body = json.dumps({"text": text, "stage": side.value})
         try:
             async with asyncio.timeout(self.config.timeout_s):
@@ -65,7 +65,7 @@ class EndpointJudge:
                 )
             answer = JudgeResponse.model_validate_json(response.raise_for_status().content)
         except (httpx.HTTPError, TimeoutError, ValidationError) as error:
-            # Only the kind of error: its message may repeat the text or the token.
+            # Only the type of the error: its message may contain the text or the token.
             _log.warning("content filter %s gave no verdict: %s", self.name, type(error).__name__)
             return JudgeVerdict(flagged=self.config.on_failure == "block", failed=True)
         return JudgeVerdict(answer.flagged, tuple(answer.categories))

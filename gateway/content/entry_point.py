@@ -1,4 +1,4 @@
-"""Filter `entry_point`: a callable that a package of the operator's own names."""
+"""Filter `entry_point`: a callable of an installed package judges each text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Callback = Callable[[str, str], bool | Awaitable[bool]]
 
 
 def entry_point_filter(config: EntryPointConfig) -> JudgeFilter:
-    """The filter; imports the callable.
+    """Create the filter; imports the callable.
 
     Raises:
         SettingsError: if there is no such entry point.
@@ -42,7 +42,7 @@ def entry_point_filter(config: EntryPointConfig) -> JudgeFilter:
 
 @dataclass(frozen=True, slots=True)
 class CallbackJudge:
-    """Asks the callable; one that is no coroutine function runs in a thread."""
+    """Calls the callable; one that is not a coroutine function runs in a thread."""
 
     name: str
     callback: Callback
@@ -56,7 +56,7 @@ class CallbackJudge:
             else:
                 answer = await asyncio.to_thread(self.callback, text, side.value)
         except Exception as error:  # noqa: BLE001 - a callable of the user's own may raise anything
-            # Only the kind of error: its message may repeat the text.
+            # Only the type of the error: its message may contain the text.
             _log.warning("content filter %s gave no verdict: %s", self.name, type(error).__name__)
             return JudgeVerdict(flagged=self.on_failure_block, failed=True)
         return JudgeVerdict(bool(answer))

@@ -1,4 +1,4 @@
-"""What a filter is once it is ready for use."""
+"""Filters that are ready for use."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.scanner import ScanRule
 from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
-#: (rule's label, what was found, this request's numbers) → what stands there instead.
+#: (rule's label, matched text, numbers of this request) → replacement.
 Replace = Callable[[str, str, PlaceholderNumbers], str]
 
 
 class Judge(Protocol):
-    """Says of a whole text whether it is flagged."""
+    """Decides for a whole text whether it is flagged."""
 
     async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
-        """A verdict; a judge that cannot be asked says so in it and raises nothing."""
+        """The verdict; a failure of the judge is part of it and raises no error."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What all filters have."""
+    """Attributes of all filters."""
 
     name: str
     action: Action
     config: FilterConfig
 
     def applies(self, call: Call) -> bool:
-        """Whether it is meant for this caller and this model."""
+        """Whether it applies to this caller and this model."""
         return self._for_model(call.model) and self._for_tenant(call)
 
     def _for_model(self, model: str) -> bool:
@@ -49,11 +49,11 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class SpanFilter(Filter):
-    """Finds places in a text.
+    """Finds matches in a text.
 
     Attributes:
-        replace: used where the action is ``redact``.
-        restores: whether the answer gets the prompt's values back.
+        replace: makes the replacement, if the action is ``redact``.
+        restores: whether placeholders in the answer are replaced by the prompt's values.
     """
 
     rules: tuple[ScanRule, ...]
@@ -61,7 +61,7 @@ class SpanFilter(Filter):
     restores: bool = False
 
     def label(self, rule: ScanRule) -> str:
-        """The filter and what it found, for notes and metrics."""
+        """The name of the filter and of the rule, for notes and metrics."""
         return self.name if rule.label == self.name else f"{self.name}.{rule.label}"
 
 

@@ -1,7 +1,8 @@
-"""Filters on the way out: each follows one answer, piece by piece.
+"""Output filters: each follows one answer, chunk by chunk.
 
-A follower gets pieces and gives pieces. A piece with `finish` is the last that it gets, and the
-last that it gives has `finish`; one that blocks gives that earlier, as ``content_filter``.
+A follower receives chunks and returns chunks. It receives none after one with `finish`, and the
+last one that it returns has `finish`. A follower that blocks returns that one earlier, with the
+reason ``content_filter``.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ from enginehouse.gateway.content.verdicts import Action, ContentSide, VerdictRec
 
 from enginehouse.generation import FinishReason
 
-#: Whether a piece's tokens say the piece's text and nothing else.
+#: Whether the tokens of a chunk decode to exactly the chunk's text.
 TellsItsText = Callable[[Piece], bool]
 
 
 class AnswerFollower(Protocol):
-    """A filter at work on one answer."""
+    """A filter that follows one answer."""
 
     async def push(self, piece: Piece) -> list[Piece]:
-        """The next piece of the answer → pieces that can be let out now."""
+        """The next chunk of the answer → chunks that can be sent now."""
         ...
 
 
 def blocked(index: int) -> Piece:
-    """The end of an answer that a rule has blocked."""
+    """The last chunk of an answer that a rule has blocked."""
     return Piece("", finish=FinishReason.CONTENT_FILTER, index=index)
 
 
 @dataclass(slots=True)
 class _Source:
-    """A piece that came in and is not out yet.
+    """A chunk that was received and is not completely sent.
 
     Attributes:
-        left: characters of its text that are not decided.
-        text: what is to be written in its place, as far as it is not out.
-        details: whether its tokens may go out with it.
+        left: characters of its text that are undecided.
+        text: decided text of it that is not sent yet.
+        details: whether its tokens may be sent with it.
     """
 
     piece: Piece
@@ -62,10 +63,10 @@ class _Source:
 
 
 class SpanFollower:
-    """Replaces matches, or ends the answer before the first.
+    """Replaces matches, or ends the answer before the first match.
 
-    Tokens and log-probabilities go out with the last part of their piece, if nothing of it was
-    changed and they say what it says: otherwise they would tell what was taken out.
+    Tokens and log-probabilities are sent with the last part of their chunk, and only if its text is
+    unchanged and they decode to that text. Otherwise they would reveal what was redacted.
     """
 
     def __init__(
@@ -89,7 +90,7 @@ class SpanFollower:
         piece = _joined(self._silent, piece)
         last = piece.finish is not None
         if not piece.text and not last:
-            # Its text comes with a later piece, and so may what has to be taken out.
+            # The text of these tokens comes with a later chunk, and may have to be redacted.
             self._silent = piece
             return []
         self._silent = Piece("")
@@ -111,7 +112,7 @@ class SpanFollower:
         return out
 
     def _decided(self, segment: Segment) -> list[Piece]:
-        """Pieces of which nothing is left to decide, after one more segment."""
+        """Chunks that are completely decided after one more segment."""
         out: list[Piece] = []
         left, offset = len(segment.text), 0
         new = None if segment.rule is None else self._replaced(segment)
@@ -132,7 +133,7 @@ class SpanFollower:
         return out
 
     def _begun(self) -> list[Piece]:
-        """What can be shown of the piece that is being decided."""
+        """The part that can be sent of a chunk that is partly decided."""
         if not self._sources or not self._sources[0].text:
             return []
         source = self._sources[0]
@@ -153,7 +154,7 @@ class SpanFollower:
 
 
 def _is_all(segments: Sequence[Segment], text: str) -> bool:
-    """Whether all of a text is decided, and has no match."""
+    """Whether a whole text is decided and contains no match."""
     if len(segments) != 1:
         return not text and not segments
     (only,) = segments
@@ -161,7 +162,7 @@ def _is_all(segments: Sequence[Segment], text: str) -> bool:
 
 
 def _joined(silent: Piece, piece: Piece) -> Piece:
-    """A piece with the tokens of those before it that had no text."""
+    """A chunk with the tokens of earlier chunks that had no text."""
     if not silent.token_ids:
         return piece
     return replace(
@@ -177,7 +178,7 @@ def _joined(silent: Piece, piece: Piece) -> Piece:
 
 
 class SpanObserver:
-    """Counts matches and lets everything through at once."""
+    """Counts matches and passes every chunk on immediately."""
 
     def __init__(self, item: SpanFilter, hold_back: int, verdicts: VerdictRecorder) -> None:
         self._item = item
@@ -196,7 +197,7 @@ class SpanObserver:
 
 @dataclass(slots=True)
 class JudgeFollower:
-    """Has an answer judged in windows; each is held back until its verdict.
+    """Has an answer judged in windows; each window is held back until its verdict.
 
     Attributes:
         window: characters of new text that are judged together.
@@ -234,7 +235,7 @@ class JudgeFollower:
 
 @dataclass(slots=True)
 class JudgeObserver:
-    """Has a whole answer judged at its end; only the last piece waits for that."""
+    """Has a complete answer judged at its end; only the last chunk waits for the verdict."""
 
     item: JudgeFilter
     verdicts: VerdictRecorder

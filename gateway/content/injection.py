@@ -1,8 +1,8 @@
-"""Filter `injection`: heuristics for texts that try to give the model other orders.
+"""Filter `injection`: heuristics for texts that try to override the model's instructions.
 
-Each feature that a text has brings its weight; together they are 1 - Π(1 - weight), so that one
-strong sign is enough and weak ones add up. Heuristics miss what is said in other words and flag
-people who write about the subject: docs/content.md lists them, and what they are good for.
+Each feature of a text has a weight. The score is 1 - Π(1 - weight), so that one strong feature is
+enough and weak ones add up. The heuristics miss paraphrases and flag people who write about the
+subject; docs/content.md lists them and their limits.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdi
 _ORDERS = r"(?:instructions?|prompts?|rules?|directions?|guidelines?|commands?|context|orders?)"
 _BEFORE = r"(?:previous|prior|above|earlier|preceding|former|original|system|foregoing)"
 
-#: Feature → (weight, pattern); of text without marks of format, in lower case.
+#: Feature → (weight, pattern). Patterns are applied to lower-case text without invisible
+#: characters.
 FEATURES: dict[str, tuple[float, re.Pattern[str]]] = {
     "override": (
         0.8,
@@ -93,21 +94,21 @@ FEATURES: dict[str, tuple[float, re.Pattern[str]]] = {
         ),
     ),
 }
-#: Characters that no reader sees and that spell words for a model.
+#: Characters that readers do not see and models read.
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
 _INVISIBLE_WEIGHT = 0.3
 _FEW_INVISIBLE = 4
 
 
 def injection_filter(config: InjectionConfig) -> JudgeFilter:
-    """The filter."""
+    """Create the filter."""
     judge = InjectionJudge(config.threshold)
     return JudgeFilter(config.name or config.type, Action(config.action), config, judge)
 
 
 @dataclass(frozen=True, slots=True)
 class InjectionJudge:
-    """Flags texts from a score on."""
+    """Flags texts with a score at or above the threshold."""
 
     threshold: float
 
@@ -118,16 +119,16 @@ class InjectionJudge:
 
 
 def features(text: str) -> dict[str, float]:
-    """Features that a text has → their weights."""
+    """Features found in a text → their weights."""
     invisible = len(_INVISIBLE.findall(text))
     plain = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).lower()
     found = {name: weight for name, (weight, form) in FEATURES.items() if form.search(plain)}
-    # A few join emoji or letters of some scripts.
+    # A few of them join emoji, or letters of some scripts.
     if invisible > _FEW_INVISIBLE:
         found["invisible_text"] = _INVISIBLE_WEIGHT
     return found
 
 
 def score(found: dict[str, float]) -> float:
-    """One number from 0 to 1 for all features of a text."""
+    """The score of all features, from 0 to 1."""
     return 1.0 - math.prod(1.0 - weight for weight in found.values())

@@ -1,6 +1,7 @@
-"""Kinds of personal data and secrets: what each looks like.
+"""Kinds of personal data and secrets, and the patterns that find them.
 
-A net, not a proof: names, addresses and whatever has no form of its own go through.
+Detection is not complete: names, postal addresses and everything without a form of its own are not
+found.
 """
 
 from __future__ import annotations
@@ -26,16 +27,17 @@ from enginehouse.registry.quality.redaction import (
 Kind = Literal[
     "email", "phone", "iban", "card", "ip", "ssn", "secret", "announced_secret", "mixed_run"
 ]
-#: Those that take little else; `announced_secret` and `mixed_run` take words and digests too.
+#: Kinds that rarely match anything else. `announced_secret` and `mixed_run` also match words and
+#: digests.
 USUAL_KINDS: tuple[Kind, ...] = ("email", "phone", "iban", "card", "ip", "ssn", "secret")
 
-# Each begins with what it is looked for by and looks back from there: that is searched faster.
+# Each pattern begins with its most selective part and looks back from there, which is faster.
 _CARD = re.compile(r"\d(?<![\w.]\d)(?:[ -]?\d){12,18}(?!\d)")
 _IPV4 = re.compile(r"\d(?<![\w.]\d)\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?!\w|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f.]{0,15}(?<!\.)(?![\w:])")
 _SSN = re.compile(r"\d(?<![\w-]\d)\d{2}-\d{2}-\d{4}(?![\w-])", re.ASCII)
 
-#: Where two begin at the same place, the first counts.
+#: If two patterns match at the same place, the first one counts.
 _FORMS: tuple[tuple[Kind, re.Pattern[str], Check | None], ...] = (
     ("secret", PRIVATE_KEY, None),
     ("secret", CREDENTIALS, None),
@@ -55,5 +57,5 @@ _FORMS: tuple[tuple[Kind, re.Pattern[str], Check | None], ...] = (
 
 @cache
 def rules_of(kinds: frozenset[Kind]) -> tuple[ScanRule, ...]:
-    """Rules that find these kinds; a rule's label is its kind."""
+    """Rules that find these kinds; the label of a rule is its kind."""
     return tuple(rule(kind, form, check) for kind, form, check in _FORMS if kind in kinds)

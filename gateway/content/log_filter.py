@@ -1,4 +1,4 @@
-"""Personal data out of the adapter's log, whoever writes it."""
+"""Redaction of personal data in the adapter's log, for all loggers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.gateway.content.kinds import Kind, rules_of
 from enginehouse.gateway.content.scanner import ScanRule, scan
 
 _EXCEPTIONS = logging.Formatter()
-#: What `logging` itself writes into a record.
+#: Attributes that `logging` itself sets on a record.
 _OWN = frozenset(logging.makeLogRecord({}).__dict__) - {"stack_info"}
 
 
@@ -28,14 +28,15 @@ class RedactingFilter(logging.Filter):
         message = record.getMessage()
         clean = self._redacted(message)
         if clean != message:
-            # It stands across arguments, or is no text until it is written.
+            # The match spans several arguments, or an argument becomes text only when it is
+            # formatted.
             record.msg, record.args = clean, None
         if record.exc_info and not record.exc_text:
             record.exc_text = _EXCEPTIONS.formatException(record.exc_info)
         if record.exc_text:
             text = self._redacted(record.exc_text)
             if text != record.exc_text:
-                # A formatter that writes the exception itself would write it as it was.
+                # A formatter would otherwise format the exception again, without redaction.
                 record.exc_text, record.exc_info = text, None
         for name, value in record.__dict__.items():
             if name not in _OWN and isinstance(value, str):
@@ -58,13 +59,13 @@ def redacted(rules: Sequence[ScanRule], text: str) -> str:
 
 
 def install_log_filter(config: LogConfig) -> Callable[[], None]:
-    """Have every handler that there is now redact its records, and the one of last resort.
+    """Add the filter to every existing handler, and to the handler of last resort.
 
-    To be called when logging has been set up: a filter of a logger would not see what the loggers
-    below it write, so it is the handlers that have it.
+    Call it after logging is configured. The filter is added to handlers because a logger's filter
+    does not see the records of child loggers.
 
     Returns:
-        Takes the filter away again.
+        A function that removes the filter.
     """
     if not config.redact:
         return lambda: None

@@ -1,4 +1,7 @@
-"""Metrics of content filters; rules are named in the configuration, so they are few."""
+"""Metrics of content filters.
+
+The label `rule` has few values: rules are named in the configuration.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ _NAMESPACE = "enginehouse"
 
 
 class ContentMetrics:
-    """What was found, what could not be judged, how long prompts take."""
+    """Matches, failed judgements, and the time to filter a prompt."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.verdicts = Counter(

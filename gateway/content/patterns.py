@@ -1,4 +1,4 @@
-"""Filter `patterns`: words and regular expressions of the operator's own."""
+"""Filter `patterns`: configured words and regular expressions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enginehouse.gateway.content.words import words_pattern
 
 
 def patterns_filter(config: PatternsConfig) -> SpanFilter:
-    """The filter; all its patterns are one rule."""
+    """Create the filter; all its patterns form one rule."""
     name = config.name or config.type
     flags = re.IGNORECASE if config.ignore_case else re.NOFLAG
     patterns = [re.compile(regex, flags) for regex in config.regexes]

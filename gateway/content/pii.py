@@ -1,4 +1,4 @@
-"""Filter `pii`: personal data and secrets that have a form of their own."""
+"""Filter `pii`: personal data and secrets that have a recognizable form."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.gateway.content.verdicts import Action
 
 
 def pii_filter(config: PiiConfig) -> SpanFilter:
-    """The filter; it has a rule for each form of each kind."""
+    """Create the filter, with a rule for each form of each kind."""
     numbered = config.placeholders == "numbered"
     return SpanFilter(
         config.name or config.type,

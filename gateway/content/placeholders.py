@@ -1,4 +1,4 @@
-"""What stands in the place of a value, and which value stood there."""
+"""Placeholders for redacted values, and their way back."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _NUMBERED = re.compile(r"\[[A-Z_]{1,20}_\d{1,6}\]")
 
 
 class PlaceholderNumbers:
-    """Placeholders of one request: the same number for the same value of a kind.
+    """Placeholders of one request: equal values of a kind get the same number.
 
-    Holds what was taken out, so it lives no longer than the request.
+    It holds the redacted values, so it must not outlive the request.
     """
 
     def __init__(self) -> None:
@@ -30,18 +30,18 @@ class PlaceholderNumbers:
         return known
 
     def copy(self) -> PlaceholderNumbers:
-        """Numbers that go on from here by themselves: one for each answer."""
+        """A copy that continues the numbering independently, for one answer."""
         other = PlaceholderNumbers()
         other._of_value = dict(self._of_value)
         other._counts = dict(self._counts)
         return other
 
     def values(self, kinds: Collection[str]) -> dict[str, str]:
-        """Placeholder → what it stands for, of some kinds, until now."""
+        """Placeholder → its value, for some kinds, as assigned so far."""
         known = self._of_value.items()
         return {placeholder: value for (kind, value), placeholder in known if kind in kinds}
 
 
 def restoring_rule(values: Mapping[str, str]) -> ScanRule:
-    """Finds the placeholders that stand for a value."""
+    """A rule that finds placeholders with a value."""
     return rule("restored", _NUMBERED, lambda text: len(text) if text in values else 0)

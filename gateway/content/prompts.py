@@ -1,4 +1,4 @@
-"""Filters on the way in: over the messages of a conversation, prompts and inputs."""
+"""Input filters for conversations, prompts and embedding inputs."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _EMBEDDINGS = "embeddings"
 
 @dataclass(slots=True)
 class PromptText:
-    """A text of the call and where it stands.
+    """A text of the call and its location.
 
     Attributes:
-        place: of the message or of the text in its list.
-        part: of a content that is a list; None for one that is a string.
+        place: index of its message or of its text in the list.
+        part: index in a content that is a list; None for a content that is a string.
     """
 
     role: str
@@ -37,10 +37,10 @@ class PromptText:
 
 @dataclass(frozen=True, slots=True)
 class PromptFilters:
-    """Runs the filters of one call.
+    """Runs the input filters of one call.
 
     Attributes:
-        hold_back: the same as for answers, so that a rule finds the same in both.
+        hold_back: the same value as for answers, so that a rule finds the same matches in both.
     """
 
     filters: Sequence[Filter]
@@ -49,11 +49,11 @@ class PromptFilters:
     hold_back: int
 
     async def admit(self, call: Call, *, refuse_ids: bool) -> None:
-        """Read the call and rewrite what is to be redacted.
+        """Filter the call's texts and rewrite the redacted ones.
 
         Raises:
-            ContentBlockedError: naming the rule that refuses it.
-            InvalidRequestError: if a prompt is token ids and they are to be refused.
+            ContentBlockedError: naming the rule that blocks it.
+            InvalidRequestError: if a prompt consists of token ids and these are to be rejected.
         """
         acting = any(item.action is not Action.FLAG for item in self.filters)
         if acting and refuse_ids and any(not isinstance(t, str) for t in call.texts):
@@ -120,7 +120,7 @@ def slots_of(call: Call) -> list[PromptText]:
 
 
 def _write_back(call: Call, slots: Sequence[PromptText]) -> None:
-    """New lists: those of the call may be shared with the request's body."""
+    """Replace the lists of the call by new ones, since the old ones may be shared with the body."""
     messages, texts = [dict(message) for message in call.messages], list(call.texts)
     for slot in slots:
         if not slot.changed:

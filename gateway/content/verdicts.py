@@ -1,4 +1,4 @@
-"""What the filters of one call found: for its notes and for metrics, never with text."""
+"""Records what the filters of one call found, in its notes and in metrics, without any text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _MOST_CATEGORIES = 16
 
 
 class ContentSide(StrEnum):
-    """Where a text comes from."""
+    """Whether a text belongs to the prompt or to the answer."""
 
     INPUT = "input"
     OUTPUT = "output"
 
 
 class Action(StrEnum):
-    """What a filter does with what it finds."""
+    """What a filter does with a match."""
 
     BLOCK = "block"
     REDACT = "redact"
@@ -33,11 +33,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JudgeVerdict:
-    """What a judge says of a text.
+    """Verdict of a judge on a text.
 
     Attributes:
-        categories: names that the judge has for it.
-        failed: there is no verdict; `flagged` is then what the configuration says.
+        categories: the judge's names for what it found.
+        failed: there is no verdict, and `flagged` follows from the configuration.
     """
 
     flagged: bool
@@ -47,17 +47,17 @@ class JudgeVerdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecorder:
-    """Writes down what was found.
+    """Records what was found.
 
     In the notes: ``{"input": {RULE: {"action", "count"}}, "output": …, "blocked_by": RULE}``, and
-    ``"failed": [RULE, …]`` for filters that gave no verdict; keys without content are left out.
+    ``"failed": [RULE, …]`` for filters that gave no verdict. Empty keys are left out.
     """
 
     call: Call
     metrics: ContentMetrics
 
     def found(self, side: ContentSide, rule: str, action: Action, count: int = 1) -> None:
-        """A rule found so many things."""
+        """Record `count` matches of a rule."""
         self.metrics.verdicts.labels(side, rule, action).inc(count)
         rules = self._note.setdefault(side.value, {})
         entry = rules.setdefault(rule, {"action": action.value, "count": 0})
@@ -66,7 +66,7 @@ class VerdictRecorder:
             self._note["blocked_by"] = rule
 
     def judged(self, side: ContentSide, rule: str, action: Action, verdict: JudgeVerdict) -> None:
-        """A judge has read a text."""
+        """Record a verdict."""
         if verdict.failed:
             self.failed(side, rule)
         if verdict.flagged and not (verdict.failed and action is Action.FLAG):
@@ -74,7 +74,10 @@ class VerdictRecorder:
             self._categories(side, rule, verdict.categories)
 
     def _categories(self, side: ContentSide, rule: str, names: tuple[str, ...]) -> None:
-        """What a judge calls it; only plain short names, since a service could send anything."""
+        """Record a verdict's categories.
+
+        Only short plain names, since a service could send anything.
+        """
         if not names:
             return
         known = self._note[side.value][rule].setdefault("categories", [])
@@ -82,7 +85,7 @@ class VerdictRecorder:
         known.extend(islice(plain, _MOST_CATEGORIES - len(known)))
 
     def failed(self, side: ContentSide, rule: str) -> None:
-        """A filter gave no verdict."""
+        """Record that a filter gave no verdict."""
         self.metrics.failures.labels(side, rule).inc()
         failed = self._note.setdefault("failed", [])
         if rule not in failed:
