@@ -1,4 +1,4 @@
-"""A request of the Messages API as a call."""
+"""Makes a call of a Messages request."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from enginehouse.errors import ContextOverflowError
 async def message_call(
     body: MessagesRequest, told: ChatConversation, request: Request, state: ApiState
 ) -> Call:
-    """The call that answers; it goes through the stages as any chat request.
+    """The call that answers the request; it passes all stages like a chat request.
 
     Raises:
         InvalidRequestError: naming a field of the chat API, see `ChatConversation.names`.
@@ -42,16 +42,16 @@ async def message_call(
 async def counting_call(
     body: MessagesPrompt, told: ChatConversation, request: Request, state: ApiState
 ) -> Call:
-    """The call whose prompt is to be counted; errors as `message_call`."""
+    """The call whose prompt is counted; errors as `message_call`."""
     chat = chat_request(told_body(body, told.messages), told.names)
     return await chat_call(chat, request, state)
 
 
 def _at_most(prepare: Prepare, tokens: int) -> Prepare:
-    """The same, limited to some tokens or to what the context has left, if that is less.
+    """Limit the answer to `tokens`, or to the rest of the context if that is less.
 
-    Anthropic's models answer a limit that is too large so, and its clients send one limit to all
-    models.
+    Anthropic's models treat a limit that is too large this way, and Anthropic's clients send the
+    same limit to all models.
     """
 
     async def limited(call: Call, route: Route) -> Choices:
@@ -61,7 +61,8 @@ def _at_most(prepare: Prepare, tokens: int) -> Prepare:
             if not error.prompt_tokens:
                 raise
             raise ContextOverflowError(
-                # Clients match the first half, and those of OpenAI's API the second.
+                # Clients of Anthropic's API match the first half of the message, clients of
+                # OpenAI's API the second.
                 f"prompt is too long: {error.prompt_tokens} tokens > {error.context} maximum; "
                 f"this model's maximum context length is {error.context} tokens",
                 prompt_tokens=error.prompt_tokens,
@@ -73,10 +74,10 @@ def _at_most(prepare: Prepare, tokens: int) -> Prepare:
 
 
 def ended_by_context(call: Call, tokens: int) -> bool:
-    """Whether an answer that reached its limit reached the end of the context.
+    """Whether an answer that reached its limit ended at the end of the context.
 
     Args:
-        tokens: what was asked for at most.
+        tokens: the limit that the caller sent.
     """
     if call.choices is None:
         return False

@@ -1,7 +1,7 @@
-"""Content blocks, as `/v1/messages` takes them; other kinds are refused by name.
+"""Content blocks of `/v1/messages`; block types that are not supported are rejected by name.
 
-A client sends back what it got, so fields of a block that are not read here (`cache_control`,
-`citations`, `signature`, `caller`, …) are left out and never refused.
+A client sends back the blocks that it received. Fields of a block that are not used here
+(`cache_control`, `citations`, `signature`, `caller`, …) are therefore ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _Id = Annotated[str, Field(min_length=1, max_length=256)]
 
 
 def _kind(value: Any) -> str:
-    """A block's type; tags have brackets, so that they are no part of an error's field name."""
+    """A block's type as a tag. The brackets keep it out of the field names in errors."""
     found = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return f"block[{found}]"
 
@@ -26,7 +26,7 @@ def _text_or_list(value: Any) -> str:
 
 
 def _of_kinds(what: str, *kinds: str) -> BeforeValidator:
-    """Other kinds by their name, where pydantic would only say what it expected."""
+    """Reject other types by name, where pydantic would only list the expected ones."""
 
     def check(value: Any) -> Any:
         kind = value.get("type") if isinstance(value, dict) else None
@@ -57,7 +57,7 @@ class TextBlock(ReturnedModel):
 
     @property
     def said(self) -> str:
-        """What the model is told of it."""
+        """The text for the model."""
         return self.text
 
 
@@ -68,7 +68,7 @@ Texts = Annotated[_Str | Annotated[list[_Text], Tag("list[block]")], _TEXT_OR_BL
 
 
 class TextSource(ReturnedModel):
-    """A document's text."""
+    """The text of a document."""
 
     type: Literal["text"]
     data: str
@@ -80,7 +80,7 @@ class TextSource(ReturnedModel):
 
 
 class ContentSource(ReturnedModel):
-    """A document of blocks."""
+    """A document made of blocks."""
 
     type: Literal["content"]
     content: Texts
@@ -92,7 +92,7 @@ class ContentSource(ReturnedModel):
 
 
 class DocumentBlock(ReturnedModel):
-    """A document whose text is sent with it."""
+    """A document whose text is part of the request."""
 
     type: Literal["document"]
     source: Annotated[
@@ -113,7 +113,7 @@ class DocumentBlock(ReturnedModel):
 
 
 class SearchResultBlock(ReturnedModel):
-    """What a search of the caller's found."""
+    """A search result that the caller provides."""
 
     type: Literal["search_result"]
     source: str
@@ -127,13 +127,13 @@ class SearchResultBlock(ReturnedModel):
 
 
 class ThoughtBlock(ReturnedModel):
-    """What the model thought; it is not shown to a model again."""
+    """The model's earlier reasoning; it is not shown to a model again."""
 
     type: Literal["thinking", "redacted_thinking"]
 
 
 class ToolUseBlock(ReturnedModel):
-    """A call that the model made."""
+    """A tool call made by the model."""
 
     type: Literal["tool_use"]
     id: _Id
@@ -151,7 +151,7 @@ _Result = Annotated[Annotated[_Read, _BY_KIND], _of_kinds("blocks of a tool's re
 
 
 class ToolResultBlock(ReturnedModel):
-    """What came of a call."""
+    """The result of a tool call."""
 
     type: Literal["tool_result"]
     tool_use_id: _Id
@@ -182,5 +182,5 @@ Blocks = Annotated[_Str | Annotated[list[Block], Tag("list[block]")], _TEXT_OR_B
 
 
 def said(content: Any) -> str:
-    """All text of some blocks, in one."""
+    """The joined text of some blocks."""
     return content if isinstance(content, str) else "".join(block.said for block in content)

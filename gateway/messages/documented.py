@@ -1,4 +1,4 @@
-"""What `/v1/messages` gives, for the OpenAPI document; never checked when it is given."""
+"""Answers of `/v1/messages`, for the OpenAPI document only; answers are not validated with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class SaidBlock(BaseModel):
 
 
 class ThinkingBlock(BaseModel):
-    """What the model thought; it is not signed."""
+    """The model's reasoning; the signature is always empty."""
 
     type: Literal["thinking"]
     thinking: str
@@ -23,7 +23,7 @@ class ThinkingBlock(BaseModel):
 
 
 class UseBlock(BaseModel):
-    """A call of a tool."""
+    """A tool call."""
 
     type: Literal["tool_use"]
     id: str
@@ -32,13 +32,13 @@ class UseBlock(BaseModel):
 
 
 class OutputTokens(BaseModel):
-    """Of the output tokens."""
+    """Details of the output tokens."""
 
     thinking_tokens: int
 
 
 class MessageUsage(BaseModel):
-    """Tokens of a message."""
+    """Token usage of a message."""
 
     input_tokens: int
     cache_creation_input_tokens: int
@@ -49,7 +49,7 @@ class MessageUsage(BaseModel):
 
 
 class MessageBody(BaseModel):
-    """An answer."""
+    """A message."""
 
     id: str
     type: Literal["message"]
@@ -70,13 +70,13 @@ class MessageBody(BaseModel):
 
 
 class CountedTokens(BaseModel):
-    """Tokens of a request."""
+    """The token count of a request."""
 
     input_tokens: int
 
 
 class InnerError(BaseModel):
-    """What went wrong."""
+    """Details of an error."""
 
     type: str
     message: str

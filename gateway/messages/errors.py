@@ -1,7 +1,7 @@
-"""Errors of this API: its own body, its own statuses, and its header of the request's id.
+"""Errors of the Messages API: its error body, statuses and request id header.
 
-What refuses a request may stand anywhere, in front of the routes too (keys, bodies that are too
-large), and writes OpenAI's body. So the body is translated where all answers come by.
+A request may be rejected anywhere, also before it reaches the routes (API keys, size of the body),
+and always with OpenAI's error body. A middleware around all of them translates the body.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from enginehouse.errors import EnginehouseError
 
 _log = logging.getLogger(__name__)
-#: Where this API lives.
+#: Root path of the API.
 ROOT = "/v1/messages"
-#: Anthropic's "the service is overloaded"; HTTP has no name for it.
+#: Anthropic's status for an overloaded service; HTTP has no name for it.
 OVERLOADED = 529
 _TYPES: dict[int, str] = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
@@ -34,13 +34,13 @@ _TYPES: dict[int, str] = {
     HTTPStatus.GATEWAY_TIMEOUT: "timeout_error",
     OVERLOADED: "overloaded_error",
 }
-#: OpenAI's codes of an engine that has no room: it is not the caller who asked too much.
+#: OpenAI's error codes for a full engine; the caller has not exceeded a limit of its own.
 _FULL = {"queue_full"}
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
 def translated(status: int, body: Any, request_id: str | None) -> tuple[int, dict[str, Any]]:
-    """OpenAI's error → the status and the body of this API."""
+    """OpenAI's error → status and error body of this API."""
     error = body.get("error") if isinstance(body, dict) else None
     error = error if isinstance(error, dict) else {"message": str(body)}
     if status == HTTPStatus.SERVICE_UNAVAILABLE or error.get("code") in _FULL:
@@ -51,12 +51,12 @@ def translated(status: int, body: Any, request_id: str | None) -> tuple[int, dic
 
 
 def stream_error(error: EnginehouseError, request_id: str) -> dict[str, Any]:
-    """The event of an error in the middle of a stream."""
+    """The event for an error in the middle of a stream."""
     return translated(int(status_of(error)[0]), error_body(error), request_id)[1]
 
 
 def _sentence(error: dict[str, Any]) -> str:
-    """The sentence with its field in front, as this API has no place for it elsewhere."""
+    """The message, prefixed with the field's name: this API's body has no place for it."""
     message, param = str(error.get("message") or ""), error.get("param")
     if not isinstance(param, str):
         return message
@@ -74,7 +74,7 @@ def _sentence(error: dict[str, Any]) -> str:
 
 
 class MessagesErrors:
-    """ASGI middleware; it stands outside of all that refuses, and inside of what logs."""
+    """ASGI middleware: outside of everything that rejects requests, inside of the access log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -89,7 +89,8 @@ class MessagesErrors:
             await self._app(scope, receive, answer.send)
         except Exception:
             if not answer.began:
-                # What is outside logs it, and would write OpenAI's body.
+                # The exception is raised again, so that the outer middleware logs it; it would
+                # write OpenAI's body.
                 await answer.unexpected()
             raise
 
@@ -101,7 +102,7 @@ def _is_ours(scope: Scope) -> bool:
 
 
 class _Answer:
-    """One answer on its way out; an error is held back until it is whole."""
+    """One answer; the body of an error is held back until it is complete."""
 
     def __init__(self, send: Send, request_id: str | None) -> None:
         self._send = send
@@ -111,7 +112,7 @@ class _Answer:
         self.began = False
 
     async def send(self, message: Message) -> None:
-        """What the application sends."""
+        """Handle a message that the application sends."""
         if message["type"] == "http.response.start":
             self.began = True
             headers = MutableHeaders(raw=list(message.get("headers", [])))
@@ -129,7 +130,7 @@ class _Answer:
             await self._send_error(self._error)
 
     async def unexpected(self) -> None:
-        """Answer for an exception that nobody handled."""
+        """Answer a request that ended with an unhandled exception."""
         self._body = b'"internal error; the adapter\'s log has the details"'
         status = HTTPStatus.INTERNAL_SERVER_ERROR
         await self._send_error({"type": "http.response.start", "status": status, "headers": []})

@@ -1,7 +1,7 @@
-"""What a chat answer says, bit by bit → the events of a message, and the message itself.
+"""Translates chunks of a chat answer to the events of a message, and builds the message.
 
-One block is open at a time: thinking, text, or a tool's use. A block is closed when the next one
-begins. The sequence of events is Anthropic's ("Streaming Messages").
+One block is open at a time: thinking, text, or a tool call. It is closed when the next one begins.
+The sequence of events is Anthropic's ("Streaming Messages").
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from pydantic_core import from_json
 
 Event = dict[str, Any]
-#: The chat API's reasons for an end → this API's; `MessageEnding` knows better of two of them.
+#: The chat API's finish reasons → stop reasons; `MessageEnding` refines two of them.
 _REASONS = {
     "stop": "end_turn",
     "tool_calls": "tool_use",
@@ -29,11 +29,11 @@ _REFUSED = {
 
 @dataclass(frozen=True, slots=True)
 class MessageEnding:
-    """How an answer ended, where the chat API has no word for it.
+    """How an answer ended, beyond what the chat API's finish reason says.
 
     Attributes:
         stop: the stop sequence that ended it, or None.
-        context: it ended where the context ends, before its own limit.
+        context: whether it ended at the end of the context, before its own limit.
     """
 
     stop: str | None = None
@@ -50,10 +50,10 @@ class MessageEnding:
 
 @dataclass(slots=True)
 class _Open:
-    """A block that is being written: its kind's field grows.
+    """A block under construction; the field of its type grows.
 
     Attributes:
-        place: of a call among the answer's calls.
+        place: index of a tool call among the answer's calls.
     """
 
     block: dict[str, Any]
@@ -61,7 +61,7 @@ class _Open:
     parts: list[str] = field(default_factory=list)
 
     def push(self, text: str) -> dict[str, Any]:
-        """The delta of more text."""
+        """Append text; returns the delta for the event."""
         self.parts.append(text)
         match self.block["type"]:
             case "text":
@@ -72,16 +72,16 @@ class _Open:
                 return {"type": "input_json_delta", "partial_json": text}
 
     def whole(self) -> dict[str, Any]:
-        """The block with all that was pushed."""
+        """The block with everything that was pushed."""
         text, kind = "".join(self.parts), self.block["type"]
         return {**self.block, **({"input": _input(text)} if kind == "tool_use" else {kind: text})}
 
 
 def _input(arguments: str) -> dict[str, Any]:
-    """The arguments of a call as an object, as SDKs read them from a stream.
+    """The arguments of a call as an object, as SDKs parse them from a stream.
 
-    They are the model's own words. Where a limit cut them, there is as much as there is; what is
-    no object stands under `arguments`.
+    The arguments are the model's text. If a limit cut them, the object is as complete as possible.
+    If they are not an object, the text is returned under `arguments`.
     """
     if not arguments.strip():
         return {}
@@ -93,14 +93,14 @@ def _input(arguments: str) -> dict[str, Any]:
 
 
 class MessageWriter:
-    """Writes one message.
+    """Builds one message.
 
     Attributes:
-        message: as it stands; complete after `finish`.
+        message: the message so far; complete after `finish`.
     """
 
     def __init__(self, message_id: str, model: str, usage: Mapping[str, Any]) -> None:
-        """`usage` is what is known of it before the answer."""
+        """`usage` contains what is known before the answer."""
         self.message: dict[str, Any] = {
             "id": message_id,
             "type": "message",
@@ -116,12 +116,12 @@ class MessageWriter:
         self._finish: str | None = None
 
     def begin(self) -> list[Event]:
-        """The events before any text."""
+        """The events before any content."""
         message = {**self.message, "content": [], "usage": dict(self.message["usage"])}
         return [{"type": "message_start", "message": message}, {"type": "ping"}]
 
     def choice(self, choice: Mapping[str, Any]) -> list[Event]:
-        """What follows from a choice of a chat event."""
+        """The events for a choice of a chat chunk."""
         self._finish = choice.get("finish_reason") or self._finish
         said: Mapping[str, Any] = choice.get("delta") or {}
         events: list[Event] = []
@@ -135,10 +135,10 @@ class MessageWriter:
         return events
 
     def finish(self, ending: MessageEnding, usage: Mapping[str, Any]) -> list[Event]:
-        """What closes an answer.
+        """The events that end a message.
 
         Args:
-            usage: of the whole answer, in this API's words.
+            usage: usage of the whole answer, with this API's field names.
         """
         events = self._close()
         reason = ending.reason(self._finish)
@@ -190,5 +190,5 @@ class MessageWriter:
 
     @property
     def _index(self) -> int:
-        """Of the open block."""
+        """Index of the open block."""
         return len(self.message["content"])

@@ -1,4 +1,4 @@
-"""`/v1/messages`: answers in the words of Anthropic's API."""
+"""Routes of Anthropic's Messages API, `/v1/messages`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def create_message(body: MessagesRequest, request: Request, state: State) 
     responses={200: {"model": CountedTokens}, **_ERRORS},
 )
 async def count_tokens(body: MessagesPrompt, request: Request, state: State) -> Response:
-    """Tokens of what a message with these fields would tell the model."""
+    """Count the prompt tokens of a request without answering it."""
     told = ChatConversation.of(body)
     with told.names.in_errors():
         call = await counting_call(body, told, request, state)
@@ -76,7 +76,7 @@ async def count_tokens(body: MessagesPrompt, request: Request, state: State) -> 
 
 
 class MessageStream(EventStream):
-    """Server-sent events; what goes wrong in the middle is one of them."""
+    """Server-sent events; an error in the middle of the stream is sent as an event."""
 
     done = b""
 
@@ -127,7 +127,7 @@ async def _events(
 
 
 def _writer(call: Call) -> MessageWriter:
-    """For a call whose first piece is there."""
+    """The writer of a call whose first chunk has arrived."""
     assert call.served_by is not None  # noqa: S101 - its first piece is there
     known = call.usage if call.choices is None else call.choices.usage
     return MessageWriter(call.id, call.served_by.model, _usage(call, Usage(known.prompt_tokens)))
@@ -138,7 +138,10 @@ def _ending(call: Call, stop: str | None, most_tokens: int) -> MessageEnding:
 
 
 def _usage(call: Call, usage: Usage) -> dict[str, Any]:
-    """`usage` in this API's words: what was kept of the prompt is not an input token there."""
+    """`usage` with this API's field names.
+
+    Cached prompt tokens are not counted as input tokens there.
+    """
     return {
         "input_tokens": usage.prompt_tokens - usage.cached_tokens,
         "cache_creation_input_tokens": 0,

@@ -1,4 +1,4 @@
-"""`POST /v1/messages`, as far as it is served; the rest is refused by name."""
+"""Request of `POST /v1/messages`; fields that are not supported are rejected by name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _NO_TOOLS_HERE = "nothing runs here but the model: describe it as a tool of your
 
 
 class MessageParam(ReturnedModel):
-    """One message; a system message may stand anywhere."""
+    """One message; a system message is accepted at any position."""
 
     role: Literal["user", "assistant", "system"]
     content: Blocks
 
 
 def _callers_own(value: Any) -> Any:
-    """Tools that Anthropic defines, by their name; pydantic would only say what it expected."""
+    """Reject tools that Anthropic defines by name; pydantic would only list the expected types."""
     kind = value.get("type") if isinstance(value, dict) else None
     if isinstance(kind, str) and kind != "custom":
         raise PydanticCustomError(
@@ -35,7 +35,7 @@ def _callers_own(value: Any) -> Any:
 
 
 class ToolDefinition(ReturnedModel):
-    """A tool of the caller's; its hints are left out."""
+    """A tool that the caller runs; hints are ignored."""
 
     type: Literal["custom"] | None = None
     name: _Name
@@ -48,7 +48,7 @@ class ToolChoiceParam(ReturnedModel):
     """`tool_choice`.
 
     Attributes:
-        name: of the tool that has to be called, where the type is ``tool``.
+        name: the tool that must be called, if the type is ``tool``.
     """
 
     type: Literal["auto", "any", "tool", "none"]
@@ -57,7 +57,10 @@ class ToolChoiceParam(ReturnedModel):
 
 
 class Thinking(ReturnedModel):
-    """`thinking`: whether, where the model's template knows of it; a budget is a hint."""
+    """`thinking`: turns reasoning on or off if the chat template supports it.
+
+    The budget is a hint.
+    """
 
     type: Literal["enabled", "disabled", "adaptive", "between_tools"]
     budget_tokens: Count | None = None
@@ -65,7 +68,7 @@ class Thinking(ReturnedModel):
 
 
 class OutputFormat(RequestModel):
-    """A JSON Schema that the answer follows; it is always enforced."""
+    """A JSON Schema for the answer; it is always enforced."""
 
     type: Literal["json_schema"]
     json_schema: Annotated[dict[str, Any], Field(alias="schema")]
@@ -95,17 +98,20 @@ def _only_clears(value: Any) -> Any:
 
 
 class ContextManagement(ReturnedModel):
-    """`context_management`: what may be cleared is a hint, and nothing is summed up."""
+    """`context_management`: rules for clearing are accepted as hints.
+
+    Summarizing is not supported.
+    """
 
     edits: list[Annotated[dict[str, Any], BeforeValidator(_only_clears)]] | None = None
 
 
 class MessagesPrompt(RequestModel):
-    """Fields that say what the model is told; tokens are counted from them alone.
+    """The fields that determine the prompt; token counting uses only these.
 
     Attributes:
         output_format: older name of `output_config.format`.
-        speed: ``fast`` is the service tier of that name, for callers who may.
+        speed: ``fast`` selects the service tier of that name, if the caller may use it.
     """
 
     model: str
@@ -132,7 +138,7 @@ class MessagesRequest(MessagesPrompt):
     """The request.
 
     Attributes:
-        max_tokens: may be more than the context has left; the answer ends there then.
+        max_tokens: may exceed the rest of the context; the answer then ends with the context.
     """
 
     max_tokens: PositiveCount

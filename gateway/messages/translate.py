@@ -1,4 +1,4 @@
-"""A request of the Messages API → a chat request: the same question in the words of the other."""
+"""Translates a Messages request to a chat request."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enginehouse.gateway.translation.own_names import OwnNames
 
 from enginehouse.errors import InvalidRequestError
 
-#: The chat API's names, and the engine's → those of this API.
+#: Field names of the chat API and of the engine → field names of this API.
 _NAMES = {
     "response_format.json_schema": "output_config.format",
     "response_format": "output_config.format",
@@ -39,10 +39,10 @@ _MOST_STOPS = 16
 
 @dataclass(frozen=True, slots=True)
 class ChatConversation:
-    """What the model is told, in the chat API's words.
+    """The conversation as chat messages.
 
     Attributes:
-        places: for each message the field of the request that it comes from.
+        places: for each message, the field of the request that it comes from.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -51,10 +51,10 @@ class ChatConversation:
 
     @classmethod
     def of(cls, request: MessagesPrompt) -> ChatConversation:
-        """The conversation of a request.
+        """Translate the conversation of a request.
 
         Raises:
-            InvalidRequestError: naming the block that does not belong where it is.
+            InvalidRequestError: naming a block that is not allowed at its position.
         """
         found = cls()
         if request.system:
@@ -65,11 +65,11 @@ class ChatConversation:
 
     @property
     def names(self) -> OwnNames:
-        """What this API calls the fields of the chat request."""
+        """This API's names for fields of the chat request."""
         return OwnNames(_NAMES, _TOOL_NAMES, self.places)
 
     def add(self, place: str, **message: Any) -> None:
-        """Another message."""
+        """Append a message."""
         self.messages.append(message)
         self.places.append(place)
 
@@ -82,7 +82,10 @@ class ChatConversation:
             self._asked(message.role, message.content, place)
 
     def _answered(self, blocks: Sequence[Block], place: str) -> None:
-        """An answer of the model is one message: its words and its calls; no thoughts."""
+        """An assistant turn becomes one message with its text and tool calls.
+
+        Reasoning is dropped.
+        """
         texts: list[str] = []
         calls: list[dict[str, Any]] = []
         for index, block in enumerate(blocks):
@@ -102,7 +105,7 @@ class ChatConversation:
         self.add(place, **(told | ({"tool_calls": calls} if calls else {})))
 
     def _asked(self, role: str, blocks: Sequence[Block], place: str) -> None:
-        """Results of calls are messages of their own, in their place between the texts."""
+        """Tool results become messages of their own, at their position between the texts."""
         texts: list[str] = []
         for index, block in enumerate(blocks):
             where = f"{place}.content[{index}]"
@@ -142,7 +145,7 @@ def _misplaced(block: Any, role: str, place: str) -> InvalidRequestError:
 
 
 def told_body(request: MessagesPrompt, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The body of a chat request with the fields that the prompt is made of."""
+    """The body of a chat request with the fields that determine the prompt."""
     choice = request.tool_choice
     body: dict[str, Any] = {"model": request.model, "messages": messages}
     if _is_open(messages[-1]):
@@ -169,13 +172,16 @@ def told_body(request: MessagesPrompt, messages: Sequence[Mapping[str, Any]]) ->
 
 
 def _is_open(message: Mapping[str, Any]) -> bool:
-    """Whether the answer goes on where this last message ends, which is an assistant's text."""
+    """Whether the answer continues the text of this last, assistant message."""
     said = message["role"] == "assistant" and message.get("content")
     return bool(said) and "tool_calls" not in message
 
 
 def _thinking(request: MessagesPrompt) -> dict[str, Any]:
-    """What chat templates may read of `thinking` and `effort`; those that do not, ignore it."""
+    """Template variables for `thinking` and `effort`.
+
+    Templates that do not use them ignore them.
+    """
     found: dict[str, Any] = {}
     if request.thinking is not None:
         thinks = request.thinking.type != "disabled"
@@ -191,7 +197,7 @@ def _tool(tool: dict[str, Any]) -> dict[str, Any]:
 
 
 def chat_body(request: MessagesRequest, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The body of a chat request, without a limit of tokens: that is a different one here.
+    """The body of a chat request, without the token limit, which works differently here.
 
     Raises:
         InvalidRequestError: if there are too many stop sequences.

@@ -1,4 +1,4 @@
-"""A response's request as a call, and the response's own fields."""
+"""Makes a call of a Responses request, and the response's own fields."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from enginehouse.manifest import GenerationDefaults
 
 @dataclass(frozen=True, slots=True)
 class ResponseCall:
-    """A request of this API on its way.
+    """A Responses request in progress.
 
     Attributes:
-        chat: the same as a chat request.
-        call: what goes through the stages.
+        chat: the request translated to a chat request.
+        call: the call that passes the stages.
     """
 
     body: ResponseRequest
@@ -41,7 +41,7 @@ class ResponseCall:
     async def of(
         cls, body: ResponseRequest, told: TranslatedMessages, request: Request, state: ApiState
     ) -> ResponseCall:
-        """The call that answers; it goes through the stages as any chat request.
+        """The call that answers the request; it passes all stages like a chat request.
 
         Raises:
             InvalidRequestError: naming a field of the chat API, see `own_names`.
@@ -55,7 +55,7 @@ class ResponseCall:
         return cls(body, chat, call, state)
 
     def unwritten(self) -> dict[str, Any]:
-        """The response before anything is said in it; it is known who answers."""
+        """The response before any output; it is already known which version answers."""
         body, call = self.body, self.call
         assert call.served_by is not None  # noqa: S101 - its first piece is there
         effort = None if body.reasoning is None else body.reasoning.effort
@@ -96,9 +96,11 @@ class ResponseCall:
         }
 
     def _sampling(self) -> dict[str, float]:
-        """What the answer is drawn with: the caller's, else the model's, else the version's.
+        """The sampling parameters.
 
-        What another provider draws with by itself is not known; OpenAI's defaults stand for it.
+        The caller's, else those configured for the model, else the version's.
+
+        The defaults of an external provider are unknown; OpenAI's defaults are shown for it.
         """
         asked, defaults, route = self.chat, GenerationDefaults(), self.call.route
         if route is not None:
@@ -117,7 +119,7 @@ class ResponseCall:
 async def counting_call(
     body: ResponsePrompt, told: TranslatedMessages, request: Request, state: ApiState
 ) -> Call:
-    """The call whose prompt is to be counted; errors as `ResponseCall.of`."""
+    """The call whose prompt is counted; errors as `ResponseCall.of`."""
     names = own_names(told.places)
     chat = chat_request(counted_body(body, told.messages), names)
     call = await chat_call(chat, request, state)
@@ -136,5 +138,5 @@ def _may_be_shortened(call: Call) -> None:
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    """As OpenAI gives tools back: what was left out is null."""
+    """A tool as OpenAI returns it: fields that were left out are null."""
     return {"description": None, "parameters": None, "strict": None, **tool}

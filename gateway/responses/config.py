@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ResponsesConfig(BaseModel):
-    """How long stored responses live.
+    """Retention of stored responses.
 
     Attributes:
-        keep_s: seconds from a response's end, or from the end of the last one that continues it,
-            until it is forgotten; 30 days.
-        sweep_every_s: seconds between two removals of what is past its time.
+        keep_s: seconds for which a response is kept, counted from its end or from the end of the
+            last response that continues it; 30 days.
+        sweep_every_s: seconds between two removals of expired responses.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

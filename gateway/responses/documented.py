@@ -1,4 +1,4 @@
-"""What `/v1/responses` gives, for the OpenAPI document; never checked when it is given."""
+"""Answers of `/v1/responses`, for the OpenAPI document only; answers are not validated with it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OutputItem(BaseModel):
 
 
 class IncompleteDetails(BaseModel):
-    """Why a response ends early."""
+    """Why a response is incomplete."""
 
     reason: Literal["max_output_tokens", "content_filter"]
 
@@ -29,20 +29,20 @@ class ResponseFailure(BaseModel):
 
 
 class InputTokensDetails(BaseModel):
-    """Of the input tokens."""
+    """Details of the input tokens."""
 
     cached_tokens: int
     cache_write_tokens: int
 
 
 class OutputTokensDetails(BaseModel):
-    """Of the output tokens."""
+    """Details of the output tokens."""
 
     reasoning_tokens: int
 
 
 class ResponseUsage(BaseModel):
-    """Tokens of a response."""
+    """Token usage of a response."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -103,14 +103,14 @@ class InputItemList(BaseModel):
 
 
 class InputTokens(BaseModel):
-    """Tokens of a request's input."""
+    """Token count of a request's input."""
 
     object: Literal["response.input_tokens"]
     input_tokens: int
 
 
 class DeletedResponse(BaseModel):
-    """A response that is gone."""
+    """Confirmation of a deletion."""
 
     id: str
     object: Literal["response"]

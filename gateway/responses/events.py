@@ -1,7 +1,7 @@
-"""What a chat answer says, bit by bit → the events of a response, and the response itself.
+"""Translates chunks of a chat answer to the events of a response, and builds the response.
 
-One item is open at a time: reasoning, a message, or a function call. An item is closed when the
-next one begins, and so its events are never mixed with another's.
+One item is open at a time: reasoning, a message, or a function call. It is closed when the next
+one begins, so that events of two items are never mixed.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from enginehouse.gateway.responses.stored import Stored, new_id, output_text
 from enginehouse.errors import EnginehouseError
 
 Event = dict[str, Any]
-#: The chat API's reasons for an early end → this API's.
+#: The chat API's finish reasons of incomplete answers → reasons of this API.
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 class _Open(Protocol):
-    """An item that is being written."""
+    """An item under construction."""
 
     item: Stored
 
@@ -30,12 +30,12 @@ class _Open(Protocol):
         ...
 
     def end(self) -> list[Event]:
-        """Events before `response.output_item.done`; the item is complete then."""
+        """Events before `response.output_item.done`, which complete the item."""
         ...
 
 
 class _Text:
-    """A message, or reasoning: one part of text that grows."""
+    """A message or reasoning item: one part of text that grows."""
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
@@ -82,7 +82,7 @@ class _Text:
 
 
 class _FunctionCall:
-    """A call whose arguments grow."""
+    """A function call, whose arguments grow."""
 
     def __init__(self, call_id: str, name: str, place: int) -> None:
         self.place = place
@@ -117,10 +117,10 @@ class _FunctionCall:
 
 
 class ResponseWriter:
-    """Writes one response.
+    """Builds one response.
 
     Attributes:
-        response: the response as it stands; complete after `finish` or `fail`.
+        response: the response so far; complete after `finish` or `fail`.
     """
 
     def __init__(self, response: dict[str, Any]) -> None:
@@ -130,17 +130,17 @@ class ResponseWriter:
         self._reason: str | None = None
 
     def begin(self) -> list[Event]:
-        """The events before any text."""
+        """The events before any output."""
         return [
             self._event({"type": kind, "response": self._snapshot()})
             for kind in ("response.created", "response.in_progress")
         ]
 
     def choice(self, choice: Mapping[str, Any]) -> list[Event]:
-        """What follows from a choice of the chat API.
+        """The events for a choice of the chat API.
 
         Args:
-            choice: of an event (``delta``) or of a whole answer (``message``).
+            choice: a choice of a chunk (``delta``) or of a whole answer (``message``).
         """
         self._reason = choice.get("finish_reason") or self._reason
         said: Mapping[str, Any] = choice.get("delta") or choice.get("message") or {}
@@ -155,10 +155,10 @@ class ResponseWriter:
         return events
 
     def finish(self, usage: Mapping[str, Any], now_s: float) -> list[Event]:
-        """What closes an answer that is complete or was cut short; `last` comes after it.
+        """The events that end a complete or truncated answer; `last` follows them.
 
         Args:
-            usage: the chat API's.
+            usage: the chat API's usage.
         """
         cut = _INCOMPLETE.get(self._reason or "")
         status = "completed" if cut is None else "incomplete"
@@ -173,7 +173,7 @@ class ResponseWriter:
         return events
 
     def fail(self, error: EnginehouseError) -> list[Event]:
-        """What closes an answer that cannot be completed; `last` comes after it."""
+        """The events that end a failed answer; `last` follows them."""
         busy = status_of(error)[0] == HTTPStatus.TOO_MANY_REQUESTS
         events = self._close("incomplete")
         self.response["status"] = "failed"
@@ -184,7 +184,7 @@ class ResponseWriter:
         return events
 
     def last(self) -> Event:
-        """The event that carries the whole response."""
+        """The last event, with the whole response."""
         kind = f"response.{self.response['status']}"
         return self._event({"type": kind, "response": self._snapshot()})
 
@@ -222,7 +222,7 @@ class ResponseWriter:
         return events
 
     def _placed(self, events: Sequence[Event]) -> list[Event]:
-        """With the place in the output of the item that is open."""
+        """The events with the output index of the open item."""
         place = len(self.response["output"])
         return [self._event({**event, "output_index": place}) for event in events]
 
@@ -235,7 +235,7 @@ class ResponseWriter:
 
 
 def _usage(chat: Mapping[str, Any]) -> dict[str, Any]:
-    """`usage` in this API's names."""
+    """`usage` with this API's field names."""
     prompt = chat.get("prompt_tokens_details") or {}
     completion = chat.get("completion_tokens_details") or {}
     return {

@@ -1,7 +1,9 @@
-"""Items of a conversation, as `/v1/responses` takes them; other kinds are refused by name.
+"""Items of a conversation in `/v1/responses`.
 
-A client sends back what it got, from here or from another server of this API, so fields of an item
-or of a part that are not read here are left out and never refused.
+Item types that are not supported are rejected by name.
+
+A client sends back the items that it received, from this server or from another one. Fields of an
+item or part that are not used here are therefore ignored.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from enginehouse.api.boundary import ReturnedModel
 from pydantic import BeforeValidator, Discriminator, Field, Tag
 
 _MOST_ID_CHARACTERS = 256
-#: No database keeps a NUL in a text.
+#: Databases cannot store NUL in text.
 _CallId = Annotated[str, Field(min_length=1, max_length=_MOST_ID_CHARACTERS, pattern=r"^[^\x00]*$")]
 
 
@@ -25,14 +27,14 @@ _STATUSES = frozenset({"in_progress", "completed", "incomplete"})
 
 
 class InputText(ReturnedModel):
-    """Text that is told to the model."""
+    """Text for the model."""
 
     type: Literal["input_text"]
     text: str
 
 
 class OutputText(ReturnedModel):
-    """Text that the model has said."""
+    """Text that a model generated."""
 
     type: Literal["output_text"]
     text: str
@@ -40,14 +42,14 @@ class OutputText(ReturnedModel):
 
 
 class RefusalText(ReturnedModel):
-    """What the model has said instead of an answer."""
+    """A refusal that a model generated."""
 
     type: Literal["refusal"]
     refusal: str
 
 
 def _type_of(value: Any) -> str:
-    """A part's type; tags have brackets, so that they are no part of an error's field name."""
+    """A part's type as a tag. The brackets keep it out of the field names in errors."""
     found = value.get("type") if isinstance(value, dict) else getattr(value, "type", None)
     return f"part[{found}]"
 
@@ -81,12 +83,12 @@ class _Item(ReturnedModel):
 
     @property
     def state(self) -> str:
-        """`status` as items that are stored have it."""
+        """`status` as stored items have it."""
         return self.status if self.status in _STATUSES else "completed"
 
 
 class MessageItem(_Item):
-    """What somebody said; `phase` is given back and has no effect."""
+    """A message; `phase` is returned and has no effect."""
 
     type: Literal["message"] | None = "message"
     role: Literal["user", "assistant", "system", "developer"]
@@ -95,7 +97,7 @@ class MessageItem(_Item):
 
 
 class FunctionCallItem(_Item):
-    """A call that the model made."""
+    """A function call made by the model."""
 
     type: Literal["function_call"]
     call_id: _CallId
@@ -104,7 +106,7 @@ class FunctionCallItem(_Item):
 
 
 class FunctionOutputItem(_Item):
-    """What came of it."""
+    """The result of a function call."""
 
     type: Literal["function_call_output"]
     call_id: _CallId
@@ -112,14 +114,14 @@ class FunctionOutputItem(_Item):
 
 
 class ReasoningText(ReturnedModel):
-    """A piece of reasoning."""
+    """A part of reasoning."""
 
     type: Literal["reasoning_text", "summary_text"]
     text: str
 
 
 class ReasoningItem(_Item):
-    """What the model thought; accepted where it was said, and not shown to the model again."""
+    """The model's earlier reasoning; it is accepted and not shown to the model again."""
 
     type: Literal["reasoning"]
     summary: list[ReasoningText] | None = None
@@ -127,7 +129,7 @@ class ReasoningItem(_Item):
 
 
 class ItemReference(ReturnedModel):
-    """An item that is stored, by its id."""
+    """A reference to a stored item by its id."""
 
     type: Literal["item_reference"] | None = "item_reference"
     id: _CallId
@@ -138,7 +140,7 @@ def _kind_of(value: Any) -> str:
         return f"item[{getattr(value, 'type', None)}]"
     kind = value.get("type")
     if kind is None:
-        # The type may be left out of these two.
+        # The type is optional for these two.
         alone = "id" in value and "role" not in value and "content" not in value
         kind = "item_reference" if alone else "message"
     return f"item[{kind}]"

@@ -1,4 +1,4 @@
-"""Fields of the chat API in errors → the fields that a caller of this API sent."""
+"""Names of chat fields in errors → names of the fields that the caller sent."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _NAMES = {
 
 
 def own_names(places: Sequence[str] = ()) -> OwnNames:
-    """This API's names.
+    """This API's field names.
 
     Args:
-        places: for each message of the chat request the field that it was made of.
+        places: for each message of the chat request, the field that it comes from.
     """
     return OwnNames(_NAMES, {}, places)

@@ -1,4 +1,4 @@
-"""Paths of stored responses: names that the API gives to other things are never ids."""
+"""Paths of stored responses; names that the API uses for other resources are never ids."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final
 from pydantic import Field
 from starlette.convertors import StringConvertor, register_url_convertor
 
-#: What stands at an id's place under `/v1/responses/` and is none, in OpenAI's API.
+#: Path segments under `/v1/responses/` that OpenAI's API uses for something other than an id.
 FIXED_NAMES = ("compact", "input_tokens")
 
 
@@ -18,5 +18,5 @@ class _ResponseId(StringConvertor):
 register_url_convertor("response_id", _ResponseId())
 #: The path of one response.
 ONE_RESPONSE: Final = "/v1/responses/{response_id:response_id}"
-#: An id of ours; nothing else is looked up.
+#: Format of a response id; other ids are not looked up.
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,128}$")]

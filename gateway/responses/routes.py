@@ -1,4 +1,4 @@
-"""`/v1/responses`: answers in OpenAI's newer form, kept so that they can be continued."""
+"""Routes of the Responses API, `/v1/responses`, with stored responses."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ Store = Annotated[ResponseStore, Depends(_store)]
 async def create_response(
     body: ResponseRequest, request: Request, state: State, store: Store
 ) -> Response:
-    """Answer, continuing an earlier response if one is named."""
+    """Answer a request, and continue an earlier response if one is named."""
     tenant = caller_of(request).tenant
     chain, own = await _conversation(body, tenant, store)
     told = told_by(body, [*chain.items, *own])
@@ -94,7 +94,7 @@ async def create_response(
 async def _conversation(
     body: ResponsePrompt, tenant: str, store: ResponseStore
 ) -> tuple[ResponseChain, list[Stored]]:
-    """What was said before, and the request's own items."""
+    """The earlier conversation, and the request's own items."""
     previous = body.previous_response_id
     chain = ResponseChain() if previous is None else await store.chain(tenant, previous)
     referred = await store.referred(tenant, references(body.input))
@@ -104,9 +104,9 @@ async def _conversation(
 async def _events(
     pieces: AsyncGenerator[Piece, None], call: Call, writer: ResponseWriter, keep: _Keep | None
 ) -> AsyncGenerator[bytes, None]:
-    """The response is stored before its last event, so that whoever reads that can continue it.
+    """Yield the events, and store the response before the last one.
 
-    A caller who goes before the end leaves nothing behind.
+    A client that has received the last event can continue the response. If the caller disconnects before the end, nothing is stored.
     """
     shape = shape_of(call)
     async with aclosing(pieces):
@@ -127,7 +127,7 @@ async def _events(
         try:
             await keep(writer.response)
         except StoreError as error:
-            # It was asked to be kept, and it is not.
+            # The caller asked for it to be stored, and that failed.
             writer.fail(error)
     yield sse(writer.last())
 
@@ -140,7 +140,7 @@ async def _events(
 async def count_input_tokens(
     body: TokenCountRequest, request: Request, state: State, store: Store
 ) -> Response:
-    """Tokens of what a response with these fields would tell the model."""
+    """Count the prompt tokens of a request without answering it."""
     chain, own = await _conversation(body, caller_of(request).tenant, store)
     told = told_by(body, [*chain.items, *own])
     with own_names(told.places).in_errors():
@@ -164,10 +164,10 @@ async def get_response(
         bool, Query(description="refused: no response runs in the background")
     ] = False,
 ) -> Response:
-    """A stored response; it has all that can be included.
+    """A stored response with everything that `include` could add.
 
     Raises:
-        InvalidRequestError: if it is to be streamed.
+        InvalidRequestError: if streaming is requested.
         NotFoundError: if the tenant has no such response.
     """
     if stream:
@@ -192,10 +192,10 @@ async def list_input_items(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     order: Literal["asc", "desc"] = "desc",
 ) -> Response:
-    """Items of the request itself; those before it are the previous response's.
+    """The request's own items; earlier items belong to the previous response.
 
     Raises:
-        InvalidRequestError: if `after` is none of its items.
+        InvalidRequestError: if `after` is not one of its items.
         NotFoundError: if the tenant has no such response.
     """
     items = await store.items(caller_of(request).tenant, response_id)
@@ -223,7 +223,7 @@ async def list_input_items(
     responses={200: {"model": DeletedResponse}, **error_responses()},
 )
 async def delete_response(response_id: Id, request: Request, store: Store) -> Response:
-    """Forget a response; what continued it cannot be continued any more.
+    """Delete a response. Responses that continue it cannot be continued any more.
 
     Raises:
         NotFoundError: if the tenant has no such response.
@@ -238,7 +238,7 @@ async def delete_response(response_id: Id, request: Request, store: Store) -> Re
     responses={200: {"model": ResponseObject}, **error_responses()},
 )
 async def cancel_response(response_id: Id, request: Request, store: Store) -> Response:
-    """Refused, as no response runs in the background.
+    """Always rejected, because no response runs in the background.
 
     Raises:
         InvalidRequestError: if the tenant has such a response.

@@ -1,4 +1,4 @@
-"""`POST /v1/responses`, as far as it is served; the rest is refused by name."""
+"""Request of `POST /v1/responses`; fields that are not supported are rejected by name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_
 
 
 class FunctionTool(ReturnedModel):
-    """A function of the caller's; there are no built-in tools. Its hints are left out."""
+    """A function that the caller runs. There are no built-in tools; hints are ignored."""
 
     type: Literal["function"]
     name: _Name
@@ -42,14 +42,14 @@ class FunctionTool(ReturnedModel):
 
 
 class ToolChoiceFunction(RequestModel):
-    """One function, by its name."""
+    """The function that must be called."""
 
     type: Literal["function"]
     name: _Name
 
 
 class ToolChoiceAllowed(RequestModel):
-    """Some of the tools."""
+    """The tools that the model may call."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
@@ -89,7 +89,7 @@ class JsonFormat(RequestModel):
 
 
 class SchemaFormat(RequestModel):
-    """JSON of one schema, which is always enforced, whatever `strict` says."""
+    """JSON that matches a schema; it is always enforced, whatever `strict` says."""
 
     type: Literal["json_schema"]
     name: _Name
@@ -99,7 +99,7 @@ class SchemaFormat(RequestModel):
 
 
 class TextOptions(RequestModel):
-    """`text`; no model has a setting for `verbosity`."""
+    """`text`; `verbosity` is accepted and has no effect."""
 
     format: (
         Annotated[PlainFormat | JsonFormat | SchemaFormat, Field(discriminator="type")] | None
@@ -111,8 +111,8 @@ class Reasoning(RequestModel):
     """`reasoning`.
 
     Attributes:
-        summary, generate_summary: accepted; reasoning is given as it is, and not summed up.
-        context: a model is never shown what it thought in earlier turns.
+        summary, generate_summary: accepted; reasoning is returned in full instead of a summary.
+        context: accepted; a model is never shown its reasoning of earlier turns.
     """
 
     effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
@@ -126,13 +126,13 @@ class Reasoning(RequestModel):
 
 
 class ResponseStreamOptions(RequestModel):
-    """`stream_options`; nothing is obfuscated, whatever is asked."""
+    """`stream_options`; events are never obfuscated."""
 
     include_obfuscation: bool | None = None
 
 
 class BackgroundOptions(RequestModel):
-    """`background_options`; a name for related requests is accepted."""
+    """`background_options`; a name for related requests is accepted and ignored."""
 
     completion_window: Annotated[
         Literal["soonest"] | None,
@@ -142,7 +142,7 @@ class BackgroundOptions(RequestModel):
 
 
 class PromptCacheOptions(ReturnedModel):
-    """`prompt_cache_options`: common prefixes are found by themselves, wherever they end."""
+    """`prompt_cache_options`: the prefix cache works without them, for prefixes of any length."""
 
     prewarm: Annotated[
         Literal[False] | None,
@@ -150,7 +150,7 @@ class PromptCacheOptions(ReturnedModel):
     ] = None
 
 
-#: What `include` may name; most of it belongs to tools that are not here, so it adds nothing.
+#: Values of `include`. Most belong to tools that are not available here and add nothing.
 Includable = Literal[
     "message.output_text.logprobs",
     "reasoning.encrypted_content",
@@ -166,9 +166,9 @@ LOGPROBS: Includable = "message.output_text.logprobs"
 
 
 class _Sampled(Guided, Hints):
-    """Fields that the chat API has as well, with the same meaning.
+    """Sampling fields with the same meaning as in the chat API.
 
-    Most are not OpenAI's; they carry the names under which other servers of this API take them.
+    Most are not part of OpenAI's API; they have the names that other servers of this API use.
     """
 
     presence_penalty: Penalty | None = None
@@ -186,7 +186,7 @@ class _Sampled(Guided, Hints):
 
 
 class ResponsePrompt(RequestModel):
-    """Fields that say what the model is told; tokens are counted from them alone."""
+    """The fields that determine the prompt; token counting uses only these."""
 
     model: str
     input: Input
@@ -292,10 +292,10 @@ class ResponseRequest(ResponsePrompt, _Sampled):
 
     @property
     def shared(self) -> dict[str, Any]:
-        """The fields that the chat API takes as they are."""
+        """The fields that are passed to the chat API unchanged."""
         return self.model_dump(include=set(_Sampled.model_fields), exclude_none=True, by_alias=True)
 
     @property
     def kept(self) -> bool:
-        """Whether the response is stored; it is unless the caller says no."""
+        """Whether the response is stored, which is the default."""
         return self.store is not False

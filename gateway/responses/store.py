@@ -1,7 +1,7 @@
-"""Stored responses, each with its own items alone: a conversation is a chain of them.
+"""Stored responses. Each row contains only its own items; a conversation is a chain of rows.
 
-No text is stored twice, so what is deleted is gone. A response that is continued lives as long as
-what continues it.
+No text is stored twice, so a deletion removes it completely. A response lives at least as long as
+the responses that continue it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ responses = Table(
     Index("responses_by_expiry", "expires_at"),
 )
 
-#: Where an item is, by its id: in a response's `items`, or in its `body`.
+#: Item id → the response that contains it, in its `items` or its `body`.
 response_items = Table(
     "response_items",
     metadata,
@@ -69,8 +69,8 @@ class ResponseChain:
     """A conversation up to a response.
 
     Attributes:
-        ids: of its responses, newest first.
-        items: all that was asked and answered, oldest first.
+        ids: ids of its responses, newest first.
+        items: all input and output items, oldest first.
     """
 
     ids: tuple[str, ...] = ()
@@ -78,7 +78,7 @@ class ResponseChain:
 
 
 class ResponseStore:
-    """Responses of all tenants; every question is asked for one of them."""
+    """Responses of all tenants; every query is restricted to one tenant."""
 
     def __init__(
         self, database: Database, keep_s: float, *, now: Callable[[], float] = time.time
@@ -90,7 +90,7 @@ class ResponseStore:
     async def save(
         self, tenant: str, body: dict[str, Any], items: list[Stored], chain: ResponseChain
     ) -> None:
-        """Keep a response with its own items, and those before it as long.
+        """Store a response with its own items, and extend the lifetime of those it continues.
 
         Raises:
             StoreError: if the database fails.
@@ -121,17 +121,17 @@ class ResponseStore:
         await self._database.run(work)
 
     async def body(self, tenant: str, response_id: str) -> dict[str, Any]:
-        """A response as it was given.
+        """A response as it was returned.
 
         Raises:
-            NotFoundError: if this tenant has no such response, or not any more.
+            NotFoundError: if this tenant has no such response, or it has expired.
             StoreError: if the database fails.
         """
         body, _ = await self._one(tenant, response_id)
         return body
 
     async def items(self, tenant: str, response_id: str) -> list[Stored]:
-        """Items of the request itself, oldest first; errors as `body`."""
+        """Items of the request, oldest first; errors as `body`."""
         _, items = await self._one(tenant, response_id)
         return items
 
@@ -139,10 +139,10 @@ class ResponseStore:
         """The conversation that ends with a response.
 
         Raises:
-            InvalidRequestError: if one of its responses is gone, or never was.
+            InvalidRequestError: if one of its responses does not exist or has expired.
             StoreError: if the database fails.
         """
-        # Responses point at older ones alone, so this ends.
+        # Responses refer only to older ones, so the recursion ends.
         first = _alive(tenant, self._now()).where(responses.c.id == response_id)
         found = first.add_columns(literal(0).label("depth")).cte("chain", recursive=True)
         older = responses.alias("older")
@@ -171,13 +171,13 @@ class ResponseStore:
         return ResponseChain(tuple(row.id for row in rows), tuple(items))
 
     async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, Stored]:
-        """Items that are stored, by their ids.
+        """Stored items by id.
 
         Args:
-            wanted: id → the field of the request that has it.
+            wanted: id → the field of the request that contains it.
 
         Raises:
-            NotFoundError: if this tenant has no such item, or not any more.
+            NotFoundError: if this tenant has no such item, or it has expired.
             StoreError: if the database fails.
         """
         if not wanted:
@@ -189,7 +189,7 @@ class ResponseStore:
         )
         rows = await self._database.run(lambda connection: connection.execute(chosen).all())
         found: dict[str, Stored] = {}
-        # An item that was sent again is the newest one's.
+        # If an item was sent repeatedly, the newest response's version counts.
         for row in sorted(rows, key=lambda row: row.created_at):
             for item in [*orjson.loads(row.items), *orjson.loads(row.body)["output"]]:
                 if item["id"] in wanted:
@@ -204,7 +204,10 @@ class ResponseStore:
         return found
 
     async def delete(self, tenant: str, response_id: str) -> None:
-        """Forget a response; what continued it cannot be continued any more. Errors as `body`."""
+        """Delete a response; those that continue it cannot be continued any more.
+
+        Errors as `body`.
+        """
         chosen = delete(responses).where(
             responses.c.id == response_id,
             responses.c.tenant == tenant,
@@ -214,7 +217,7 @@ class ResponseStore:
             raise _unknown(response_id)
 
     async def sweep(self) -> int:
-        """Remove what is past its time; how many that were.
+        """Remove expired responses; returns their number.
 
         Raises:
             StoreError: if the database fails.
@@ -246,7 +249,7 @@ def _unknown(response_id: str) -> NotFoundError:
 async def open_responses(
     database: Database, config: ResponsesConfig
 ) -> AsyncIterator[ResponseStore]:
-    """The store, swept from time to time while it is open."""
+    """Open the store, and remove expired responses regularly while it is open."""
     store = ResponseStore(database, config.keep_s)
     async with sweeping(config.sweep_every_s, store.sweep):
         yield store

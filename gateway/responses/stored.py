@@ -1,4 +1,4 @@
-"""Items as they are stored and shown: each with an id, and its text in parts."""
+"""Items in the form in which they are stored and returned: with an id, and text in parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enginehouse.gateway.responses.items import (
     RefusalText,
 )
 
-#: An item as it is stored and shown: JSON with an id.
+#: An item as it is stored and returned: JSON with an id.
 Stored = dict[str, Any]
 _PREFIXES = {
     "message": "msg",
@@ -30,12 +30,12 @@ _PREFIXES = {
 
 
 def new_id(kind: str) -> str:
-    """An id for an item of this type."""
+    """A new id for an item of this type."""
     return f"{_PREFIXES[kind]}_{uuid.uuid4().hex}"
 
 
 def references(given: str | Sequence[Item]) -> dict[str, str]:
-    """Ids of stored items that a request refers to → the field of the first that does."""
+    """Ids of stored items that a request refers to → the field of the first reference."""
     found: dict[str, str] = {}
     for place, item in enumerate([] if isinstance(given, str) else given):
         if isinstance(item, ItemReference):
@@ -46,10 +46,10 @@ def references(given: str | Sequence[Item]) -> dict[str, str]:
 def stored_items(
     given: str | Sequence[Item], referred: Mapping[str, Stored] = MappingProxyType({})
 ) -> list[Stored]:
-    """The request's own items as they are stored: each with an id and its text in parts.
+    """The request's own items in stored form, each with an id and its text in parts.
 
     Args:
-        referred: the stored items that it refers to, by id.
+        referred: stored items that it refers to, by id.
     """
     if isinstance(given, str):
         return [_message(MessageItem(role="user", content=given))]
@@ -78,7 +78,7 @@ def _stored(item: Item, referred: Mapping[str, Stored]) -> Stored:
 def _message(item: MessageItem) -> Stored:
     texts: list[dict[str, Any]]
     if item.role != "assistant":
-        # What a user quotes of a model is a user's text.
+        # Model output that a user quotes is stored as the user's text.
         parts: list[Content] = (
             [item.content] if isinstance(item.content, str) else [[part] for part in item.content]
         )
@@ -104,12 +104,12 @@ def _item(
 
 
 def output_text(text: str, logprobs: list[dict[str, Any]] | None = None) -> dict[str, Any]:
-    """A part of what a model says."""
+    """A text part of model output."""
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": logprobs or []}
 
 
 def text_of(content: Content) -> str:
-    """All text of a content, in one."""
+    """The joined text of a content."""
     if isinstance(content, str):
         return content
     return "".join(part.refusal if isinstance(part, RefusalText) else part.text for part in content)

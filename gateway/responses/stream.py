@@ -1,4 +1,4 @@
-"""Events of a response on the wire: each under its type's name, and no `[DONE]` at the end."""
+"""Server-sent events of a response: each is named by its type, and no `[DONE]` follows."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from enginehouse.api.streaming import EventStream
 
 
 def sse(event: Mapping[str, Any]) -> bytes:
-    """One server-sent event with its name."""
+    """Encode one named server-sent event."""
     return b"event: %s\ndata: %s\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 class ResponseStream(EventStream):
-    """Server-sent events; what goes wrong in the middle is one of them."""
+    """Server-sent events; an error in the middle of the stream is sent as an event."""
 
     done = b""

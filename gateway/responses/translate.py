@@ -1,4 +1,4 @@
-"""A response's request → a chat request: the same question in the words of the other API."""
+"""Translates a Responses request to a chat request."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from enginehouse.gateway.responses.stored import Stored
 
 from enginehouse.errors import InvalidRequestError
 
-#: Fields that both APIs have under one name and with one meaning.
+#: Fields with the same name and meaning in both APIs.
 _SAME = ("temperature", "top_p", "stream", "metadata", "prompt_cache_key")
-#: The chat API has no such tier; one that it does not have is the default there too.
+#: The chat API lacks this tier and would treat it as the default.
 _DEFAULT_TIERS = {"ultrafast": "default"}
 
 
 @dataclass(frozen=True, slots=True)
 class TranslatedMessages:
-    """A conversation in the chat API's words.
+    """The conversation as chat messages.
 
     Attributes:
-        places: for each message the field of the request that it comes from.
+        places: for each message, the field of the request that it comes from.
     """
 
     messages: list[dict[str, Any]] = field(default_factory=list)
     places: list[str] = field(default_factory=list)
 
     def add(self, place: str, **message: Any) -> None:
-        """Another message."""
+        """Append a message."""
         self.messages.append(message)
         self.places.append(place)
 
@@ -44,15 +44,15 @@ class TranslatedMessages:
 def told(
     instructions: str | None, items: Sequence[Stored], own: int | None = None
 ) -> TranslatedMessages:
-    """Messages of the chat API: a turn's words and calls become one message.
+    """Translate items to chat messages; text and calls of one turn become one message.
 
     Args:
-        instructions: of this request; those of earlier ones do not count.
+        instructions: instructions of this request; those of earlier requests do not apply.
         items: the whole conversation, oldest first.
-        own: how many of them are the request's own, the last ones; None: its input is a text.
+        own: number of items at the end that are the request's own; None if its input is a string.
 
     Raises:
-        InvalidRequestError: if an output belongs to no call before it.
+        InvalidRequestError: if an output belongs to no earlier call.
     """
     found = TranslatedMessages()
     if instructions is not None:
@@ -71,7 +71,7 @@ def told(
                 call_id = item["call_id"]
                 found.add(place, role="tool", tool_call_id=call_id, content=item["output"])
             case _:
-                # A template shows no model what it thought in an earlier turn.
+                # Templates do not show a model its reasoning of earlier turns.
                 continue
     return found
 
@@ -103,20 +103,20 @@ def _add_call(found: TranslatedMessages, place: str, item: Stored) -> None:
 
 
 def told_by(request: ResponsePrompt, items: Sequence[Stored]) -> TranslatedMessages:
-    """What a request tells the model.
+    """The chat messages of a request.
 
     Args:
         items: the whole conversation, the request's own items last.
 
     Raises:
-        InvalidRequestError: if the conversation does not fit together.
+        InvalidRequestError: if the conversation is inconsistent.
     """
     own = None if isinstance(request.input, str) else len(request.input)
     return told(request.instructions, items, own)
 
 
 def counted_body(request: ResponsePrompt, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The body of a chat request with the fields that the prompt is made of."""
+    """The body of a chat request with the fields that determine the prompt."""
     body: dict[str, Any] = {
         "model": request.model,
         "messages": messages,
@@ -131,13 +131,13 @@ def counted_body(request: ResponsePrompt, messages: Sequence[Mapping[str, Any]])
 
 
 def chat_body(request: ResponseRequest, messages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The body of a chat request; only fields that were given are in it.
+    """The body of a chat request; it contains only fields that were given.
 
     Args:
         messages: see `told_by`.
     """
     body: dict[str, Any] = {name: getattr(request, name) for name in _SAME} | request.shared
-    # Which of both it is makes no difference, and their lengths are limited differently.
+    # The chat API treats both alike, but limits their lengths differently.
     body["user"] = request.user or request.safety_identifier
     tier = request.service_tier
     body["service_tier"] = None if tier is None else _DEFAULT_TIERS.get(tier, tier)
@@ -170,7 +170,7 @@ def _format(request: ResponsePrompt) -> dict[str, Any] | None:
 
 
 def _tools(request: ResponsePrompt) -> dict[str, Any]:
-    """Tools and the choice among them; allowed ones are those that the model is told of."""
+    """Tools and tool choice; of allowed tools only these are shown to the model."""
     choice, tools = request.tool_choice, request.tools or []
     told: Any = choice
     if isinstance(choice, ToolChoiceFunction):

@@ -1,1 +1,1 @@
-"""What other request formats share that are translated to a chat request."""
+"""Shared code of the APIs that are translated to chat requests."""

@@ -1,4 +1,4 @@
-"""How many tokens a conversation is, as the model would be told it."""
+"""Counts the tokens of a conversation as the model would see it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import until_disconnect
 from starlette.requests import Request
 
-#: What such a call is called in metrics, in the ledger and in the audit trail.
+#: Name of such calls in metrics, the ledger and the audit trail.
 COUNTING = "count_tokens"
 
 
 async def counted_tokens(call: Call, request: Request, state: ApiState) -> int:
-    """Tokens of a call's prompt; it goes through the stages, and the engine is not asked.
+    """Number of tokens of a call's prompt. The call passes the stages, and the engine is not asked.
 
     Raises:
-        ServingError: if the call is refused.
+        ServingError: if the call is rejected.
     """
     call.ask = replace(call.ask, endpoint=COUNTING, run=state.counting, stream=False)
     request.state.response_headers = call.response_headers

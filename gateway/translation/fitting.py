@@ -1,4 +1,4 @@
-"""Making a conversation fit a model's context, for APIs that promise it."""
+"""Truncates a conversation to the model's context, for APIs that promise it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from enginehouse.errors import ContextOverflowError
 
 Prepare = Callable[[Call, Route], Awaitable[Choices]]
 Messages = list[dict[str, Any]]
-#: Of the context, kept free for an answer that has no limit of its own.
+#: Fraction of the context (1/8) that is kept free for an answer without a limit of its own.
 _ANSWER_SHARE = 8
 
 
 def dropping_oldest(prepare: Prepare) -> Prepare:
-    """The same, with as few of the oldest messages left out as it takes to fit the context.
+    """Drop as few of the oldest messages as needed to fit the context.
 
-    System messages and the last message stay. The results of a call go with the call. What is
-    left begins with a user's message, if there is one: most templates ask for that. If nothing
-    helps, the conversation is prepared without all that may go, and refused as it would be.
+    System messages and the last message stay. Results of a call are dropped together with the call.
+    The rest begins with a user's message if there is one, since most templates require that. If
+    nothing fits, the conversation is prepared without all droppable messages and rejected as usual.
     """
 
     async def fitted(call: Call, route: Route) -> Choices:
@@ -56,7 +56,10 @@ def dropping_oldest(prepare: Prepare) -> Prepare:
 
 
 def _starts(messages: Messages) -> list[int]:
-    """Where something begins that can only go as a whole: a message, or a call and its results."""
+    """Indexes at which a unit begins that is dropped as a whole.
+
+    A message, or a call with results.
+    """
     return [
         place
         for place, message in enumerate(messages)
@@ -65,7 +68,7 @@ def _starts(messages: Messages) -> list[int]:
 
 
 def _behind(messages: Messages, starts: Sequence[int], dropped: int) -> Messages:
-    """System messages, and those from a start on."""
+    """System messages, and the messages from a start on."""
     if dropped <= 0:
         return messages
     first = starts[dropped]

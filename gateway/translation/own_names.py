@@ -1,4 +1,4 @@
-"""Fields of the chat API in errors → the fields of a request that was translated to it."""
+"""Names of chat fields in errors → names of the fields of the original request."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _TOOL = re.compile(r"(tools\[\d+\])\.function(?:\.(\w+))?(.*)")
 
 @dataclass(frozen=True, slots=True)
 class OwnNames:
-    """What another API calls the fields of the chat API, for one request.
+    """Another API's names for fields of the chat API, for one request.
 
     Attributes:
-        names: the chat API's names, and the engine's → the other API's; a longer name stands
-            before its beginning.
+        names: name in the chat API or the engine → name in the other API. A longer name precedes
+            its own prefix.
         tool_names: the same for fields of a function.
-        places: for each message of the chat request the field that it was made of.
+        places: for each message of the chat request, the field that it comes from.
     """
 
     names: Mapping[str, str]
@@ -39,7 +39,7 @@ class OwnNames:
             return None
         message = _MESSAGE.fullmatch(field)
         if message is not None and int(message[1]) < len(self.places):
-            # A call is an item or a block of its own there.
+            # In the other APIs a call is an item or block of its own.
             rest = "" if message[2].startswith(".tool_calls") else message[2]
             return self.places[int(message[1])] + rest
         tool = _TOOL.fullmatch(field)
@@ -53,13 +53,13 @@ class OwnNames:
         return field
 
     def in_sentence(self, sentence: str) -> str:
-        """A sentence with the other API's names; those that are common words stay."""
+        """A sentence with the other API's field names; names that are common words stay."""
         words = [re.escape(name) for name in self.names if "_" in name]
         return re.sub(rf"\b({'|'.join(words)})\b", lambda found: self.names[found[0]], sentence)
 
     @contextmanager
     def in_errors(self) -> Iterator[None]:
-        """Have errors of the block name the other API's fields."""
+        """Errors raised in the block name the other API's fields."""
         try:
             yield
         except InvalidRequestError as error:
@@ -69,7 +69,7 @@ class OwnNames:
 
 
 def chat_request(values: dict[str, Any], names: OwnNames) -> ChatRequest:
-    """The chat request that another API's request was translated to.
+    """Validate the chat request that another API's request was translated to.
 
     Raises:
         InvalidRequestError: naming the field of the other API that is wrong.
