@@ -1,1 +1,1 @@
-"""Files, and batches that run in the background."""
+"""The Files API, and batches that run in the background."""

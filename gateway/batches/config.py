@@ -15,23 +15,23 @@ class BatchesConfig(BaseModel):
     """Files and batches.
 
     Attributes:
-        run: whether this adapter runs batches; one that does not still takes them for others.
-        max_file_bytes: of one uploaded file, in bytes; 100 MiB.
-        max_tenant_bytes: of all files of a tenant together, in bytes; 10 GiB.
-        keep_s: seconds until a file that says nothing else, and a batch that has ended, are
+        run: whether this adapter runs batches. If not, it still accepts them for other adapters.
+        max_file_bytes: most bytes of one uploaded file; 100 MiB.
+        max_tenant_bytes: most bytes of all files of a tenant; 10 GiB.
+        keep_s: seconds after which files without an expiry of their own, and ended batches, are
             removed; 30 days.
-        max_lines: requests in one batch.
-        max_line_bytes: of one request, in bytes; the routes' own limit of a body holds too.
-        max_open: batches of a tenant that have not ended.
-        concurrency: lines that this adapter runs at once, over all batches.
-        batches_at_once: batches that this adapter works on at once; the others wait in their order.
-        lease_s: seconds after which another adapter takes a batch whose adapter is silent. The
+        max_lines: most requests in one batch.
+        max_line_bytes: most bytes of one request; the routes' limit of the body applies too.
+        max_open: most batches of a tenant that have not ended.
+        concurrency: most lines that this adapter runs at once, over all batches.
+        batches_at_once: most batches that this adapter runs at once; others wait in their order.
+        lease_s: seconds without a sign of life after which another adapter takes over a batch. The
             clocks of adapters that share a database must agree to within a small part of it.
-        poll_s: seconds between two looks for batches that nobody works on.
-        retry_base_s: most seconds before the first repetition of a line that was refused for load;
-            it doubles each time.
-        retry_most_s: most seconds before any repetition.
-        sweep_every_s: seconds between two removals of what is past its time.
+        poll_s: seconds between two searches for batches without a running adapter.
+        retry_base_s: longest delay in seconds before a line rejected under load is first retried;
+            it doubles with each retry.
+        retry_most_s: longest delay in seconds before any retry.
+        sweep_every_s: seconds between two removals of expired files and batches.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -1,7 +1,7 @@
-"""Files of tenants: what they are in the database, what they hold in a folder.
+"""Files of tenants: metadata in the database, content in a folder.
 
-A file's content is on the disk before its row is written, and the row goes before the content: a
-row without content is never seen. With several adapters the folder is one that they share.
+The content of a file is written before its row, and deleted after its row, so that a row without
+content is never visible. Several adapters must share the folder.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, inser
 
 from enginehouse.errors import InvalidRequestError, NotFoundError, StoreError
 
-#: Content without a row is younger than this only while it is being written.
+#: Content without a row that is older than this is not being written any more.
 _ORPHAN_AFTER_S = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file; times are seconds since 1970."""
+    """Metadata of one file; times are in seconds since 1970."""
 
     id: str
     tenant: str
@@ -56,7 +56,7 @@ class StoredFile:
 
 
 class FileStore:
-    """Files of all tenants; every question is asked for one of them."""
+    """Files of all tenants; every query is restricted to one tenant."""
 
     def __init__(
         self,
@@ -74,10 +74,10 @@ class FileStore:
     async def add(
         self, tenant: str, filename: str, source: IO[bytes], *, expires_s: float | None = None
     ) -> StoredFile:
-        """Keep an upload for a batch.
+        """Store an upload for a batch.
 
         Args:
-            expires_s: seconds until it is removed; None is the usual time.
+            expires_s: seconds until it is removed; None uses the configured time.
 
         Raises:
             InvalidRequestError: if it or the tenant's files are too large.
@@ -103,16 +103,16 @@ class FileStore:
         size_bytes: int,
         expires_s: float | None,
     ) -> StoredFile:
-        """A file that is made now."""
+        """Metadata of a new file."""
         now = self._now()
         expires_at = now + (expires_s or self._config.keep_s)
         return StoredFile(file_id, tenant, filename, purpose, size_bytes, now, expires_at)
 
     async def get(self, tenant: str, file_id: str) -> StoredFile:
-        """One file.
+        """Metadata of one file.
 
         Raises:
-            NotFoundError: if the tenant has no such file, or not any more.
+            NotFoundError: if the tenant has no such file, or it has expired.
             StoreError: if the database fails.
         """
         wanted = select(files).where(files.c.id == file_id, *self._visible(tenant))
@@ -132,7 +132,7 @@ class FileStore:
         newest_first: bool = True,
         purpose: str | None = None,
     ) -> tuple[list[StoredFile], bool]:
-        """Files in the order of their making, and whether there are more.
+        """Files in order of creation, and whether there are more.
 
         Raises:
             NotFoundError: if there is no file `after`.
@@ -154,7 +154,7 @@ class FileStore:
         return [_file(row) for row in rows[:limit]], len(rows) > limit
 
     async def delete(self, tenant: str, file_id: str) -> None:
-        """Remove a file; errors as `get`."""
+        """Delete a file; errors as `get`."""
         file = await self.get(tenant, file_id)
         await self._database.run(
             lambda connection: connection.execute(delete(files).where(files.c.id == file.id))
@@ -162,7 +162,7 @@ class FileStore:
         await asyncio.to_thread(self.path(file.id).unlink, missing_ok=True)
 
     async def sweep(self) -> None:
-        """Remove files that are past their time, and content that belongs to none.
+        """Remove expired files, and content without a row.
 
         Raises:
             StoreError: if the folder or the database fails.
@@ -175,11 +175,11 @@ class FileStore:
         await asyncio.to_thread(self._remove_orphans, known)
 
     def path(self, file_id: str) -> Path:
-        """Where the content of a file of ours is; never of an id that a caller gave."""
+        """Path of a file's content; the id must come from the database, never from a caller."""
         return self._directory / file_id
 
     def readable(self, file: StoredFile) -> Path:
-        """The content of a file. Blocks.
+        """Path of a file's content, after checking that it exists. Blocks.
 
         Raises:
             StoreError: if this adapter does not have it.
@@ -193,7 +193,7 @@ class FileStore:
         return path
 
     def write(self, file_id: str, chunks: Iterable[bytes]) -> int:
-        """Write a file's content to the disk; its size in bytes. Blocks.
+        """Write a file's content and sync it; returns its size in bytes. Blocks.
 
         Raises:
             StoreError: if the folder fails.
@@ -202,7 +202,7 @@ class FileStore:
             return sum(target.write(chunk) for chunk in chunks)
 
     def row(self, file: StoredFile) -> Any:
-        """The statement that makes a file known."""
+        """The statement that inserts a file's row."""
         return insert(files).values(asdict(file))
 
     def _check_size(self, size: int) -> None:
@@ -260,14 +260,14 @@ class FileStore:
 
 
 def new_file_id() -> str:
-    """An id for a file, and the name of its content."""
+    """A new file id, which is also the name of its content."""
     return f"file-{uuid.uuid4().hex}"
 
 
 def beyond(
     at: ColumnElement[Any], by: ColumnElement[Any], last_at: float, last: str, *, newest_first: bool
 ) -> ColumnElement[bool]:
-    """What comes after a place in the order of two columns."""
+    """A condition for rows after a position in the order of two columns."""
     if newest_first:
         return or_(at < last_at, and_(at == last_at, by < last))
     return or_(at > last_at, and_(at == last_at, by > last))

@@ -1,4 +1,4 @@
-"""Asking this process' own endpoints, without a network in between."""
+"""Runs batch lines through the application itself, without a network in between."""
 
 from __future__ import annotations
 
@@ -24,18 +24,20 @@ async def _as_before(caller: Caller) -> Caller:
 
 
 class InProcessRunner:
-    """A line as a request to the application itself, so that all its stages and routes take part.
+    """Sends a line as a request to the application, so that it passes all stages and routes.
 
-    The caller and the priority are in the request's state, which nothing from outside can write:
-    no key is needed, and none is kept.
+    The caller and the priority are part of the request's state, which external requests cannot set.
+    So no key is needed or stored.
     """
 
     def __init__(self, app: ASGIApp, *, vouch: Vouch = _as_before) -> None:
-        """Make it.
+        """Create a runner for an application.
 
         Args:
-            vouch: whether the caller may still ask, and as what, when the line is run; raises if
-                not. Else a batch goes on as the caller that they were when they made it.
+            vouch: returns the caller with its current permissions when a line is run, and raises if
+                it may not call any more. By default the caller keeps the permissions that it had
+                when
+                it created the batch.
         """
         self._app = app
         self._vouch = vouch
@@ -46,7 +48,7 @@ class InProcessRunner:
             caller = await self._vouch(call.caller)
         except EnginehouseError as error:
             return LineAnswer(status_of(error)[0], error_body(error))
-        # A batch is a tier of its own: a line does not choose another.
+        # Batches are a service tier of their own; a line cannot choose another one.
         body = {name: value for name, value in call.body.items() if name != "service_tier"}
         request = httpx.Request(
             "POST",
@@ -54,7 +56,8 @@ class InProcessRunner:
             json=body,
             headers={REQUEST_ID_HEADER: call.request_id, TENANT_HEADER: caller.tenant},
         )
-        # Without a client around it, which would have a timeout and a line in the log for each.
+        # The transport is used without a client, which would add a timeout and a log line for each
+        # request.
         transport = httpx.ASGITransport(self._marked(caller), raise_app_exceptions=False)
         response = await transport.handle_async_request(request)
         await response.aread()
@@ -73,7 +76,7 @@ def _body_of(response: httpx.Response) -> dict[str, Any]:
         body = response.json()
         if isinstance(body, dict):
             return body
-    # Only an error that nobody foresaw is no JSON.
+    # A body that is not JSON means an unhandled error.
     return {
         "error": {
             "message": "internal error; the adapter's log has the details",

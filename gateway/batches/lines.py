@@ -1,4 +1,4 @@
-"""Running one line: who does it, and when it is tried again."""
+"""Running and retrying one line of a batch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from enginehouse.api.call import Caller
 from enginehouse.gateway.batches.config import BatchesConfig
 
-#: Answers to load and to outages, not to the request: it is worth to try again.
+#: Statuses caused by load or an outage, not by the request: a retry may succeed.
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _MOST_DOUBLINGS = 30
 
@@ -23,7 +23,7 @@ class LineCall:
     """One request of a batch.
 
     Attributes:
-        request_id: for logs, traces and the ledger; the same however often the line is tried.
+        request_id: id for logs, traces and the ledger; the same for all attempts.
     """
 
     endpoint: str
@@ -35,22 +35,22 @@ class LineCall:
 
 @dataclass(frozen=True, slots=True)
 class LineAnswer:
-    """What the endpoint said."""
+    """The endpoint's answer."""
 
     status: int
     body: Mapping[str, Any]
 
 
 class LineRunner(Protocol):
-    """Asks an endpoint at low priority."""
+    """Sends a request to an endpoint at low priority."""
 
     async def __call__(self, call: LineCall) -> LineAnswer:
-        """The answer, errors included: none of them is raised."""
+        """The answer; errors are answers too, and none is raised."""
         ...
 
 
 async def stopped_within(stop: asyncio.Event, delay_s: float) -> bool:
-    """Wait so long, or until the batch is stopped; whether it is."""
+    """Wait for `delay_s`, or until the batch is stopped; returns whether it was stopped."""
     try:
         await asyncio.wait_for(stop.wait(), delay_s)
     except TimeoutError:
@@ -60,13 +60,13 @@ async def stopped_within(stop: asyncio.Event, delay_s: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RetryingRunner:
-    """Tries a line until it is answered: with full jitter, so that lines do not come in waves.
+    """Retries a line until it is answered, with exponential backoff and full jitter.
 
     Attributes:
-        run: asks once.
-        slots: bounds the lines that are asked at once; a line that waits holds none.
-        pause: waits between two tries, and says whether the batch was stopped meanwhile.
-        chance: a number from 0 to 1.
+        run: makes one attempt.
+        slots: limits the number of lines that run at once; a line that waits holds no slot.
+        pause: waits between two attempts, and returns whether the batch was stopped.
+        chance: returns a random number from 0 to 1.
     """
 
     run: LineRunner
@@ -76,7 +76,7 @@ class RetryingRunner:
     chance: Callable[[], float] = field(default=random.random)
 
     async def answered(self, call: LineCall, stop: asyncio.Event) -> LineAnswer | None:
-        """The answer; None if the batch was stopped before there was one that counts."""
+        """The final answer; None if the batch was stopped before there was one."""
         tries = 0
         while not stop.is_set():
             async with self.slots:

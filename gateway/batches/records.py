@@ -1,4 +1,4 @@
-"""Batches as callers see them: made, looked at, cancelled."""
+"""Batches as callers see them: create, get, list, cancel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TIMES = (
 
 
 class BatchStore:
-    """Batches of all tenants; every question is asked for one of them."""
+    """Batches of all tenants; every query is restricted to one tenant."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class BatchStore:
         metadata: Mapping[str, str] | None = None,
         outputs_expire_s: float | None = None,
     ) -> dict[str, Any]:
-        """Have a file's requests run; its lines are looked at in the background.
+        """Create a batch of a file's requests; its lines are validated in the background.
 
         Raises:
             InvalidRequestError: if there is no such file for batches.
@@ -119,7 +119,7 @@ class BatchStore:
         return [as_json(row) for row in rows[:limit]], len(rows) > limit
 
     async def cancel(self, tenant: str, batch_id: str) -> dict[str, Any]:
-        """Have no further line of a batch run.
+        """Cancel a batch: no further line is started.
 
         Raises:
             NotFoundError: if the tenant has no such batch.
@@ -144,7 +144,7 @@ class BatchStore:
         return as_json(await self._database.run(work))
 
     async def sweep(self) -> None:
-        """Forget batches that ended long ago.
+        """Delete batches that ended more than the configured time ago.
 
         Raises:
             StoreError: if the database fails.
@@ -216,7 +216,7 @@ def _found(connection: Connection, tenant: str, batch_id: str) -> Row[Any]:
 
 
 def _dumped(caller: Caller) -> str:
-    """Who made a batch, to run its lines in their name."""
+    """Serialize the creator of a batch, so that its lines can be run for it."""
     models = None if caller.models is None else sorted(caller.models)
     return orjson.dumps(
         {
@@ -229,7 +229,7 @@ def _dumped(caller: Caller) -> str:
 
 
 def caller_from(text: str) -> Caller:
-    """Who made a batch."""
+    """The creator of a batch."""
     given = orjson.loads(text)
     return Caller(
         tenant=given["tenant"],

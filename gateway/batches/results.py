@@ -1,4 +1,4 @@
-"""A batch's output and error files, as OpenAI writes them."""
+"""A batch's output and error files, in OpenAI's format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from enginehouse.gateway.batches.tables import BatchStatus, LineState
 from enginehouse.gateway.batches.work import WorkStore
 from sqlalchemy import Row
 
-#: How a batch ended → why the rest of its lines was not run: code and sentence.
+#: Final status of a batch → code and message for lines that were not run.
 _UNRUN = {
     BatchStatus.EXPIRED: (
         "batch_expired",
@@ -25,23 +25,23 @@ _UNRUN = {
 
 
 def request_id(batch_id: str, line: int) -> str:
-    """A line's id, in its result and in logs."""
+    """A line's request id, in its result and in logs."""
     return f"batch_req_{batch_id.removeprefix('batch_')}_{line}"
 
 
 def write_results(
     work: WorkStore, files: FileStore, batch: Row[Any], status: BatchStatus
 ) -> tuple[StoredFile | None, StoredFile | None]:
-    """Write the files of answers and of errors; one that would be empty is left out. Blocks.
+    """Write the output and error files; an empty one is left out. Blocks.
 
     Args:
-        status: how the batch ends.
+        status: final status of the batch.
 
     Raises:
         StoreError: if the folder or the database fails.
     """
     if not batch.total:
-        # It was cancelled before all its lines were known.
+        # The batch was cancelled before its lines were validated.
         return None, None
     good = (LineState.COMPLETED,)
     bad = (LineState.FAILED, LineState.PENDING)

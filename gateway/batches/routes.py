@@ -1,4 +1,4 @@
-"""`/v1/files` and `/v1/batches`: many requests in a file, run when there is room."""
+"""Routes of the Files and Batch APIs, `/v1/files` and `/v1/batches`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _listed(data: Sequence[Mapping[str, Any]], *, more: bool) -> JSONResponse:
     openapi_extra=UPLOAD_FORM,
 )
 async def upload_file(request: Request, state: State) -> Response:
-    """Keep a file of requests for a batch.
+    """Upload a file of requests for a batch.
 
     Raises:
         InvalidRequestError: if a field is wrong or the file is too large.
@@ -78,7 +78,7 @@ async def list_files(
     order: Literal["asc", "desc"] = "desc",
     purpose: Annotated[str | None, Query(max_length=32)] = None,
 ) -> Response:
-    """The tenant's files.
+    """List the tenant's files.
 
     Raises:
         NotFoundError: if there is no file `after`.
@@ -97,7 +97,7 @@ async def list_files(
     "/v1/files/{file_id}", response_model=None, responses={200: {"model": FileObject}, **_ERRORS}
 )
 async def get_file(file_id: Id, request: Request, state: State) -> Response:
-    """What a file is.
+    """Metadata of a file.
 
     Raises:
         NotFoundError: if the tenant has no such file.
@@ -118,11 +118,11 @@ async def get_file(file_id: Id, request: Request, state: State) -> Response:
     },
 )
 async def get_file_content(file_id: Id, request: Request, state: State) -> Response:
-    """What a file holds.
+    """Content of a file.
 
     Raises:
         NotFoundError: if the tenant has no such file.
-        StoreError: if its content is not on this adapter.
+        StoreError: if this adapter does not have its content.
     """
     file = await state.files.get(caller_of(request).tenant, file_id)
     path = await asyncio.to_thread(state.files.readable, file)
@@ -133,7 +133,7 @@ async def get_file_content(file_id: Id, request: Request, state: State) -> Respo
     "/v1/files/{file_id}", response_model=None, responses={200: {"model": DeletedFile}, **_ERRORS}
 )
 async def delete_file(file_id: Id, request: Request, state: State) -> Response:
-    """Remove a file.
+    """Delete a file.
 
     Raises:
         NotFoundError: if the tenant has no such file.
@@ -144,7 +144,7 @@ async def delete_file(file_id: Id, request: Request, state: State) -> Response:
 
 @router.post("/v1/batches", response_model=None, responses={200: {"model": BatchObject}, **_ERRORS})
 async def create_batch(body: BatchRequest, request: Request, state: State) -> Response:
-    """Have the requests of a file run within a day.
+    """Create a batch, whose requests are run within its completion window.
 
     Raises:
         InvalidRequestError: if there is no such file for batches.
@@ -170,7 +170,7 @@ async def list_batches(
     after: Id | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> Response:
-    """The tenant's batches, newest first.
+    """List the tenant's batches, newest first.
 
     Raises:
         NotFoundError: if there is no batch `after`.
@@ -186,7 +186,7 @@ async def list_batches(
     responses={200: {"model": BatchObject}, **_ERRORS},
 )
 async def get_batch(batch_id: Id, request: Request, state: State) -> Response:
-    """How far a batch is.
+    """State and progress of a batch.
 
     Raises:
         NotFoundError: if the tenant has no such batch.
@@ -200,7 +200,7 @@ async def get_batch(batch_id: Id, request: Request, state: State) -> Response:
     responses={200: {"model": BatchObject}, **_ERRORS},
 )
 async def cancel_batch(batch_id: Id, request: Request, state: State) -> Response:
-    """Have no further line run; lines that are being run are ended and kept.
+    """Cancel a batch: no further line is started, and running lines are finished and kept.
 
     Raises:
         NotFoundError: if the tenant has no such batch.

@@ -1,8 +1,8 @@
-"""Runs batches in the background, each by one adapter at a time.
+"""Runs batches in the background, each on one adapter at a time.
 
-A batch goes through its states in the database, and each line's answer is written down there when
-it comes: whoever takes the batch over goes on where it stands. A line that was being asked when
-its adapter died is asked again; its answer is written down once.
+The state of a batch and the answer of each line are stored in the database as they change, so that
+another adapter can resume the batch. A line that was running when its adapter died is run again;
+its answer is recorded once.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _BEATS_A_LEASE = 3
 
 @dataclass(slots=True)
 class _Running:
-    """A batch that is worked on.
+    """A batch that is being run.
 
     Attributes:
-        stop: no further line is begun.
-        nudge: look at its state now.
+        stop: set when no further line may be started.
+        nudge: set when its state should be read again now.
     """
 
     id: str
@@ -50,7 +50,7 @@ class _Running:
 
 
 class BatchRunner:
-    """Works on batches while `run` runs."""
+    """Runs batches until `run` is cancelled."""
 
     def __init__(
         self,
@@ -73,13 +73,13 @@ class BatchRunner:
         self._woken = asyncio.Event()
 
     def wake(self, batch_id: str | None = None) -> None:
-        """There is something new: a batch, or another state of this one."""
+        """Look for new batches, or for a new state of this one, before the next poll is due."""
         self._woken.set()
         if batch_id in self._running:
             self._running[batch_id].nudge.set()
 
     async def run(self) -> None:
-        """Take batches and work on them, for ever."""
+        """Take batches and run them, until cancelled."""
         while True:
             self._woken.clear()
             try:
@@ -89,7 +89,7 @@ class BatchRunner:
             await stopped_within(self._woken, self._config.poll_s)
 
     async def take(self) -> list[asyncio.Task[None]]:
-        """Begin to work on batches that nobody works on; one task for each.
+        """Start batches that no adapter runs; returns a task for each.
 
         Raises:
             StoreError: if the database fails.
@@ -100,7 +100,7 @@ class BatchRunner:
         return [self._begin(batch) for batch in await self._work.claim(room, set(self._tasks))]
 
     async def close(self) -> None:
-        """Leave all batches where they are, for another runner to take at once."""
+        """Release all batches in their current state, so that another runner can take them."""
         left = dict(self._tasks)
         for task in left.values():
             task.cancel()
@@ -133,13 +133,13 @@ class BatchRunner:
                 await self._steps(running)
                 heart.cancel()
         except* EnginehouseError as failed:
-            # It stays as it is and is taken again when its lease is over. What lies below these
-            # errors can hold what was asked, and is not logged.
+            # The batch keeps its state and is taken again when its lease ends. The tracebacks of
+            # these errors may contain requests and are not logged.
             reasons = "; ".join(str(error) for error in _leaves(failed))
             _log.warning("batch %s is interrupted: %s", running.id, reasons)
 
     async def _beat(self, running: _Running) -> None:
-        """Keep the lease, and see when the batch is cancelled or its window ends."""
+        """Renew the lease, and notice when the batch is cancelled or its window ends."""
         until = self._now() + self._config.lease_s
         left_s = 0.0
         while True:
@@ -155,7 +155,10 @@ class BatchRunner:
             running.nudge.clear()
 
     def _seen(self, running: _Running, batch: Row[Any]) -> float:
-        """Stop if the batch is cancelled or its window has ended; seconds that the window has."""
+        """Stop if the batch is cancelled or its window is over.
+
+        Returns the seconds left of the window.
+        """
         left_s: float = batch.expires_at - self._now()
         if batch.status == BatchStatus.CANCELLING or left_s <= 0:
             running.stop.set()
@@ -196,7 +199,7 @@ class BatchRunner:
 
     async def _ask_all(self, batch: Row[Any], running: _Running) -> None:
         async with aclosing(self._pending(batch.id)) as lines, asyncio.TaskGroup() as group:
-            # A generator gives to one at a time.
+            # A generator can be advanced by one task at a time only.
             turn = asyncio.Lock()
             for _ in range(self._config.concurrency):
                 group.create_task(self._ask_some(batch, lines, turn, running))

@@ -1,6 +1,6 @@
 """Requests and answers of `/v1/files` and `/v1/batches`.
 
-Answers are here for the OpenAPI document; they are never checked when they are given.
+The models of answers are for the OpenAPI document only; answers are not validated with them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Seconds = Annotated[int, Field(ge=_HOUR_S, le=_MONTH_S)]
 
 
 class ExpiresAfter(RequestModel):
-    """When result files are removed: seconds after they were made."""
+    """When result files expire: seconds after they were created."""
 
     anchor: Literal["created_at"]
     seconds: Seconds
@@ -48,7 +48,7 @@ class FileObject(BaseModel):
 
 
 class FileList(BaseModel):
-    """Files."""
+    """A page of files."""
 
     object: Literal["list"]
     data: list[FileObject]
@@ -58,7 +58,7 @@ class FileList(BaseModel):
 
 
 class DeletedFile(BaseModel):
-    """A file that is gone."""
+    """Confirmation of a deletion."""
 
     id: str
     object: Literal["file"]
@@ -66,7 +66,7 @@ class DeletedFile(BaseModel):
 
 
 class BatchError(BaseModel):
-    """What is wrong with a batch's file."""
+    """An error in a batch's input file."""
 
     code: str
     line: int | None
@@ -75,14 +75,14 @@ class BatchError(BaseModel):
 
 
 class BatchErrors(BaseModel):
-    """All that is wrong with it, as far as it was read."""
+    """Errors in a batch's input file, as far as it was read."""
 
     object: Literal["list"]
     data: list[BatchError]
 
 
 class RequestCounts(BaseModel):
-    """Lines; those that are neither completed nor failed have not been run."""
+    """Numbers of lines; lines that are neither completed nor failed have not been run."""
 
     total: int
     completed: int
@@ -90,7 +90,7 @@ class RequestCounts(BaseModel):
 
 
 class BatchObject(BaseModel):
-    """A batch; times are seconds since 1970."""
+    """A batch; times are in seconds since 1970."""
 
     id: str
     object: Literal["batch"]
@@ -126,7 +126,7 @@ class BatchObject(BaseModel):
 
 
 class BatchList(BaseModel):
-    """Batches."""
+    """A page of batches."""
 
     object: Literal["list"]
     data: list[BatchObject]

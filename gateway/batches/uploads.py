@@ -1,4 +1,4 @@
-"""Reading the form of an upload."""
+"""Parses the multipart form of an upload."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MOST_NAME_CHARACTERS = 255
 _ANCHOR, _SECONDS = "expires_after[anchor]", "expires_after[seconds]"
 _FIELDS = {"file", "purpose", _ANCHOR, _SECONDS}
 
-#: The form, for the OpenAPI document.
+#: Schema of the form, for the OpenAPI document.
 UPLOAD_FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -48,10 +48,10 @@ UPLOAD_FORM: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What was sent.
+    """An uploaded file.
 
     Attributes:
-        expires_s: seconds until it is to be removed, or None.
+        expires_s: seconds until it expires, or None.
     """
 
     filename: str
@@ -61,11 +61,11 @@ class Upload:
 
 @asynccontextmanager
 async def uploaded(request: Request) -> AsyncIterator[Upload]:
-    """An upload for a batch; its content is there as long as the block lasts.
+    """An upload for a batch; its content is available until the block ends.
 
     Raises:
         InvalidRequestError: naming the field of the form that is wrong.
-        HTTPException: 415 if it is not a multipart form, 400 if it cannot be read.
+        HTTPException: 415 if it is not a multipart form, 400 if it cannot be parsed.
     """
     check_content_type(request, "multipart/form-data")
     form = request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_MOST_FIELD_BYTES)
@@ -109,6 +109,6 @@ def _expires_s(form: FormData) -> float | None:
 
 
 def _safe(filename: str) -> str:
-    """A name to show: on one line, and short."""
+    """A file name for display: short, and on one line."""
     shown = "".join(c if c.isprintable() else "_" for c in filename)
     return shown[-_MOST_NAME_CHARACTERS:]

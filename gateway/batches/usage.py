@@ -1,11 +1,11 @@
-"""Tokens that an answer says it took."""
+"""Token usage in the answers of batch lines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-#: Columns of a batch → where `/v1/responses` has the number, and where all others have it.
+#: Columns of a batch → where `/v1/responses` reports the number, and where the other endpoints do.
 _PLACES = {
     "input_tokens": (("input_tokens",), ("prompt_tokens",)),
     "output_tokens": (("output_tokens",), ("completion_tokens",)),
@@ -21,7 +21,7 @@ _PLACES = {
 
 
 def tokens_of(body: Mapping[str, Any]) -> dict[str, int]:
-    """A batch's columns of tokens → how many this answer adds; nothing where it says nothing."""
+    """A batch's token columns → the numbers that this answer adds; empty if it reports none."""
     usage = body.get("usage")
     if not isinstance(usage, Mapping):
         return {}

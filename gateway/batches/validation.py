@@ -1,4 +1,4 @@
-"""Is this file a batch? Every line is looked at before any is run."""
+"""Validates the lines of a batch before any of them is run."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from enginehouse.gateway.batches.config import BatchesConfig
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
 
-#: What a batch may ask.
+#: Endpoints that a batch may use.
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
 _MOST_ERRORS = 100
 _ID = re.compile(r"[^\x00-\x1f\x7f]{1,512}")
 _FIELDS = {"custom_id", "method", "url", "body"}
 
 
-#: What is wrong: the field, OpenAI's kind of code, and a sentence.
+#: An error: the field, a code as in OpenAI's API, and a message.
 Problem = tuple[str | None, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLine:
-    """One request; lines count from 1, as editors show them.
+    """One request; lines are numbered from 1.
 
     Attributes:
-        body: of the request, as JSON text.
+        body: body of the request, as JSON text.
     """
 
     line: int
@@ -39,11 +39,11 @@ class BatchLine:
 
 @dataclass(slots=True)
 class LineChecker:
-    """Looks at lines one after the other.
+    """Validates lines one after the other.
 
     Attributes:
-        errors: OpenAI's batch errors, 100 at most; with any, no line may be run.
-        model: which all lines ask, if it is one.
+        errors: errors as in OpenAI's batch object, at most 100. If there are any, no line is run.
+        model: the model of all lines, if it is the same.
     """
 
     endpoint: str
@@ -55,11 +55,11 @@ class LineChecker:
 
     @property
     def model(self) -> str | None:
-        """The model, if all lines ask the same."""
+        """The model, if all lines use the same one."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
     def lines(self, file: Iterable[bytes]) -> Iterable[BatchLine]:
-        """The requests of a file, until there is something wrong; empty lines are passed over."""
+        """The requests of a file up to the first errors; empty lines are skipped."""
         for number, raw in enumerate(file, start=1):
             if len(self.errors) >= _MOST_ERRORS:
                 return
@@ -79,7 +79,7 @@ class LineChecker:
             self.refuse(None, (None, "empty_file", "the file has no requests"))
 
     def refuse(self, line: int | None, problem: Problem) -> None:
-        """Something is wrong, with a line or with the file."""
+        """Record an error in a line or in the file."""
         param, code, message = problem
         self.errors.append({"code": code, "line": line, "message": message, "param": param})
 
@@ -104,7 +104,7 @@ class LineChecker:
         return BatchLine(number, given["custom_id"], orjson.dumps(given["body"]).decode())
 
     def _problems(self, given: dict[str, Any]) -> Iterator[Problem]:
-        """What is wrong with a request; the first is what is told."""
+        """Errors of a request; only the first one is reported."""
         for name in sorted(given.keys() - _FIELDS):
             yield name, "unknown_parameter", f"unknown field {name!r}: remove it"
         custom_id, body = given.get("custom_id"), given.get("body")

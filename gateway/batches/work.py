@@ -1,4 +1,4 @@
-"""What the runner reads and writes: every write is one transaction of whoever holds the lease."""
+"""The runner's access to the database; every write is one transaction of the lease holder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ENDS = {
 class WorkStore:
     """Batches as one runner sees them.
 
-    All that takes a batch's id raises `ConflictError` if its lease is another's, and
+    Methods that take a batch's id raise `ConflictError` if another runner holds its lease, and
     `StoreError` if the database fails.
     """
 
@@ -47,10 +47,10 @@ class WorkStore:
         self._now = now
 
     async def claim(self, most: int, held: Collection[str]) -> list[str]:
-        """Take batches that nobody works on, oldest first; their ids.
+        """Take batches that no runner holds, oldest first; returns their ids.
 
         Args:
-            held: those that this runner works on.
+            held: batches that this runner already runs.
         """
         now = self._now()
         free = or_(batches.c.lease_owner.is_(None), batches.c.lease_until <= now)
@@ -62,18 +62,21 @@ class WorkStore:
         def work(connection: Connection) -> list[str]:
             found = connection.execute(wanted.order_by(*place).limit(most)).scalars().all()
             taken = update(batches).where(open_, free).values(lease)
-            # Of two that saw it free, the second updates nothing.
+            # Of two runners that saw it free, the second one updates no row.
             return [i for i in found if connection.execute(taken.where(batches.c.id == i)).rowcount]
 
         return await self._database.run(work)
 
     async def renew(self, batch_id: str) -> Row[Any]:
-        """Keep a batch for another while; the batch."""
+        """Renew the lease of a batch; returns the batch."""
         until = self._now() + self._config.lease_s
         return await self._database.run(lambda c: self._changed(c, batch_id, lease_until=until))
 
     async def release(self, batch_ids: Collection[str]) -> None:
-        """Give batches back, for anybody to take; those that are not held are passed over."""
+        """Release batches, so that any runner can take them.
+
+        Those that are not held are skipped.
+        """
         free = (
             update(batches)
             .where(batches.c.id.in_(batch_ids), batches.c.lease_owner == self.owner)
@@ -82,15 +85,15 @@ class WorkStore:
         await self._database.run(lambda connection: connection.execute(free))
 
     async def batch(self, batch_id: str) -> Row[Any]:
-        """A batch that is held."""
+        """A batch whose lease this runner holds."""
         return await self._database.run(lambda connection: self._held(connection, batch_id))
 
     async def clear(self, batch_id: str) -> None:
-        """Remove lines that an earlier look at the file has left."""
+        """Remove lines that an earlier validation of the file has left."""
         await self._database.run(lambda connection: self._clear(connection, batch_id))
 
     def add(self, batch_id: str, lines: Sequence[BatchLine]) -> None:
-        """Keep some lines. Blocks."""
+        """Insert lines. Blocks."""
         rows = [
             {
                 "batch_id": batch_id,
@@ -106,7 +109,7 @@ class WorkStore:
             connection.execute(insert(batch_lines), rows)
 
     async def begin(self, batch_id: str, total: int, model: str | None) -> Row[Any]:
-        """The file is valid: its lines may be run, unless it was cancelled meanwhile."""
+        """Start running the lines of a valid file, unless the batch was cancelled meanwhile."""
 
         def work(connection: Connection) -> Row[Any]:
             row = self._changed(connection, batch_id, total=total, model=model)
@@ -119,7 +122,7 @@ class WorkStore:
         return await self._database.run(work)
 
     async def refuse(self, batch_id: str, errors: Sequence[Mapping[str, Any]]) -> Row[Any]:
-        """The file is no batch: the end, unless it was cancelled meanwhile."""
+        """End the batch because its file is invalid, unless it was cancelled meanwhile."""
 
         def work(connection: Connection) -> Row[Any]:
             row = self._clear(connection, batch_id)
@@ -137,7 +140,7 @@ class WorkStore:
         return await self._database.run(work)
 
     async def pending(self, batch_id: str, after: int) -> list[Row[Any]]:
-        """Some lines without an answer, in their order, after one of them."""
+        """Lines without an answer that follow line `after`, in order."""
         lines = batch_lines.c
         wanted = (
             select(batch_lines)
@@ -151,11 +154,11 @@ class WorkStore:
     async def record(
         self, batch_id: str, line: int, status: int, answer: str, usage: Mapping[str, int]
     ) -> Row[Any]:
-        """Write down a line's answer, once; the batch as it is then.
+        """Record a line's answer, once; returns the batch after that.
 
         Args:
             answer: the body, as JSON text.
-            usage: columns of tokens → how many more.
+            usage: token columns → numbers to add.
         """
         good = status < 400  # noqa: PLR2004 - HTTP's first error
         state = LineState.COMPLETED if good else LineState.FAILED
@@ -177,7 +180,7 @@ class WorkStore:
         return await self._database.run(work)
 
     async def finalize(self, batch_id: str) -> Row[Any]:
-        """No line is run any more; the batch as it is then."""
+        """Mark that no further line is run; returns the batch after that."""
 
         def work(connection: Connection) -> Row[Any]:
             row = self._held(connection, batch_id)
@@ -190,7 +193,7 @@ class WorkStore:
         return await self._database.run(work)
 
     def results(self, batch_id: str, states: Collection[LineState]) -> Iterator[Row[Any]]:
-        """Lines in some states, in their order. Blocks."""
+        """Lines in some states, in order. Blocks."""
         after = 0
         lines = batch_lines.c
         while True:
@@ -214,7 +217,7 @@ class WorkStore:
         outputs: StoredFile | None,
         errors: StoredFile | None,
     ) -> None:
-        """The end: the result files become known, and the lines go."""
+        """End the batch: the result files become visible, and the lines are deleted."""
 
         def work(connection: Connection) -> None:
             self._clear(connection, batch_id)
@@ -234,7 +237,7 @@ class WorkStore:
         await self._database.run(work)
 
     def _held(self, connection: Connection, batch_id: str) -> Row[Any]:
-        # The lock keeps others from taking the batch before this transaction has ended.
+        # The row lock keeps other runners from taking the batch before this transaction ends.
         wanted = select(batches).where(self._mine(batch_id)).with_for_update()
         row = connection.execute(wanted).one_or_none()
         if row is None:

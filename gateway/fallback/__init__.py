@@ -1,1 +1,1 @@
-"""Who answers when the first choice cannot."""
+"""Fallback to other models and external providers."""

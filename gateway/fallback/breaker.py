@@ -1,4 +1,4 @@
-"""A circuit breaker: leaves a target alone for a while when too many of its calls fail.
+"""A circuit breaker: calls to a target are suspended after too many of them have failed.
 
 ::
 
@@ -22,7 +22,7 @@ _SLOTS = 10
 
 
 class BreakerState(StrEnum):
-    """What becomes of the next call."""
+    """Whether calls are let through."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -31,10 +31,11 @@ class BreakerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave for one call.
+    """Permission for one call.
 
     Attributes:
-        era: between two changes of state; what ends in a later one says nothing of that.
+        era: number of the breaker's state when it was given. A result that arrives in a later
+            state is ignored.
     """
 
     era: int
@@ -42,7 +43,7 @@ class Permit:
 
 @dataclass(slots=True)
 class _Slot:
-    """Calls that ended in a tenth of the window."""
+    """Results of calls that ended in one tenth of the window."""
 
     number: int
     succeeded: int = 0
@@ -51,7 +52,7 @@ class _Slot:
 
 @dataclass(slots=True)
 class Breaker:
-    """Of one target."""
+    """The circuit breaker of one target."""
 
     config: BreakerConfig
     _state: BreakerState = BreakerState.CLOSED
@@ -62,13 +63,13 @@ class Breaker:
     _slots: deque[_Slot] = field(default_factory=deque)
 
     def state(self, now: float) -> BreakerState:
-        """The state at `now`, in seconds of any clock."""
+        """The state at `now`, in seconds of a monotonic clock."""
         if self._state is BreakerState.OPEN and now >= self._opened_at + self.config.open_s:
             self._change(BreakerState.HALF_OPEN)
         return self._state
 
     def permit(self, now: float) -> Permit | None:
-        """Leave to call the target; it has to be settled. None if it is to be left alone."""
+        """Permission to call the target, which must be settled; None while the circuit is open."""
         state = self.state(now)
         if state is BreakerState.OPEN:
             return None
@@ -79,7 +80,7 @@ class Breaker:
         return Permit(self._era)
 
     def settle(self, permit: Permit, now: float, *, failed: bool | None) -> None:
-        """The call has ended; None says nothing of the target: its caller has gone."""
+        """Record the result of a call; None means that it says nothing about the target."""
         if permit.era != self._era:
             return
         if self._state is BreakerState.HALF_OPEN:
@@ -94,11 +95,11 @@ class Breaker:
             self._count(now, failed=failed)
 
     def broke(self, now: float) -> None:
-        """A call that had begun well, and was settled so, has broken off."""
+        """Record a failure of a call that was already settled as successful."""
         if self._state is BreakerState.HALF_OPEN:
             self._open(now)
         elif self._state is BreakerState.CLOSED:
-            # It counts once.
+            # The call is counted once.
             for slot in reversed(self._slots):
                 if slot.succeeded:
                     slot.succeeded -= 1

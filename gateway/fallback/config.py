@@ -1,4 +1,4 @@
-"""Who answers when the first choice cannot."""
+"""Section `fallback` of the endpoint's file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
-#: Secrets come from files, never from this one.
+#: These headers carry secrets, which are read from files only.
 _SECRET_HEADERS = {"authorization", "proxy-authorization", "api-key", "x-api-key", "cookie"}
 _NAME = r"^[A-Za-z0-9._-]{1,64}$"
 Seconds = Annotated[float, Field(gt=0)]
@@ -21,9 +21,10 @@ class _Section(BaseModel):
 class Condition(StrEnum):
     """Why a target cannot answer.
 
-    `OVERLOAD`: its queue is full. `OUTAGE`: it is down, unknown or too slow for its first piece.
-    `CONTEXT`: prompt and answer exceed its context. `POLICY`: a limit or a rule behind this stage
-    does not let the caller ask it.
+    `OVERLOAD`: its queue is full. `OUTAGE`: it is unreachable, unknown or too slow with its first
+    chunk. `CONTEXT`: prompt and answer exceed its context. `POLICY`: a limit or an access rule
+    behind
+    this stage rejects the caller.
     """
 
     OVERLOAD = "overload"
@@ -33,14 +34,14 @@ class Condition(StrEnum):
 
 
 class BreakerConfig(_Section):
-    """When a target is left alone for a while.
+    """When calls to a target are suspended.
 
     Attributes:
-        failure_rate: share of failed calls from which on it is left alone.
-        minimum_calls: fewer calls in the window say nothing.
-        window_s: over which calls are counted, in seconds.
-        open_s: how long it is left alone, in seconds.
-        probes: calls that are let through after that; if all succeed, it is back.
+        failure_rate: fraction of failed calls at which the circuit opens.
+        minimum_calls: least number of calls in the window for that.
+        window_s: length of the window in which calls are counted, in seconds.
+        open_s: how long the circuit stays open, in seconds.
+        probes: calls let through after that; if all of them succeed, the circuit closes.
     """
 
     failure_rate: float = Field(default=0.5, gt=0, le=1)
@@ -51,12 +52,12 @@ class BreakerConfig(_Section):
 
 
 class RetryConfig(_Section):
-    """Attempts at a provider before its first piece, with full jitter between them.
+    """Retries of a provider before its first chunk, with full jitter.
 
     Attributes:
-        attempts: in all; 1 is no retry.
-        base_s: the longest first pause, in seconds; it doubles with each further one.
-        most_s: the longest pause, in seconds. A provider that asks for more is given up at once.
+        attempts: attempts in all; 1 means no retry.
+        base_s: longest first delay, in seconds; it doubles with each retry.
+        most_s: longest delay, in seconds. If a provider asks for a longer one, it is not retried.
     """
 
     attempts: int = Field(default=2, ge=1, le=10)
@@ -65,19 +66,19 @@ class RetryConfig(_Section):
 
 
 class ProviderConfig(_Section):
-    """An external endpoint that speaks OpenAI's API.
+    """An external endpoint with OpenAI's API.
 
     Attributes:
-        base_url: up to and with ``/v1``; the only address that is ever asked.
-        api_key_file: holds the key and nothing else; read when the adapter starts.
-        key_header: ``authorization`` sends ``Bearer KEY``, any other header the key alone.
-        models: our model → the provider's name of it; ``*`` is for all others.
-        headers: sent with every request; none that carries a secret.
-        proxy: URL of the proxy on the way there; the environment's proxies are not used.
-        connect_timeout_s: for the connection, in seconds.
-        first_piece_timeout_s: from the request to the first text, in seconds.
-        between_pieces_timeout_s: between two pieces, in seconds.
-        most_connections: at once.
+        base_url: URL including ``/v1``; no other address is contacted.
+        api_key_file: file that contains only the key; read when the adapter starts.
+        key_header: ``authorization`` sends ``Bearer KEY``, any other header only the key.
+        models: our model → the provider's model; ``*`` stands for all others.
+        headers: headers of every request; headers with secrets are rejected.
+        proxy: URL of the proxy to use; proxies of the environment are ignored.
+        connect_timeout_s: timeout of the connection, in seconds.
+        first_piece_timeout_s: time from the request to the first text, in seconds.
+        between_pieces_timeout_s: time between two chunks, in seconds.
+        most_connections: most connections at once.
     """
 
     base_url: HttpUrl
@@ -111,14 +112,14 @@ class ProviderConfig(_Section):
 
 
 class TargetConfig(_Section):
-    """One place of a chain: a model of ours, or a provider.
+    """One target of a chain: a model of ours, or a provider.
 
     Attributes:
         model: ``model[@version][:adapter]``; with a provider, the provider's name of the model.
         provider: a name of `FallbackConfig.providers`.
-        on: why the one before may be passed over for this one.
-        first_piece_timeout_s: after which the next target is asked instead; None leaves it to the
-            target's own limits.
+        on: failures of the previous target for which this one is tried.
+        first_piece_timeout_s: time after which the next target is tried instead; None leaves it to
+            the target's own limits.
     """
 
     model: str | None = None
@@ -134,14 +135,15 @@ class TargetConfig(_Section):
 
 
 class ChainConfig(_Section):
-    """Who answers instead of one model.
+    """The fallback targets of one model.
 
     Attributes:
-        targets: in their order.
-        first_piece_timeout_s: of the model itself; see `TargetConfig`.
-        hedge_after_ms: without a first piece by then, the next target is asked as well, and the
-            faster one answers; None never does.
-        tenants: whose calls take the chain; None is all. A provider sees what these callers write.
+        targets: targets in order.
+        first_piece_timeout_s: timeout of the model itself; see `TargetConfig`.
+        hedge_after_ms: time without a first chunk after which the next target is called as well;
+            the faster one answers. None disables hedging.
+        tenants: tenants whose calls use the chain; None means all. A provider receives the texts
+            of these callers.
     """
 
     targets: Annotated[tuple[TargetConfig, ...], Field(min_length=1)]
@@ -151,13 +153,13 @@ class ChainConfig(_Section):
 
 
 class FallbackConfig(_Section):
-    """Section `fallback` of the endpoint's file; without chains it does nothing.
+    """Section `fallback` of the endpoint's file; without chains it has no effect.
 
     Attributes:
-        chains: what callers ask for → its chain. Names match as a whole: who pins ``model@7`` or
-            asks for ``model:adapter`` does not want another, unless a chain has that very name.
-        providers: by name.
-        breaker: of each target.
+        chains: requested model → its chain. Names match exactly: a caller who pins ``model@7`` or
+            requests ``model:adapter`` gets no other model, unless a chain has that very name.
+        providers: providers by name.
+        breaker: settings of each target's circuit breaker.
     """
 
     chains: dict[str, ChainConfig] = {}

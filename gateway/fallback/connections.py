@@ -1,4 +1,4 @@
-"""Connections to providers, with their keys."""
+"""Connections to providers, and their API keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from enginehouse.errors import SettingsError
 async def open_providers(
     configs: Mapping[str, ProviderConfig], *, on_retry: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[dict[str, Provider]]:
-    """Providers by name, with their connections, until the block ends.
+    """Open the connections to providers, by name; they are closed when the block ends.
 
     Raises:
         SettingsError: if a key's file cannot be read.
@@ -41,7 +41,8 @@ def _client(config: ProviderConfig, key: str | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=str(config.base_url),
         headers=headers,
-        # Each request has deadlines of its own; a redirect could lead anywhere.
+        # Each request has its own deadlines. Redirects are not followed: they could lead to any
+        # host.
         timeout=httpx.Timeout(None, connect=config.connect_timeout_s),
         follow_redirects=False,
         trust_env=False,

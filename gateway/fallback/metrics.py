@@ -10,11 +10,11 @@ _LEVELS = {BreakerState.CLOSED: 0.0, BreakerState.HALF_OPEN: 0.5, BreakerState.O
 
 
 class FallbackMetrics:
-    """Who was asked instead of whom; targets are those of the configuration."""
+    """Attempts, hedges and circuits. Targets are named in the configuration, so they are few."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        #: outcome: answered, failed, skipped (its circuit is open), dropped (another was faster,
-        #: or the caller has gone).
+        #: Label `outcome`: answered, failed, skipped (its circuit is open), dropped (another target
+        #: was faster, or the caller disconnected).
         self.attempts = Counter(
             "fallback_attempts",
             "Attempts of calls with a fallback chain",
@@ -45,5 +45,5 @@ class FallbackMetrics:
         )
 
     def circuit(self, target: str, state: BreakerState) -> None:
-        """A circuit was looked at."""
+        """Record the state of a target's circuit."""
         self._open.labels(target).set(_LEVELS[state])

@@ -1,4 +1,4 @@
-"""One call's way along its chain, up to the first piece."""
+"""Runs one call along its chain, up to the first chunk."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingErr
 
 @dataclass(slots=True)
 class Attempt:
-    """A target that has been asked.
+    """A call to one target.
 
     Attributes:
-        call: its own copy, so that of two attempts neither sees what the other writes.
-        first: waits for its first piece.
+        call: a copy of the call, so that concurrent attempts do not see each other's changes.
+        first: waits for the first chunk.
     """
 
     target: FallbackTarget
@@ -35,14 +35,14 @@ class Attempt:
     began: float = field(default_factory=time.monotonic)
 
     async def close(self) -> None:
-        """End it, wherever it is."""
+        """Cancel it in whatever state it is."""
         self.first.cancel()
         await asyncio.gather(self.first, return_exceptions=True)
         await self.pieces.aclose()
 
 
 class FallbackRun:
-    """Asks one target after the other, and of a slow one the next beside it."""
+    """Tries one target after the other; while one is slow, the next one is called concurrently."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class FallbackRun:
         *,
         hedge_after_s: float | None,
     ) -> None:
-        """`name` is the chain's; the first target is what was asked for."""
+        """`name` is the chain's name; the first target is the requested model."""
         self._name = name
         self._wanted = targets[0]
         self._left = deque(targets)
@@ -64,14 +64,15 @@ class FallbackRun:
         self._failed: list[tuple[Attempt, ServingError]] = []
 
     async def first(self, call: Call, proceed: Proceed) -> tuple[Attempt, Piece]:
-        """Whoever is first to give a piece; the others are closed.
+        """The attempt that first yields a chunk, and the chunk; all other attempts are closed.
 
         Raises:
-            ServingError: of the first that was asked, if none gives one.
+            ServingError: the error of the first attempt, if none yields a chunk.
         """
         try:
             if not self._start(None, call, proceed):
-                # Each is to be left alone; to ask none would be an outage for certain.
+                # All circuits are open. Calling none would be a certain failure, so the first
+                # target is called.
                 self._begin(self._wanted, None, call, proceed)
             while True:
                 done = await self._wait()
@@ -94,7 +95,7 @@ class FallbackRun:
             await self._close()
 
     def _start(self, why: Condition | None, call: Call, proceed: Proceed) -> bool:
-        """Ask the next target that `why` is a reason for; whether there is one."""
+        """Call the next target that `why` allows; returns whether there is one."""
         while self._left:
             target = self._left.popleft()
             if why is not None and why not in target.on:
@@ -121,7 +122,7 @@ class FallbackRun:
         self._running.append(Attempt(target, own, permit, pieces, first))
 
     async def _wait(self) -> list[Attempt]:
-        """The attempts that are decided; none if it is time to ask another one."""
+        """The attempts that have a result; empty if it is time to call another target."""
         pause_s = None
         if self._hedge_after_s is not None and self._left and len(self._running) == 1:
             pause_s = max(0.0, self._running[0].began + self._hedge_after_s - time.monotonic())
@@ -133,10 +134,10 @@ class FallbackRun:
         return [attempt for attempt in self._running if attempt.first.done()]
 
     def _fail(self, attempt: Attempt, error: ServingError, call: Call, proceed: Proceed) -> None:
-        """Go on after a failure.
+        """Try the next target after a failure.
 
         Raises:
-            ServingError: if there is nobody to go on to.
+            ServingError: if there is no further target.
         """
         self._settle(attempt, "failed", failed=blamed(attempt.target, error, call))
         self._failed.append((attempt, error))
@@ -160,7 +161,7 @@ class FallbackRun:
 
 
 def adopt(call: Call, other: Call) -> None:
-    """What an attempt has found out becomes that of the call itself."""
+    """Copy the results of an attempt to the original call."""
     call.route, call.choices, call.expected = other.route, other.choices, other.expected
     call.served_by, call.usage = other.served_by, other.usage
     call.response_headers.update(other.response_headers)
@@ -168,7 +169,7 @@ def adopt(call: Call, other: Call) -> None:
 
 
 async def _first(pieces: AsyncGenerator[Piece, None], target: FallbackTarget) -> Piece:
-    """The first piece.
+    """The first chunk of a target.
 
     Raises:
         ServingError: if there is none, or not in time.

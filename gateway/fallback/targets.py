@@ -1,4 +1,4 @@
-"""Targets of a call: who they are, why they fail, and whether they are left alone."""
+"""The targets of a chain, the reasons for their failures, and their circuit breakers."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ _CONDITIONS: tuple[tuple[type[ServingError], Condition], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class FallbackTarget:
-    """Who may answer.
+    """One target of a chain.
 
     Attributes:
-        label: for metrics, notes and its circuit.
-        model: what its attempt's call asks for.
-        pieces: its answer; a model of ours asks the stages behind.
-        on: why the one before may be passed over for it; the first needs no reason.
-        external: whether a provider answers.
+        label: name in metrics, notes and circuits.
+        model: model that the attempt requests.
+        pieces: starts the answer; a model of ours calls the stages behind this one.
+        on: failures of the previous target for which this one is tried; empty for the first.
+        external: whether it is a provider.
     """
 
     label: str
@@ -55,17 +55,17 @@ class FallbackTarget:
 
 
 def condition_of(error: ServingError, call: Call) -> Condition | None:
-    """Why a target has failed a call; None if another would not help."""
+    """Why a target has failed a call; None if another target would not help."""
     if call.remaining_s() == 0:
         return None
     return next((why for kind, why in _CONDITIONS if isinstance(error, kind)), None)
 
 
 def blamed(target: FallbackTarget, error: ServingError, call: Call) -> bool | None:
-    """Whether a failure speaks against its target; None if it says nothing of it.
+    """Whether a failure counts against its target's circuit; None if it says nothing about it.
 
-    A full queue of ours says so at once, and may be free the next moment; a provider's limit is a
-    reason to leave it alone.
+    Our own full queue rejects calls immediately and may have room a moment later, so it does not
+    count. A provider's rate limit counts.
     """
     if call.remaining_s() == 0:
         return None
@@ -75,7 +75,7 @@ def blamed(target: FallbackTarget, error: ServingError, call: Call) -> bool | No
 
 
 class Circuits:
-    """The circuit breaker of each target."""
+    """The circuit breakers of all targets."""
 
     def __init__(
         self,
@@ -89,13 +89,13 @@ class Circuits:
         self._breakers: dict[str, Breaker] = {}
 
     def permit(self, target: FallbackTarget) -> Permit | None:
-        """Leave to ask a target; None if it is left alone."""
+        """Permission to call a target; None while its circuit is open."""
         permit = self._breaker(target).permit(self._clock())
         self._show(target)
         return permit
 
     def settle(self, target: FallbackTarget, permit: Permit | None, *, failed: bool | None) -> None:
-        """What came of it; see `Breaker.settle`. One who was asked without leave has none."""
+        """Record a result; see `Breaker.settle`. A call without permission is not recorded."""
         if permit is not None:
             self._breaker(target).settle(permit, self._clock(), failed=failed)
             self._show(target)

@@ -1,4 +1,4 @@
-"""Between a call and what an OpenAI-compatible provider takes and gives; pure."""
+"""Translates calls to requests of an OpenAI-compatible provider, and its chunks to ours. Pure."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from enginehouse.generation import FinishReason
 
 #: Endpoint → its path below the provider's base URL.
 PATHS = {"chat.completions": "chat/completions", "completions": "completions"}
-#: Fields that every such provider has, with the same meaning.
+#: Fields with the same meaning in every OpenAI-compatible API.
 _PORTABLE = {
     "frequency_penalty", "max_completion_tokens", "max_tokens", "n", "presence_penalty",
     "reasoning_effort", "response_format", "seed", "stop", "temperature", "top_p",
 }  # fmt: skip
-#: Fields that ask for nothing as long as there are no tools.
+#: Fields that have no effect without tools.
 _IDLE = {"modalities", "parallel_tool_calls", "tool_choice", "tools", "top_logprobs", "verbosity"}
 _MESSAGE_KEYS = {"role", "content", "name"}
 
 
 def hindrance(call: Call) -> str | None:
-    """The field for which a provider cannot answer a call; None if it can.
+    """The field because of which a provider cannot answer a call; None if it can.
 
-    Pieces carry text and nothing else from outside, so tools, token ids and log-probabilities stay
-    with our own models; so do fields that OpenAI's API does not have.
+    Chunks from providers carry only text. Calls with tools, token ids or log-probabilities, and
+    calls
+    with fields that OpenAI's API lacks, therefore stay with our own models.
     """
     if call.ask.endpoint not in PATHS:
         return "endpoint"
@@ -47,12 +48,12 @@ def hindrance(call: Call) -> str | None:
 
 
 def body_of(call: Call, model: str) -> dict[str, Any]:
-    """The provider's request; it always streams, so that one way of reading is enough."""
+    """The request to the provider. It always streams, so that one reader is enough."""
     identity = call.ask.identity
     body = {name: identity[name] for name in sorted(_PORTABLE & identity.keys())}
     body = {name: value for name, value in body.items() if value is not None}
     if call.ask.endpoint == "completions":
-        # Not every provider has OpenAI's default.
+        # The default of OpenAI's API is not the default of every provider.
         body.setdefault("max_tokens", DEFAULT_COMPLETION_TOKENS)
         body["prompt"] = call.texts[0] if len(call.texts) == 1 else call.texts
     else:
@@ -61,24 +62,24 @@ def body_of(call: Call, model: str) -> dict[str, Any]:
 
 
 def guessed_prompt_tokens(call: Call) -> int:
-    """Tokens of a prompt, until the provider says how many they are."""
+    """Estimated prompt tokens, used until the provider reports the number."""
     texts = [str(message.get("content") or "") for message in call.messages]
     texts += [text for text in call.texts if isinstance(text, str)]
     return sum(map(len, texts)) // CHARACTERS_A_TOKEN + 1
 
 
 def answers_wanted(call: Call) -> int:
-    """How many answers the provider is to give."""
+    """Number of answers requested from the provider."""
     return int(call.ask.identity.get("n") or 1) * max(1, len(call.texts))
 
 
 @dataclass(slots=True)
 class ProviderAnswerReader:
-    """Reads the chunks of one response, which carries one answer or several.
+    """Reads the chunks of one response with one or several answers.
 
     Attributes:
-        wanted: how many answers.
-        usage: one token a piece, until the provider says how many they are.
+        wanted: number of answers.
+        usage: counts one token for each chunk, until the provider reports the number.
     """
 
     usage: Usage
@@ -87,14 +88,14 @@ class ProviderAnswerReader:
 
     @property
     def whole(self) -> bool:
-        """Whether every answer has come to its end."""
+        """Whether every answer has ended."""
         return len(self._ended) >= self.wanted
 
     def read(self, chunk: Mapping[str, Any]) -> list[Piece]:
-        """The pieces in a chunk, possibly none.
+        """The text chunks in a provider's chunk, possibly none.
 
         Raises:
-            EngineUnavailableError: if it is an error, or no chunk at all.
+            EngineUnavailableError: if it is an error, or not a chunk.
         """
         if "error" in chunk:
             raise EngineUnavailableError("the provider broke its answer off with an error")
@@ -125,7 +126,7 @@ def _piece(choice: Mapping[str, Any]) -> Piece:
 
 
 def _finish(reason: str) -> FinishReason:
-    """Providers have reasons of their own; an answer that ended for one of those has ended."""
+    """Unknown finish reasons are treated as a normal end."""
     known = {FinishReason.LENGTH, FinishReason.CONTENT_FILTER}
     return next((kind for kind in known if kind == reason), FinishReason.STOP)
 

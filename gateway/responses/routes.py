@@ -106,7 +106,8 @@ async def _events(
 ) -> AsyncGenerator[bytes, None]:
     """Yield the events, and store the response before the last one.
 
-    A client that has received the last event can continue the response. If the caller disconnects before the end, nothing is stored.
+    A client that has received the last event can continue the response. If the caller
+    disconnects before the end, nothing is stored.
     """
     shape = shape_of(call)
     async with aclosing(pieces):
