@@ -1,11 +1,20 @@
 # Two commands do everything: `make up` and `make test`.
 PYTHON ?= python3
 VENV := .venv
+# `make … PYTHON=python3.12` beside a .venv of 3.11 has an environment of its own, .venv-3.12.
+ifneq ($(origin PYTHON),file)
+ASKED := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+$(if $(ASKED),,$(error PYTHON=$(PYTHON) does not run here))
+HAD := $(shell sed -n 's/^version[a-z_]* = \([0-9]*\.[0-9]*\).*/\1/p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(HAD),$(if $(HAD),$(ASKED)))
+VENV := .venv-$(ASKED)
+endif
+endif
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help up test test-build test-clients lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock lock-clients lock-docs docs clean
+.PHONY: help up test test-all test-build test-clients lint types bench bench-formats bench-instances bench-settings bench-targets bench-trials bench-peers perf simulate-rollouts lock lock-clients lock-docs docs clean
 
 help: ## Show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,15 +43,31 @@ $(VENV)/.test: requirements-test.lock $(VENV)/.base
 up: $(VENV)/.base ## Set up, build the default engine if there is none, start everything
 	@exec $(BIN)/enginehouse up
 
-# Engines and stacks come first in line; what starts none fills the time in which they wait. An
-# engine inside the test process has a process of its own: what it breaks must not end the others.
-test: $(VENV)/.test lint types ## Set up and run all tests
-	@scratch=$$(mktemp -d) && beside= && trap 'kill $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
+# The folders are mapped into one package; mypy sees the package as it is imported. Its cache stays.
+TYPES = rm -rf .typecheck && mkdir -p .typecheck && cp -rs $(CURDIR)/enginehouse .typecheck/enginehouse && \
+	for part in build engine model_repository registry client api gateway cli stack perf; do \
+		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part || exit 1; done && \
+	cd .typecheck && MYPYPATH=. exec ../$(BIN)/mypy --cache-dir ../.mypy_cache --config-file ../pyproject.toml -p enginehouse
+
+# Engines and stacks come first in line; types and the tests that start none fill the time in which
+# they wait. An engine inside the test process has a process of its own: what it breaks must not end
+# the others. `test` leaves out what is marked `slow`, each with its reason.
+test: ONLY := and not slow
+test-all: ONLY :=
+test-all: PYTEST_MORE := --hypothesis-profile thorough
+test: $(VENV)/.test lint ## Set up and check everything but the slow tests (10 minutes on 2 cores)
+test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (half an hour)
+test test-all:
+	@scratch=$$(mktemp -d) && types= && beside= && \
+	trap 'kill $$types $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
 	trap 'exit 130' INT TERM && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
-	{ nice -n 10 $(BIN)/python -m pytest -m "not whole_machine" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
+	pytest="$(BIN)/python -m pytest --durations 25 $(PYTEST_MORE)" && \
+	{ ( $(TYPES) ) > $$scratch/types.log 2>&1 & } && types=$$! && \
+	{ nice -n 10 $$pytest -m "not whole_machine $(ONLY)" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
 	beside=$$! && failed=0 && \
-	{ $(BIN)/python -m pytest -m whole_machine tests/engine || failed=1; } && \
-	{ $(BIN)/python -m pytest -m whole_machine --ignore=tests/engine || failed=1; } && \
+	{ $$pytest -m "whole_machine $(ONLY)" tests/engine || failed=1; } && \
+	{ $$pytest -m "whole_machine $(ONLY)" --ignore=tests/engine || failed=1; } && \
+	{ wait $$types || failed=1; } && types= && cat $$scratch/types.log && \
 	{ wait $$beside || failed=1; } && beside= && cat $$scratch/beside.log && exit $$failed
 
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
@@ -99,13 +124,8 @@ lint: $(VENV)/.test ## Ruff
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 
-# The folders are mapped into one package; mypy sees the package as it is imported.
 types: $(VENV)/.test ## mypy --strict
-	@rm -rf .typecheck && mkdir -p .typecheck
-	@cp -rs $(CURDIR)/enginehouse .typecheck/enginehouse
-	@for part in build engine model_repository registry client api gateway cli stack perf; do \
-		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part; done
-	@cd .typecheck && MYPYPATH=. ../$(BIN)/mypy --config-file ../pyproject.toml -p enginehouse
+	@$(TYPES)
 
 bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, and what each stage of the endpoint costs
 	@$(BIN)/enginehouse bench
@@ -119,4 +139,4 @@ lock-clients: $(VENV)/.test ## Renew the hashed lock files of test-clients (need
 	@$(BIN)/python -m tests.client_matrix.lock
 
 clean: ## Remove the virtual environment and scratch (state stays)
-	rm -rf $(VENV) .scratch .typecheck .mypy_cache .ruff_cache .pytest_cache
+	rm -rf .venv .venv-* .scratch .typecheck .mypy_cache .ruff_cache .pytest_cache

@@ -141,16 +141,19 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
         stack.process.stop(15.0)
 
 
-#: Folders whose tests want both cores: engines and whole stacks.
-_HEAVY = ("clients", "endpoint", "engine", "releases", "stack")
+@pytest.fixture(scope="session")
+def whole_machine() -> None:
+    """Requested by each fixture that starts a stack or an engine; marks the tests that use it."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a stack or an engine runs alone of its kind, the rest beside it."""
+    """Tests that use a stack or an engine run one at a time, the others beside them."""
     for item in items:
-        folder = item.path.relative_to(Path(__file__).parent).parts[0]
-        if folder in _HEAVY or "stack" in getattr(item, "fixturenames", ()):
+        if "whole_machine" in getattr(item, "fixturenames", ()):
             item.add_marker("whole_machine")
+        for slow in item.iter_markers("slow"):
+            if slow.args or not slow.kwargs.get("reason"):
+                raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.slow needs reason=...")
 
 
 def _built_once(factory: pytest.TempPathFactory, checkpoint: str, name: str) -> Bundle:
@@ -204,7 +207,9 @@ def registered_home(home: Path, bundle: Bundle) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+def stack(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
     """The stack that most tests ask; they leave it as they found it."""
     home = tmp_path_factory.mktemp("stack")
     copied_home(home, bundle)
@@ -214,7 +219,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[
 
 @pytest.fixture(scope="session")
 def both(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, embedding_bundle: Bundle
+    whole_machine: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle: Bundle,
+    embedding_bundle: Bundle,
 ) -> Iterator[RunningStack]:
     """A text generator and an embedding model of two versions, the first of which serves."""
     home = tmp_path_factory.mktemp("both")

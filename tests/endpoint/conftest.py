@@ -115,7 +115,9 @@ def ask(url: str, key: str, text: str, **fields: Any) -> httpx.Response:
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[Shared]:
+def shared(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[Shared]:
     home = tmp_path_factory.mktemp("shared")
     copied_home(home, bundle)
     (home / "endpoint.yaml").write_text(_FILE)

@@ -70,7 +70,7 @@ class Served:
 
 
 @pytest.fixture(scope="module")
-def served(bundle: Bundle) -> Iterator[Served]:
+def served(whole_machine: None, bundle: Bundle) -> Iterator[Served]:
     made = Served(bundle, bundle.manifest.engine_settings)
     yield made
     made.service.close()
@@ -310,7 +310,9 @@ def _touch_the_whole_cache(served: Served) -> None:
 
 
 @pytest.fixture(scope="module")
-def adapted(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Bundle:
+def adapted(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Bundle:
     home = tmp_path_factory.mktemp("adapted")
     return adapted_bundle(bundle, home, ("one", "two"), EngineSettings(precision_hint="f32"))
 
@@ -369,6 +371,7 @@ def test_adapters_act_per_request_in_one_batch_as_merged_weights_would(adapted: 
         made.service.close()
 
 
+@pytest.mark.whole_machine
 def test_prompt_lookup_keeps_the_answer_and_counts_what_it_saved(bundle: Bundle) -> None:
     exact = EngineSettings(precision_hint="f32", kv_cache_precision="auto")
     question = "Repeat this text: the quick brown fox jumps over the lazy dog by the river."

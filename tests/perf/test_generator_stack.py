@@ -26,7 +26,6 @@ from enginehouse.perf.runtimes import token_generator
 
 from enginehouse.bundle import Bundle
 
-pytestmark = pytest.mark.whole_machine
 _STREAMS = 48
 _STEP_S = 0.1
 _FLOOD = 120
@@ -34,7 +33,9 @@ _ASKED = 30
 
 
 @pytest.fixture(scope="module")
-def stack(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateStack]:
+def stack(
+    whole_machine: None, bundle: Bundle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateStack]:
     made = with_runtime(bundle, token_generator.NAME, tmp_path_factory.mktemp("g") / "bundle")
     with private_home(made) as env:
         limits = f"limits: {{fair_share: {{slots: {_STREAMS}}}}}\n"

@@ -173,7 +173,10 @@ def _is_running(process: psutil.Process) -> bool:
 
 @pytest.fixture(scope="module")
 def live(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle, mlflow_server: MlflowServer
+    whole_machine: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    bundle: Bundle,
+    mlflow_server: MlflowServer,
 ) -> Iterator[Live]:
     home = tmp_path_factory.mktemp("live")
     made = with_runtime(bundle, token_generator.NAME, home / "generator")

@@ -26,7 +26,9 @@ _SPEC = {
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+def stack(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("slowed")
     slow = with_runtime(bundle, slowed.NAME, home / "slow")
     copied_home(home, bundle)

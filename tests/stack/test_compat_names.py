@@ -24,7 +24,9 @@ from tests.stack.test_triton_clients import ANSWER, PROMPT, stream, tensor
 
 
 @pytest.fixture(scope="module")
-def compat(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+def compat(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("compat")
     adapted = adapted_bundle(bundle, home, ("loud",), bundle.manifest.engine_settings)
     registered_home(home, adapted)

@@ -15,7 +15,9 @@ from tests.conftest import RunningStack, copied_home, running_stack, stack_env
 
 
 @pytest.fixture(scope="module")
-def twins(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+def twins(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("twins")
     copied_home(home, bundle)
     with running_stack(stack_env(home, instances=2)) as running:

@@ -24,7 +24,7 @@ Answer = tuple[str, tuple[float, ...]]
 
 @pytest.fixture(scope="module")
 def deterministic(
-    tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
 ) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("deterministic")
     copied_home(home, bundle)

@@ -42,7 +42,7 @@ def home(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
 
 
 @pytest.fixture(scope="module")
-def small(home: Path) -> Iterator[RunningStack]:
+def small(whole_machine: None, home: Path) -> Iterator[RunningStack]:
     """Two requests at once and two waiting, so that overload is near."""
     env = stack_env(home, max_batch=2, max_queue=2)
     env["ENGINEHOUSE_BETWEEN_TOKENS_TIMEOUT_S"] = "3"
@@ -114,6 +114,7 @@ def test_a_second_stack_on_the_same_home_is_refused(small: RunningStack) -> None
     assert "another stack runs" in done.stderr
 
 
+@pytest.mark.whole_machine
 def test_ctrl_c_ends_everything_and_a_second_up_rebuilds_nothing(
     tmp_path: Path, bundle: Bundle
 ) -> None:

@@ -28,7 +28,9 @@ _LEN = 16
 
 
 @pytest.fixture(scope="module")
-def unary(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Iterator[RunningStack]:
+def unary(
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+) -> Iterator[RunningStack]:
     home = tmp_path_factory.mktemp("unary")
     copied_home(home, bundle)
     env = stack_env(home) | {
