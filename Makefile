@@ -47,13 +47,14 @@ up: $(VENV)/.base ## Set up, build the default engine if there is none, start ev
 TYPES = rm -rf .typecheck && mkdir -p .typecheck && cp -rs $(CURDIR)/enginehouse .typecheck/enginehouse && \
 	for part in build engine model_repository registry client api gateway cli stack perf; do \
 		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part || exit 1; done && \
-	cd .typecheck && MYPYPATH=. exec ../$(BIN)/mypy --cache-dir ../.mypy_cache --config-file ../pyproject.toml -p enginehouse
+	cd .typecheck && MYPYPATH=. exec $(LAST) ../$(BIN)/mypy --cache-dir ../.mypy_cache --config-file ../pyproject.toml -p enginehouse
 
 # Engines and stacks come first in line; types and the tests that start none fill the time in which
 # they wait. An engine inside the test process has a process of its own: what it breaks must not end
 # the others. `test` leaves out what is marked `slow`, each with its reason.
 test: ONLY := and not slow
 test-all: ONLY :=
+test test-all: LAST := nice -n 10
 test-all: PYTEST_MORE := --hypothesis-profile thorough
 test: $(VENV)/.test lint ## Set up and check everything but the slow tests (10 minutes on 2 cores)
 test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (half an hour)
@@ -63,7 +64,7 @@ test test-all:
 	trap 'exit 130' INT TERM && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
 	pytest="$(BIN)/python -m pytest --durations 25 $(PYTEST_MORE)" && \
 	{ ( $(TYPES) ) > $$scratch/types.log 2>&1 & } && types=$$! && \
-	{ nice -n 10 $$pytest -m "not whole_machine $(ONLY)" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
+	{ $(LAST) $$pytest -m "not whole_machine $(ONLY)" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
 	beside=$$! && failed=0 && \
 	{ $$pytest -m "whole_machine $(ONLY)" tests/engine || failed=1; } && \
 	{ $$pytest -m "whole_machine $(ONLY)" --ignore=tests/engine || failed=1; } && \

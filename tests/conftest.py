@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import hypothesis
 import psutil
 import pytest
 from enginehouse.build.default_checkpoint import default_checkpoint
@@ -139,6 +140,12 @@ def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
         assert stack.guide_violations() == 0
     finally:
         stack.process.stop(15.0)
+
+
+# Random examples: a few in `make test`, more in `make test-all` (`--hypothesis-profile thorough`).
+hypothesis.settings.register_profile("quick", max_examples=100, deadline=None)
+hypothesis.settings.register_profile("thorough", max_examples=450, deadline=None)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.fixture(scope="session")

@@ -267,6 +267,7 @@ def test_cancelled_poisoned_and_over_long_requests_leave_the_cache_at_its_baseli
     wait_until(lambda: served.kv_cache_usage == 0.0, "the baseline again")
 
 
+@pytest.mark.slow(reason="two prefills of a whole context, 8,180 tokens")
 def test_a_prompt_as_long_as_the_context_and_its_repetition(served: Served) -> None:
     """Chunked prefill takes it in pieces; the prefix cache spares the second one most of it."""
     ids = served.tokenizer.encode("The quick brown fox jumps over the lazy dog. " * 800)[:8180]
@@ -281,6 +282,7 @@ def test_a_prompt_as_long_as_the_context_and_its_repetition(served: Served) -> N
     assert steps[1] < steps[0]
 
 
+@pytest.mark.slow(reason="a soak: 2,300 requests, to see that memory does not grow")
 def test_hundreds_of_short_requests_do_not_grow_the_process(served: Served) -> None:
     process = psutil.Process()
 

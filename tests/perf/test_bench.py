@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from tests.conftest import RunningStack, run_cli
 
 
+@pytest.mark.slow(reason="measures the raw engine and the whole path, each up to 32 streams")
 def test_bench_measures_both_sides_and_writes_its_reports(stack: RunningStack) -> None:
     done = run_cli(stack.env, "bench", "--rounds", 1, "--tokens", 6, "--json")
     assert done.returncode == 0, done.stderr

@@ -101,6 +101,7 @@ def test_a_fleet_is_sized_by_the_formulas() -> None:
     assert (plain.replicas, plain.cost_per_million_tokens) == (None, None)
 
 
+@pytest.mark.slow(reason="a search: bursts at one rate after the other")
 def test_the_command_finds_a_capacity_of_the_real_stack(
     stack: RunningStack, tmp_path: Path
 ) -> None:

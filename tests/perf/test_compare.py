@@ -22,6 +22,7 @@ load: {kind: concurrency, levels: [2]}
 """
 
 
+@pytest.mark.slow(reason="eight pairs of bursts on two real engines")
 def test_a_version_that_takes_three_times_as_long_is_found(bundle: Bundle, tmp_path: Path) -> None:
     env = stack_env(tmp_path) | {SHARE_VARIABLE: "2.0"}
     slow = with_runtime(bundle, NAME, tmp_path / "slow")

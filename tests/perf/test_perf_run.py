@@ -46,7 +46,17 @@ def _check(found: dict[str, Any], requests: list[int]) -> None:
             assert figures["goodput_per_s"] > 0
 
 
-@pytest.mark.parametrize("door", ["adapter", "ensemble", "tensorrt_llm"])
+_OTHER_DOORS = pytest.mark.slow(reason="the same measurement through another door")
+
+
+@pytest.mark.parametrize(
+    "door",
+    [
+        "adapter",
+        pytest.param("ensemble", marks=_OTHER_DOORS),
+        pytest.param("tensorrt_llm", marks=_OTHER_DOORS),
+    ],
+)
 def test_our_generator_measures_every_door(stack: RunningStack, door: str, tmp_path: Path) -> None:
     found = _run(stack, tmp_path, _CLOSED, "--driver", "enginehouse", "--door", door,
                  "--repeats", 2, "--no-log")  # fmt: skip
@@ -63,6 +73,7 @@ def perf_analyzer(stack: RunningStack) -> None:
         pytest.skip(f"perf_analyzer cannot be had here: {error}")
 
 
+@pytest.mark.slow(reason="perf_analyzer runs, each with intervals of its own")
 @pytest.mark.usefixtures("perf_analyzer")
 @pytest.mark.parametrize(
     ("door", "load", "requests"),

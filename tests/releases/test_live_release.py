@@ -243,7 +243,17 @@ def test_a_rollback_moves_all_new_traffic_at_once_and_prints_its_time(live: Live
     )
 
 
-@pytest.mark.parametrize("phase", ["preparing", "progressing", "paused"])
+_MORE = pytest.mark.slow(reason="one more rollout, to another end, under the same traffic")
+
+
+@pytest.mark.parametrize(
+    "phase",
+    [
+        pytest.param("preparing", marks=_MORE),
+        "progressing",
+        pytest.param("paused", marks=_MORE),
+    ],
+)
 def test_an_abort_returns_all_traffic_to_the_champion(live: Live, phase: str) -> None:
     slow = [{"weight": 40, "min_duration_s": 600}, {"weight": 100}]
     live.start(2, steps=slow)
@@ -261,6 +271,7 @@ def test_an_abort_returns_all_traffic_to_the_champion(live: Live, phase: str) ->
     )
 
 
+@_MORE
 def test_mlflow_may_be_restarted_during_a_rollout(live: Live) -> None:
     live.start(2, steps=[{"weight": 40, "min_duration_s": 600}, {"weight": 100}])
     live.phase("progressing")
@@ -282,6 +293,7 @@ def _accepted(call: Callable[[], object]) -> bool:
     return True
 
 
+@_MORE
 def test_a_challenger_whose_engine_keeps_dying_is_aborted(live: Live) -> None:
     live.start(2, steps=[{"weight": 40, "min_duration_s": 600}, {"weight": 100}])
     live.phase("progressing")

@@ -19,6 +19,9 @@ from enginehouse.bundle import Bundle
 from tests.conftest import RunningStack, copied_home, run_cli, running_stack, stack_env, wait_until
 from tests.releases.traffic import traffic
 
+pytestmark = pytest.mark.slow(
+    reason="rollouts of two real engines; test_live_release.py rolls out generators"
+)
 _SPEC = {
     "steps": [{"weight": 50, "min_duration_s": 1, "min_samples": 60}, {"weight": 100}],
     "analyses": [{"metric": "total_time", "margin": 0.1, "tolerance": 0.1, "min_samples": 30}],

@@ -13,6 +13,10 @@ from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from tests.conftest import RunningStack, copied_home, running_stack, stack_env
 
+pytestmark = pytest.mark.slow(
+    reason="a stack of its own with two engines; replicas are in tests/releases"
+)
+
 
 @pytest.fixture(scope="module")
 def twins(

@@ -52,6 +52,7 @@ def _answer(sdk: openai.OpenAI, subject: str, *, temperature: float = 0.0) -> An
     return choice.message.content or "", tuple(t.logprob for t in choice.logprobs.content)
 
 
+@pytest.mark.slow(reason="forty answers; the draw of a seed below asks for the same in few")
 def test_answers_are_equal_again_and_four_at_once(sdk: openai.OpenAI) -> None:
     first = [_answer(sdk, subject) for subject in _SUBJECTS]
     assert [_answer(sdk, subject) for subject in _SUBJECTS] == first
@@ -66,6 +67,7 @@ def test_a_seed_draws_the_same_answer_also_beside_others(sdk: openai.OpenAI) -> 
         assert list(threads.map(lambda s: _answer(sdk, s, temperature=1.0), subjects)) == first
 
 
+@pytest.mark.slow(reason="long prompts, with the serving pipeline and without")
 def test_an_echoed_prompt_has_its_log_probabilities(sdk: openai.OpenAI, bundle: Bundle) -> None:
     """Against the engine's own graph, run without its serving pipeline."""
     prompt = "The café 😀 by the sea sold salt, iron and bread. " * 20

@@ -26,6 +26,10 @@ from tests.stack.test_triton_clients import ANSWER, PROMPT
 _IDS = [1, 9690, 198]
 _LEN = 16
 
+pytestmark = pytest.mark.slow(
+    reason="a stack of its own for one more form of what test_compat_names.py asks"
+)
+
 
 @pytest.fixture(scope="module")
 def unary(
