@@ -57,7 +57,7 @@ class Settings:
     replicas: Annotated[int, Whole(1, _MOST_REPLICAS, "a number of replicas")] = Field(
         default=1, description="Triton replicas that `up` starts on this host."
     )
-    fleet: Annotated[str | None, OneLine("where the replicas are, see docs/resilience.md")] = Field(
+    fleet: Annotated[str | None, OneLine("where the replicas are, see docs/rollouts.md")] = Field(
         default=None,
         description="Where the replicas are: `host:port` with commas between them, "
         "`dns:host:port` or `kubernetes:namespace/service:port`; those that `up` starts if unset.",

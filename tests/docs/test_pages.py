@@ -79,7 +79,17 @@ def test_a_page_that_speaks_of_what_is_not_there_is_found(tmp_path: Path) -> Non
     page = tmp_path / "page.md"
     page.write_text("# Head\n`api/nowhere.py` and `text/nowhere.py`, `api/errors.py`, `a/b`\n")
     assert list(_missing_paths(page)) == ["api/nowhere.py", "text/nowhere.py"]
-    (_ROOT / "docs" / "index.md").exists()
+
+
+def test_every_page_is_in_the_navigation_and_on_the_first_page() -> None:
+    navigation = (_ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    first = (_ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(_ROOT / "docs").as_posix() for path in _PAGES if "docs" in path.parts]
+    assert [page for page in pages if f" {page}\n" not in navigation] == []
+    of_the_first = [
+        page for page in pages if not page.startswith("decisions/0") and page != "index.md"
+    ]
+    assert [page for page in of_the_first if f"({page})" not in first] == []
 
 
 def test_the_readme_is_read_in_a_minute() -> None:

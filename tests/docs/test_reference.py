@@ -7,15 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from docs.reference_from_code import commands, endpoint_file, errors, events, metrics
+from docs.reference_from_code import (
+    commands,
+    endpoint_file,
+    errors,
+    events,
+    metrics,
+    settings,
+)
 from docs.reference_from_code.application import Application, inspect_application, routes_page
 from docs.reference_from_code.outside import outside
 from enginehouse.errors import BudgetError
+from enginehouse.settings import variables
 
 _DOCS = Path(__file__).parents[2] / "docs"
 _METRIC = re.compile(
     r"\benginehouse_\w+(?:_total|_seconds|_ratio|_failing|_away|_depth|_used|_open|_entries)\b"
 )
+_VARIABLE = re.compile(r"\bENGINEHOUSE_[A-Z0-9_]*[A-Z0-9]\b(?![<_])")
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +84,17 @@ def test_a_page_that_loads_from_another_host_is_found(tmp_path: Path) -> None:
         "bad.css: https://c.example/font.css",
         "bad.html: //b.example/x.js",
     ]
+
+
+def test_every_variable_that_a_page_names_is_read() -> None:
+    known = {variable.name for variable in variables()}
+    named = {
+        (page.name, name)
+        for page in [*_DOCS.rglob("*.md"), *_DOCS.parent.glob("*.md")]
+        for name in _VARIABLE.findall(page.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 30
+    # Shown as mistakes, and as what Kubernetes sets.
+    known |= {"ENGINEHOUSE_REPLICA", "ENGINEHOUSE_PORT_8080_TCP"}
+    assert {(page, name) for page, name in named if name not in known} == set()
+    assert "| `ENGINEHOUSE_API_PORT` | a port from 1 to 65535 | `8080` |" in settings.page()
