@@ -14,11 +14,11 @@ from enginehouse.gateway.models.settings import ModelsConfig
 from enginehouse.gateway.prompts.config import PromptsConfig
 from enginehouse.gateway.responses.config import ResponsesConfig
 from enginehouse.gateway.tracing.config import ObservabilityConfig
-from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict
 
 from enginehouse.errors import SettingsError, SpecError
 from enginehouse.settings import Settings
+from enginehouse.specifications import checked, read_yaml
 
 
 class EndpointFile(BaseModel):

@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 from enginehouse.api.revision import Served
 from enginehouse.api.route_files import RouteFiles
-from enginehouse.model_repository.config import is_embedding, pinned_version
+from enginehouse.client.model_configs import is_embedding, pinned_version
 
 from enginehouse.errors import EnginehouseError, ModelNotFoundError, ServingError
 from enginehouse.names import TENSORRT_LLM, part

@@ -19,7 +19,6 @@ from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
-from enginehouse.api.wire_types import PositiveCount, TokenId
 from enginehouse.client import Embeddings, Target
 from enginehouse.gateway.samples.account import OK, UNEXPECTED, Account, Origin, code_of
 from enginehouse.gateway.samples.ring import CLIENT_GONE
@@ -31,6 +30,7 @@ from starlette.responses import Response
 from enginehouse.errors import EnginehouseError, InvalidRequestError
 from enginehouse.generation import FinishReason
 from enginehouse.manifest import EmbeddingFacts
+from enginehouse.requests.wire_types import PositiveCount, TokenId
 
 router = APIRouter(route_class=JsonRoute)
 _MAX_INPUTS = 2048

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.refused import refused, refused_unless
-from enginehouse.api.wire_types import PositiveCount
 from pydantic import Field
+
+from enginehouse.requests.wire_types import PositiveCount
 
 _BEAMS = "beam search is not offered: leave it out"
 _TOKENS_BACK = "answers carry text, not token ids: ask for logprobs, or send the text to /tokenize"

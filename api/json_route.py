@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from email.message import Message
 from http import HTTPStatus
 from typing import Any
 
-from enginehouse.api.json_text import read_json
 from fastapi import HTTPException
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+
+from enginehouse.requests.content_type import content_type_problem
+from enginehouse.requests.json_text import read_json
 
 _Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -65,19 +66,6 @@ def check_content_type(request: Request, wanted: str) -> None:
     Raises:
         HTTPException: 415 with a sentence.
     """
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() not in {"", "identity"}:
-        raise _unsupported(f"Content-Encoding is {coding[:80]!r}: send the body as it is")
-    given = request.headers.get("content-type", "")
-    if not given.strip():
-        raise _unsupported(f"Content-Type is missing: send 'Content-Type: {wanted}'")
-    message = Message()
-    message["content-type"] = given
-    found = message.get_content_type()
-    json = found.startswith("application/") and found.endswith("+json")
-    if found != wanted and not (json and wanted == "application/json"):
-        raise _unsupported(f"Content-Type is {given[:80]!r}: send 'Content-Type: {wanted}'")
-
-
-def _unsupported(sentence: str) -> HTTPException:
-    return HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, sentence)
+    problem = content_type_problem(request.headers, wanted)
+    if problem is not None:
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)

@@ -11,7 +11,16 @@ from enginehouse.api.hints import ChatHints, Hints
 from enginehouse.api.messages import ChatForm, Message
 from enginehouse.api.refused import refused, refused_unless, wrong
 from enginehouse.api.tools.schema import Choice, Tools
-from enginehouse.api.wire_types import (
+from pydantic import (
+    Field,
+    StrictStr,
+    field_validator,
+    model_validator,
+)
+
+from enginehouse.generation import GREEDY_BELOW_TEMPERATURE, GREEDY_BELOW_TOP_P, Sampling
+from enginehouse.manifest import GenerationDefaults
+from enginehouse.requests.wire_types import (
     Count,
     CountOrOff,
     MinP,
@@ -24,15 +33,6 @@ from enginehouse.api.wire_types import (
     TokenKey,
     TopP,
 )
-from pydantic import (
-    Field,
-    StrictStr,
-    field_validator,
-    model_validator,
-)
-
-from enginehouse.generation import GREEDY_BELOW_TEMPERATURE, GREEDY_BELOW_TOP_P, Sampling
-from enginehouse.manifest import GenerationDefaults
 
 _MAX_STOPS = 16
 _UINT64 = 2**64

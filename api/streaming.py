@@ -12,11 +12,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import orjson
-from enginehouse.api.errors import error_body
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError
+from enginehouse.http_errors import error_body
 
 _T = TypeVar("_T")
 

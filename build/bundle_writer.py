@@ -183,7 +183,9 @@ def _draft(plan: BuildPlan, built: BuiltEngine, checked: dict[str, int]) -> Engi
         special_tokens=built.special_tokens,
         generation_defaults=built.generation_defaults,
         engine_settings=plan.settings,
-        tensorrt_llm=built.tensorrt_llm,
+        tensorrt_llm=None
+        if built.tensorrt_llm is None
+        else built.tensorrt_llm.model_dump(mode="json"),
         checkpoint=built.checkpoint,
         build_arguments={
             "checkpoint": plan.checkpoint.name,

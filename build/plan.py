@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from enginehouse.build.formats import WeightFormat
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.manifest import (
     Architecture,
@@ -16,7 +17,6 @@ from enginehouse.manifest import (
     GenerationDefaults,
     SpecialTokens,
 )
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 #: Called with one short sentence for each step of a build.
 Progress = Callable[[str], None]

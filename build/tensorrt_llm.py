@@ -24,9 +24,7 @@ from enginehouse.build.tensorrt_llm_commands import (
 )
 from enginehouse.build.tensorrt_llm_formats import FORMATS, check_capability, check_format
 from enginehouse.build.tensorrt_llm_host import check_host
-
-from enginehouse.errors import BuildError, CheckpointError
-from enginehouse.tensorrt_llm import (
+from enginehouse.engine.tensorrt_llm_settings import (
     DraftTarget,
     Eagle3,
     Lora,
@@ -34,6 +32,8 @@ from enginehouse.tensorrt_llm import (
     Medusa,
     TensorRtLlmSettings,
 )
+
+from enginehouse.errors import BuildError, CheckpointError
 
 #: Files of a checkpoint that the LLM API reads; some repositories have weights in other formats
 #: too.

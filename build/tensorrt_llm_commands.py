@@ -18,9 +18,15 @@ from enginehouse.build.tensorrt_llm_formats import (
     GpuFormat,
     check_format,
 )
+from enginehouse.engine.tensorrt_llm_settings import (
+    DraftTarget,
+    Lookahead,
+    Lora,
+    Medusa,
+    TensorRtLlmSettings,
+)
 
 from enginehouse.errors import BuildError
-from enginehouse.tensorrt_llm import DraftTarget, Lookahead, Lora, Medusa, TensorRtLlmSettings
 
 _QUANTIZE = "quantization/quantize.py"
 #: File of the nodes for `mpirun`, one a line: ``NAME slots=GPUS``.

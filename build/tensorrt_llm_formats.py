@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enginehouse.build.formats import WeightFormat
+from enginehouse.engine.tensorrt_llm_settings import Flavour, Medusa, TensorRtLlmSettings
 
 from enginehouse.errors import BuildError
-from enginehouse.tensorrt_llm import Flavour, Medusa, TensorRtLlmSettings
 
 #: Folder of NVIDIA's converter under `models/core`, by `model_type`.
 CONVERTERS = {

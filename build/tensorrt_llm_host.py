@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from enginehouse.engine.tensorrt_llm_releases import RELEASES, container, what_to_install
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
+
 from enginehouse.errors import BuildError
 from enginehouse.host import Gpu, gpus, package_version
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
-from enginehouse.tensorrt_llm_releases import RELEASES, container, what_to_install
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from pydantic import ValidationError
 
 from enginehouse.errors import BuildError
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 
 def tensorrt_llm_settings(

@@ -16,13 +16,13 @@ from enginehouse.build.runtimes import runtime_names
 from enginehouse.build.tensorrt_llm_options import tensorrt_llm_settings
 from enginehouse.cli.common import console, current_settings, say
 from enginehouse.cli.tensorrt_llm_dry_run import dry_run as tensorrt_llm_dry_run
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from rich.table import Table
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError
 from enginehouse.manifest import EngineManifest, EngineSettings
 from enginehouse.names import check_model_name
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 _TENSORRT_LLM = "tensorrt_llm"
 _PANEL = "Runtime tensorrt_llm"

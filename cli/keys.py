@@ -48,7 +48,8 @@ def create(
     """
     from enginehouse.cli.keys_view import open_keys, show_issued
     from enginehouse.gateway.access.request import KeyRequest
-    from enginehouse.registry.specifications import checked
+
+    from enginehouse.specifications import checked
 
     raw = {
         "tenant": tenant,

@@ -29,14 +29,19 @@ from enginehouse.build.tensorrt_llm_commands import (
 from enginehouse.build.tensorrt_llm_formats import FORMATS, check_format
 from enginehouse.engine.tensorrt_llm_arguments import llm_call
 from enginehouse.engine.tensorrt_llm_calls import source
+from enginehouse.engine.tensorrt_llm_releases import RELEASES, WHEEL_INDEX, container
+from enginehouse.engine.tensorrt_llm_settings import (
+    DraftTarget,
+    Eagle3,
+    Medusa,
+    TensorRtLlmSettings,
+)
 from enginehouse.model_repository.config import engine_config, render
 from enginehouse.model_repository.tensorrtllm_backend_config import tensorrtllm_config
 
 from enginehouse.bundle import CARD_FILE, CHAT_TEMPLATE_FILE, ENGINE_DIR, TOKENIZER_FILE
 from enginehouse.manifest import MANIFEST_NAME
 from enginehouse.names import TENSORRT_LLM, check_model_name, part
-from enginehouse.tensorrt_llm import DraftTarget, Eagle3, Medusa, TensorRtLlmSettings
-from enginehouse.tensorrt_llm_releases import RELEASES, WHEEL_INDEX, container
 
 _PORTS = (8001, 8000, 8002)
 _WIDTH = 96

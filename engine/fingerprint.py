@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
+
 from enginehouse.errors import FingerprintError
 from enginehouse.host import (
     Gpu,
@@ -16,7 +18,6 @@ from enginehouse.host import (
 )
 from enginehouse.manifest import EngineManifest, EngineSettings
 from enginehouse.sizes import GIB, kv_bytes_per_token
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 #: Memory of a process beside weights and cache: library, kernels, Python (0.25 to 0.4 GiB).
 _BASE_BYTES = GIB // 4
@@ -73,8 +74,9 @@ def differences(
         return list(_openvino(manifest, settings, installed))
     if settings.deterministic:
         return [f"deterministic is a setting of the runtime openvino, not of {manifest.runtime}"]
-    if manifest.tensorrt_llm is not None:
-        return list(_tensorrt_llm(manifest, manifest.tensorrt_llm, installed))
+    vendor = settings_in(manifest)
+    if vendor is not None:
+        return list(_tensorrt_llm(manifest, vendor, installed))
     return []
 
 

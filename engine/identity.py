@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from enginehouse.engine.tensorrt_llm_settings import settings_in
+
 from enginehouse.host import gpus, host_fingerprint, package_version
 from enginehouse.manifest import EngineManifest, EngineSettings
 
@@ -24,12 +26,13 @@ _PACKAGES = {
 def engine_identity(manifest: EngineManifest, settings: EngineSettings) -> dict[str, Any]:
     """Software versions, settings and host of an engine loaded here, as JSON values."""
     host = host_fingerprint()
+    vendor = settings_in(manifest)
     packages = ("enginehouse", *_PACKAGES.get(manifest.runtime, ()))
     return {
         "runtime": manifest.runtime,
         "versions": {name: package_version(name) for name in packages},
         "settings": settings.model_dump(exclude=_WITHOUT_EFFECT),
-        "tensorrt_llm": manifest.tensorrt_llm and manifest.tensorrt_llm.model_dump(mode="json"),
+        "tensorrt_llm": vendor and vendor.model_dump(mode="json"),
         "host": {
             "architecture": host.architecture,
             "cpu_model": host.cpu_model,

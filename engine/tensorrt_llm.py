@@ -24,14 +24,14 @@ from enginehouse.engine.tensorrt_llm_arguments import (
     sampling_call,
 )
 from enginehouse.engine.tensorrt_llm_calls import make
+from enginehouse.engine.tensorrt_llm_releases import what_to_install
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
 
 from enginehouse.bundle import Bundle
 from enginehouse.contract import ENGINE_INPUTS
 from enginehouse.errors import BundleError, FingerprintError, InvalidRequestError
 from enginehouse.generation import GenerationRequest
 from enginehouse.manifest import EngineSettings
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
-from enginehouse.tensorrt_llm_releases import what_to_install
 from enginehouse.text import Tokenizer
 
 #: Longest wait of `step` for new tokens, so that the loop sees cancellations and new requests.
@@ -73,17 +73,18 @@ class TensorRtLlmRuntime:
             BundleError: if the manifest has no settings of this runtime.
         """
         manifest = bundle.manifest
-        if manifest.tensorrt_llm is None:
+        given = settings_in(manifest)
+        if given is None:
             raise BundleError(
                 f"{bundle.path}: field 'tensorrt_llm' is missing in the manifest; build it again"
             )
-        require_package(manifest.tensorrt_llm)
+        require_package(given)
         check_fingerprint(manifest, settings)
         self._decode: Decode | None = Tokenizer.from_file(bundle.tokenizer_path).decode
-        if manifest.tensorrt_llm.guided_decoding is None:  # the library then loads no tokenizer
+        if given.guided_decoding is None:  # the library then loads no tokenizer
             self.unsupported_inputs = _UNSUPPORTED | _GUIDES
             self._decode = None
-        self._settings = resolved(manifest.tensorrt_llm, bundle.engine_dir)
+        self._settings = resolved(given, bundle.engine_dir)
         self.block_tokens = self._settings.kv_cache.tokens_per_block or _BLOCK_TOKENS
         self._tokens = manifest.special_tokens
         self._vocabulary_size = manifest.architecture.vocabulary_size

@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from enginehouse.engine.tensorrt_llm_calls import VendorCall, VendorEnumMember
-
-from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
-from enginehouse.manifest import SpecialTokens
-from enginehouse.tensorrt_llm import (
+from enginehouse.engine.tensorrt_llm_settings import (
     DraftTarget,
     Eagle3,
     KvCache,
@@ -24,6 +21,9 @@ from enginehouse.tensorrt_llm import (
     Series,
     TensorRtLlmSettings,
 )
+
+from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
+from enginehouse.manifest import SpecialTokens
 
 #: Decodes ids with the bundle's tokenizer.
 Decode = Callable[[Sequence[int]], str]

@@ -6,11 +6,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from enginehouse.errors import BundleError
 from enginehouse.host import HostFingerprint
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 MANIFEST_NAME = "engine.json"
 SCHEMA_VERSION: Literal[1] = 1
@@ -178,6 +177,8 @@ class EngineManifest(_Frozen):
     """The manifest of an engine bundle; `schema_version` guards its shape.
 
     Attributes:
+        tensorrt_llm: what the runtime of that name was built with, in its own terms; the runtime
+            validates it, see `enginehouse.engine.tensorrt_llm_settings`.
         embedding: facts of an embedding model; None is a text generator.
     """
 
@@ -196,7 +197,7 @@ class EngineManifest(_Frozen):
     special_tokens: SpecialTokens
     generation_defaults: GenerationDefaults
     engine_settings: EngineSettings
-    tensorrt_llm: TensorRtLlmSettings | None = None
+    tensorrt_llm: dict[str, JsonValue] | None = None
     embedding: EmbeddingFacts | None = None
     checkpoint: Checkpoint
     adapters: tuple[Adapter, ...] = ()

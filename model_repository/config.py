@@ -134,20 +134,6 @@ def compat_engine_config(model: str, version: int) -> Any:
     return config
 
 
-def is_embedding(config: Any) -> bool:
-    """Whether a configuration is that of an embedding model."""
-    wanted = {spec.name for spec in contract.EMBEDDING_OUTPUTS}
-    return {tensor.name for tensor in config.output} == wanted
-
-
-def pinned_version(config: Any) -> int | None:
-    """The version that an ensemble is pinned to; None if `config` is not such an ensemble."""
-    for step in config.ensemble_scheduling.step:
-        if step.model_name.endswith(f".{TENSORRT_LLM}"):
-            return int(step.model_version)
-    return None
-
-
 def _python_model(name: str, versions: Iterable[int]) -> Any:
     config = pb.ModelConfig(name=name, backend="python", max_batch_size=1)
     config.version_policy.specific.versions.extend(sorted(versions))

@@ -13,6 +13,7 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
 from enginehouse.model_repository import config as configs
 from enginehouse.model_repository import whole_config
 from enginehouse.model_repository.alias_names import AliasNames
@@ -28,7 +29,6 @@ from enginehouse.bundle import ENGINE_DIR, Bundle
 from enginehouse.errors import BundleError
 from enginehouse.manifest import MANIFEST_NAME, EngineSettings, read_manifest
 from enginehouse.names import EMBEDDING, POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, WHOLE, part
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
@@ -176,7 +176,7 @@ class ModelRepository:
         bundle = bundle_dir(self.root / part(model, TENSORRT_LLM) / str(version))
         if not (bundle / MANIFEST_NAME).is_file():
             return None
-        settings = read_manifest(bundle).tensorrt_llm
+        settings = settings_in(read_manifest(bundle))
         return settings if settings is not None and settings.backend == BACKEND else None
 
     def _write_config(self, name: str, config: Any) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from enginehouse.engine.tensorrt_llm_settings import Lookahead, Medusa, TensorRtLlmSettings
 from enginehouse.model_repository.config import add_tensors
 from tritonclient.grpc import model_config_pb2 as pb
 
 from enginehouse import contract
 from enginehouse.names import TENSORRT_LLM, part
-from enginehouse.tensorrt_llm import Lookahead, Medusa, TensorRtLlmSettings
 
 BACKEND = "tensorrtllm"
 _WORKER = "/opt/tritonserver/backends/tensorrtllm/trtllmExecutorWorker"

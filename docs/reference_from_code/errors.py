@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from enginehouse.api.errors import status_of
-
 from docs.reference_from_code.markdown import code, sentence, table
 from enginehouse import errors
+from enginehouse.http_errors import status_of
 
 _HEAD = """# Errors
 
-Made from `enginehouse/errors.py`, the tree of all errors, and `api/errors.py`, the one table
-from an error to a status. A body is `{"error": {"message", "type", "param", "code"}}`: `code`
-tells causes apart, `param` names the caller's own field. Responses of 429 and 503 have a
+Made from `enginehouse/errors.py`, the tree of all errors, and `enginehouse/http_errors.py`, the
+table from an error to a status. A body is `{"error": {"message", "type", "param", "code"}}`:
+`code` tells causes apart, `param` names the caller's own field. Responses of 429 and 503 have a
 `Retry-After`.
 
 ## Of a request

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.api.call import Call, Proceed
-from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.digests import AuditTexts
@@ -20,6 +19,7 @@ from enginehouse.gateway.audit.trail import AuditEvent, AuditTrail
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError, ServingError
+from enginehouse.http_errors import status_of
 from enginehouse.secret_files import ensure_secret_file
 
 _UNEXPECTED = "internal_error"

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 from enginehouse.api.call import PRIORITIES, Caller
 from enginehouse.api.caller import REQUEST_ID_HEADER
-from enginehouse.api.errors import error_body, status_of
 from enginehouse.gateway.batches.lines import LineAnswer, LineCall
 from enginehouse.gateway.samples.account import TENANT_HEADER
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.http_errors import error_body, status_of
 
 Vouch = Callable[[Caller], Awaitable[Caller]]
 

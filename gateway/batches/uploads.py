@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from enginehouse.api.json_route import check_content_type
-from enginehouse.api.refusals import problem_of
 from enginehouse.gateway.batches.schemas import ExpiresAfter
 from pydantic import ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.requests import problem_of
 
 _MOST_FIELDS = 10
 _MOST_FIELD_BYTES = 1_024

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-from enginehouse.api.json_text import read_json
 from enginehouse.gateway.batches.config import BatchesConfig
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
+from enginehouse.requests.json_text import read_json
 
 #: Endpoints that a batch may use.
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")

@@ -12,7 +12,8 @@ from typing import Literal
 
 from enginehouse.gateway.content import checks
 from enginehouse.gateway.content.scanner import Check, ScanRule, rule
-from enginehouse.registry.quality.redaction import (
+
+from enginehouse.text.redaction import (
     ANNOUNCED_SECRET,
     CREDENTIALS,
     EMAIL,

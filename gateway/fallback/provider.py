@@ -15,7 +15,6 @@ import httpx
 import orjson
 from enginehouse.api.call import Call, ServedBy
 from enginehouse.api.generation import Piece, Usage
-from enginehouse.api.json_text import read_json
 from enginehouse.client.policy import RetryPolicy
 from enginehouse.gateway.fallback.config import ProviderConfig
 from enginehouse.gateway.fallback.translate import (
@@ -35,6 +34,7 @@ from enginehouse.errors import (
     ServingError,
 )
 from enginehouse.lines import lines_of_stream
+from enginehouse.requests.json_text import read_json
 
 _T = TypeVar("_T")
 _DATA, _DONE = b"data:", b"[DONE]"

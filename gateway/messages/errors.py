@@ -13,11 +13,11 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
-from enginehouse.api.errors import error_body, status_of
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.http_errors import error_body, status_of
 
 _log = logging.getLogger(__name__)
 #: Root path of the API.

@@ -6,10 +6,11 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import Hint, RequestModel, ReturnedModel
 from enginehouse.api.refused import refused, refused_unless
-from enginehouse.api.wire_types import Count, PositiveCount
 from enginehouse.gateway.messages.blocks import Blocks, Texts
 from pydantic import BeforeValidator, Field
 from pydantic_core import PydanticCustomError
+
+from enginehouse.requests.wire_types import Count, PositiveCount
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 _NO_TOOLS_HERE = "nothing runs here but the model: describe it as a tool of your own"

@@ -10,10 +10,10 @@ from enginehouse.api.call import PRIORITIES, Call, Proceed
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import ModelName
 from enginehouse.api.tools import FORMATS
-from enginehouse.api.wire_types import MinP, Penalty, RepetitionPenalty, Temperature, TopP
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.requests.wire_types import MinP, Penalty, RepetitionPenalty, Temperature, TopP
 
 _T = TypeVar("_T")
 _Body = TypeVar("_Body", bound=BaseModel)

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from enginehouse.api.errors import public_text, status_of
 from enginehouse.gateway.responses.stored import Stored, new_id, output_text
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.http_errors import public_text, status_of
 
 Event = dict[str, Any]
 #: The chat API's finish reasons of incomplete answers → reasons of this API.

@@ -10,7 +10,12 @@ from enginehouse.api.hints import Hints
 from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.schemas import Bias, Metadata, PromptReference
-from enginehouse.api.wire_types import (
+from enginehouse.gateway.responses.items import Input
+from enginehouse.gateway.responses.paths import Id
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from enginehouse.requests.wire_types import (
     INT32_MAX,
     Count,
     MinP,
@@ -23,10 +28,6 @@ from enginehouse.api.wire_types import (
     TokenKey,
     TopP,
 )
-from enginehouse.gateway.responses.items import Input
-from enginehouse.gateway.responses.paths import Id
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
-from pydantic_core import PydanticCustomError
 
 _Name = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")]
 

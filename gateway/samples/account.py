@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Generation, Piece
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.gateway.samples.ring import (
@@ -20,6 +19,7 @@ from enginehouse.gateway.samples.ring import (
 from enginehouse.gateway.shadow.aside import Follower
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError
+from enginehouse.http_errors import status_of
 from enginehouse.traffic import RequestSample
 
 OK = "200"

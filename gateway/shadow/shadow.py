@@ -18,9 +18,9 @@ from pathlib import Path
 from enginehouse.gateway.journal.line_buffer import LineBuffer
 from enginehouse.gateway.shadow.shadow_copy import OK, Copied, Start, ask_again
 from enginehouse.gateway.shadow.shadow_metrics import ShadowMetrics
-from enginehouse.registry.quality.redaction import redacted_beginning
 
 from enginehouse.settings import ApiSettings, read
+from enginehouse.text.redaction import redacted_beginning
 from enginehouse.traffic import RequestSample, Routes, ShadowRoute
 from enginehouse.traffic.comparison import Comparison, ShadowPair, compare_answers, pairs_path
 

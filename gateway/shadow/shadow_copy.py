@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-from enginehouse.api.errors import status_of
 from enginehouse.gateway.samples.ring import HEAD_CHARACTERS, is_refusal, outcome_of
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.http_errors import status_of
 from enginehouse.traffic import RequestSample
 
 OK = str(HTTPStatus.OK.value)

@@ -12,7 +12,6 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from enginehouse.api.call import Call, Proceed
-from enginehouse.api.errors import status_of
 from enginehouse.api.generation import Piece
 from enginehouse.api.tracing.context import request_of
 from enginehouse.gateway.tracing.attributes import answered, asked, operation_of
@@ -21,6 +20,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError, ServingError
+from enginehouse.http_errors import status_of
 from enginehouse.telemetry import TraceParent
 
 _NANOSECONDS = 1_000_000_000

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.refusals import problem_of
 from enginehouse.api.schemas import ChatRequest
 from pydantic import ValidationError
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.requests import problem_of
 
 _MESSAGE = re.compile(r"messages\[(\d+)\](.*)")
 _TOOL = re.compile(r"(tools\[\d+\])\.function(?:\.(\w+))?(.*)")

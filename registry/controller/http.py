@@ -8,10 +8,8 @@ from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
-from enginehouse.api.errors import install_error_handlers
-from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.wire_types import Version
 from enginehouse.registry.controller.controller import Controller
+from enginehouse.registry.controller.json_api import ControllerRoute, install_controller_errors
 from enginehouse.registry.controller.model import ModelReleases
 from enginehouse.registry.controller.transitions import Wish
 from enginehouse.registry.history import History
@@ -22,6 +20,7 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
 
 from enginehouse.admin_token import check_admin_token
+from enginehouse.requests.wire_types import Version
 
 #: Headers and body of a webhook; raises if it is not MLflow's.
 Verify = Callable[[Mapping[str, str], bytes], object]
@@ -75,7 +74,7 @@ def create_controller_app(
 
     app = FastAPI(title="Enginehouse release controller", lifespan=lifespan, docs_url=None,
                   redoc_url=None)  # fmt: skip
-    install_error_handlers(app, operators=True)
+    install_controller_errors(app)
     app.include_router(_open_routes(controller, webhooks))
     app.include_router(_model_routes(controller, History(registry)), dependencies=[_guard(token)])
     app.include_router(_release_routes(controller), dependencies=[_guard(token)])
@@ -90,7 +89,7 @@ def _guard(token: str) -> Any:
 
 
 def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
-    router = APIRouter(route_class=JsonRoute)
+    router = APIRouter(route_class=ControllerRoute)
 
     @router.get("/health/live")
     def live() -> dict[str, Any]:
@@ -109,7 +108,7 @@ def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
 
 
 def _model_routes(controller: Controller, history: History) -> APIRouter:
-    router = APIRouter(route_class=JsonRoute)
+    router = APIRouter(route_class=ControllerRoute)
 
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
@@ -159,7 +158,7 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 
 
 def _release_routes(controller: Controller) -> APIRouter:
-    router = APIRouter(route_class=JsonRoute, prefix="/v1/models/{model}")
+    router = APIRouter(route_class=ControllerRoute, prefix="/v1/models/{model}")
 
     def command(model: str, what: RolloutCommand, asked: _Asked) -> dict[str, Any]:
         wish = Wish(asked.actor, asked.reason)

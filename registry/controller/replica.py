@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from enginehouse.client import TritonClient
 from enginehouse.client.discovery import Replica
-from enginehouse.model_repository.config import pinned_version
+from enginehouse.client.model_configs import pinned_version
 from enginehouse.registry.controller.fencing import Fence
 from enginehouse.registry.controller.placement import Placement
 from enginehouse.registry.controller.probe import Prober

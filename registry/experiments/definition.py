@@ -21,9 +21,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from enginehouse.specifications import checked, read_yaml
 from enginehouse.traffic import Feedback, RequestSample
 from enginehouse.traffic.samples import Outcome
 

@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.registry.quality.redaction import redact_messages, redacted_beginning
 from enginehouse.registry.quality.tracking import open_mlflow
 from enginehouse.registry.store import Registry
 
 from enginehouse.errors import EnginehouseError
 from enginehouse.settings import Settings
+from enginehouse.text.redaction import redact_messages, redacted_beginning
 
 _log = logging.getLogger(__name__)
 _QUEUE = 256

@@ -10,8 +10,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
-from enginehouse.registry.specifications import checked, read_yaml
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from enginehouse.specifications import checked, read_yaml
 
 _WHOLE = 100
 #: Upper limit of counts, so that every store and comparison can hold them (32-bit).

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from enginehouse.api.json_route import JsonRoute
-from enginehouse.api.json_text import MOST_LEVELS, read_json, well_formed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
+from enginehouse.requests.json_text import MOST_LEVELS, read_json, well_formed
 from enginehouse.settings import Settings
 from tests.api.request_types import applications, routes
 from tests.api.speaking import Adapter, speaking

@@ -11,10 +11,11 @@ from typing import Any
 import grpc
 import pytest
 import redis.exceptions
-from enginehouse.api.errors import error_body, install_error_handlers, status_of
+from enginehouse.api.errors import install_error_handlers
 from enginehouse.client.wire import error_from_rpc
 from enginehouse.gateway.database.database import Database
 from enginehouse.registry.connection import registry_errors
+from enginehouse.registry.controller.json_api import install_controller_errors
 from fastapi import FastAPI
 from mlflow.exceptions import MlflowException
 from sqlalchemy import exc
@@ -22,6 +23,7 @@ from starlette.testclient import TestClient
 
 from enginehouse import errors
 from enginehouse.errors import EnginehouseError, StoreError
+from enginehouse.http_errors import error_body, status_of
 
 _SECRETS = ("db-7.internal", "10.1.2.3", "maria", "/srv/home/x.db", "hunter2hunter2", "5432")
 _WORDS = (
@@ -158,7 +160,7 @@ def test_no_response_names_hosts_users_files_or_addresses(error: Callable[[], Ex
 
 def test_operators_are_told_all_but_credentials() -> None:
     app = FastAPI()
-    install_error_handlers(app, operators=True)
+    install_controller_errors(app)
     _raising(app, lambda: errors.RegistryError(f"the registry at {_URI}: away"))
     with TestClient(app, raise_server_exceptions=False) as http:
         answer = http.get("/x").json()["error"]["message"]

@@ -11,6 +11,7 @@ from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.engine.tensorrt_llm import TensorRtLlmRuntime
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.bundle import CHAT_TEMPLATE_FILE, ENGINE_DIR, TOKENIZER_FILE, Bundle
 from enginehouse.host import host_fingerprint
@@ -21,7 +22,6 @@ from enginehouse.manifest import (
     GenerationDefaults,
     SpecialTokens,
 )
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from tests.contract.stand_in import VERSIONS, write_gpus, write_stand_in
 
 #: Makes a bundle of these settings in a directory.
@@ -59,7 +59,7 @@ def make_bundle(tmp_path: Path, checkpoint: tuple[GgufCheckpoint, str]) -> MakeB
             special_tokens=SpecialTokens(bos_id=1, end_ids=(2,), pad_id=0, add_bos=False),
             generation_defaults=GenerationDefaults(),
             engine_settings=EngineSettings(),
-            tensorrt_llm=settings,
+            tensorrt_llm=settings.model_dump(mode="json"),
             checkpoint=source.describe(),
             build_arguments={},
             tool_versions={},

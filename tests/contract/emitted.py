@@ -10,10 +10,10 @@ from typing import Any
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.tensorrt_llm_commands import BuildPaths, Network, engine_commands
 from enginehouse.build.tensorrt_llm_formats import CONVERTERS, FORMATS
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.errors import BuildError
 from enginehouse.generation import GenerationRequest, Guide, GuideKind, Sampling
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 
 PARALLEL: tuple[dict[str, int], ...] = (
     {},

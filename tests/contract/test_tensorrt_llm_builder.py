@@ -13,10 +13,10 @@ from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.plan import BuildPlan
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, CheckpointError
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from tests.contract.conftest import forget_stand_in
 from tests.contract.facts import facts
 from tests.contract.stand_in import write_gpus, write_stand_in
@@ -101,10 +101,11 @@ def test_a_plan_is_built_by_the_vendor_s_tools(workshop: Workshop) -> None:
     bundle.verify()
     manifest = bundle.manifest
     assert manifest.runtime_version == "1.2.0"
-    assert manifest.tensorrt_llm is not None
-    assert manifest.tensorrt_llm.compute_capability == "9.0"
-    assert manifest.tensorrt_llm.lora is not None
-    assert manifest.tensorrt_llm.lora.adapters[0].path == "adapters/sql"
+    vendor = settings_in(manifest)
+    assert vendor is not None
+    assert vendor.compute_capability == "9.0"
+    assert vendor.lora is not None
+    assert vendor.lora.adapters[0].path == "adapters/sql"
     assert manifest.quality is not None
     assert manifest.quality.status == "not_measured"
 

@@ -16,11 +16,11 @@ from enginehouse.engine.tensorrt_llm_arguments import (
     sampling_call,
 )
 from enginehouse.engine.tensorrt_llm_calls import VendorCall
+from enginehouse.engine.tensorrt_llm_settings import SERIES as SUPPORTED
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from enginehouse.model_repository.tensorrtllm_backend_config import backend_parameters
 
 from enginehouse.manifest import SpecialTokens
-from enginehouse.tensorrt_llm import SERIES as SUPPORTED
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from tests.contract.emitted import every_build, every_request, every_setting
 from tests.contract.facts import FACTS_DIR, SERIES, facts, fits
 

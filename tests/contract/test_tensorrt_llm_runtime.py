@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 from enginehouse.engine.loop import EngineLoop
 from enginehouse.engine.tensorrt_llm import TensorRtLlmRuntime
+from enginehouse.engine.tensorrt_llm_settings import SERIES as SUPPORTED
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.errors import FingerprintError, InvalidRequestError, ServingError
 from enginehouse.generation import FinishReason, GenerationRequest, Guide, GuideKind, Sampling
 from enginehouse.manifest import EngineSettings
-from enginehouse.tensorrt_llm import SERIES as SUPPORTED
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from tests.contract.conftest import LoadRuntime, MakeBundle
 from tests.contract.stand_in.vendor import FAILS_ID, REFUSED_ID
 from tests.engine.fakes import Collector

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import tritonclient.grpc as triton
 from enginehouse.engine.json_schema import regex_grammar
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.stack.triton_server import start_triton
 
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.settings import Settings, load_settings
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from enginehouse.triton_control import grpc_metadata, triton_control_secret
 from tests.conftest import stack_env, wait_until
 from tests.contract.conftest import MakeBundle

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from enginehouse.model_repository import config
 from enginehouse.model_repository.repository import ModelRepository
 from enginehouse.model_repository.tensorrtllm_backend_config import backend_parameters
 
 from enginehouse.errors import BundleError
-from enginehouse.tensorrt_llm import TensorRtLlmSettings
 from tests.contract.conftest import MakeBundle
 
 

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.api.errors import error_body, error_response, status_of
+from enginehouse.api.errors import error_response
 
 from enginehouse import errors
+from enginehouse.http_errors import error_body, status_of
 
 
 def _tree(cls: type[errors.EnginehouseError]) -> list[type[errors.EnginehouseError]]:

@@ -12,13 +12,13 @@ from enginehouse.engine.fingerprint import (
     read_host,
 )
 from enginehouse.engine.runtimes import load_runtime
+from enginehouse.engine.tensorrt_llm_settings import Parallel, TensorRtLlmSettings
 
 from enginehouse.bundle import Bundle
-from enginehouse.errors import FingerprintError
+from enginehouse.errors import BundleError, FingerprintError
 from enginehouse.host import Gpu
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 from enginehouse.sizes import GIB, estimate, kv_bytes_per_token, parameter_count, weight_bytes
-from enginehouse.tensorrt_llm import Parallel, TensorRtLlmSettings
 
 
 def test_this_host_takes_what_it_built(bundle: Bundle) -> None:
@@ -62,7 +62,7 @@ def _plan(manifest: EngineManifest, **changes: object) -> EngineManifest:
             "built_on": manifest.built_on.model_copy(update={"gpus": (gpu,)}),
             "tensorrt_llm": TensorRtLlmSettings(
                 flavour="engine", version="1.2", parallel=Parallel(tensor=4)
-            ),
+            ).model_dump(mode="json"),
             **changes,
         }
     )
@@ -84,10 +84,16 @@ def test_a_plan_is_bound_to_release_gpu_and_world_size(bundle: Bundle) -> None:
         assert word in sentence
 
 
+def test_settings_of_a_runtime_that_are_not_understood_are_named(bundle: Bundle) -> None:
+    plan = _plan(bundle.manifest, tensorrt_llm={"kv_cache": {"dtype": "int3"}})
+    with pytest.raises(BundleError, match=r"'tensorrt_llm\.kv_cache\.dtype': Input should be"):
+        differences(plan, bundle.manifest.engine_settings, _host())
+
+
 def test_a_checkpoint_of_the_llm_api_goes_to_any_gpu_of_its_series(bundle: Bundle) -> None:
     flexible = _plan(
         bundle.manifest,
-        tensorrt_llm=TensorRtLlmSettings(flavour="pytorch", version="1.2"),
+        tensorrt_llm=TensorRtLlmSettings(flavour="pytorch", version="1.2").model_dump(mode="json"),
         runtime_version="1.2.0",
     )
     ada = Gpu(name="L4", compute_capability="8.9", memory_bytes=24 * GIB)

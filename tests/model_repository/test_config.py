@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from enginehouse.client.model_configs import pinned_version
 from enginehouse.model_repository import config, whole_config
 from tritonclient.grpc import model_config_pb2 as pb
 
@@ -79,8 +80,8 @@ def test_postprocessing_has_one_instance_or_streams_lose_their_order() -> None:
 def test_an_alias_pins_every_step() -> None:
     message = config.ensemble_config("smollm2", "smollm2", 8)
     assert {step.model_version for step in message.ensemble_scheduling.step} == {8}
-    assert config.pinned_version(message) == 8
-    assert config.pinned_version(config.engine_config("smollm2", [8])) is None
+    assert pinned_version(message) == 8
+    assert pinned_version(config.engine_config("smollm2", [8])) is None
 
 
 @pytest.mark.parametrize("part", _rendered())

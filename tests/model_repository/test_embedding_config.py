@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from enginehouse.client.model_configs import is_embedding
 from enginehouse.model_repository import config
 
 
@@ -15,6 +16,6 @@ def test_an_embedding_model_is_batched_by_triton_and_probes_come_first() -> None
 
 
 def test_an_embedding_model_is_known_by_its_outputs() -> None:
-    assert config.is_embedding(config.embedding_config("minilm", [1]))
-    assert not config.is_embedding(config.ensemble_config("smollm2", "smollm2", 1))
-    assert not config.is_embedding(config.preprocessing_config("preprocessing", [1]))
+    assert is_embedding(config.embedding_config("minilm", [1]))
+    assert not is_embedding(config.ensemble_config("smollm2", "smollm2", 1))
+    assert not is_embedding(config.preprocessing_config("preprocessing", [1]))

@@ -6,13 +6,13 @@ import asyncio
 from typing import Any
 
 import pytest
-from enginehouse.api.errors import error_body, status_of
 from enginehouse.gateway.messages.errors import MessagesErrors, translated
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
 from enginehouse import errors
+from enginehouse.http_errors import error_body, status_of
 
 
 @pytest.mark.parametrize(

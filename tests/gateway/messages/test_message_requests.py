@@ -10,7 +10,6 @@ from anthropic.types.beta.message_create_params import (
 )
 from anthropic.types.message_count_tokens_params import MessageCountTokensParams
 from anthropic.types.message_create_params import MessageCreateParamsBase
-from enginehouse.api.refusals.problem import problem_of
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.gateway.messages.schemas import MessagesPrompt, MessagesRequest
 from enginehouse.gateway.messages.translate import ChatConversation, chat_body
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.requests.problem import problem_of
 
 _TOOL: dict[str, Any] = {"name": "f", "input_schema": {"type": "object"}}
 _HI = [{"role": "user", "content": "Hi"}]

@@ -6,7 +6,6 @@ from typing import Any, get_args
 
 import openai.types.responses as sdk
 import pytest
-from enginehouse.api.refusals import problem_of
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.gateway.responses.names import own_names
 from enginehouse.gateway.responses.schemas import ResponseRequest
@@ -20,6 +19,7 @@ from openai.types.responses.response_item import ResponseItem
 from pydantic import TypeAdapter, ValidationError
 
 from enginehouse.errors import InvalidRequestError
+from enginehouse.requests import problem_of
 
 _TOOL = {
     "type": "function",

@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from enginehouse.api.refusals.branches import Chosen, Error
+from enginehouse.requests.branches import Chosen, Error
 
 _MOST_SHOWN = 80
 _MOST_SENTENCE = 400

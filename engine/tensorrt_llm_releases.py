@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from enginehouse.tensorrt_llm import Series, TensorRtLlmSettings
+from enginehouse.engine.tensorrt_llm_settings import Series, TensorRtLlmSettings
 
 #: Index that serves the wheels; the package on PyPI only points there.
 WHEEL_INDEX = "https://pypi.nvidia.com"

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.registry.quality.redaction import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enginehouse.text.redaction import (
     KEPT_CHARACTERS,
     redact,
     redact_messages,
     redacted_beginning,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.field_path import field_path
-from enginehouse.api.refusals.branches import Chosen, Error, choose
-from enginehouse.api.refusals.sentences import kind_of, sentence
+from enginehouse.requests.branches import Chosen, Error, choose
+from enginehouse.requests.field_path import field_path
+from enginehouse.requests.sentences import kind_of, sentence
 
 #: What a validator of a whole model puts into its error's context, see `wrong`.
 FIELD = "field"

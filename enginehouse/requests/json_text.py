@@ -19,10 +19,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from enginehouse.api.field_path import field_path
-
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
 from enginehouse.json_depth import is_shallow
+from enginehouse.requests.field_path import field_path
 
 MOST_LEVELS = 128
 #: Characters of a name that are told back.
