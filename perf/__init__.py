@@ -1,1 +1,1 @@
-"""Measuring: workloads, load, reports."""
+"""Performance measurements: workloads, load generation and reports."""

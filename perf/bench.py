@@ -1,4 +1,4 @@
-"""`enginehouse bench`: the raw pipeline against the whole path, side by side in one run."""
+"""`enginehouse bench`: measures the raw pipeline and the whole path alternately in one run."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ Report = Callable[[str], None]
 
 @dataclass(slots=True)
 class BenchSide:
-    """All bursts of one side at one number of streams."""
+    """The results of all bursts of one side at one number of streams."""
 
     tokens_per_s: list[float] = field(default_factory=list)
     traces: list[Trace] = field(default_factory=list)
     cpu_seconds: list[dict[str, float]] = field(default_factory=list)
 
     def add(self, seconds: float, traces: list[Trace], cpu_seconds: dict[str, float]) -> None:
-        """One burst."""
+        """Add the results of one burst."""
         self.tokens_per_s.append(sum(trace.tokens for trace in traces) / seconds)
         self.traces.extend(traces)
         self.cpu_seconds.append(cpu_seconds)
 
     def summary(self) -> dict[str, Any]:
-        """Medians and spread, in the units that the names say."""
+        """Medians and spread; the keys name the units."""
         gaps = [gap for trace in self.traces for gap in trace.gaps_s]
         return {
             "tokens_per_s": round(median(self.tokens_per_s), 1),
@@ -88,10 +88,10 @@ class RawSide:
         )
 
     def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
-        """One burst.
+        """Run one burst: seconds, traces, and CPU seconds by role.
 
         Raises:
-            StackError: if the child has died.
+            StackError: if the child process has ended.
         """
         assert self._process.stdin is not None  # noqa: S101 - opened as pipes above
         assert self._process.stdout is not None  # noqa: S101
@@ -110,7 +110,7 @@ class RawSide:
         return result["seconds"], traces, result["cpu_seconds"]
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         self._process.wait()
@@ -125,7 +125,7 @@ class PathSide:
         self.processes = StackProcesses.find(settings.addresses)
 
     def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
-        """One burst over HTTP."""
+        """Run one burst over HTTP: seconds, traces, and CPU seconds by role."""
         before = self.processes.cpu_seconds()
         seconds, traces = burst(
             self._url, [self._body(m, workload) for m in workload.conversations()]
@@ -164,16 +164,19 @@ def run_bench(
     tokens: int = NEW_TOKENS,
     report: Report,
 ) -> dict[str, Any]:
-    """Measure both sides in turn, `rounds` times, and return the report's data.
+    """Measure both sides alternately, `rounds` times, and return the report's data.
 
     Args:
-        target: a model that the running stack serves, and its version.
+        settings: of the running stack.
+        target: a model and version that the running stack serves.
         bundle: that version's bundle.
-        engine: the settings with which the stack runs it; the raw side gets the same.
-        tokens: of each answer.
+        engine: its engine settings, which the raw side uses as well.
+        rounds: bursts of each side at each number of streams.
+        tokens: tokens of each answer.
+        report: called with a line of progress.
 
     Raises:
-        EnginehouseError: if either side fails; a failed request spoils a run.
+        EnginehouseError: if a side or any request fails.
     """
     results = {side: {n: BenchSide() for n in STREAMS} for side in ("raw", "path")}
     path = PathSide(settings, target.model)
@@ -193,7 +196,7 @@ def run_bench(
 
 
 def _in_turn(number: int, raw: RawSide, path: PathSide) -> list[tuple[str, RawSide | PathSide]]:
-    """Who goes first alternates, so that a drifting machine favours nobody."""
+    """The sides in alternating order, so that a drift of the machine's speed affects both alike."""
     pair: list[tuple[str, RawSide | PathSide]] = [("raw", raw), ("path", path)]
     return pair if number % 2 == 0 else pair[::-1]
 
@@ -201,13 +204,13 @@ def _in_turn(number: int, raw: RawSide, path: PathSide) -> list[tuple[str, RawSi
 def _adapter_ttft(
     settings: Settings, target: Target, bundle: Bundle, path: PathSide, report: Report
 ) -> dict[str, Any]:
-    """TTFT at one stream through the adapter and straight to `.tensorrt_llm`, in turn."""
+    """TTFT at one stream, alternately through the adapter and directly to `.tensorrt_llm`."""
     report(f"time to first token with and without the adapter, {_TTFT_SAMPLES} pairs")
     template = ChatTemplate(bundle.chat_template, Tokenizer.from_file(bundle.tokenizer_path))
     adapter, direct = [], []
     with TritonClient(settings.addresses.triton_grpc_url) as client:
         for sample in range(_TTFT_SAMPLES):
-            # Each side has prompts of its own: the second would find the first's in the cache.
+            # The sides use different prompts, so that the second does not hit the prefix cache.
             workload = BurstWorkload(1, _TTFT_ROUND + 2 * sample, new_tokens=2)
             adapter.append(path.run(workload)[1][0].first_s)
             other = BurstWorkload(1, _TTFT_ROUND + 2 * sample + 1, new_tokens=2)

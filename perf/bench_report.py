@@ -1,4 +1,4 @@
-"""A benchmark's data → JSON and Markdown on disk."""
+"""Writes a benchmark's data as JSON and Markdown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HEADER = (
 
 
 def with_circumstances(data: dict[str, Any]) -> dict[str, Any]:
-    """The data with time, host and versions in front."""
+    """The data preceded by time, host and versions."""
     return {
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": host_fingerprint(with_gpus=True).model_dump(),
@@ -40,7 +40,7 @@ def write_report(whole: dict[str, Any], reports_dir: Path) -> tuple[Path, str]:
 
 
 def markdown(data: dict[str, Any]) -> str:
-    """The report as a Markdown table with its circumstances."""
+    """The report as a Markdown table with the conditions of the measurement."""
     rows = [
         _row(streams, side, data["sides"][side][streams], ratio)
         for streams, ratio in data["ratios"]["path_over_raw"].items()

@@ -1,4 +1,4 @@
-"""A profile's runs: every level, several times, in turn; and the report's data."""
+"""Runs every level of a profile several times, interleaved, and collects the report's data."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Report = Callable[[str], None]
 
 
 class Spread(BaseModel):
-    """One figure over the repeats.
+    """The distribution of one figure over the repeats.
 
     Attributes:
-        noise: (largest - least) / median; what a difference has to exceed to mean anything.
+        noise: (largest - least) / median. Smaller differences between runs are not significant.
     """
 
     median: float
@@ -36,7 +36,7 @@ class Spread(BaseModel):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Of one value a repeat."""
+        """Compute the spread from one value for each repeat."""
         middle = median(values)
         noise = (max(values) - min(values)) / middle if middle else 0.0
         return cls(
@@ -48,7 +48,7 @@ class Spread(BaseModel):
 
 
 class Sample(BaseModel):
-    """One request, for plots: seconds after its run began, and milliseconds."""
+    """One request, for plots; `sent_s` is seconds after the start of the run."""
 
     sent_s: float
     ttft_ms: float | None
@@ -62,9 +62,9 @@ class CampaignRun(BaseModel):
     """One run at one load.
 
     Attributes:
-        began_s: seconds after the campaign began.
-        token_times_s: when responses came, in seconds after the run began.
-        details: what the driver printed itself.
+        began_s: seconds after the start of the campaign.
+        token_times_s: arrival times of responses, in seconds after the start of the run.
+        details: figures that the driver printed.
     """
 
     repeat: int
@@ -84,10 +84,10 @@ class CampaignLevel(BaseModel):
 
 
 class CampaignReport(BaseModel):
-    """Everything of a campaign; what `report` shows and MLflow keeps.
+    """All data of a campaign, which `report` shows and MLflow stores.
 
     Attributes:
-        settings: of the engine, as they were served.
+        settings: engine settings of the measured version.
     """
 
     measured_at: datetime
@@ -109,7 +109,7 @@ def measured_versions() -> dict[str, str]:
 
 
 def figures_by_name(figures: Figures) -> dict[str, float]:
-    """The figures of which a spread is told, in the units that the names say."""
+    """The figures for which a spread is computed; the names contain the units."""
     found = {
         "tokens_per_s": figures.tokens_per_s,
         "requests_per_s": figures.requests_per_s,
@@ -127,11 +127,12 @@ def figures_by_name(figures: Figures) -> dict[str, float]:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is measured.
+    """The measured version.
 
     Attributes:
-        version: that answers.
-        settings: of its engine, as they are served.
+        door: the entry point that is measured.
+        version: version that answers.
+        settings: its engine settings.
     """
 
     door: Door
@@ -149,10 +150,12 @@ def run_campaign(
     repeats: int,
     report: Report,
 ) -> CampaignReport:
-    """Run all levels `repeats` times: levels in turn, so that a drifting machine meets all.
+    """Run all levels `repeats` times.
+
+    Levels are interleaved, so that a drift of the machine's speed affects all of them alike.
 
     Raises:
-        ServingError: if a run measured nothing.
+        ServingError: if a run has no measurement.
     """
     runs: dict[float, list[CampaignRun]] = {level: [] for level in profile.levels}
     if profile.warm_up:

@@ -1,4 +1,4 @@
-"""Who generates the load: the same prompts and arrival times, whoever does."""
+"""Load drivers. All of them send the same prompts at the same times."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from enginehouse.errors import SettingsError
 from enginehouse.settings import Addresses
 
 DRIVERS = ("perf_analyzer", "enginehouse", "aiperf", "guidellm")
-#: Drivers that are not part of this package.
+#: Drivers that are external tools and have to be installed.
 INSTALLED = ("perf_analyzer", "aiperf", "guidellm")
 
 _PYTHON_TOOLS: dict[str, PythonTool] = {"aiperf": AIPERF, "guidellm": GUIDELLM}
@@ -36,10 +36,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        details: what a driver printed itself, for the report.
+        details: figures that the driver printed, for the report.
     """
 
     records: Sequence[RequestRecord]
@@ -47,21 +47,21 @@ class Ran:
 
 
 class Driver(Protocol):
-    """Sends a load through a door and tells what came of each request."""
+    """Sends a load to an entry point and returns a record of each request."""
 
     @property
     def name(self) -> str:
-        """As in `--driver`."""
+        """The name for `--driver`."""
 
     @property
     def version(self) -> str:
-        """For the report."""
+        """The version for the report."""
 
     def run(self, load: OfferedLoad) -> Ran:
-        """Send it all.
+        """Send all requests of a load.
 
         Raises:
-            ServingError: if nothing can be measured.
+            ServingError: if the run has no measurement.
         """
 
 
@@ -116,13 +116,13 @@ class PerfAnalyzerDriver:
 
 
 class PythonToolDriver:
-    """aiperf or guidellm, which ask an OpenAI endpoint; see their `export` for what they record."""
+    """aiperf or guidellm, which use an OpenAI endpoint; their `export` says what they record."""
 
     def __init__(
         self, name: str, tools: Path, addresses: Addresses, target: Target, api_key: str | None
     ) -> None:
         tool = _PYTHON_TOOLS[name]
-        tool.argv(tools)  # installed?
+        tool.argv(tools)  # raises if it is not installed
         self.name, self.version = name, tool.version
         self._run = partial(_RUN[name], tools, addresses, target, api_key=api_key)
 
@@ -133,10 +133,10 @@ class PythonToolDriver:
 
 
 def check_driver(name: str, door: Door, api_key: str | None) -> None:
-    """Do nothing if there is a driver of that name, and it can ask at that door with that key.
+    """Check that a driver exists and supports the entry point and the key.
 
     Raises:
-        SettingsError: saying what to use instead.
+        SettingsError: says what to use instead.
     """
     if name not in DRIVERS:
         raise SettingsError(f"no driver {name!r}; there are: {', '.join(DRIVERS)}")
@@ -154,11 +154,11 @@ def check_driver(name: str, door: Door, api_key: str | None) -> None:
 
 
 def install_driver(name: str, tools: Path, environ: Mapping[str, str], report: Report) -> str:
-    """Install what a driver needs, if it is not there; what is there now.
+    """Install a driver's tool if it is not installed; return a description of it.
 
     Raises:
-        SettingsError: if there is none of that name, or it is part of this package.
-        StackError: if it cannot be installed here.
+        SettingsError: if the name is unknown, or the driver needs no installation.
+        StackError: if it cannot be installed on this host.
     """
     if name in _PYTHON_TOOLS:
         tool = _PYTHON_TOOLS[name]
@@ -179,14 +179,18 @@ def make_driver(
     tools: Path,
     api_key: str | None,
 ) -> Driver:
-    """The driver of that name.
+    """Create the driver with a name.
 
     Args:
-        tools: where tools are installed.
-        api_key: for the adapter, if it asks for one.
+        name: one of `DRIVERS`.
+        door: the entry point.
+        addresses: of the stack.
+        target: model and version.
+        tools: directory of the installed tools.
+        api_key: key for the adapter, if it needs one.
 
     Raises:
-        SettingsError: if there is none of that name, or it cannot do what is asked.
+        SettingsError: if the name is unknown, or the driver does not support the request.
         StackError: if it is not installed.
     """
     check_driver(name, door, api_key)

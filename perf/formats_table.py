@@ -1,7 +1,7 @@
-"""Weight formats side by side: size, speed and quality of one run, the table of docs/formats.md.
+"""Compares size, speed and quality of weight formats: the table of docs/formats.md.
 
-Run as ``python -m enginehouse.perf.formats_table DIRECTORY [ROUNDS]``: builds the default model
-in each format there if it is not there yet, then measures the raw pipelines in turns.
+Run as ``python -m enginehouse.perf.formats_table DIRECTORY [ROUNDS]``. It builds the default model
+in each format in the directory, unless it exists, and measures the raw pipelines alternately.
 """
 
 from __future__ import annotations

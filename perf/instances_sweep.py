@@ -1,7 +1,7 @@
-"""One engine against several on the same CPUs: the figures of docs/engine-settings.md.
+"""Compares one engine with several on the same CPUs: the figures of docs/engine-settings.md.
 
-Run as ``python -m enginehouse.perf.instances_sweep BUNDLE [ROUNDS]``. A stack of each kind runs,
-and they are asked in turns, so that a machine whose speed drifts favours nobody.
+Run as ``python -m enginehouse.perf.instances_sweep BUNDLE [ROUNDS]``. One stack of each kind runs.
+They are measured alternately, so that a drift of the machine's speed affects all alike.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _start(cleanup: ExitStack, bundle: Bundle, instances: int) -> PathSide:
-    """The whole path of a stack of its own."""
+    """Start a private stack and return its whole path."""
     env = cleanup.enter_context(private_home(bundle))
     setting = {"ENGINEHOUSE_ENGINE_INSTANCES": str(instances)}
     stack = cleanup.enter_context(running(env | setting))

@@ -1,4 +1,4 @@
-"""One run's work: prompts, and when each is due."""
+"""The load of one run: prompts and their schedule."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from enginehouse.perf.prompts import LoadPrompt, PromptMaker
 
 @dataclass(frozen=True, slots=True)
 class OfferedLoad:
-    """What a driver sends.
+    """The requests that a driver sends.
 
     Attributes:
-        prompts: in the order in which they are sent.
-        schedule: when each is due, in seconds; or that many in a closed loop.
-        level: streams, requests a second or requests in a burst, as the profile says.
+        prompts: prompts in the order of sending.
+        schedule: due time of each in seconds; in a closed loop the number of requests.
+        level: streams, requests a second, or requests in a burst, depending on the profile.
     """
 
     prompts: Sequence[LoadPrompt]
@@ -25,13 +25,13 @@ class OfferedLoad:
 
 
 def load_of(profile: Profile, maker: PromptMaker, level: float, place: str) -> OfferedLoad:
-    """A level's prompts and schedule; another `place` has other prompts."""
+    """The prompts and schedule of a level; `place` is a seed, another value gives other prompts."""
     schedule = profile.schedule(level)
     count = schedule if isinstance(schedule, int) else len(schedule)
     return OfferedLoad(maker.prompts(profile, count, place=place), schedule, level)
 
 
 def warm_up_of(profile: Profile, maker: PromptMaker) -> OfferedLoad:
-    """What is sent before and not counted."""
+    """The requests that are sent before the measurement and not counted."""
     prompts = maker.prompts(profile, profile.warm_up, place="warm-up")
     return OfferedLoad(prompts, len(prompts), float(min(4, max(1, len(prompts)))))

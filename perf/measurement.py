@@ -1,9 +1,9 @@
-"""What was measured of requests, and the figures that follow from it.
+"""Records of measured requests, and the figures computed from them.
 
-The definitions are those of NVIDIA's genai-perf and aiperf documentation: TTFT is the time from
-sending a request to its first response with a token; inter-token latency is the time from there
-to the last token, divided by the tokens after the first; goodput counts the requests that keep
-every limit of the SLO.
+The definitions are those of NVIDIA's genai-perf and aiperf documentation. TTFT is the time from
+sending a request to its first response with a token. Inter-token latency is the time from the first
+to the last token, divided by the number of tokens after the first. Goodput counts the requests that
+meet every limit of the SLO.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One request as its client saw it.
+    """One request from the client's point of view.
 
     Attributes:
-        due_s: when the schedule wanted it sent, in seconds after the run began; what is sent as
-            soon as another ends is due when it is sent.
-        sent_s: when it was sent.
-        trace: arrivals in seconds after it was sent; None if it failed.
-        prompt_tokens: of the prompt as the engine saw it, where that is known.
-        error: why it failed, in the server's words.
+        due_s: scheduled time in seconds after the start of the run; in a closed loop equal to
+            `sent_s`.
+        sent_s: time of sending.
+        trace: arrival times in seconds after sending; None if it failed.
+        prompt_tokens: tokens of the prompt, if known.
+        error: the server's message if it failed.
     """
 
     due_s: float
@@ -39,17 +39,17 @@ class RequestRecord:
 
     @property
     def ended_s(self) -> float:
-        """When its last token came, in seconds after the run began."""
+        """Arrival time of its last token, in seconds after the start of the run."""
         return self.sent_s + (self.trace.arrivals_s[-1] if self.trace else 0.0)
 
 
 class RequestSlo(BaseModel):
-    """Limits that a good request keeps; a limit that is None always holds.
+    """Limits that a good request meets; None means no limit.
 
     Attributes:
-        ttft_ms: most milliseconds to the first token.
-        inter_token_ms: most milliseconds between tokens, on average over the request.
-        total_ms: most milliseconds to the last token.
+        ttft_ms: largest time to first token, in milliseconds.
+        inter_token_ms: largest mean time between tokens, in milliseconds.
+        total_ms: largest time to the last token, in milliseconds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -59,7 +59,7 @@ class RequestSlo(BaseModel):
     total_ms: float | None = None
 
     def kept_by(self, trace: Trace) -> bool:
-        """Whether a request's trace keeps every limit."""
+        """Whether a request's trace meets every limit."""
         pairs = (
             (self.ttft_ms, trace.first_s),
             (self.inter_token_ms, trace.inter_token_s),
@@ -69,7 +69,7 @@ class RequestSlo(BaseModel):
 
 
 class LatencyPercentiles(BaseModel):
-    """Milliseconds: percentiles by linear interpolation, and the mean."""
+    """Percentiles (by linear interpolation) and mean, in milliseconds."""
 
     p50: float
     p90: float
@@ -79,24 +79,24 @@ class LatencyPercentiles(BaseModel):
 
     @classmethod
     def of(cls, values_s: Sequence[float]) -> LatencyPercentiles:
-        """Of seconds; all zero if there are none."""
+        """Compute them from seconds; all are 0 if there are no values."""
         values = _MS * np.asarray(values_s or [0.0])
         p50, p90, p95, p99 = (round(float(v), 3) for v in np.percentile(values, (50, 90, 95, 99)))
         return cls(p50=p50, p90=p90, p95=p95, p99=p99, mean=round(float(values.mean()), 3))
 
 
 class Figures(BaseModel):
-    """One run at one load.
+    """The figures of one run at one load.
 
     Attributes:
-        requests, failed: how many were sent, and how many of them failed.
-        duration_s: from the first request sent to the last token.
-        tokens: output tokens in all.
-        tokens_per_s, requests_per_s: of what did not fail, over the duration.
-        goodput_per_s: requests a second that kept the SLO; None without one.
-        late_ms: how long after its time the generator sent a request; a measurement whose
-            generator was late is the generator's, not the server's.
-        response_gap: between responses, however many tokens each carried.
+        requests, failed: number of requests sent, and of those that failed.
+        duration_s: time from the first request sent to the last token.
+        tokens: total of output tokens.
+        tokens_per_s, requests_per_s: of successful requests, over the duration.
+        goodput_per_s: requests a second that met the SLO; None without one.
+        response_gap: time between responses, which may carry several tokens each.
+        late: delay of sending after the scheduled time. If it is large, the generator limits the
+            measurement.
     """
 
     requests: int

@@ -1,4 +1,4 @@
-"""Free ports of the loopback, for servers that run beside each other."""
+"""Finds free ports on the loopback interface."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that were free a moment ago, all different."""
+    """Different ports that are free at the time of the call."""
     with ExitStack() as opened:
         sockets = [opened.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

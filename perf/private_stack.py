@@ -1,4 +1,4 @@
-"""A whole stack of a measurement's own: registry, Triton, controller and one adapter."""
+"""A private stack for a measurement: registry, Triton, controller and one adapter."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _CLI = (sys.executable, "-m", "enginehouse")
 
 @dataclass(frozen=True, slots=True)
 class PrivateStack:
-    """One that is ready.
+    """A running stack that is ready.
 
     Attributes:
-        env: of its commands.
-        started_s: from the start of `enginehouse up` to the adapter's first readiness.
+        env: environment for its commands.
+        started_s: seconds from the start of `enginehouse up` until the adapter was ready.
     """
 
     env: Mapping[str, str]
@@ -48,7 +48,7 @@ class PrivateStack:
 
 
 def with_runtime(bundle: Bundle, runtime: str, target: Path) -> Bundle:
-    """The bundle once more, for another runtime; see `enginehouse.perf.runtimes`."""
+    """A copy of a bundle with another runtime in its manifest; see `enginehouse.perf.runtimes`."""
     shutil.copytree(bundle.path, target)
     manifest = target / MANIFEST_NAME
     changed = json.loads(manifest.read_text(encoding="utf-8")) | {"runtime": runtime}
@@ -58,14 +58,14 @@ def with_runtime(bundle: Bundle, runtime: str, target: Path) -> Bundle:
 
 @contextmanager
 def private_home(bundle: Bundle) -> Iterator[dict[str, str]]:
-    """An environment whose registry has the bundle as champion of `MODEL`.
+    """An environment with a private home, whose registry has the bundle as champion of `MODEL`.
 
     Raises:
-        StackError: with what a command said that failed.
+        StackError: with the output of a command that failed.
     """
     with tempfile.TemporaryDirectory(prefix="enginehouse-perf-") as home:
         ports = free_ports(len(_PORTS))
-        # What a user has set for their own stack is not for this one, but for what is measured.
+        # Leave out the settings of the user's own stack; keep those of the measured engine.
         env = {k: v for k, v in os.environ.items() if not k.startswith(_LEFT_OUT)}
         env |= {f"ENGINEHOUSE_{name}_PORT": str(p) for name, p in zip(_PORTS, ports, strict=True)}
         env |= {"ENGINEHOUSE_HOME": home}
@@ -83,7 +83,7 @@ def private_home(bundle: Bundle) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def running(env: Mapping[str, str]) -> Iterator[PrivateStack]:
-    """`enginehouse up` in that environment, until the block ends.
+    """Run `enginehouse up` in an environment until the block ends.
 
     Raises:
         StackError: if it does not start.

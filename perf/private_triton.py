@@ -1,4 +1,4 @@
-"""A Triton of a measurement's own, with versions of one model side by side and no traffic else."""
+"""A private Triton for a measurement, with several versions of one model and no other traffic."""
 
 from __future__ import annotations
 
@@ -34,14 +34,16 @@ def private_triton(
     versions: Mapping[int, tuple[Bundle, EngineSettings]],
     environ: Mapping[str, str] | None = None,
 ) -> Iterator[Addresses]:
-    """Serve `<model>.tensorrt_llm` in these versions as long as the block lasts.
+    """Serve versions of `<model>.tensorrt_llm` until the block ends.
 
     Args:
-        environ: of Triton, this process's by default.
+        model: model name.
+        versions: bundle and settings of each version.
+        environ: environment of Triton; by default that of this process.
 
     Raises:
         StackError: if Triton does not start.
-        ServingError: if a version does not load, in Triton's words.
+        ServingError: with Triton's message, if a version does not load.
     """
     with tempfile.TemporaryDirectory(prefix="enginehouse-perf-") as scratch:
         settings = _settings(Path(scratch))

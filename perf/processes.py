@@ -20,10 +20,10 @@ class StackProcesses:
 
     @classmethod
     def find(cls, addresses: Addresses) -> StackProcesses:
-        """Find them by the ports they listen on.
+        """Find the processes by the ports that they listen on.
 
         Raises:
-            StackError: if one is not there.
+            StackError: if nothing listens on a port.
         """
         api = _listener(addresses.api_port)
         triton = _listener(addresses.triton_grpc_port)
@@ -33,11 +33,11 @@ class StackProcesses:
         return cls({"adapter": (api,), "triton": (triton,), "engine": engines, "text": text})
 
     def cpu_seconds(self) -> dict[str, float]:
-        """User and system time so far, by role."""
+        """User and system CPU seconds since the start, by role."""
         return {role: sum(map(_cpu, pids)) for role, pids in self.roles.items()}
 
     def rss_bytes(self) -> dict[str, int]:
-        """Resident memory now, by role."""
+        """Current resident memory, by role."""
         return {
             role: sum(psutil.Process(pid).memory_info().rss for pid in pids)
             for role, pids in self.roles.items()

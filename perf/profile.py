@@ -1,4 +1,4 @@
-"""Load profiles: what is asked, how much of it and when. They are files that anybody may add."""
+"""Load profiles: kinds of requests, loads and arrival times. Users may add files of their own."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class _Section(BaseModel):
 
 
 class Lengths(_Section):
-    """Tokens, drawn from a normal distribution that is cut at both ends.
+    """Numbers of tokens, drawn from a truncated normal distribution.
 
     Attributes:
-        stdev: 0 makes all alike.
+        stdev: 0 makes all lengths equal.
     """
 
     mean: PositiveInt
@@ -34,7 +34,7 @@ class Lengths(_Section):
     maximum: PositiveInt = 1_000_000
 
     def draw(self, chance: random.Random) -> int:
-        """One length."""
+        """Draw one length."""
         value = round(chance.gauss(self.mean, self.stdev)) if self.stdev else self.mean
         return min(self.maximum, max(self.minimum, value))
 
@@ -43,10 +43,10 @@ class RequestKind(_Section):
     """One kind of request in the mix.
 
     Attributes:
-        weight: its share, relative to the others' weights.
-        input, output: tokens of the user's text, and of the answer.
-        shared_prefix: tokens that all requests of a group begin with.
-        groups: how many different prefixes there are.
+        weight: relative frequency.
+        input, output: tokens of the user's text and of the answer.
+        shared_prefix: number of first tokens that all requests of a group share.
+        groups: number of different prefixes.
     """
 
     name: str
@@ -58,11 +58,11 @@ class RequestKind(_Section):
 
 
 class Concurrency(_Section):
-    """Closed loop: as one request ends the next begins.
+    """Closed loop: when a request ends the next one is sent.
 
     Attributes:
-        levels: streams at a time; one run each.
-        requests_a_stream: at each level.
+        levels: numbers of concurrent streams; one run for each.
+        requests_a_stream: requests of each stream.
     """
 
     kind: Literal["concurrency"]
@@ -71,12 +71,12 @@ class Concurrency(_Section):
 
 
 class RequestRate(_Section):
-    """Open loop: requests come whether others have ended or not.
+    """Open loop: requests are sent independent of the requests in flight.
 
     Attributes:
-        levels: requests a second; one run each.
-        arrivals: times between requests: exponential (Poisson arrivals), or all alike.
-        duration_s: how long requests are sent, at each level.
+        levels: requests a second; one run for each.
+        arrivals: times between requests: exponential (Poisson arrivals) or constant.
+        duration_s: duration of sending at each level.
     """
 
     kind: Literal["request_rate"]
@@ -86,12 +86,12 @@ class RequestRate(_Section):
 
 
 class Bursts(_Section):
-    """Many at once, then a pause.
+    """Bursts of requests with pauses between them.
 
     Attributes:
-        levels: requests in a burst; one run each.
-        every_s: from one burst to the next.
-        count: bursts at each level.
+        levels: requests in a burst; one run for each.
+        every_s: time from one burst to the next.
+        count: number of bursts at each level.
     """
 
     kind: Literal["bursts"]
@@ -108,9 +108,9 @@ class Profile(_Section):
 
     Attributes:
         mix: kinds of requests.
-        seed: of prompts, lengths and arrival times; the same profile asks the same twice.
-        warm_up: requests that are sent before and not counted.
-        slo: what goodput counts.
+        seed: seed of prompts, lengths and arrival times; runs of a profile are reproducible.
+        warm_up: requests that are sent before the measurement and not counted.
+        slo: limits that a request must meet to count for goodput.
     """
 
     name: str
@@ -123,11 +123,11 @@ class Profile(_Section):
 
     @property
     def levels(self) -> Sequence[float]:
-        """Loads of which each has a run of its own."""
+        """The loads, each of which is a run of its own."""
         return self.load.levels
 
     def schedule(self, level: float) -> list[float] | int:
-        """When requests are due, in seconds; or how many requests, in a closed loop."""
+        """Due times of the requests in seconds; in a closed loop the number of requests."""
         load = self.load
         match load:
             case Concurrency():
@@ -148,16 +148,16 @@ def _arrivals(load: RequestRate, level: float, seed: int) -> list[float]:
 
 
 def profile_names() -> list[str]:
-    """Profiles that come with the package."""
+    """Names of the profiles in the package."""
     found = files("enginehouse.perf.profiles").iterdir()
     return sorted(f.name.removesuffix(".yaml") for f in found if f.name.endswith(".yaml"))
 
 
 def load_profile(name_or_path: str) -> Profile:
-    """A profile of the package by its name, or one's own by its path.
+    """Load a profile of the package by its name, or another one by its path.
 
     Raises:
-        SettingsError: if there is none, or if a field of it is wrong.
+        SettingsError: if it does not exist, or one of its fields is invalid.
     """
     own = Path(name_or_path)
     if own.suffix in {".yaml", ".yml"}:

@@ -1,4 +1,4 @@
-"""Prompts of exact lengths, made from words: the same seed makes the same prompts."""
+"""Generates prompts of exact lengths from words; the same seed gives the same prompts."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ _TEXT = (
     "that with for they from had there which their what about would could other after first"
 )
 _WORDS = tuple(_TEXT.split())
-#: Room for the chat template around a user's text, in tokens.
+#: Tokens reserved for the chat template around a user's text.
 _TEMPLATE_ROOM = 64
 
 
 @dataclass(frozen=True, slots=True)
 class LoadPrompt:
-    """One request's content, in the forms that the doors take.
+    """One request's content, in the form of each entry point.
 
     Attributes:
-        kind: name of the profile's kind.
-        user: what a chat client sends.
+        kind: name of the kind of request in the profile.
+        user: text of the user's message, for the adapter.
         rendered: the same after the chat template, for the ensemble.
-        input_ids: the same as ids, for `.tensorrt_llm`.
-        max_tokens: tokens of the answer; its end token is ignored, so that it has just as many.
+        input_ids: the same as token ids, for `.tensorrt_llm`.
+        max_tokens: tokens of the answer; the end token is ignored, so that it has exactly as many.
     """
 
     kind: str
@@ -43,7 +43,7 @@ class LoadPrompt:
 
 
 class PromptMaker:
-    """Makes a profile's prompts with a version's own tokenizer and chat template."""
+    """Generates a profile's prompts with the tokenizer and chat template of a version."""
 
     def __init__(self, bundle: Bundle) -> None:
         self._tokenizer = Tokenizer.from_file(bundle.tokenizer_path)
@@ -51,10 +51,10 @@ class PromptMaker:
         self._context = bundle.manifest.context_length
 
     def prompts(self, profile: Profile, count: int, *, place: str) -> list[LoadPrompt]:
-        """`count` prompts: their kinds and lengths follow from the seed alone.
+        """Generate `count` prompts; their kinds and lengths depend on the profile's seed only.
 
-        Another `place` has other words, which no prefix cache has seen. Lengths that the model's
-        context cannot hold are cut to what it can.
+        `place` is a second seed for the words: another value gives prompts that are in no prefix
+        cache. Lengths are limited to the model's context.
         """
         lengths, words = _chance(profile.seed), _chance(profile.seed, place)
         kinds = lengths.choices(profile.mix, [kind.weight for kind in profile.mix], k=count)
@@ -85,5 +85,5 @@ def _chance(*seed: object) -> random.Random:
 
 
 def prompt_tokens(prompts: Sequence[LoadPrompt]) -> int:
-    """Tokens of all prompts, chat template included."""
+    """Total tokens of all prompts, including the chat template."""
     return sum(len(prompt.input_ids) for prompt in prompts)

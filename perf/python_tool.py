@@ -1,7 +1,7 @@
-"""A load tool on PyPI, in a virtual environment of its own, and what its drivers share.
+"""Load tools from PyPI (aiperf, guidellm), and the common parts of their drivers.
 
-Such tools need other versions than ours (numpy 2, for one), so nothing of them goes into our own
-environment. aiperf and guidellm are two of them.
+Such tools need other versions of packages (numpy 2, for example). Each is therefore installed in a
+virtual environment of its own.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.errors import ServingError, StackError
 
 REQUEST_TIMEOUT_S = 600.0
-#: Where a tool finds the adapter's key, if it reads it from its environment.
+#: Environment variable of the adapter's key, for tools that read it from the environment.
 KEY_VARIABLE = "ENGINEHOUSE_API_KEY"
 
 _PYTHON = "bin/python"
@@ -34,7 +34,7 @@ _STAMP = "installed"
 _LAST_LINES = 12
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
-#: The servers' own counts are used, so a tokenizer is only there because the tools load one.
+#: A minimal tokenizer: the tools must load one, but the token counts of the server are used.
 _TOKENIZER = {
     "version": "1.0",
     "added_tokens": [],
@@ -48,10 +48,10 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class ToolRun:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        details: what was asked and what the tool printed itself, for the report.
+        details: the tool's command and the figures that it printed, for the report.
     """
 
     records: Sequence[RequestRecord]
@@ -60,13 +60,13 @@ class ToolRun:
 
 @dataclass(frozen=True, slots=True)
 class PythonTool:
-    """A pinned tool.
+    """A tool with a pinned version.
 
     Attributes:
-        name: of its module, and in `--driver`.
-        size: what it takes, for the user.
-        loose: files whose packages are installed after those of `requirements.txt`, which is
-            complete and has hashes; with what they need.
+        name: name of its module, and for `--driver`.
+        size: its size, to show to the user.
+        loose: requirements files to install after `requirements.txt`, with dependencies.
+            `requirements.txt` is complete and has hashes.
     """
 
     name: str
@@ -75,22 +75,22 @@ class PythonTool:
     loose: tuple[str, ...] = ()
 
     def home(self, tools: Path) -> Path:
-        """Its environment, below the folder of all tools."""
+        """The folder of its environment inside the folder of all tools."""
         return tools / f"{self.name}-{self.version}"
 
     def installed(self, tools: Path) -> bool:
-        """Whether it is there, whole, with just these requirements."""
+        """Whether it is completely installed with the current requirements."""
         stamp = self.home(tools) / _STAMP
         if not stamp.is_file() or stamp.read_text("utf-8") != self._digest():
             return False
-        # The interpreter is a link to the system's, which may have gone since.
+        # The interpreter is a link to the system's, which may have been removed.
         return (self.home(tools) / _PYTHON).exists()
 
     def argv(self, tools: Path) -> list[str]:
-        """How it is called, without its arguments.
+        """The command without its options.
 
         Raises:
-            StackError: if it is not installed, saying how to get it.
+            StackError: if it is not installed; says how to install it.
         """
         if not self.installed(tools):
             raise StackError(
@@ -100,10 +100,10 @@ class PythonTool:
         return self._argv(self.home(tools))
 
     def install(self, tools: Path, report: Report) -> None:
-        """Install it below `tools` if it is not there.
+        """Install it below `tools` if it is not installed.
 
         Raises:
-            StackError: with pip's own words, if a package is missing or not the pinned one.
+            StackError: with pip's output, if a package is missing or not the pinned one.
         """
         if self.installed(tools):
             return
@@ -131,7 +131,7 @@ class PythonTool:
                 _checked([*pip, "--requirement", str(loose)], failure)
 
     def _argv(self, home: Path) -> list[str]:
-        # As a module: scripts keep the path of the folder in which they were made.
+        # Run it as a module, because scripts contain the path of the folder of their installation.
         return [str(home.absolute() / _PYTHON), "-m", self.name]
 
     def _digest(self) -> str:
@@ -142,11 +142,11 @@ class PythonTool:
 
 
 def environment(folder: Path, own_prefix: str) -> dict[str, str]:
-    """The environment for a tool: ours, without what would change its run or leave traces.
+    """The environment for a tool: this process's without variables that would change its run.
 
     Args:
-        folder: for its caches and scratch; prompts would stay in the user's own.
-        own_prefix: of variables that the tool reads; they could change what is measured.
+        folder: for its caches and scratch files, so that prompts do not stay in the user's.
+        own_prefix: prefix of the tool's own variables, which are left out.
     """
     dropped = {*_PROXIES, *(name.upper() for name in _PROXIES), "HF_HUB_OFFLINE", KEY_VARIABLE}
     kept = {
@@ -158,7 +158,7 @@ def environment(folder: Path, own_prefix: str) -> dict[str, str]:
 
 
 def write_tokenizer(folder: Path) -> str:
-    """Write the tokenizer that a tool loads and never counts with; its path."""
+    """Write the minimal tokenizer that a tool loads; return its path."""
     path = folder / "tokenizer"
     path.mkdir()
     (path / "tokenizer.json").write_text(json.dumps(_TOKENIZER), "utf-8")
@@ -167,20 +167,20 @@ def write_tokenizer(folder: Path) -> str:
 
 
 def write_lines(path: Path, rows: Sequence[Mapping[str, object]]) -> str:
-    """Write JSON lines; the path as text."""
+    """Write JSON lines; return the path as text."""
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), "utf-8")
     return str(path)
 
 
 def due_times(load: OfferedLoad) -> list[tuple[LoadPrompt, float | None]]:
-    """Every prompt with the second at which it is due; None in a closed loop."""
+    """Every prompt with its due time in seconds; None in a closed loop."""
     if isinstance(load.schedule, int):
         return [(prompt, None) for prompt in load.prompts]
     return list(zip(load.prompts, load.schedule, strict=True))
 
 
 def run_tool(argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
-    """Run it in `folder`; its last lines, for when it has written no records."""
+    """Run a tool in `folder`; return the last lines of its output, for error messages."""
     done = subprocess.run(
         argv, capture_output=True, text=True, check=False, cwd=folder, env=dict(env)
     )
@@ -189,10 +189,10 @@ def run_tool(argv: Sequence[str], folder: Path, env: Mapping[str, str]) -> str:
 
 
 def complete(name: str, records: Sequence[RequestRecord], load: OfferedLoad, said: str) -> None:
-    """Do nothing if every request has its record, failed ones included.
+    """Check that every request has a record, including failed ones.
 
     Raises:
-        ServingError: with the tool's own words.
+        ServingError: with the tool's output.
     """
     if len(records) != len(load.prompts):
         raise ServingError(

@@ -1,6 +1,6 @@
-"""The raw side: the runtime's pipeline alone, in a process of its own, with the same settings.
+"""The raw baseline: the runtime's pipeline alone in a separate process with the same settings.
 
-It reads one workload a line from stdin and answers one JSON line each.
+It reads one workload for each line of stdin, and answers each with one line of JSON.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from enginehouse.text import ChatTemplate, Tokenizer
 
 
 def main() -> None:
-    """Serve workloads until stdin ends. Arguments: bundle directory, engine settings as JSON."""
+    """Run workloads until stdin ends. Arguments: bundle directory, engine settings as JSON."""
     bundle = Bundle.open(Path(sys.argv[1]))
     settings = EngineSettings.model_validate_json(sys.argv[2])
     engine = pipeline(bundle.engine_dir, settings)

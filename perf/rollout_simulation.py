@@ -1,7 +1,7 @@
-"""What the default rollout does with good and bad versions, by simulation.
+"""Simulates the default rollout with good and bad versions.
 
 Run as ``python -m enginehouse.perf.rollout_simulation --rollouts 10000 --out FILE.md``. Requests
-are drawn as arrays; the analysis, the looks and the decisions are the controller's own code.
+are drawn at random as arrays. Analyses, looks and decisions are the controller's code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from enginehouse.registry.rollouts.state import GateResult, Observation, Phase, 
 
 _WHOLE = 100
 _CHAMPION, _CHALLENGER = 1, 2
-#: The controller looks at the world about once a second.
+#: The controller reads its observations about once a second.
 _TICK_S = 1.0
 _HEAD = """\
 | challenger | rollouts | promoted | aborted | held to the deadline \
@@ -36,12 +36,12 @@ _HEAD = """\
 
 @dataclass(frozen=True, slots=True)
 class SimulatedRollout:
-    """How one rollout ended.
+    """The result of one simulated rollout.
 
     Attributes:
         end: ``promoted``, ``aborted`` (by an analysis), or ``held`` (until the deadline).
-        requests: the challenger's requests, shadow copies left out.
-        unmeasured: promoted without the samples that the steps ask for: must never be.
+        requests: requests of the challenger without shadow copies.
+        unmeasured: promoted without the samples that the steps require; must never be True.
     """
 
     end: str
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def row(scenario: Scenario, outcomes: list[SimulatedRollout]) -> str:
-    """A scenario's line of the table."""
+    """The row of a scenario in the table."""
     shares = [
         f"{sum(o.end == end for o in outcomes) / len(outcomes):.2%}"
         for end in ("promoted", "aborted", "held")
@@ -88,12 +88,12 @@ def row(scenario: Scenario, outcomes: list[SimulatedRollout]) -> str:
 
 
 def simulate(scenario: Scenario, seed: int, spec: RolloutSpec | None = None) -> SimulatedRollout:
-    """One rollout from the gates to its end."""
+    """Simulate one rollout from the gates to its end."""
     return _Rollout(scenario, seed, spec or RolloutSpec()).run()
 
 
 class _Rollout:
-    """The controller's loop, with drawn requests for the world and a jumping clock."""
+    """The controller's loop with simulated requests and a simulated clock."""
 
     def __init__(self, scenario: Scenario, seed: int, spec: RolloutSpec) -> None:
         self._scenario = scenario
@@ -105,7 +105,7 @@ class _Rollout:
         self._status = begin("simulated", "m", _CHAMPION, _CHALLENGER, self._now, "", "")
 
     def run(self) -> SimulatedRollout:
-        """To its end; the deadline ends it at the latest."""
+        """Run until the rollout ends, at the latest by its deadline."""
         gate = GateResult(name="simulated", verdict=Verdict.PASS, reason="")
         self._decide(Observation(gates=(gate,)))
         while self._status.phase is Phase.PROGRESSING:
@@ -132,7 +132,7 @@ class _Rollout:
         self._status = decide(self._spec, self._status, of, self._now).status
 
     def _pass_by(self, step: RolloutStep) -> None:
-        """A step without comparison: time and samples are all that it takes."""
+        """Simulate a step without a comparison, which needs time and samples only."""
         per_s = self._per_s() * (step.weight / _WHOLE or step.shadow)
         self._now += max(step.min_duration_s, step.min_samples / per_s)
         if step.weight:
@@ -140,7 +140,7 @@ class _Rollout:
         self._decide(Observation(samples=step.min_samples))
 
     def _compare(self, step: RolloutStep, number: int) -> None:
-        """A step's looks, until it is left."""
+        """Simulate the looks of a step until it ends."""
         evidence, samples = Evidence(), 0
         while self._status.phase is Phase.PROGRESSING and self._status.step == number:
             per_s = self._per_s() * step.weight / _WHOLE
@@ -167,7 +167,7 @@ class _Rollout:
         return self._scenario.rate(self._now)
 
     def _next_look(self, step: RolloutStep, samples: int, per_s: float) -> int:
-        """The first count at which a look is due; below every analysis' least it says nothing."""
+        """The next number of samples at which a look is due, at least the analyses' minimum."""
         least = min(analysis.min_samples for analysis in self._spec.analyses)
         wanted = max(samples + math.ceil(per_s * _TICK_S), least)
         while not look_due(wanted, samples, self._spec, step):

@@ -1,4 +1,4 @@
-"""Requests that never were: arrays of waits, errors and lengths, for rollouts to be tried on."""
+"""Simulated requests for rollouts: arrays of latencies, errors and lengths."""
 
 from __future__ import annotations
 
@@ -11,27 +11,26 @@ from enginehouse.registry.rollouts.spec import RolloutMetric
 from enginehouse.registry.rollouts.statistics import Floats
 
 DAY_S = 86_400.0
-#: Share of requests by the prompt's size, by day and by night, and how much longer the larger
-#: ones take to the first token.
+#: Shares of requests by prompt size, at night and by day, and the factors on TTFT of each size.
 _SIZES = np.array([0.2, 0.4, 0.3, 0.1])
 _NIGHT_SIZES = np.array([0.05, 0.15, 0.4, 0.4])
 _SIZE_TTFT = np.array([1.0, 1.3, 2.0, 4.0])
 _TTFT_S, _INTER_TOKEN_S, _TOKENS = 0.2, 0.02, 150.0
-#: Spread of the logarithms, and how the two latencies hang together.
+#: Standard deviations of the logarithms, and the correlation of the two latencies.
 _SIGMA, _TOKENS_SIGMA, _CORRELATION = 0.5, 0.6, 0.5
 _ERRORS, _EMPTY, _REFUSALS = 0.005, 0.002, 0.01
-#: By how much busy hours lengthen all waits.
+#: Relative increase of all latencies at the busiest hour.
 _BUSY = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A challenger, and the traffic that it meets.
+    """A challenger and its traffic.
 
     Attributes:
-        slowdown: factor on all of the challenger's waits.
-        errors, empty: the challenger's shares.
-        diurnal: traffic, sizes and waits follow the time of day.
+        slowdown: factor on all latencies of the challenger.
+        errors, empty: shares of failed and of empty answers of the challenger.
+        diurnal: whether traffic, sizes and latencies depend on the time of day.
     """
 
     name: str
@@ -68,7 +67,7 @@ def draw(
     lasts_s: float,
     into: Evidence,
 ) -> None:
-    """Add requests that end at any moment of a span."""
+    """Draw requests that end at random times in a period, and add them to the evidence."""
     if not requests:
         return
     worse = side is RolloutSide.CHALLENGER
@@ -96,7 +95,7 @@ def draw(
 def _sizes(
     rng: np.random.Generator, scenario: Scenario, at_s: Floats
 ) -> tuple[np.ndarray[tuple[int], np.dtype[np.int64]], Floats]:
-    """Each request's size, and the factor of its hour on its waits."""
+    """The size class of each request, and the factor of its time of day on its latencies."""
     uniform = rng.random(at_s.size)
     if not scenario.diurnal:
         size = np.searchsorted(np.cumsum(_SIZES), uniform)

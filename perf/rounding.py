@@ -1,4 +1,4 @@
-"""Figures as tables show them."""
+"""Rounds figures for tables."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ _DIGITS = 3
 
 
 def shown(value: float) -> str:
-    """Three digits, or all before the point: the rest is noise, and takes the terminal's width."""
+    """A number with three significant digits, or with all digits before the decimal point."""
     decimals = max(0, _DIGITS - len(f"{abs(value):.0f}"))
     return f"{value:.{decimals}f}"

@@ -1,7 +1,7 @@
-"""Engine settings side by side, on the raw pipeline: the figures of docs/engine-settings.md.
+"""Compares engine settings on the raw pipeline: the figures of docs/engine-settings.md.
 
-Run as ``python -m enginehouse.perf.settings_sweep BUNDLE [ROUNDS] [CANDIDATE,…]``; every round
-loads each candidate once, so a machine whose speed drifts favours nobody.
+Run as ``python -m enginehouse.perf.settings_sweep BUNDLE [ROUNDS] [CANDIDATE,…]``. Every round
+loads each candidate once, so that a drift of the machine's speed affects all alike.
 """
 
 from __future__ import annotations

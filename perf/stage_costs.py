@@ -1,8 +1,8 @@
-"""What the endpoint's stages cost: adapters with one stage each, with all, and with none, in turns.
+"""Measures the cost of the endpoint's stages: adapters with one stage, with all, and with none.
 
-They stand in front of one Triton, so all differences are the adapter's. Each has a home of its own
-beside the stack's, with the same routes, bundles and registry. A single request is asked of a
-`token_generator`: an engine's own times differ by more than what is measured.
+All adapters use the same Triton, so that every difference is the adapter's. Each has a home of its
+own with the routes, bundles and registry of the stack. Single requests are sent to a
+`token_generator`, because the times of a real engine vary by more than the measured differences.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CONTENT = {
     "output": [{"type": "pii"}, {"type": "patterns", "words": ["xyzzy", "plugh"]}],
 }
 _NONE, _KEYS, _ALL = "none", "keys", "all"
-#: Variant → sections of its endpoint file. Of the cache only misses are measured: prompts differ.
+#: Sections of the endpoint file of each variant. Prompts differ, so only cache misses are measured.
 _VARIANTS: dict[str, dict[str, object]] = {
     _NONE: {},
     _KEYS: {},
@@ -72,7 +72,7 @@ _WITH_KEYS = (_KEYS, _ALL)
 
 @dataclass
 class AdapterVariant:
-    """One adapter and what was measured on it."""
+    """One adapter and its measurements."""
 
     name: str
     url: str
@@ -83,7 +83,7 @@ class AdapterVariant:
     rates: list[float] = field(default_factory=list)
 
     def ask(self, http: httpx.Client, number: int, model: str) -> None:
-        """One whole answer of one token, on a connection that stays."""
+        """Request one answer of one token on a persistent connection."""
         headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
         body = {
             "model": model,
@@ -101,7 +101,7 @@ class AdapterVariant:
         return float(times.user + times.system)
 
     def load(self, workload: BurstWorkload, model: str) -> None:
-        """A burst of streams."""
+        """Run a burst of streams."""
         bodies = [
             {
                 "model": model,
@@ -121,16 +121,18 @@ class AdapterVariant:
 def measure_stages(
     settings: Settings, bundle: Bundle, *, requests: int, rounds: int, report: Callable[[str], None]
 ) -> str:
-    """Measure in front of a generator and of the running stack; a Markdown table.
+    """Measure with a token generator and with the running stack; return a Markdown table.
 
     Args:
-        bundle: what the running stack serves.
-        requests: of one token, to each variant.
-        rounds: bursts of streams with no stage and with all.
+        settings: of the running stack.
+        bundle: the version that the running stack serves.
+        requests: requests of one token to each variant.
+        rounds: bursts of streams without stages and with all.
+        report: called with a line of progress.
 
     Raises:
         StackError: if a stack or an adapter does not start.
-        ServingError: if a stream is refused or cut.
+        ServingError: if a stream is refused or incomplete.
     """
     report(f"starting a token generator, and {len(_VARIANTS)} adapters")
     with (
@@ -155,7 +157,7 @@ def _ask_each(variants: list[AdapterVariant], requests: int) -> None:
             if number == 0:
                 for variant in variants:
                     variant.cpu_s = -variant.cpu_now_s()
-            # By chance: whoever always came after the same neighbour would carry its traces.
+            # Random order, so that no variant is always measured after the same other one.
             for variant in order.sample(variants, len(variants)):
                 variant.ask(http, number, model)
     for variant in variants:
@@ -168,13 +170,13 @@ def _load_both(none: AdapterVariant, every: AdapterVariant, rounds: int) -> None
         model = _model(http, none)
     for number in range(rounds):
         for variant in _turned([none, every], number):
-            # Each has prompts of its own: no prefix cache helps whoever comes second.
+            # The variants use different prompts, so that the second does not hit the prefix cache.
             place = _ROUND + 2 * number + (variant is every)
             variant.load(BurstWorkload(_STREAMS, place), model)
 
 
 def _turned(variants: list[AdapterVariant], number: int) -> list[AdapterVariant]:
-    """Another one begins each time, so that a drifting machine favours nobody."""
+    """The variants rotated by `number`, so that a drift of the machine affects all alike."""
     shift = number % len(variants)
     return variants[shift:] + variants[:shift]
 

@@ -1,4 +1,4 @@
-"""What a benchmark asks: the same prompts for every side of a comparison."""
+"""The workload of benchmarks: the same prompts for every side of a comparison."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SUBJECTS = (
 
 @dataclass(frozen=True, slots=True)
 class BurstWorkload:
-    """One measured burst: `streams` requests at once, each of `new_tokens` tokens, greedy.
+    """One measured burst: `streams` concurrent greedy requests with `new_tokens` tokens each.
 
-    The end token is ignored, so every side generates exactly the same number of tokens.
+    The end token is ignored, so that every side generates the same number of tokens.
     """
 
     streams: int
@@ -29,7 +29,7 @@ class BurstWorkload:
     new_tokens: int = NEW_TOKENS
 
     def questions(self) -> list[str]:
-        """One user message a stream, different in each round, so that no prefix cache helps."""
+        """One user message for each stream, different in each round to avoid the prefix cache."""
         return [
             f"Round {self.round}, question {index}: write a long and detailed essay about "
             f"{_SUBJECTS[(index + self.round) % len(_SUBJECTS)]}, their history, how they are "
@@ -45,11 +45,11 @@ class BurstWorkload:
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """When one request's tokens arrived, in seconds after it was sent.
+    """Arrival times of one request's tokens, in seconds after sending.
 
     Attributes:
-        arrivals_s: one entry a response or step.
-        tokens: tokens in all of them.
+        arrivals_s: one time for each response or step.
+        tokens: total number of tokens.
     """
 
     arrivals_s: Sequence[float]

@@ -1,1 +1,1 @@
-"""NVIDIA's aiperf: in an environment of its own, driven by profiles, its export read."""
+"""Runs NVIDIA's aiperf in an environment of its own with a profile's load, and reads its export."""

@@ -1,7 +1,7 @@
-"""aiperf's `profile_export.jsonl` → request records: a line for each request.
+"""Reads request records from aiperf's `profile_export.jsonl`, one line for each request.
 
-Times are exact to the chunk: the time to the first one with text, and the gaps between all of
-them. A chunk may carry several tokens; how many there are in all the server says.
+Times are those of chunks: the first one with text, and the gaps between all of them. A chunk may
+carry several tokens; the total number of tokens comes from the server's usage.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def records_of(lines: Iterable[str], load: OfferedLoad) -> list[RequestRecord]:
         began = min(_seconds(row, "request_start_ns") for row in rows)
         return [_record(row, _seconds(row, "request_start_ns") - began, began) for row in rows]
     due = [load.schedule[_place(row)] for row in rows]
-    # It does not say when its clock began: the request that it was least late with was on time.
+    # The start of its clock is unknown: assume that the least delayed request was on time.
     began = min(
         _seconds(row, "credit_issued_ns") - due_s for row, due_s in zip(rows, due, strict=True)
     )
@@ -58,7 +58,7 @@ def _record(row: dict[str, Any], due_s: float, began: float) -> RequestRecord:
 
 
 def _error(row: dict[str, Any]) -> str | None:
-    """Why it failed, in the server's words where there are any."""
+    """The reason of a failure: the server's message if there is one; None if it did not fail."""
     error = row.get("error")
     if error is not None:
         said = str(error.get("message") or error.get("type"))

@@ -1,4 +1,4 @@
-"""A load as aiperf's configuration and data set."""
+"""Writes a load as aiperf's configuration and data set."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from enginehouse.perf.python_tool import (
 
 ARTIFACTS = "artifacts"
 _GREEDY = {"temperature": 0, "ignore_eos": True}
-#: How often it looks whether a stream is free. Its phase `concurrency` looks all the time, which
-#: takes half a core from what is measured; a rate that is never reached makes it wait in between.
+#: Checks for a free stream, a second. aiperf's phase `concurrency` polls without a pause, which
+#: takes half a core from the measured system. A rate that is never reached makes it wait between
+#: checks.
 _LOOKS_PER_S = 500
 
 
 def configuration(
     folder: Path, url: str, model: str, load: OfferedLoad, *, with_key: bool
 ) -> dict[str, Any]:
-    """The `--config` of aiperf; its data set and its tokenizer are written into `folder`.
+    """The content of aiperf's `--config`; writes its data set and tokenizer into `folder`.
 
-    The key itself is read from the environment.
+    aiperf reads the API key from the environment.
     """
     return {
         "benchmark": {
@@ -60,7 +61,7 @@ def _endpoint(url: str, *, with_key: bool) -> dict[str, Any]:
 def _data(folder: Path, load: OfferedLoad) -> dict[str, str]:
     rows = [
         {
-            # Comes back with the record, so that each is known by its place in the load.
+            # aiperf copies this id into the record, which gives the position in the load.
             "session_id": str(place),
             "text": prompt.user,
             "output_length": prompt.max_tokens,
@@ -80,7 +81,7 @@ def _data(folder: Path, load: OfferedLoad) -> dict[str, str]:
 
 
 def _phase(load: OfferedLoad) -> dict[str, Any]:
-    """A closed loop, or requests at the load's own times, bursts too."""
+    """The phase: a closed loop, or requests at the times of the load's schedule."""
     phase = {"name": "profiling", "kind": "profiling", "requests": len(load.prompts)}
     if isinstance(load.schedule, int):
         streams = {"concurrency": int(load.level)}

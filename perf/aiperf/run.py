@@ -1,4 +1,4 @@
-"""One run of aiperf at one load."""
+"""Runs aiperf once with one load."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def run_aiperf(
     """Send the prompts through the adapter and read the export.
 
     Raises:
-        StackError: if it is not installed.
-        ServingError: in aiperf's own words, if it has not a record of every request.
+        StackError: if aiperf is not installed.
+        ServingError: with aiperf's output, if records of requests are missing.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -54,7 +54,7 @@ def run_aiperf(
             folder, addresses.api_url, target.model, load, with_key=api_key is not None
         )
         (folder / "config.json").write_text(json.dumps(config), "utf-8")
-        # Its tokenizer is a folder here; with HF_HUB_OFFLINE set it would not look there.
+        # The tokenizer is a local directory, which aiperf ignores if HF_HUB_OFFLINE is set.
         env = environment(folder, "AIPERF_")
         if api_key is not None:
             env[KEY_VARIABLE] = api_key
@@ -71,7 +71,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _summary(path: Path) -> dict[str, float]:
-    """What it printed itself; it writes no summary if every request failed."""
+    """The figures that aiperf printed; empty if every request failed, as it writes no summary."""
     if not path.is_file():
         return {}
     found: dict[str, Any] = json.loads(path.read_text("utf-8"))

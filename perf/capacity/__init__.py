@@ -1,1 +1,1 @@
-"""How much one replica carries within an SLO, and what follows from it."""
+"""Measures the capacity of one replica within an SLO, and sizes a fleet from it."""

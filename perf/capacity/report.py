@@ -1,4 +1,4 @@
-"""A capacity in words and JSON."""
+"""Writes a capacity report as Markdown and JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enginehouse.host import HostFingerprint, host_fingerprint
 
 
 class Tried(BaseModel):
-    """One rate that was tried, in requests a second."""
+    """The result of one tried rate, in requests a second."""
 
     rate: float
     broken: str | None
@@ -22,7 +22,7 @@ class Tried(BaseModel):
 
 
 class CapacityReport(BaseModel):
-    """Everything of a search; `sizing` is None if no rate held."""
+    """All data of a search; `sizing` is None if no rate met the limits."""
 
     measured_at: datetime
     host: HostFingerprint
@@ -60,7 +60,7 @@ def report_of(
 
 
 def markdown(report: CapacityReport) -> str:
-    """The capacity, what follows, and what was tried."""
+    """The capacity, the sizing, and the tried rates as Markdown."""
     limits = [
         f"{name} ≤ {value:g} ms"
         for name, value in (
@@ -109,7 +109,7 @@ def _sizing(sizing: Sizing | None) -> list[str]:
 
 
 def write_capacity(report: CapacityReport, reports_dir: Path) -> tuple[Path, str]:
-    """Write JSON and Markdown; their folder, and the text.
+    """Write JSON and Markdown; return their folder and the text.
 
     Raises:
         OSError: if they cannot be written.

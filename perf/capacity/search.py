@@ -1,8 +1,8 @@
-"""The highest rate of requests that keeps an SLO, by search.
+"""Searches for the highest request rate that meets an SLO.
 
-Rates are doubled until one fails, then halved between the best and the worst (on a logarithmic
-scale), as with Poisson arrivals queues grow without bound just above what is carried. The last
-rate that held has to hold once more; where none of them does, lower ones have to hold twice.
+The rate is doubled until one fails, then bisected on a logarithmic scale. With Poisson arrivals,
+queues grow without bound just above the capacity. The best rate is measured a second time. If it
+fails then, lower rates must pass twice.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass
 
 from enginehouse.perf.measurement import Figures
 
-#: Rates closer than this are the same: noise of short runs is larger.
+#: Relative precision of the search; the noise of short runs is larger.
 _PRECISION = 0.1
 _MOST_DOUBLINGS = 12
-#: How late a generator may be: that much, or that share of the limit on TTFT.
+#: Largest delay of the load generator: in milliseconds, or as a share of the TTFT limit.
 _LATE_MS, _LATE_SHARE = 50.0, 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class LatencyLimits:
-    """An SLO on percentiles of the whole run, in milliseconds; None always holds."""
+    """An SLO on percentiles of the whole run, in milliseconds; None means no limit."""
 
     ttft_p95_ms: float | None
     inter_token_p95_ms: float | None
 
     def broken_by(self, figures: Figures) -> str | None:
-        """Which limit a run broke, in words; None if it kept all.
+        """The limit that a run broke, in words; None if it met all of them.
 
-        A generator that was late measured itself: that is no capacity of the server's.
+        A run also fails if the load generator was late, because it then limits the measurement.
         """
         if figures.failed:
             return f"{figures.failed} of {figures.requests} requests failed"
@@ -47,11 +47,11 @@ class LatencyLimits:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One rate that was tried.
+    """The result of one tried rate.
 
     Attributes:
         rate: requests a second.
-        broken: which limit it broke, in words.
+        broken: the limit that it broke, in words; None if it met all of them.
     """
 
     rate: float
@@ -61,11 +61,11 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The search's result.
+    """The result of a search.
 
     Attributes:
-        best: the highest rate that held; None if not even the lowest did.
-        trials: all of them, in the order tried.
+        best: the highest rate that met the limits; None if none did.
+        trials: all tried rates, in order.
     """
 
     best: Trial | None
@@ -73,10 +73,12 @@ class Found:
 
 
 def search(measure: Callable[[float], Figures], limits: LatencyLimits, first: float) -> Found:
-    """Search from `first` requests a second.
+    """Search for the highest rate that meets the limits.
 
     Args:
-        measure: runs a rate and gives its figures.
+        measure: runs one rate and returns its figures.
+        limits: the SLO.
+        first: first rate to try, in requests a second.
     """
     trials: list[Trial] = []
 
@@ -99,10 +101,11 @@ def search(measure: Callable[[float], Figures], limits: LatencyLimits, first: fl
 
 
 def _twice(holds: Callable[[float], bool], held: list[float]) -> float | None:
-    """The highest rate that holds twice: what held by luck does not.
+    """The highest rate that passes a second time, which excludes a lucky pass.
 
     Args:
-        held: rates that held once, the highest first.
+        holds: measures a rate.
+        held: rates that passed once, the highest first.
     """
     for rate in held:
         if holds(rate):
@@ -118,7 +121,7 @@ def _twice(holds: Callable[[float], bool], held: list[float]) -> float | None:
 
 
 def _bracket(holds: Callable[[float], bool], first: float) -> tuple[float | None, float | None]:
-    """A rate that holds and one that does not, a factor of two apart; None where there is none."""
+    """A rate that passes and one that fails, a factor of two apart; None if not found."""
     rate = first
     if holds(rate):
         for _ in range(_MOST_DOUBLINGS):

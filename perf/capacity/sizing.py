@@ -1,4 +1,4 @@
-"""From one replica's capacity: replicas for a demand, cost, autoscaling thresholds."""
+"""Derives replicas for a demand, cost, and autoscaling thresholds from one replica's capacity."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import math
 from enginehouse.perf.measurement import Figures
 from pydantic import BaseModel
 
-#: Share of the capacity that is planned with: what bursts, a lost replica's share and a new
-#: replica's start have to fit into.
+#: Planned share of the capacity. The rest is for bursts, the load of a failed replica, and the time
+#: until a new replica has started.
 UTILISATION = 0.7
 _HOUR_S = 3600.0
 _MILLION = 1e6
 
 
 class Sizing(BaseModel):
-    """What follows from a capacity.
+    """The sizing of a fleet.
 
     Attributes:
-        requests_per_s, tokens_per_s: of one replica at its capacity.
-        in_flight: requests in it at once, on average (Little's law: rate times time in it).
-        utilisation: share of the capacity that is planned with.
+        requests_per_s, tokens_per_s: capacity of one replica.
+        in_flight: mean requests in flight of a replica (Little's law: rate times duration).
+        utilisation: planned share of the capacity.
         demand_per_s: requests a second of the whole fleet, if a demand was given.
-        replicas: for that demand.
-        cost_per_million_tokens: output tokens, at the utilisation planned, in the price's currency.
-        scale_out_in_flight: requests in flight a replica above which another is due.
-        scale_in_in_flight: below which one is too many.
+        replicas: replicas for that demand.
+        cost_per_million_tokens: of output tokens at the planned utilisation, in the price's
+            currency.
+        scale_out_in_flight: requests in flight of a replica above which to add one.
+        scale_in_in_flight: requests in flight of a replica below which to remove one.
     """
 
     requests_per_s: float
@@ -50,9 +51,11 @@ def size(
     """Size a fleet.
 
     Args:
-        rate: requests a second that one replica carries.
-        figures: measured at that rate.
-        price_per_hour: of one replica.
+        rate: capacity of one replica, in requests a second.
+        figures: measurements at that rate.
+        demand_per_s: requests a second of the whole fleet.
+        price_per_hour: price of one replica.
+        utilisation: planned share of the capacity.
     """
     in_flight = rate * figures.total.mean / 1000
     tokens_per_s = rate * figures.tokens / max(1, figures.requests - figures.failed)

@@ -1,1 +1,1 @@
-"""Two versions of a model on one machine, in turn: is one slower, and by how much?"""
+"""Compares the speed of two versions of a model, measured alternately on one machine."""

@@ -1,4 +1,4 @@
-"""Bursts of the same prompts to both versions, one after the other, until the ratio is certain."""
+"""Sends bursts of the same prompts alternately to two versions until the ratio is precise."""
 
 from __future__ import annotations
 
@@ -26,12 +26,13 @@ from enginehouse.manifest import EngineSettings
 from enginehouse.paired import Change, PairedRule, estimate, measure_in_turn
 from enginehouse.settings import Addresses
 
-#: What is measured until it is precise: throughput at the profile's streams, TTFT at one.
+#: Metrics that are measured until they are precise: throughput at the profile's streams, and TTFT
+#: at one stream.
 DECISIVE = ("tokens_per_s", "ttft")
-#: TTFT in a burst jumps with who shares the first steps: a fifth of its changes would take hundreds
-#: of pairs to see. It counts if it is certainly worse, and nobody waits for it.
+#: TTFT in a burst depends on which requests share the first steps; a fifth of its changes would
+#: need hundreds of pairs. It counts if it is certainly worse, but does not extend the measurement.
 WATCHED = "ttft_loaded"
-#: Requests at one stream, a side and pair.
+#: Requests at one stream for each side of a pair.
 _ALONE = 8
 
 Report = Callable[[str], None]
@@ -40,11 +41,11 @@ Side = tuple[Bundle, EngineSettings]
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How hard to look.
+    """The effort of a comparison.
 
     Attributes:
-        margin: the change to find, as a ratio less 1.
-        most_pairs: of bursts; fewer if they suffice.
+        margin: smallest change to detect, as a ratio minus 1.
+        most_pairs: largest number of pairs of bursts; fewer are used if they suffice.
     """
 
     margin: float = 0.1
@@ -52,12 +53,12 @@ class Effort:
 
 
 class Judged(BaseModel):
-    """One metric: times of the second over the first, so above 1 the second is slower.
+    """The result for one metric: the ratio of times, second to first. Above 1 the second is slower.
 
     Attributes:
-        low, high: ends of the 95 % interval.
-        log_ratios: one a pair.
-        decisive: whether it was measured until it was precise; if not, only a certain change of it
+        low, high: ends of the 95 % confidence interval.
+        log_ratios: logarithm of the ratio of each pair.
+        decisive: whether it was measured until it was precise. Otherwise only a certain change
             counts.
     """
 
@@ -72,13 +73,13 @@ class Judged(BaseModel):
 
 
 class PerformanceComparison(BaseModel):
-    """What a comparison found.
+    """The result of a comparison.
 
     Attributes:
-        first, second: what each side is, for people.
-        margin: the change that is looked for, as a ratio less 1.
-        figures: of all bursts, by side and in the order measured.
-        alone_ms: medians of the TTFT at one stream, likewise.
+        first, second: display names of the sides.
+        margin: smallest change to detect, as a ratio minus 1.
+        figures: figures of all bursts by side, in the order of measurement.
+        alone_ms: medians of the TTFT at one stream, by side and in the same order.
     """
 
     measured_at: datetime
@@ -94,7 +95,7 @@ class PerformanceComparison(BaseModel):
 
     @property
     def change(self) -> Change:
-        """The worst that any metric says."""
+        """The worst change of any metric."""
         found = {
             judged.change
             for judged in self.metrics.values()
@@ -113,12 +114,15 @@ def compare(
     report: Report,
     environ: Mapping[str, str] | None = None,
 ) -> PerformanceComparison:
-    """Load both into a Triton of the comparison's own, and measure them in turn.
+    """Load both versions into a private Triton and measure them alternately.
 
     Args:
-        sides: names for people → bundle and settings; two of them, the first is the yardstick.
+        model: model name.
+        sides: bundle and settings of the two sides by display name; the first is the baseline.
         profile: its first level is the load.
-        environ: of that Triton.
+        effort: precision of the comparison.
+        report: called with a line of progress.
+        environ: environment of that Triton.
 
     Raises:
         SettingsError: if the profile is not a closed loop.
@@ -152,8 +156,13 @@ def compare_loaded(
     """Compare two versions that a Triton has loaded.
 
     Args:
-        versions: names for people → versions; the first is the yardstick.
-        place: another one has other prompts.
+        addresses: of that Triton.
+        model: model name.
+        versions: versions by display name; the first is the baseline.
+        profile: its first level is the load.
+        maker: makes the prompts.
+        effort: precision of the comparison.
+        place: seed of the prompts; another value gives other prompts.
 
     Raises:
         ServingError: if a request fails.
@@ -195,7 +204,7 @@ def compare_loaded(
 
 
 class _Bursts:
-    """Bursts and single requests to both sides in turn, over channels that stay open."""
+    """Sends bursts and single requests alternately to both sides, over persistent channels."""
 
     def __init__(
         self, profile: Profile, maker: PromptMaker, versions: Sequence[int], place: str
@@ -210,7 +219,7 @@ class _Bursts:
         self.alone_ms: dict[int, list[float]] = {version: [] for version in versions}
 
     async def open(self, addresses: Addresses, model: str) -> None:
-        """Connect, and warm both up: the first requests after a load are slow."""
+        """Connect, and warm both versions up, since the first requests after a load are slow."""
         for version in self.figures:
             door = open_door("tensorrt_llm", addresses, Target(model, version))
             self._sends[version] = await self._doors.enter_async_context(door)
@@ -222,7 +231,7 @@ class _Bursts:
         await self._doors.aclose()
 
     async def pair(self, number: int) -> dict[str, float]:
-        """Both sides with the same prompts; who goes first alternates."""
+        """Measure both sides with the same prompts, in alternating order."""
         order = (self._first, self._second)
         turn = order if number % 2 == 0 else order[::-1]
         for version in turn:
@@ -237,7 +246,7 @@ class _Bursts:
         }
 
     async def _singly(self, turn: Sequence[int], place: str) -> None:
-        """One request at a time, with the sides taking turns: TTFT with nobody else there."""
+        """Send one request at a time, alternately to both sides: TTFT without other load."""
         prompts = self._maker.prompts(self._profile, _ALONE, place=f"{self._place} {place} alone")
         took: dict[int, list[float]] = {version: [] for version in turn}
         for prompt in prompts:

@@ -1,4 +1,4 @@
-"""A comparison's files: JSON with every burst, Markdown, and a plot of the pairs."""
+"""Writes a comparison: JSON with every burst, Markdown, and a plot of the pairs."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _SENTENCES = {
 
 @dataclass(frozen=True, slots=True)
 class WrittenComparison:
-    """Where it lies, and its text."""
+    """The folder of a comparison's files, and its Markdown."""
 
     folder: Path
     text: str
 
 
 def markdown(found: PerformanceComparison) -> str:
-    """The verdict, the ratios and the medians behind them."""
+    """The verdict, the ratios and the medians as Markdown."""
     sentence = _SENTENCES[found.change].format(
         first=found.first, second=found.second, margin=found.margin
     )
@@ -85,7 +85,7 @@ def _median(found: PerformanceComparison, side: str, name: str) -> str:
 
 
 def plot(found: PerformanceComparison) -> bytes:
-    """Every pair's ratio, in the order measured, with the estimate and its interval; PNG."""
+    """PNG plot of the ratio of every pair, with the estimate and its interval."""
     figure = Figure(figsize=(9.0, 4.0), dpi=110, layout="constrained")
     for axes, (name, judged) in zip(
         figure.subplots(1, len(found.metrics), squeeze=False)[0],
@@ -106,7 +106,7 @@ def plot(found: PerformanceComparison) -> bytes:
 
 
 def write_comparison(found: PerformanceComparison, reports_dir: Path) -> WrittenComparison:
-    """Write all of it into a folder of its own.
+    """Write all files into a new folder.
 
     Raises:
         OSError: if it cannot be written.

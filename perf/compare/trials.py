@@ -1,7 +1,7 @@
-"""Does `perf compare` find a regression, and leave an unchanged version alone? Tried on purpose.
+"""Tests `perf compare` itself: how often it finds a known regression, and false alarms.
 
-One Triton holds the version, the same version again, and the version with every step made longer
-by a known share (`enginehouse.perf.runtimes.slowed`). Trials of both kinds alternate.
+One Triton loads the version, the same version again, and the version with every step slowed by a
+known share (`enginehouse.perf.runtimes.slowed`). Trials of both kinds alternate.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _PLAIN, _SAME, _SLOWED = 1, 2, 3
 
 @dataclass(frozen=True, slots=True)
 class TrialResult:
-    """One trial.
+    """The result of one trial.
 
     Attributes:
-        slowed: whether the second version was the slowed one.
-        ratios: of times, by metric.
-        pairs: of bursts that it took.
+        slowed: whether the second version was slowed.
+        ratios: ratios of times by metric.
+        pairs: pairs of bursts that were needed.
     """
 
     slowed: bool
@@ -45,10 +45,13 @@ class TrialResult:
 
 
 def run_trials(bundle: Bundle, trials: int, slowdown: float, most_pairs: int) -> list[TrialResult]:
-    """`trials` of each kind.
+    """Run `trials` comparisons of each kind.
 
     Args:
-        slowdown: share by which a step takes longer; 0.111 is a tenth fewer tokens a second.
+        bundle: the version.
+        trials: comparisons of each kind.
+        slowdown: share by which a step is longer; 0.111 is a tenth fewer tokens a second.
+        most_pairs: largest number of pairs of bursts of a comparison.
 
     Raises:
         StackError, ServingError: if Triton or a request fails.
@@ -86,7 +89,7 @@ def _result(found: PerformanceComparison, *, is_slowed: bool) -> TrialResult:
 
 
 def table(results: Sequence[TrialResult], slowdown: float) -> str:
-    """How often each verdict was given, in Markdown."""
+    """The frequency of each verdict as a Markdown table."""
     lines = ["| second version | trials | slower | same | faster | uncertain | pairs, mean |",
              "|---|---:|---:|---:|---:|---:|---:|"]  # fmt: skip
     for is_slowed, title in ((False, "the same"), (True, f"each step {slowdown:.1%} longer")):
@@ -101,7 +104,7 @@ def table(results: Sequence[TrialResult], slowdown: float) -> str:
 
 
 def main() -> None:
-    """Run the trials and write them down. Arguments: see ``--help``."""
+    """Run the trials and write the results. Arguments: see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--trials", type=int, default=20, help="of each kind")

@@ -1,1 +1,1 @@
-"""guidellm: in an environment of its own, driven by profiles, its report read."""
+"""Runs guidellm in an environment of its own with a profile's load, and reads its report."""

@@ -1,9 +1,8 @@
-"""guidellm's report → request records.
+"""Reads request records from guidellm's report.
 
-It keeps the times of the first and of the last chunk with text, not of those between, so a trace
-has these two and the server's count of tokens: time to first token, the mean between tokens and
-the whole are exact, and gaps between responses are not known. Of a refused request it keeps the
-status, not the server's words.
+The report has the times of the first and the last chunk with text only, and the server's count of
+tokens. Time to first token, mean time between tokens and total time are therefore exact; the gaps
+between responses are unknown. For a refused request it has the status, but not the message.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _STATUS = re.compile(r"(?:Client|Server) error '([^']+)'")
 
 
 def records_of(report: dict[str, Any], load: OfferedLoad) -> list[RequestRecord]:
-    """A record for each request, in the order in which they were sent.
+    """A record for each request, in the order of sending.
 
     Raises:
-        ServingError: if the report holds no benchmark.
+        ServingError: if the report contains no benchmark.
     """
     benchmarks = report.get("benchmarks") or []
     if not benchmarks:
@@ -54,7 +53,7 @@ def _offset_s(request: dict[str, Any]) -> float:
 
 
 def _sent(request: dict[str, Any]) -> float:
-    """When it was sent, in seconds since the epoch; when it should have been, if it never was."""
+    """Time of sending in seconds since the epoch; the scheduled time if it was never sent."""
     times = request["info"]["timings"]
     found = times["request_start"] or times["resolve_start"] or times["targeted_start"]
     return float(found or request["info"]["scheduler_start_time"])

@@ -1,4 +1,4 @@
-"""A load as guidellm's configuration and data set."""
+"""Writes a load as guidellm's configuration and data set."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from enginehouse.perf.python_tool import (
 )
 
 REPORT = "report.json"
-#: guidellm takes about a second over its first request, while others that are due wait. So in an
-#: open loop a request of one token goes first, and what is measured begins that much later.
+#: guidellm needs about a second for its first request, which delays the next ones. In an open loop
+#: a request of one token is therefore sent first, and the measured requests follow after this time.
 LEAD_S = 5.0
 _FIRST = {
     "messages": [{"role": "user", "content": "Hello"}],
@@ -27,18 +27,18 @@ _FIRST = {
 def configuration(
     folder: Path, url: str, model: str, load: OfferedLoad, *, api_key: str | None
 ) -> dict[str, Any]:
-    """The `--config` of guidellm; its data set and its tokenizer are written into `folder`."""
+    """The content of guidellm's `--config`; writes its data set and tokenizer into `folder`."""
     rows = _rows(load)
     return {
         "spec": {
             "backend": _backend(url, model, api_key),
             "profile": _profile(load),
             "data": [{"kind": "json_file", "path": write_lines(folder / "prompts.jsonl", rows)}],
-            # All are read before the first is sent.
+            # All prompts are read before the first is sent.
             "data_loader": {"kind": "pytorch", "samples": len(rows)},
             "tokenizer": {"kind": "huggingface_auto", "model": write_tokenizer(folder)},
             "constraints": [{"kind": "max_requests", "count": len(rows)}],
-            # Prompts and answers are left out of the report.
+            # Leave prompts and answers out of the report.
             "metrics": {"kind": "generative", "sample_size": 0},
             "outputs": [{"kind": "json", "path": str(folder / REPORT)}],
         }
@@ -57,7 +57,7 @@ def _rows(load: OfferedLoad) -> list[dict[str, object]]:
 
 
 def _backend(url: str, model: str, api_key: str | None) -> dict[str, Any]:
-    # With a count of tokens in a row it asks with `ignore_eos`.
+    # If a row has a number of tokens, guidellm sends `ignore_eos`.
     backend = {
         "kind": "openai_http",
         "target": url,
@@ -70,7 +70,7 @@ def _backend(url: str, model: str, api_key: str | None) -> dict[str, Any]:
 
 
 def _profile(load: OfferedLoad) -> dict[str, Any]:
-    """A closed loop, or requests at the load's own times, bursts too."""
+    """The profile: a closed loop, or requests at the times of the load's schedule."""
     if isinstance(load.schedule, int):
         return {"kind": "concurrent", "streams": [int(load.level)]}
     return {"kind": "replay", "schedule_turn": "timestamp"}

@@ -1,4 +1,4 @@
-"""One run of guidellm at one load."""
+"""Runs guidellm once with one load."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def run_guidellm(
     """Send the prompts through the adapter and read the report.
 
     Raises:
-        StackError: if it is not installed.
-        ServingError: in guidellm's own words, if it has not a record of every request.
+        StackError: if guidellm is not installed.
+        ServingError: with guidellm's output, if records of requests are missing.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -58,19 +58,22 @@ def run_guidellm(
     complete(GUIDELLM.name, records, load, said)
     command = [GUIDELLM.name, *_ARGUMENTS]
     details = {"command": command, "profile": config["spec"]["profile"]}
-    # Of an open loop its own figures count the request that goes first, and the wait after it.
+    # In an open loop its own figures include the first request and the wait after it.
     own = _printed(report) if isinstance(load.schedule, int) else {}
     return ToolRun(records, {**details, **own})
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Nobody else may read it: it can hold the key, which is in no argument so."""
+    """Write a file that only the user can read, since it may contain the API key.
+
+    The key is passed in a file because other users can read the arguments of a process.
+    """
     path.touch(mode=0o600)
     path.write_text(text, "utf-8")
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    # Its own choice is ten processes, which on few cores compete with what they measure.
+    # Its default is ten processes, which compete with the measured system on few cores.
     workers = max(1, (os.cpu_count() or 1) // _CORES_A_WORKER)
     return {
         **environment(folder, "GUIDELLM__"),
@@ -87,7 +90,7 @@ def _report(path: Path, said: str) -> dict[str, Any]:
 
 
 def _printed(report: dict[str, Any]) -> dict[str, float]:
-    """What it printed itself, of the requests that did not fail."""
+    """The figures that guidellm printed, of successful requests."""
     metrics = report["benchmarks"][0]["metrics"]
     return {
         name: metrics[metric]["successful"][figure]

@@ -1,6 +1,6 @@
-"""Our own load generator.
+"""Enginehouse's load generator, for measurements that perf_analyzer, aiperf and guidellm cannot do.
 
-Only for what perf_analyzer, aiperf and guidellm cannot do: it asks several targets in turn within
-one process, so that versions are compared burst by burst; it follows one schedule over all doors;
-and it costs so little that on a few cores it does not measure itself.
+It sends to several targets alternately from one process, to compare versions burst by burst. It
+follows the same schedule for all entry points. It needs so little CPU time that it does not distort
+measurements on a few cores.
 """

@@ -1,4 +1,4 @@
-"""Closed and open loops over one door."""
+"""Closed and open loops to one entry point."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class _Sent:
 async def closed_loop(
     send: Send, prompts: Sequence[LoadPrompt], concurrency: int
 ) -> list[RequestRecord]:
-    """Keep `concurrency` requests running until every prompt was sent; a failed one is counted."""
+    """Keep `concurrency` requests in flight until every prompt is sent; failures are recorded."""
     began = time.perf_counter()
     waiting = iter(prompts)
     sent: list[_Sent] = []
@@ -52,7 +52,7 @@ async def closed_loop(
 
 
 async def flawless(send: Send, prompts: Sequence[LoadPrompt], concurrency: int) -> Figures:
-    """Figures of a closed loop in which nothing may fail.
+    """Figures of a closed loop in which every request must succeed.
 
     Raises:
         ServingError: if a request failed.
@@ -67,7 +67,7 @@ async def flawless(send: Send, prompts: Sequence[LoadPrompt], concurrency: int) 
 async def open_loop(
     send: Send, prompts: Sequence[LoadPrompt], due_s: Sequence[float]
 ) -> list[RequestRecord]:
-    """Send each prompt when it is due, whether others have ended or not."""
+    """Send each prompt when it is due, independent of the requests in flight."""
     began = time.perf_counter()
 
     async def one(prompt: LoadPrompt, due: float) -> _Sent:

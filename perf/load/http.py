@@ -1,7 +1,7 @@
-"""Streamed chat answers over HTTP/1.1, at next to no cost while they are measured.
+"""Receives streamed chat answers over HTTP/1.1 with very little CPU time.
 
-On few cores the generator competes with what it measures, so it only notes when bytes arrive and
-reads them afterwards.
+On few cores the generator competes with the measured system. It therefore only records when bytes
+arrive, and parses them after the run.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SHOWN = 400
 
 
 class _Connection(asyncio.Protocol):
-    """One connection, for one request after the other; keeps what arrived and when."""
+    """One connection for sequential requests; records bytes and arrival times."""
 
     def __init__(self) -> None:
         self.arrived: list[tuple[float, bytes]] = []
@@ -38,7 +38,7 @@ class _Connection(asyncio.Protocol):
         self.is_open = True
 
     def ask(self, request: bytes) -> tuple[float, asyncio.Future[None]]:
-        """Send a request; when that was, and what is set at the end of its answer."""
+        """Send a request; return the time, and a future that is set at the end of its answer."""
         self.arrived = []
         self._done = asyncio.get_running_loop().create_future()
         sent_at = time.perf_counter()
@@ -58,7 +58,7 @@ class _Connection(asyncio.Protocol):
         self._transport.close()
 
     def _is_refused(self) -> bool:
-        """Whether a whole answer is there that is no stream."""
+        """Whether a complete answer has arrived that is not a stream."""
         if self.arrived[0][1].startswith(_STREAMED):
             return False
         head, _, body = b"".join(data for _, data in self.arrived).partition(b"\r\n\r\n")
@@ -71,10 +71,10 @@ class _Connection(asyncio.Protocol):
 
 
 class RawAnswer:
-    """What came of one request: bytes and moments, read when the run is over.
+    """The bytes of one answer and their arrival times, to be parsed after the run.
 
     Attributes:
-        sent_at: `time.perf_counter` when the request was written.
+        sent_at: value of `time.perf_counter` when the request was sent.
     """
 
     def __init__(self, sent_at: float, arrived: list[tuple[float, bytes]]) -> None:
@@ -82,15 +82,15 @@ class RawAnswer:
         self._arrived = arrived
 
     def trace(self) -> Trace:
-        """When its tokens came.
+        """The arrival times of its tokens.
 
         Raises:
-            ServingError: if the request was refused or its stream was cut.
+            ServingError: if the request was refused or its stream was incomplete.
         """
         return self.read()[0]
 
     def read(self) -> tuple[Trace, int]:
-        """Its trace, and the tokens of its prompt; raises as `trace`."""
+        """Its trace and the number of prompt tokens; raises like `trace`."""
         whole = b"".join(data for _, data in self._arrived)
         if not whole.startswith(_STREAMED):
             raise ServingError(f"the endpoint answered {whole[:_SHOWN]!r}")
@@ -105,7 +105,7 @@ class RawAnswer:
 
 
 def _usage(whole: bytes, of: str) -> int:
-    """A field of the usage chunk, which stands at the end."""
+    """A field of the usage chunk, which is the last one."""
     found = whole.rpartition(f'"{of}_tokens":'.encode())[2]
     return int(found.partition(b",")[0].partition(b"}")[0])
 
@@ -117,11 +117,13 @@ class HttpSender:
     """
 
     def __init__(self, url: str, api_key: str | None = None, *, reuse: bool = False) -> None:
-        """Nothing is connected yet.
+        """Create a sender; it connects with the first request.
 
         Args:
-            reuse: whether a connection is kept for later requests, as SDKs do; for servers whose
-                every answer is chunked. Others get a connection for each request.
+            url: address of the chat endpoint.
+            api_key: key to send, if the endpoint needs one.
+            reuse: keep connections for later requests, as SDKs do. Only for servers that always
+                answer in chunked encoding. Otherwise each request opens a connection.
         """
         address = urlsplit(url)
         self._host, self._port = address.hostname or "127.0.0.1", address.port or 80
@@ -134,15 +136,15 @@ class HttpSender:
         ) + ("" if reuse else "Connection: close\r\n")
 
     def encode(self, body: dict[str, Any]) -> bytes:
-        """A request's bytes, made before the run."""
+        """The bytes of a request, to be computed before the run."""
         payload = json.dumps(body).encode()
         return f"{self._head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload
 
     async def send(self, request: bytes) -> RawAnswer:
-        """Send it and wait for its end.
+        """Send a request and wait for the end of its answer.
 
         Raises:
-            OSError: if there is no connection.
+            OSError: if the connection fails.
         """
         connection = await self._connection()
         kept = False
@@ -166,7 +168,7 @@ class HttpSender:
         return (await loop.create_connection(_Connection, self._host, self._port))[1]
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the idle connections."""
         for connection in self._idle:
             connection.close()
         self._idle.clear()
@@ -181,11 +183,11 @@ async def _burst(sender: HttpSender, requests: list[bytes]) -> tuple[float, list
 def burst(
     url: str, bodies: list[dict[str, Any]], *, api_key: str | None = None
 ) -> tuple[float, list[Trace]]:
-    """Send all bodies at once to a streaming chat endpoint; seconds, and a trace each.
+    """Send all bodies at once to a streaming chat endpoint; return seconds and traces.
 
     Raises:
-        ServingError: if a request is refused or its stream is cut.
-        OSError: if there is no connection.
+        ServingError: if a request is refused or its stream is incomplete.
+        OSError: if a connection fails.
     """
     sender = HttpSender(url, api_key)
     return asyncio.run(_burst(sender, [sender.encode(body) for body in bodies]))

@@ -1,1 +1,1 @@
-"""Other servers on the same work: `make bench-peers`, see docs/peers.md."""
+"""Benchmarks of other servers with the same workload: `make bench-peers`, see docs/peers.md."""

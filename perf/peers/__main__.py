@@ -25,7 +25,7 @@ _TERMINATED = 128 + signal.SIGTERM
 
 def main() -> None:
     """Measure and write `peers.json` and `peers.md`."""
-    # As Ctrl-C does: what was started is ended, also what stands still.
+    # SIGTERM ends the started processes like Ctrl-C, including suspended ones.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     try:
         _run(_arguments())
@@ -44,10 +44,10 @@ def _arguments() -> argparse.Namespace:
 
 
 def stream_counts(text: str) -> tuple[int, ...]:
-    """Numbers, comma between two.
+    """Parse comma-separated stream counts.
 
     Raises:
-        SettingsError: if one is none.
+        SettingsError: if one is not a positive number.
     """
     counts = tuple(int(word) if word.strip().isdecimal() else 0 for word in text.split(","))
     if not all(counts):

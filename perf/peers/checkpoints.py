@@ -1,8 +1,8 @@
-"""The default model in the forms that peers read, made once from one dequantised source.
+"""Writes the default model in the formats that peers read, from one dequantised source.
 
-The engine is built from the GGUF file dequantised to F16. Peers get the same numbers: llama.cpp
-that F16 file, the others a Hugging Face directory of its tensors. The tokenizer there is the
-bundle's, since transformers rebuilds the one of this GGUF wrongly.
+The engine is built from the GGUF file dequantised to F16. Peers get the same weights: llama.cpp the
+F16 file, the others a Hugging Face directory with its tensors. The tokenizer is the bundle's,
+because transformers rebuilds the tokenizer of this GGUF file incorrectly.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from enginehouse.errors import CheckpointError
 from enginehouse.manifest import Architecture, SpecialTokens
 
 _F16 = np.float16
-#: GGUF's names → Hugging Face's, within a layer.
+#: Hugging Face's tensor names within a layer, by GGUF's.
 _LAYER_NAMES = {
     "attn_norm": "input_layernorm",
     "attn_q": "self_attn.q_proj",
@@ -40,10 +40,11 @@ _NAMES = {"token_embd": "embed_tokens", "output_norm": "norm"}
 
 
 def prepare_checkpoint(source: Path, bundle: Bundle, target: Path) -> PeerCheckpoint:
-    """Write what is not there yet.
+    """Write the files that do not exist yet.
 
     Args:
         source: the GGUF file that the bundle was built from.
+        bundle: provides tokenizer and chat template.
         target: directory for an F16 GGUF file and a Hugging Face directory.
 
     Raises:
@@ -96,9 +97,9 @@ def _tensors(f16: Path, shape: Architecture) -> Iterator[tuple[str, np.ndarray[A
 
 
 def unpermuted(weights: np.ndarray[Any, Any], heads: int) -> np.ndarray[Any, Any]:
-    """Rows of a query or key projection in Hugging Face's order.
+    """The rows of a query or key projection in Hugging Face's order.
 
-    GGUF interleaves the two halves of each head, because llama.cpp rotates neighbours.
+    GGUF interleaves the two halves of each head, because llama.cpp rotates neighbouring pairs.
 
     Args:
         weights: ``[heads * head_size, hidden]``.

@@ -1,4 +1,4 @@
-"""A virtual environment for each peer, apart from ours: nothing of theirs reaches it."""
+"""Creates a separate virtual environment for each peer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ _REASON_LENGTH = 200
 
 
 def requirements_file(peer: Peer) -> Path:
-    """The peer's pinned packages."""
+    """The requirements file with the peer's pinned packages."""
     return _HERE / f"requirements-{peer.name}.txt"
 
 
 def ensure_environment(peer: Peer, home: Path) -> Path:
-    """Install a peer once; its interpreter.
+    """Install a peer if it is not installed; return its interpreter.
 
     Args:
+        peer: the peer.
         home: the peer's directory.
 
     Raises:
-        StackError: if it cannot be installed here; the sentence says why in one line.
+        StackError: if it cannot be installed; gives the reason in one line.
     """
     if not peer.own_environment:
         return Path(sys.executable)
@@ -55,7 +56,7 @@ def installed_version(python: Path, package: str) -> str:
     """Version of a package in a peer's environment.
 
     Raises:
-        StackError: if it is not there.
+        StackError: if it is not installed.
     """
     code = "import importlib.metadata as m, sys; print(m.version(sys.argv[1]))"
     argv = [str(python), "-c", code, package]
@@ -66,7 +67,7 @@ def installed_version(python: Path, package: str) -> str:
 
 
 def _stamp(peer: Peer) -> str:
-    """What an installation depends on: pins, build flags, and our Python."""
+    """A text that changes with the pins, the build flags or the Python version."""
     pins = hashlib.sha256(requirements_file(peer).read_bytes()).hexdigest()
     return json.dumps([pins, dict(peer.install_env), sys.version], indent=2)
 
@@ -83,7 +84,7 @@ def _run(argv: list[str], env: dict[str, str], log: Path) -> None:
 
 
 def reason_in(log: str) -> str:
-    """The one line of an installer's output that says what went wrong."""
+    """The line of an installer's output that names the error."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     errors = [line for line in lines if line.lower().startswith(("error:", "fatal error:"))]
     said = (errors or lines or ["the installer said nothing"])[-1]

@@ -1,8 +1,8 @@
-"""The baseline that people write by hand: a decoupled Triton model and a FastAPI relay.
+"""A minimal handwritten baseline: a decoupled Triton model and a FastAPI relay.
 
-The two files of `relay/` are the whole of it. It runs on our environment, with the same engine,
-Triton and settings of the pipeline as ours, so that the difference is the path's alone. This
-module starts both: ``python -m enginehouse.perf.peers.handwritten HOME BUNDLE PORT``.
+It consists of the two files in `relay/`. It uses the same environment, engine, Triton and pipeline
+settings as Enginehouse, so that only the path differs. This module starts both:
+``python -m enginehouse.perf.peers.handwritten HOME BUNDLE PORT``.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Handwritten:
     unwanted: tuple[str, ...] = ()
 
     def launch(self, place: Place) -> Launch:
-        """This module, which starts Triton and the relay."""
+        """See `Peer.launch`: this module, which starts Triton and the relay."""
         argv = (str(place.python), "-m", __name__, str(place.home), str(place.checkpoint.bundle))
         return Launch((*argv, str(place.port)), "/health")
 
     def dialect(self, place: Place) -> Dialect:  # noqa: ARG002 - part of the protocol
-        """It was given ``ignore_eos``."""
+        """See `Peer.dialect`: it supports ``ignore_eos``."""
         return Dialect(self.name, {"ignore_eos": True})
 
 

@@ -30,19 +30,19 @@ class LlamaServer:
     unwanted: tuple[str, ...] = ()
 
     def launch(self, place: Place) -> Launch:
-        """Continuous batching is its default."""
+        """See `Peer.launch`. Continuous batching is the default."""
         cores = str(place.cores)
         argv = (
             *(str(place.python), str(_START), str(place.checkpoint.gguf), str(place.home)),
             *("--host", "127.0.0.1", "--port", str(place.port), "--alias", self.name),
             *("--threads", cores, "--threads-batch", cores),
             *("--parallel", str(_SLOTS), "--ctx-size", str(_SLOTS * _TOKENS_A_SLOT)),
-            # Finished conversations are not copied aside: no prompt of the benchmark comes back.
+            # Do not keep finished conversations, since the benchmark repeats no prompt.
             *("--cache-ram", "0"),
             *("--log-verbosity", "1", "--no-ui"),
         )
         return Launch(argv, "/health")
 
     def dialect(self, place: Place) -> Dialect:  # noqa: ARG002 - part of the protocol
-        """It knows ``ignore_eos``."""
+        """See `Peer.dialect`: it supports ``ignore_eos``."""
         return Dialect(self.name, {"ignore_eos": True})

@@ -1,7 +1,7 @@
-"""Becomes llama.cpp's server; runs on the peer's own Python, so it imports nothing of ours.
+"""Executes llama.cpp's server. Runs on the peer's Python, so it cannot import Enginehouse.
 
 ``python llama_start.py F16.gguf HOME [arguments of llama-server]``: the first start converts the
-weights to BF16, for which the CPU has instructions; F16 it computes in f32.
+weights to BF16, for which the CPU has instructions. It would compute F16 in f32.
 """
 
 from __future__ import annotations

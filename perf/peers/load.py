@@ -1,8 +1,8 @@
-"""The load generator for servers that frame their streams in ways of their own.
+"""The load generator for servers whose streams are framed differently.
 
-It is `enginehouse.perf.load.http`'s: while it measures it only notes when bytes arrive. What they
-say is read afterwards, from any OpenAI-compatible stream: chunked or not, with or without a
-closing ``[DONE]``, with JSON in any order.
+It uses `enginehouse.perf.load.http`, which only records when bytes arrive. After the run it parses
+any OpenAI-compatible stream: chunked or not, with or without a final ``[DONE]``, with JSON fields
+in any order.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ _SHOWN = 300
 
 @dataclass(frozen=True, slots=True)
 class PeerAnswer:
-    """One stream that has been read.
+    """One parsed stream.
 
     Attributes:
-        trace: arrivals of the events that carry text, and the tokens that the server counted.
+        trace: arrival times of events with text, and the token count of the server.
     """
 
     trace: Trace
@@ -41,13 +41,13 @@ class PeerAnswer:
 
 
 def ask(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list[PeerAnswer]]:
-    """Send all bodies at once to a streaming chat endpoint; seconds, and an answer each.
+    """Send all bodies at once to a streaming chat endpoint; return seconds and answers.
 
     Raises:
-        ServingError: if a request is refused, its stream is cut, or carries no text.
+        ServingError: if a request is refused, or its stream is incomplete or has no text.
     """
     seconds, streams = asyncio.run(_exchange(url, bodies))
-    # What arrived is private there, because nobody else reads it.
+    # `_arrived` is private because this is the only other reader.
     return seconds, [read_answer(s.sent_at, s._arrived) for s in streams]  # noqa: SLF001
 
 
@@ -60,14 +60,14 @@ async def _exchange(url: str, bodies: list[dict[str, Any]]) -> tuple[float, list
 
 
 def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> PeerAnswer:
-    """What a server streamed, with the moment at which each piece of text was complete.
+    """Parse a stream, with the time at which each event was complete.
 
     Args:
-        sent_at_s: when the request was sent, on the clock of `arrived`.
-        arrived: moments and bytes, in order.
+        sent_at_s: time of sending, on the clock of `arrived`.
+        arrived: arrival times and bytes, in order.
 
     Raises:
-        ServingError: if it is not a whole answer.
+        ServingError: if it is not a complete answer.
     """
     whole = b"".join(data for _, data in arrived)
     if not whole.startswith(b"HTTP/1.1 200"):
@@ -97,7 +97,7 @@ def _text(event: dict[str, Any]) -> str:
 
 
 def _body(whole: bytes) -> tuple[bytes, list[tuple[int, int]]]:
-    """The body without its chunks' frames, and where each chunk ends: in it, and in `whole`."""
+    """The body without chunk framing, and the end of each chunk in the body and in `whole`."""
     head, _, rest = whole.partition(_HEAD_END)
     start = len(head) + len(_HEAD_END)
     if b"transfer-encoding: chunked" not in head.lower():
@@ -118,6 +118,6 @@ def _body(whole: bytes) -> tuple[bytes, list[tuple[int, int]]]:
 
 
 def _raw_place(ends: list[tuple[int, int]], place: int) -> int:
-    """Where a byte of the body lies among all bytes that arrived."""
+    """The position of a byte of the body among all bytes that arrived."""
     body_end, raw_end = ends[bisect_right(ends, place, key=lambda end: end[0])]
     return raw_end - (body_end - place)

@@ -1,4 +1,4 @@
-"""Enginehouse itself, as `enginehouse up` starts it: a home of its own, and only ports are set."""
+"""Enginehouse itself, started by `enginehouse up` with a private home and default settings."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Ours:
     unwanted: tuple[str, ...] = ()
 
     def launch(self, place: Place) -> Launch:
-        """`enginehouse up`."""
+        """See `Peer.launch`: `enginehouse up`."""
         env = {"ENGINEHOUSE_HOME": str(place.home), "ENGINEHOUSE_API_PORT": str(place.port)}
         for name, port in zip(_OTHER_PORTS, free_ports(len(_OTHER_PORTS)), strict=True):
             env[f"ENGINEHOUSE_{name}_PORT"] = str(port)
         return Launch((str(place.python), "-m", "enginehouse", "up"), "/health/ready", env)
 
     def dialect(self, place: Place) -> Dialect:  # noqa: ARG002 - part of the protocol
-        """It knows ``ignore_eos``."""
+        """See `Peer.dialect`: it supports ``ignore_eos``."""
         return Dialect(DEFAULT_MODEL, {"ignore_eos": True})

@@ -1,4 +1,4 @@
-"""What a peer is: how it is installed, how its server is started, and how it is asked."""
+"""The interface of a peer: how it is installed, started, and requested."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 
 class SideRole(StrEnum):
-    """What a side stands for in the table."""
+    """The role of a side in the table."""
 
     LIMIT = "limit"
     OURS = "ours"
@@ -21,12 +21,12 @@ class SideRole(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PeerCheckpoint:
-    """One model in the forms that peers read; the same numbers in each.
+    """One model with the same weights in each format that peers read.
 
     Attributes:
-        bundle: our engine bundle; its tokenizer and chat template are everybody's.
-        gguf: F16, for llama.cpp.
-        huggingface: directory with F16 safetensors, for vLLM and transformers.
+        bundle: the engine bundle; all sides use its tokenizer and chat template.
+        gguf: F16 file for llama.cpp.
+        huggingface: directory with F16 safetensors for vLLM and transformers.
     """
 
     bundle: Path
@@ -36,12 +36,12 @@ class PeerCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where one peer's server runs.
+    """The location of one peer's server.
 
     Attributes:
-        python: interpreter of the peer's own environment.
-        home: directory of its own, for caches and logs.
-        port: a free port of the loopback.
+        python: interpreter of the peer's environment.
+        home: private directory for caches and logs.
+        port: a free port of the loopback interface.
     """
 
     python: Path
@@ -51,22 +51,22 @@ class Place:
 
     @property
     def scripts(self) -> Path:
-        """Commands of the peer's environment."""
+        """Directory of the commands of the peer's environment."""
         return self.python.parent
 
     @property
     def cores(self) -> int:
-        """CPUs that the server may use."""
+        """Number of CPUs that the server may use."""
         return len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One server process.
+    """The command of one server process.
 
     Attributes:
-        env: added to our environment, from which all ``ENGINEHOUSE_`` variables are taken.
-        ready_path: answers 200 when requests may come.
+        ready_path: path that answers 200 when the server is ready.
+        env: variables to add to this process's environment without ``ENGINEHOUSE_`` variables.
     """
 
     argv: tuple[str, ...]
@@ -76,18 +76,18 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How a server's OpenAI endpoint is asked for exactly so many greedy tokens.
+    """How to request an exact number of greedy tokens from a server's OpenAI endpoint.
 
     Attributes:
-        model: the name that its requests carry.
-        extra: fields with which it does not stop at the end token.
+        model: model name for its requests.
+        extra: fields that make it ignore the end token.
     """
 
     model: str
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self, messages: list[dict[str, str]], new_tokens: int) -> dict[str, Any]:
-        """A streaming chat request; the same for everybody but for `extra`."""
+        """A streaming chat request; only `model` and `extra` differ between servers."""
         return {
             "model": self.model,
             "messages": messages,
@@ -100,11 +100,11 @@ class Dialect:
 
 
 class Peer(Protocol):
-    """A server to compare with. One file each; `enginehouse.perf.peers.roster` lists them."""
+    """A server to compare with. Each is one file; `enginehouse.perf.peers.roster` lists them."""
 
     @property
     def name(self) -> str:
-        """Short name: of ``--only``, of its directory and its requirements file."""
+        """Short name, for ``--only``, its directory and its requirements file."""
 
     @property
     def title(self) -> str:
@@ -112,26 +112,26 @@ class Peer(Protocol):
 
     @property
     def kind(self) -> SideRole:
-        """What it stands for."""
+        """Its role in the table."""
 
     @property
     def package(self) -> str:
-        """The distribution whose version the table shows."""
+        """The Python package whose version the table shows."""
 
     @property
     def own_environment(self) -> bool:
-        """Whether it is installed apart, from ``requirements-<name>.txt``."""
+        """Whether it has an environment of its own, from ``requirements-<name>.txt``."""
 
     @property
     def install_env(self) -> Mapping[str, str]:
-        """Environment variables of the installation."""
+        """Environment variables for the installation."""
 
     @property
     def unwanted(self) -> tuple[str, ...]:
-        """Packages that come along and have to go again."""
+        """Dependencies to uninstall after the installation."""
 
     def launch(self, place: Place) -> Launch:
-        """The server's command, with its best settings."""
+        """The command of the server, with its best settings."""
 
     def dialect(self, place: Place) -> Dialect:
-        """How it is asked."""
+        """How to request it."""

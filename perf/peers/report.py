@@ -1,4 +1,4 @@
-"""A session's data → JSON and the Markdown table of docs/peers.md."""
+"""Writes a session's data as JSON and as the Markdown table of docs/peers.md."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from enginehouse.perf.peers.peer import SideRole
 
-#: The stream count at which targets are stated.
+#: The number of streams for which targets are defined.
 TARGET_STREAMS = "16"
 RATE_TARGET = 1.5
 TTFT_TARGET = 0.5
@@ -18,7 +18,7 @@ _MIB = 2**20
 
 
 def write_report(data: dict[str, Any], directory: Path) -> Path:
-    """Write `peers.json` and `peers.md`; the path of the latter."""
+    """Write `peers.json` and `peers.md`; return the path of the latter."""
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "peers.json").write_text(json.dumps(data, indent=2), encoding="utf-8")
     path = directory / "peers.md"
@@ -27,7 +27,7 @@ def write_report(data: dict[str, Any], directory: Path) -> Path:
 
 
 def markdown(data: dict[str, Any]) -> str:
-    """The table, what was left out, the targets and the circumstances."""
+    """The table, the peers that were left out, the targets and the conditions as Markdown."""
     parts = [_table(data), *_left_out(data), *_targets(data), _circumstances(data)]
     return "\n\n".join(parts) + "\n"
 
@@ -69,7 +69,7 @@ def _at_target(side: dict[str, Any], ours: dict[str, Any]) -> list[str]:
 
 
 def paired_ratio(side: dict[str, Any], other: dict[str, Any]) -> float:
-    """Median over rounds of one's tokens/s by the other's in the same round."""
+    """Median over rounds of the ratio of tokens/s of two sides in the same round."""
     pairs = zip(side["tokens_per_s_runs"], other["tokens_per_s_runs"], strict=True)
     return float(median(a / b for a, b in pairs))
 

@@ -1,4 +1,4 @@
-"""The peers there are. A new one is a file, a requirements file and a line here."""
+"""The list of peers. A new one is a file, a requirements file and a line here."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ PEERS: tuple[Peer, ...] = (Vllm(), LlamaServer(), TransformersServe(), Handwritt
 
 
 def chosen(names: str | None) -> tuple[Peer, ...]:
-    """Peers by name, comma between two; None is all of them.
+    """The peers of comma-separated names; None means all of them.
 
     Raises:
-        SettingsError: naming what there is.
+        SettingsError: if a name is unknown; lists the known ones.
     """
     if names is None:
         return PEERS

@@ -1,4 +1,4 @@
-"""A peer's server: started, asked, held still while others are measured, ended."""
+"""Runs a peer's server; it can be suspended while others are measured."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _ONE_WORD = [{"role": "user", "content": "Say one word."}]
 
 
 class PeerServer:
-    """One running server and all its processes."""
+    """One running server with all its processes."""
 
     def __init__(self, name: str, launch: Launch, dialect: Dialect, port: int, log: Path) -> None:
-        """Start it and wait until it has answered one request.
+        """Start the server and wait until it has answered one request.
 
         Raises:
-            StackError: if it ends, or has not answered in ten minutes.
+            StackError: if it ends, or does not answer within ten minutes.
         """
         self._dialect = dialect
         self._url = f"http://127.0.0.1:{port}"
@@ -47,16 +47,16 @@ class PeerServer:
         except (ServingError, StackError) as error:
             self.close()
             raise StackError(f"its server did not start: {error} ({log})") from error
-        #: Seconds from the process' start to its first answer.
+        #: Seconds from the start of the process to its first answer.
         self.start_s = time.monotonic() - began
 
     def ask(
         self, conversations: list[list[dict[str, str]]], new_tokens: int
     ) -> tuple[float, list[PeerAnswer]]:
-        """Ask all at once; seconds, and the answers.
+        """Send all conversations at once; return seconds and answers.
 
         Raises:
-            ServingError: if one fails or has another number of tokens than was asked for.
+            ServingError: if one fails, or has not the requested number of tokens.
         """
         bodies = [self._dialect.body(messages, new_tokens) for messages in conversations]
         try:
@@ -71,23 +71,23 @@ class PeerServer:
         return seconds, answers
 
     def cpu_s(self) -> float:
-        """CPU seconds of all its living processes so far."""
+        """CPU seconds of all its running processes since their start."""
         return sum(self._each(_cpu_s))
 
     def rss_bytes(self) -> int:
-        """Resident memory of all its processes; what two share counts twice."""
+        """Resident memory of all its processes; shared memory counts for each of them."""
         return sum(self._each(lambda process: int(process.memory_info().rss)))
 
     def hold(self) -> None:
-        """Stop its processes where they are: no CPU while others are measured."""
+        """Suspend its processes, so that they use no CPU while others are measured."""
         self._each(psutil.Process.suspend)
 
     def resume(self) -> None:
-        """Let them go on."""
+        """Resume its processes."""
         self._each(psutil.Process.resume)
 
     def close(self) -> None:
-        """End all of them."""
+        """End all its processes."""
         family = self._family()
         self.resume()
         self._child.stop(_STOP_PATIENCE_S)
@@ -128,12 +128,12 @@ class PeerServer:
 
 
 def clean_environment() -> dict[str, str]:
-    """Our environment without our own settings: every side runs on its defaults and its command."""
+    """This process's environment without Enginehouse's settings, so that defaults apply."""
     return {key: value for key, value in os.environ.items() if not key.startswith("ENGINEHOUSE_")}
 
 
 def last_line(log: str) -> str:
-    """The last line of a log that says something."""
+    """The last line of a log that is not empty."""
     lines = [line.strip() for line in log.splitlines() if line.strip()]
     return lines[-1] if lines else "its log is empty"
 

@@ -1,4 +1,4 @@
-"""One session: all sides up, one computing at a time, rounds interleaved."""
+"""Runs a session: all sides are started, one computes at a time, and rounds are interleaved."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from enginehouse.settings import Settings
 
 _WARM_UP_ROUND = 10_000
 _WARM_UP_TOKENS = 32
-#: Before each burst, so that no side is measured on cold caches after others had the cores.
+#: A small burst before each measured one, because the other sides have replaced the CPU caches.
 _WAKE_ROUND = 40_000
 _WAKE_TOKENS = 8
-#: Before that, in seconds: what was due while a side was stopped is done when it is asked.
+#: Seconds to wait before that, for work that became due while a side was suspended.
 _REST_S = 1.0
 
 Report = Callable[[str], None]
@@ -40,11 +40,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """What is measured.
+    """The plan of a session.
 
     Attributes:
-        home: directory of everything that this makes.
-        streams: stream counts of each round.
+        home: directory for all files of the session.
+        streams: numbers of streams of each round.
     """
 
     home: Path
@@ -54,12 +54,12 @@ class SessionPlan:
 
 
 def run_session(plan: SessionPlan, report: Report) -> dict[str, Any]:
-    """Install, start, warm up and measure; the report's data.
+    """Install, start, warm up and measure all sides; return the report's data.
 
-    A peer that cannot be installed or started is left out, with its reason.
+    A peer that cannot be installed or started is left out, with the reason in the report.
 
     Raises:
-        EnginehouseError: if a side fails while it is measured: then no figure can be trusted.
+        EnginehouseError: if a side fails during the measurement, which makes it invalid.
     """
     bundle, checkpoint = prepared(plan.home, report)
     left_out: dict[str, str] = {}
@@ -83,10 +83,10 @@ def run_session(plan: SessionPlan, report: Report) -> dict[str, Any]:
 
 
 def prepared(home: Path, report: Report) -> tuple[Bundle, PeerCheckpoint]:
-    """Our engine, in a home of its own so that nobody's settings reach it, and peers' forms of it.
+    """The engine in a private home, which ignores the user's settings, and the peers' checkpoint.
 
     Raises:
-        EnginehouseError: if one cannot be made.
+        EnginehouseError: if one of them cannot be built.
     """
     settings = Settings(home / OURS.name)
     ensure_model(settings, Registry(settings), report)
@@ -97,7 +97,7 @@ def prepared(home: Path, report: Report) -> tuple[Bundle, PeerCheckpoint]:
 def _entered(
     opened: ExitStack, peer: Peer, home: Path, checkpoint: PeerCheckpoint, report: Report
 ) -> tuple[ServedSide, list[str]]:
-    """A peer's running server, held, and what it says; nothing of it is left if it fails."""
+    """A peer's suspended server and its answers; a server that fails is ended."""
     report(f"preparing {peer.name}")
     own = home / peer.name
     python = ensure_environment(peer, own)
@@ -112,23 +112,23 @@ def _entered(
 
 
 def same_start(ours: Sequence[str], theirs: Sequence[str]) -> float:
-    """Mean share of our greedy answers that another's begin with, from 0 to 1.
+    """Mean length of the common prefix of greedy answers, as a share of ours, from 0 to 1.
 
-    Arithmetic of one precision differs in its rounding, so answers part somewhere; those of
-    another model or tokenizer part at once.
+    With the same model and tokenizer answers differ only after some text, because of rounding. With
+    another model or tokenizer they differ from the start.
     """
     shares = [_common(a, b) / max(1, len(a)) for a, b in zip(ours, theirs, strict=True)]
     return round(mean(shares), 2)
 
 
 def _common(a: str, b: str) -> int:
-    """Characters with which both begin."""
+    """Length of the common prefix of two texts."""
     pairs = zip(a, b, strict=False)
     return next((at for at, (x, y) in enumerate(pairs) if x != y), min(len(a), len(b)))
 
 
 def in_turn(sides: Sequence[_T], number: int) -> list[_T]:
-    """Another one begins each time, so that a drifting machine favours nobody."""
+    """The sides rotated by `number`, so that a drift of the machine's speed affects all alike."""
     shift = number % len(sides)
     return [*sides[shift:], *sides[:shift]]
 

@@ -1,8 +1,7 @@
-"""One peer's settings side by side: how the settings of docs/peers.md were chosen.
+"""Compares settings of one peer, to choose those of docs/peers.md.
 
-Run as ``python -m enginehouse.perf.peers.settings_sweep PEER [VARIANT,VARIANT] [ROUNDS]``.
-What the peer runs with is always the first variant;
-all servers are up, one computes at a time, in turns.
+Run as ``python -m enginehouse.perf.peers.settings_sweep PEER [VARIANT,VARIANT] [ROUNDS]``. The
+first variant is always the chosen settings. All servers run, and one computes at a time.
 """
 
 from __future__ import annotations
@@ -36,10 +35,11 @@ _CHOSEN = "chosen"
 
 @dataclass(frozen=True, slots=True)
 class SettingsVariant:
-    """What differs from the chosen settings.
+    """The differences from the chosen settings.
 
     Attributes:
-        options: option → value; None takes the option away, an empty value makes it a flag.
+        options: values by option; None removes the option, an empty value makes it a flag.
+        env: environment variables to set.
     """
 
     options: Mapping[str, str | None] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class _Running:
     first_s: dict[int, list[float]]
 
     def burst(self, streams: int, place: int) -> None:
-        """One measured burst; nobody else computes."""
+        """Measure one burst while all other servers are suspended."""
         self.server.resume()
         try:
             self.server.ask(BurstWorkload(1, _WARM_UP_ROUND + place).conversations(), _WAKE_TOKENS)
@@ -101,7 +101,7 @@ def main() -> None:
     """Measure and print a Markdown table."""
     if len(sys.argv) < 2 or sys.argv[1] not in _VARIANTS:  # noqa: PLR2004 - the command itself
         raise SystemExit(f"usage: … settings_sweep {'|'.join(_VARIANTS)} [VARIANT,…] [ROUNDS]")
-    # As Ctrl-C does: what was started is ended, also what stands still.
+    # SIGTERM ends the started processes like Ctrl-C, including suspended ones.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     [peer] = chosen(sys.argv[1])
     names = sys.argv[2].split(",") if sys.argv[2:] and sys.argv[2] else None
@@ -113,10 +113,10 @@ def main() -> None:
 
 
 def wanted(peer: str, names: list[str] | None) -> dict[str, SettingsVariant]:
-    """Variants by name, after the chosen settings; None is all.
+    """The chosen settings and the variants with these names; None means all variants.
 
     Raises:
-        SettingsError: naming what there is.
+        SettingsError: if a name is unknown; lists the known ones.
     """
     known = _VARIANTS[peer]
     for name in names or ():
@@ -126,7 +126,7 @@ def wanted(peer: str, names: list[str] | None) -> dict[str, SettingsVariant]:
 
 
 def changed(launch: Launch, variant: SettingsVariant) -> Launch:
-    """A command with another setting."""
+    """A command with the settings of a variant."""
     argv = list(launch.argv)
     for option, value in variant.options.items():
         if option in argv:
@@ -176,7 +176,7 @@ def _say(text: str) -> None:
 
 
 def _table(running: Mapping[str, _Running]) -> str:
-    """Medians, and the median of the ratios to the chosen settings within a round."""
+    """A table of medians, and of the median ratio to the chosen settings in the same round."""
     base = running[_CHOSEN]
     head = " | ".join(f"{n}: tokens/s | of chosen | TTFT p50 ms" for n in _STREAMS)
     rows = [f"| settings | {head} |", "|---|" + "---:|" * (3 * len(_STREAMS))]

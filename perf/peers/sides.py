@@ -1,4 +1,4 @@
-"""The two kinds of sides of the comparison: the raw pipeline, and a server over HTTP."""
+"""The two kinds of sides in a comparison: the raw pipeline, and a server over HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from enginehouse.errors import ServingError, StackError
 from enginehouse.host import package_version
 
 _STARTED = "started-once"
-#: Questions that this model answers, and a word of the answer. Rounding to BF16 may turn one.
+#: Questions that this model answers, and a word of the answer. Rounding to BF16 may change one.
 _QUESTIONS = {
     "What is the capital of France?": "Paris",
     "Name a colour of the sky.": "blue",
@@ -35,7 +35,7 @@ _TEXT_ROUND = 70_000
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What the table says of a side beside its figures."""
+    """The description of a side in the table."""
 
     name: str
     title: str
@@ -46,30 +46,30 @@ class Description:
 
 
 class Burst(Protocol):
-    """Anything that can be measured."""
+    """A side that can be measured."""
 
     @property
     def about(self) -> Description:
-        """What it is."""
+        """Its description."""
 
     def run(self, workload: BurstWorkload) -> tuple[float, list[Trace], dict[str, float]]:
-        """One burst: seconds, traces, and CPU seconds of all its processes."""
+        """Run one burst: seconds, traces, and CPU seconds of all its processes."""
 
     def rss_bytes(self) -> int:
-        """Resident memory now."""
+        """Current resident memory."""
 
     def hold(self) -> None:
-        """Take no CPU until `resume`."""
+        """Suspend it, so that it uses no CPU until `resume`."""
 
     def resume(self) -> None:
-        """Go on."""
+        """Resume it."""
 
 
 class RawPipeline:
     """The raw pipeline in a child process; between bursts it waits for its standard input."""
 
     def __init__(self, bundle: Bundle) -> None:
-        """Start it with the bundle's own settings and run one request."""
+        """Start it with the settings of the bundle and run one request."""
         before = set(psutil.Process().children())
         began = time.monotonic()
         self._raw = RawSide(bundle, bundle.manifest.engine_settings)
@@ -98,14 +98,14 @@ class RawPipeline:
         self._process.resume()
 
     def close(self) -> None:
-        """End the child."""
+        """End the child process."""
         with contextlib.suppress(psutil.NoSuchProcess):
             self.resume()
         self._raw.close()
 
 
 class ServedSide:
-    """A server that is asked over HTTP."""
+    """A server that is measured over HTTP."""
 
     def __init__(self, about: Description, server: PeerServer) -> None:
         self.about = about
@@ -119,11 +119,11 @@ class ServedSide:
         return seconds, [answer.trace for answer in answers], {"all": cpu_s}
 
     def texts(self) -> list[str]:
-        """Greedy answers of four prompts, to compare with other sides'.
+        """Greedy answers to four prompts, to compare with those of other sides.
 
         Raises:
-            StackError: if it does not know what this model knows: then its weights, template or
-                tokenizer are not this model's.
+            StackError: if the answers are wrong, which means that weights, template or tokenizer
+                are not those of the model.
         """
         asked = [[{"role": "user", "content": question}] for question in _QUESTIONS]
         _, known = self._server.ask(asked, _TEXT_TOKENS)
@@ -149,7 +149,7 @@ class ServedSide:
 
 @contextmanager
 def raw_pipeline(bundle: Bundle) -> Iterator[RawPipeline]:
-    """The raw pipeline as long as the block lasts."""
+    """Run the raw pipeline until the block ends."""
     side = RawPipeline(bundle)
     try:
         yield side
@@ -159,13 +159,13 @@ def raw_pipeline(bundle: Bundle) -> Iterator[RawPipeline]:
 
 @contextmanager
 def served(peer: Peer, place: Place, report: Callable[[str], None]) -> Iterator[ServedSide]:
-    """A peer's server as long as the block lasts, checked to answer sensibly.
+    """Run a peer's server until the block ends, after a check of its answers.
 
-    The first time it is started twice: compilers and caches have then done their work, as they
-    have with our bundle.
+    The first time it is started twice, so that compilation and caches are complete, as they are for
+    the engine bundle.
 
     Raises:
-        StackError: if it does not start or answers nonsense.
+        StackError: if it does not start, or its answers are wrong.
     """
     launch, dialect = peer.launch(place), peer.dialect(place)
     log = place.home / "server.log"
@@ -190,7 +190,7 @@ def served(peer: Peer, place: Place, report: Callable[[str], None]) -> Iterator[
 
 
 def shown(argv: tuple[str, ...], place: Place) -> tuple[str, ...]:
-    """A command without the paths of this machine."""
+    """A command with placeholders for the paths of this machine."""
     known = {
         place.checkpoint.huggingface: "CHECKPOINT",
         place.checkpoint.gguf: "CHECKPOINT.gguf",

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enginehouse.perf.peers.peer import Dialect, Launch, Place, SideRole
 
 _PAGE_TOKENS = 256
-#: 64 pages of 256 tokens: room for 64 streams of the benchmark's lengths.
+#: 64 pages of 256 tokens: enough for 64 streams of the benchmark's lengths.
 _PAGES = 64
 _BATCH_TOKENS = 256
 
@@ -25,7 +25,7 @@ class TransformersServe:
     unwanted: tuple[str, ...] = ()
 
     def launch(self, place: Place) -> Launch:
-        """The server, with the model loaded before it is ready."""
+        """See `Peer.launch`: the server, which loads the model before it is ready."""
         argv = (
             str(place.scripts / "transformers"),
             "serve",
@@ -33,15 +33,15 @@ class TransformersServe:
             "--continuous-batching",
             *("--attn-implementation", "eager"),
             *("--device", "cpu", "--dtype", "bfloat16"),
-            # Its own choice takes nine tenths of the free memory.
+            # The default takes nine tenths of the free memory.
             *("--cb-block-size", str(_PAGE_TOKENS), "--cb-num-blocks", str(_PAGES)),
-            # Its own choice is 8192: masks of that size are made at every step.
+            # The default is 8192, and masks of that size are created at every step.
             *("--cb-max-batch-tokens", str(_BATCH_TOKENS)),
             *("--host", "127.0.0.1", "--port", str(place.port)),
         )
         return Launch(argv, "/health", {"HF_HUB_OFFLINE": "1"})
 
     def dialect(self, place: Place) -> Dialect:
-        """It has no ``ignore_eos``, but takes a generation config: -1 is no token's id."""
+        """See `Peer.dialect`: a generation config with the impossible end id -1."""
         config = {"eos_token_id": -1, "do_sample": False}
         return Dialect(str(place.checkpoint.huggingface), {"generation_config": json.dumps(config)})

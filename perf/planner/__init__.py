@@ -1,5 +1,5 @@
-"""A planner on paper: what a model on a GPU can give at most, and what to plan with.
+"""Computes the upper bound and the expected throughput of a model on a GPU, without a GPU.
 
-Formulas and their sources stand in `bounds`, efficiency factors in `expected`, published figures
-that both are held against in `published.yaml` (see `check`). Nothing here needs a GPU.
+`bounds` has the formulas and their sources, `expected` the efficiency factors, and `published.yaml`
+the published figures that both are checked against (see `check`).
 """

@@ -1,4 +1,4 @@
-"""What would fit instead: more GPUs, smaller weights, another GPU."""
+"""Suggests deployments that fit: more GPUs, smaller weights, or another GPU."""
 
 from __future__ import annotations
 
@@ -15,10 +15,12 @@ _MOST_NAMED = 4
 
 
 def what_would(replica: PlannedReplica, suits: Callable[[PlannedReplica], bool], verb: str) -> str:
-    """Name the nearest deployments that suit, as the end of a sentence of refusal.
+    """Name the nearest deployments that suit, as the end of an error message.
 
     Args:
-        verb: what they would do: ``fit``, or ``do``.
+        replica: the deployment that does not suit.
+        suits: tests a deployment.
+        verb: verb of the sentence: ``fit`` or ``do``.
     """
     found = [_name(d, replica.deployment) for d in _nearest(replica, suits)]
     if not found:
@@ -32,7 +34,7 @@ def what_would(replica: PlannedReplica, suits: Callable[[PlannedReplica], bool],
 def _nearest(
     replica: PlannedReplica, suits: Callable[[PlannedReplica], bool]
 ) -> Iterator[Deployment]:
-    """The fewest GPUs of each kind: as asked, in smaller weights, then other GPUs."""
+    """Deployments with the fewest GPUs: as requested, with smaller weights, then on other GPUs."""
     d = replica.deployment
     asked = _fewest(replica, suits, d.gpu, [d.precision])
     if asked is not None:
@@ -53,7 +55,7 @@ def _fewest(
     gpu: GpuModel,
     precisions: list[str],
 ) -> Deployment | None:
-    """The first of these weight formats that suits, on the fewest GPUs."""
+    """The first weight format that suits, on the fewest GPUs; None if none does."""
     for precision in precisions:
         for deployment in _ways(replica.deployment, gpu, precision):
             if suits(replace(replica, deployment=deployment)):
@@ -62,7 +64,7 @@ def _fewest(
 
 
 def _smaller(d: Deployment, gpu: GpuModel) -> list[str]:
-    """Formats of a GPU whose weights take less memory than this deployment's."""
+    """Weight formats of a GPU that need less memory than this deployment's."""
     now = d.weight_bytes_per_gpu
     return [
         precision

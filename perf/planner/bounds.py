@@ -1,16 +1,16 @@
-"""What no engine can exceed: pure formulas of bandwidth, arithmetic and the link between GPUs.
+"""Upper bounds on any engine, from memory bandwidth, arithmetic and the link between GPUs.
 
 The roofline model (Williams, Waterman, Patterson, CACM 52(4), 2009, doi 10.1145/1498765.1498785):
-work takes at least as long as the slowest of the machine's parts needs for its share, every part
-running at its peak and all at once. For transformers, weights are read once a step whatever the
-batch, and a token costs two operations a weight (Pope et al., arXiv 2211.05102, section 2;
-Kaplan et al., arXiv 2001.08361, section 2.1).
+work takes at least as long as the slowest part of the machine needs, if all parts run at their peak
+at the same time. In a transformer, weights are read once for each step, independent of the batch,
+and a token needs two operations for each weight (Pope et al., arXiv 2211.05102, section 2; Kaplan
+et al., arXiv 2001.08361, section 2.1).
 
-All times are seconds, all traffic bytes, all rates of one replica.
+All times are in seconds and all traffic is in bytes. All rates are those of one replica.
 
-What the bounds assume, and would be wrong without: every output token takes one pass of the
-whole model (no speculative decoding), prompts share no cached prefix, activations cross the link
-in 16 bits, and the tokens of a mixture spread evenly over its experts.
+The bounds assume that every output token takes one pass of the whole model (no speculative
+decoding), that prompts share no cached prefix, that activations cross the link in 16 bits, and that
+the tokens of a mixture are spread evenly over its experts.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ACTIVATION_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class PlannedWorkload:
-    """Lengths of requests, in tokens; all alike.
+    """The lengths of requests in tokens; all requests are equal.
 
     Attributes:
         isl: input sequence length.
@@ -45,13 +45,13 @@ class PlannedWorkload:
 
     @property
     def mean_context(self) -> float:
-        """Tokens of KV cache that a request holds, on average over its decoding."""
+        """Mean number of tokens in a request's KV cache during decoding."""
         return self.isl + self.osl / 2
 
 
 @dataclass(frozen=True, slots=True)
 class Roofs:
-    """Seconds that each part of the machine needs at its peak for the same work."""
+    """Seconds that each part of the machine needs for the same work at its peak."""
 
     memory_s: float
     arithmetic_s: float
@@ -59,12 +59,12 @@ class Roofs:
 
     @property
     def seconds(self) -> float:
-        """The bound: the slowest part, the others hidden behind it."""
+        """The bound: the time of the slowest part."""
         return max(self.memory_s, self.arithmetic_s, self.link_s)
 
     @property
     def binding(self) -> Roof:
-        """Which part that is."""
+        """The slowest part."""
         parts: dict[Roof, float] = {
             "memory bandwidth": self.memory_s,
             "arithmetic": self.arithmetic_s,
@@ -74,38 +74,39 @@ class Roofs:
 
 
 def touched_experts(experts: int, per_token: int, tokens: float) -> float:
-    """Experts of a layer that at least one of `tokens` tokens passes through, on average.
+    """Expected number of a layer's experts that are used by at least one of `tokens` tokens.
 
-    ``E (1 - (1 - k/E)^tokens)``: each token leaves an expert out with chance ``1 - k/E``.
+    ``E (1 - (1 - k/E)^tokens)``: a token does not use an expert with probability ``1 - k/E``.
     """
     left_out: float = (1 - per_token / experts) ** tokens
     return experts * (1 - left_out)
 
 
 def step_weight_bytes(d: Deployment, tokens: float) -> float:
-    """Weights that one step over `tokens` tokens reads, on all GPUs together.
+    """Bytes of weights that one step over `tokens` tokens reads, on all GPUs together.
 
-    All layers and the output layer; of the input embedding only single rows, not counted.
+    They are those of all layers and the output layer. The rows of the input embedding are
+    neglected.
     """
     experts = touched_experts(d.model.experts, d.model.experts_per_token, tokens)
     return d.model.layer_bytes(d.precision, experts) + d.model.output_bytes(d.precision)
 
 
 def attention_flops(d: Deployment, context: float) -> float:
-    """Operations of one token's attention over `context` tokens.
+    """Operations of the attention of one token over `context` tokens.
 
-    ``4 x layers x heads x head size x context``: a multiplication and an addition for each
-    element, once for the scores and once for the weighted sum.
+    ``4 x layers x heads x head size x context``: one multiplication and one addition for each
+    element, for the scores and for the weighted sum.
     """
     a = d.model.architecture
     return 4.0 * a.layers * a.attention_heads * a.head_size * context
 
 
 def link_bytes(d: Deployment, tokens: float) -> float:
-    """Bytes that each GPU must send for `tokens` tokens: two all-reduces a layer.
+    """Bytes that each GPU must send for `tokens` tokens: two all-reduces for each layer.
 
     Source: Shoeybi et al., arXiv 1909.08053, section 3. A GPU sends every partial sum at least
-    once, also where a switch adds them up; a ring sends ``2 (n - 1) / n`` times as much.
+    once, even if a switch adds them up. A ring sends ``2 (n - 1) / n`` times as much.
     """
     if d.tensor_parallel == 1:
         return 0.0
@@ -114,7 +115,7 @@ def link_bytes(d: Deployment, tokens: float) -> float:
 
 
 def decode_roofs(d: Deployment, batch: float, context: float) -> Roofs:
-    """One decoding step: `batch` sequences get one token each, over `context` tokens each.
+    """One decoding step of `batch` sequences with `context` tokens each; each gets one token.
 
     Memory: ``(weights + batch x context x KV bytes a token) / bandwidth``. Arithmetic:
     ``batch x (2 x active weights + attention) / peak``.
@@ -130,10 +131,10 @@ def decode_roofs(d: Deployment, batch: float, context: float) -> Roofs:
 
 
 def prefill_roofs(d: Deployment, isl: int, prompts: float = 1.0) -> Roofs:
-    """The pass over `prompts` whole prompts, up to their first tokens.
+    """The pass over `prompts` complete prompts that generates their first tokens.
 
-    Arithmetic: ``(2 x active weights x ISL + attention + output layer, once) / peak``; each token
-    attends to those before it, ISL/2 on average.
+    Arithmetic: ``(2 x active weights x ISL + attention + output layer, once) / peak``. Each token
+    attends to the tokens before it, ISL/2 on average.
     """
     per_prompt = (
         2.0 * d.model.active_layer_parameters * isl
@@ -151,8 +152,8 @@ def prefill_roofs(d: Deployment, isl: int, prompts: float = 1.0) -> Roofs:
 def step_roofs(d: Deployment, workload: PlannedWorkload, batch: float) -> Roofs:
     """One step of in-flight batching in steady state.
 
-    `batch` sequences decode, and ``batch / OSL`` new prompts, as many as end, are computed in the
-    same pass: their arithmetic and traffic add up, the weights are read once.
+    `batch` sequences decode. In the same pass ``batch / OSL`` new prompts are computed, as many as
+    requests end. Arithmetic and traffic of both add up; the weights are read once.
     """
     decode = decode_roofs(d, batch, workload.mean_context)
     prefill = prefill_roofs(d, workload.isl, batch / workload.osl)
@@ -164,10 +165,10 @@ def step_roofs(d: Deployment, workload: PlannedWorkload, batch: float) -> Roofs:
 
 
 def batch_ceiling(d: Deployment, workload: PlannedWorkload) -> float:
-    """Sequences that fit if all memory beside the weights were KV cache, at their mean length.
+    """Number of sequences of mean length that fit if all memory beside the weights is KV cache.
 
-    An engine that reserves a request's full length, or keeps memory for anything else, holds
-    fewer. Below 1 when not even one fits.
+    An engine that reserves the full length of a request, or memory for anything else, holds fewer.
+    The result is below 1 if not even one fits.
     """
     free = d.gpu.memory_bytes - d.weight_bytes_per_gpu
     tokens = max(free, 0.0) * d.kv_shards / d.kv_bytes_per_token
@@ -175,10 +176,10 @@ def batch_ceiling(d: Deployment, workload: PlannedWorkload) -> float:
 
 
 def throughput_bound(d: Deployment, workload: PlannedWorkload, batch: float) -> float:
-    """Output tokens a second of one replica at a batch: ``batch / step``; grows with the batch."""
+    """Bound on output tokens a second of one replica: ``batch / step``; grows with the batch."""
     return batch / step_roofs(d, workload, batch).seconds
 
 
 def ttft_bound_s(d: Deployment, isl: int) -> float:
-    """Least time to the first token of one prompt on an idle replica."""
+    """Lower bound on the time to first token of one prompt on an idle replica."""
     return prefill_roofs(d, isl).seconds

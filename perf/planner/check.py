@@ -1,7 +1,7 @@
-"""The planner against published figures: `python -m enginehouse.perf.planner.check`.
+"""Checks the planner against published figures: `python -m enginehouse.perf.planner.check`.
 
-Two claims are held: no published figure passes its bound, and the expected figure lies within a
-stated factor of the published one. The table of docs/gpu-planning.md is this module's output.
+It checks that no published figure exceeds its bound, and that the expected figure is within a
+stated factor of the published one. The table of docs/gpu-planning.md is the output of this module.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from enginehouse.perf.planner.model import catalogue
 
 _PUBLISHED = Path(__file__).with_name("published.yaml")
 Kind = Literal["throughput", "single stream", "TTFT", "ITL"]
-#: How far the expected figure may lie from a published one, either way.
+#: Largest factor between the expected and the published figure, in either direction.
 FACTOR_THROUGHPUT = 1.35
 FACTOR_SINGLE_STREAM = 1.5
 FACTOR_LATENCY = 1.5
@@ -49,10 +49,10 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One published figure beside what the planner says.
+    """One published figure with the planner's bound and expectation.
 
     Attributes:
-        published, bound, expected: tokens/s, or ms of a latency.
+        published, bound, expected: in tokens/s, or in milliseconds for a latency.
     """
 
     kind: Kind
@@ -66,37 +66,37 @@ class Figure:
 
     @property
     def is_latency(self) -> bool:
-        """Whether less is better, and the bound is a lower one."""
+        """Whether smaller is better, so that the bound is a lower bound."""
         return self.kind in {"TTFT", "ITL"}
 
     @property
     def efficiency(self) -> float:
-        """Share of the bound that was reached; above 1 the bound would be wrong."""
+        """Share of the bound that was reached. A value above 1 means that the bound is wrong."""
         return self.bound / self.published if self.is_latency else self.published / self.bound
 
     @property
     def optimism(self) -> float:
-        """How much better the expected figure is than the published one; below 1 it is worse."""
+        """Ratio by which the expected figure is better than the published one; below 1: worse."""
         ratio = self.expected / self.published
         return 1 / ratio if self.is_latency else ratio
 
     @property
     def factor(self) -> float:
-        """How far `optimism` may lie from 1, either way."""
+        """Largest factor between `optimism` and 1, in either direction."""
         if self.is_latency:
             return FACTOR_LATENCY
         return FACTOR_SINGLE_STREAM if self.kind == "single stream" else FACTOR_THROUGHPUT
 
     @property
     def holds(self) -> bool:
-        """Whether both claims are true of this figure; of "not met" figures, only the bound."""
+        """Whether both checks pass; for figures with the role "not met" only the bound's."""
         near = 1 / self.factor <= self.optimism <= self.factor
         return self.efficiency <= 1 and (near or self.role == "not met")
 
 
 @cache
 def figures() -> tuple[Figure, ...]:
-    """Every published figure, reckoned with the planner's defaults."""
+    """Every published figure, computed with the planner's defaults."""
     data = yaml.safe_load(_PUBLISHED.read_text(encoding="utf-8"))
     return (
         *(figure for entry in data["throughput"] for figure in _floods(entry)),
@@ -106,16 +106,16 @@ def figures() -> tuple[Figure, ...]:
 
 
 def mean_error(chosen: list[Figure]) -> float:
-    """How far expected and published figures lie apart on average, either way; 0.08 is 8 %.
+    """Mean relative difference between expected and published figures; 0.08 is 8 %.
 
-    ``exp(mean |ln(expected / published)|) - 1``: twice and half count alike.
+    ``exp(mean |ln(expected / published)|) - 1``: a factor of 2 and of 1/2 count the same.
     """
     logs = [abs(math.log(figure.optimism)) for figure in chosen]
     return math.expm1(sum(logs) / len(logs))
 
 
 def table() -> str:
-    """All figures in Markdown, a line for each model, GPU and kind."""
+    """All figures as Markdown, with one line for each model, GPU and kind."""
     lines = [
         f"| {' | '.join(_COLUMNS)} |",
         "|---|---|---|---|---|---|---:|---:|---:|---:|",
@@ -173,7 +173,7 @@ def _deployment(entry: dict[str, Any]) -> Deployment:
 
 
 def _floods(entry: dict[str, Any]) -> Iterator[Figure]:
-    """As many requests at once as memory holds."""
+    """Figures of a throughput test: as many requests at once as the memory holds."""
     d = _deployment(entry)
     for lengths, published in entry["tokens_per_s"].items():
         workload = _workload(lengths)
@@ -197,7 +197,7 @@ def _single_streams(entry: dict[str, Any]) -> Iterator[Figure]:
 
 
 def _served(entry: dict[str, Any]) -> Iterator[Figure]:
-    """Latencies at a rate; requests in flight follow from them (Little's law)."""
+    """Figures of a latency test at a rate; Little's law gives the requests in flight."""
     d, workload = _deployment(entry), PlannedWorkload(entry["isl"], entry["osl"])
     request_s = (entry["ttft_ms"] + entry["itl_ms"] * (workload.osl - 1)) / 1000
     batch = entry["tokens_per_s"] / workload.osl * request_s

@@ -1,4 +1,4 @@
-"""One replica: a model on one GPU or several, in a precision."""
+"""The deployment of one replica: a model on one or several GPUs in a precision."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from enginehouse.perf.planner.model import ModelShape
 from enginehouse.errors import SettingsError
 from enginehouse.sizes import kv_bytes_per_token, weight_bytes
 
-#: Weight formats of GPUs (names of `enginehouse.sizes`), and the arithmetic that each runs in:
-#: weights that are only stored small (w8a16, w4a16_awq) are multiplied in 16 bits.
+#: The arithmetic of each weight format (names of `enginehouse.sizes`). Weights that are compressed
+#: in memory only (w8a16, w4a16_awq) are multiplied in 16 bits.
 PRECISIONS: dict[str, str] = {
     "bf16": "bf16",
     "fp16": "bf16",
@@ -26,7 +26,7 @@ KV_PRECISIONS = ("auto", "bf16", "fp16", "fp8", "int8")
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """What one replica is; made by `deploy`, which checks that the parts go together."""
+    """The deployment of one replica. Create it with `deploy`, which checks the combination."""
 
     model: ModelShape
     gpu: GpuModel
@@ -36,7 +36,7 @@ class Deployment:
 
     @property
     def peak_flops_per_s(self) -> float:
-        """Dense peak of all GPUs of the replica in the precision's arithmetic."""
+        """Dense peak of all GPUs of the replica for the arithmetic of its precision."""
         return self.gpu.flops_per_s[self.arithmetic] * self.tensor_parallel
 
     @property
@@ -46,12 +46,12 @@ class Deployment:
 
     @property
     def weight_bytes_per_gpu(self) -> float:
-        """Weights on one GPU: parameters times bits of the format (`enginehouse.sizes`)."""
+        """Bytes of weights on one GPU: parameters times bits a weight (`enginehouse.sizes`)."""
         return weight_bytes(self.model.architecture, self.precision) / self.tensor_parallel
 
     @property
     def kv_bytes_per_token(self) -> int:
-        """Keys and values of one token: 2 x layers x KV heads x head size x bytes.
+        """Bytes of the keys and values of one token: 2 x layers x KV heads x head size x bytes.
 
         Source: Kwon et al., arXiv 2309.06180, section 3.
         """
@@ -59,7 +59,7 @@ class Deployment:
 
     @property
     def kv_shards(self) -> int:
-        """Parts that a token's KV cache is cut into; past one head a GPU it is repeated."""
+        """Number of shards of a token's KV cache. With more GPUs than KV heads it is replicated."""
         return min(self.tensor_parallel, self.model.architecture.kv_heads)
 
 
@@ -70,14 +70,18 @@ def deploy(
     kv_precision: str = "auto",
     tensor_parallel: int = 1,
 ) -> Deployment:
-    """Put a model on GPUs.
+    """Create a deployment.
 
     Args:
-        kv_precision: ``auto`` is fp8 beside fp8 and nvfp4 weights, as in NVIDIA's checkpoints,
-            and 16 bits otherwise.
+        model: shape of the model.
+        gpu: the GPU.
+        precision: weight format, a key of `PRECISIONS`.
+        kv_precision: ``auto`` means fp8 with fp8 and nvfp4 weights, as in NVIDIA's checkpoints, and
+            16 bits otherwise.
+        tensor_parallel: number of GPUs.
 
     Raises:
-        SettingsError: if the GPU has no such arithmetic, or the heads cannot be shared so.
+        SettingsError: if the GPU lacks the arithmetic, or the heads cannot be divided evenly.
     """
     _check_precision(gpu, precision)
     if kv_precision not in KV_PRECISIONS:
@@ -93,7 +97,7 @@ def deploy(
 
 
 def precisions_of(gpu: GpuModel) -> list[str]:
-    """Weight formats that a GPU has the arithmetic for."""
+    """Weight formats whose arithmetic a GPU supports."""
     return [name for name, kind in PRECISIONS.items() if kind in gpu.flops_per_s]
 
 

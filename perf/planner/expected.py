@@ -1,10 +1,10 @@
-"""What a good engine reaches: the bounds' parts, each divided by how well it is used, added up.
+"""Expected performance of a good engine: the sum of the bounds' parts, divided by efficiencies.
 
-A bound hides all parts behind the slowest. Real steps do not: attention waits for memory while
-the tensor cores idle, an all-reduce waits for both. Adding the parts up, with four factors that
-are the same for every model and GPU and a fifth for FP4, fits 132 published throughputs of
-TensorRT-LLM, from one L40S to eight H200, with a mean error of 8 % (see `check` and
-docs/gpu-planning.md).
+A bound assumes that all parts of a step overlap. In real steps they do not: attention waits for
+memory while the tensor cores are idle, and an all-reduce waits for both. The sum of the parts, with
+four efficiency factors that are equal for every model and GPU and a fifth for FP4, fits 132
+published throughputs of TensorRT-LLM, from one L40S to eight H200, with a mean error of 8 % (see
+`check` and docs/gpu-planning.md).
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ _P95 = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Efficiency:
-    """Shares of the peak that an engine reaches; 0 to 1. Defaults: see the module.
+    """Shares of the peak that an engine reaches, 0 to 1. The module explains the defaults.
 
     Attributes:
-        memory: of bandwidth (MBU). DRAM refresh and short kernels keep it from 1.
-        arithmetic: of dense peak (MFU). Clocks fall below the datasheet's boost under tensor core
-            load, and attention's softmax runs outside the tensor cores.
-        arithmetic_fp4: the same for NVFP4, whose block scales cost more beside fewer operations.
-        link: of the link, its ring's repeated traffic counted.
-        overhead_s: of each step whatever its size: scheduling, kernel launches, sampling.
+        memory: of the bandwidth (MBU). DRAM refresh and short kernels reduce it.
+        arithmetic: of the dense peak (MFU). Under tensor core load clocks are below the datasheet's
+            boost, and the softmax of attention runs outside the tensor cores.
+        arithmetic_fp4: the same for NVFP4, where block scales take a larger share of the work.
+        link: of the link, including the repeated traffic of a ring.
+        overhead_s: constant time of each step for scheduling, kernel launches and sampling.
     """
 
     memory: float = 0.9
@@ -60,11 +60,11 @@ class Efficiency:
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Of a replica in steady state, seconds.
+    """Latencies of a replica in steady state, in seconds, without time in a queue.
 
     Attributes:
-        itl_mean_s: between two tokens of a request, on average.
-        itl_p95_s, ttft_p95_s: not exceeded by 95 of 100; without time spent in a queue.
+        itl_mean_s: mean time between two tokens of a request.
+        itl_p95_s, ttft_p95_s: 95th percentiles.
     """
 
     itl_mean_s: float
@@ -75,7 +75,7 @@ class Latencies:
 
 @dataclass(frozen=True, slots=True)
 class PlannedReplica:
-    """A deployment that serves a workload, with the factors to reckon with."""
+    """A deployment that serves a workload, with efficiency factors and memory policy."""
 
     deployment: Deployment
     workload: PlannedWorkload
@@ -84,19 +84,19 @@ class PlannedReplica:
 
     @property
     def memory(self) -> MemoryBudget:
-        """How a GPU's memory is divided."""
+        """The division of a GPU's memory."""
         return memory_budget(self.deployment, self.policy)
 
     @property
     def largest_batch(self) -> int:
-        """Sequences in flight that memory and the engine's limit allow; 0 when none fits."""
+        """Most sequences in flight by memory and the engine's limit; 0 if none fits."""
         return min(self.policy.max_batch, self.memory.sequences(self.workload))
 
     def parts(self, roofs: Roofs) -> dict[Roof, float]:
         """Seconds of each part at its efficiency.
 
-        A ring all-reduce of n GPUs sends ``2 (n - 1) / n`` times what a GPU must send at least
-        (Patarasuk and Yuan, J. Parallel Distrib. Comput. 69(2), 2009).
+        A ring all-reduce of n GPUs sends ``2 (n - 1) / n`` times the minimum (Patarasuk and Yuan,
+        J. Parallel Distrib. Comput. 69(2), 2009).
         """
         d, e = self.deployment, self.efficiency
         ring = 2 * (d.tensor_parallel - 1) / d.tensor_parallel
@@ -108,7 +108,7 @@ class PlannedReplica:
         }
 
     def seconds(self, roofs: Roofs) -> float:
-        """Expected time of one pass: its parts one after the other, and a step's overhead."""
+        """Expected time of one pass: the sum of its parts and the overhead of a step."""
         return sum(self.parts(roofs).values()) + self.efficiency.overhead_s
 
     def step_s(self, batch: float) -> float:
@@ -116,22 +116,22 @@ class PlannedReplica:
         return self.seconds(step_roofs(self.deployment, self.workload, batch))
 
     def throughput(self, batch: float) -> float:
-        """Expected output tokens a second in steady state at a batch."""
+        """Expected output tokens a second in steady state with a batch."""
         return batch / self.step_s(batch)
 
     def largest_part(self, batch: float) -> Roof:
-        """Which part of a step takes longest."""
+        """The part of a step that takes longest."""
         shares = self.parts(step_roofs(self.deployment, self.workload, batch))
         return max(shares, key=shares.__getitem__)
 
     def latencies(self, batch: float) -> Latencies:
-        """Latencies at a batch in steady state.
+        """Latencies with a batch in steady state.
 
-        In each step ``batch / OSL`` requests begin on average, by chance (Poisson). 95 of 100
-        steps compute at most ``k`` new prompts, and at most `max_tokens` of their tokens, beside
-        the decoding: that is the 95th percentile between two tokens. A new request waits for the
-        running step (half of it on average, all of it at worst), then for the steps that compute
-        the prompts that came with it.
+        In each step ``batch / OSL`` requests start on average (Poisson distributed). 95 % of the
+        steps compute at most ``k`` new prompts, and at most `max_tokens` of their tokens, in
+        addition to decoding. This gives the 95th percentile of the time between two tokens. A new
+        request waits for the running step (half of it on average, all of it at worst), then for the
+        steps that compute the prompts that arrived with it.
         """
         step, isl = self.step_s(batch), self.workload.isl
         together = poisson_quantile(batch / self.workload.osl, _P95)
@@ -144,12 +144,12 @@ class PlannedReplica:
         )
 
     def _prefill_s(self, batch: float, prompts: int) -> float:
-        """Steps that compute `prompts` prompts while the others of the batch go on decoding."""
+        """Seconds of the steps that compute `prompts` prompts while the others decode."""
         chunks = max(1, math.ceil(prompts * self.workload.isl / self.policy.max_tokens))
         return chunks * self._step_with(max(batch - 1, 0), prompts / chunks)
 
     def _step_with(self, batch: float, prompts: float) -> float:
-        """A step in which `batch` sequences decode and so many prompts are computed."""
+        """Seconds of a step that decodes `batch` sequences and computes `prompts` prompts."""
         nothing = Roofs(0.0, 0.0, 0.0)
         d, workload = self.deployment, self.workload
         decode = decode_roofs(d, batch, workload.mean_context) if batch else nothing
@@ -164,9 +164,9 @@ class PlannedReplica:
 
 
 def poisson_quantile(mean: float, share: float) -> int:
-    """Smallest k that a Poisson variable of that mean does not exceed with chance `share`.
+    """The quantile `share` of the Poisson distribution with a mean.
 
-    Beyond a mean of 500 the normal distribution's, because the sum would underflow.
+    Above a mean of 500 the normal approximation is used, because the sum would underflow.
     """
     if mean > 500:  # noqa: PLR2004 - exp(-745) is the smallest double
         return math.ceil(NormalDist(mean, math.sqrt(mean)).inv_cdf(share))

@@ -1,4 +1,4 @@
-"""GPUs: memory, bandwidth and peak arithmetic, from their datasheets."""
+"""The catalogue of GPUs: memory, bandwidth and peak arithmetic from datasheets."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _MIB = 2**20
 
 @dataclass(frozen=True, slots=True)
 class GpuModel:
-    """One card.
+    """One model of GPU.
 
     Attributes:
-        memory_bytes: what the driver reports.
-        bandwidth_bytes_per_s: of the card's memory.
+        memory_bytes: memory that the driver reports.
+        bandwidth_bytes_per_s: bandwidth of the memory.
         flops_per_s: dense peak by type of arithmetic: ``bf16``, ``fp8``, ``int8``, ``fp4``.
-        link: what joins the cards of a server.
-        link_bytes_per_s: of that link in one direction.
-        link_gpus: cards that it joins.
+        link: name of the link between the GPUs of a server.
+        link_bytes_per_s: bandwidth of the link in one direction.
+        link_gpus: most GPUs that it connects.
     """
 
     name: str
@@ -38,10 +38,10 @@ class GpuModel:
 
 
 def find_gpu(name: str) -> GpuModel:
-    """The catalogue's GPU of that name, in any case.
+    """The GPU with a name, ignoring case.
 
     Raises:
-        SettingsError: naming those that there are.
+        SettingsError: if the catalogue does not have it; lists those that it has.
     """
     for known, gpu in gpus().items():
         if known.lower() == name.lower():

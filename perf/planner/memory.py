@@ -1,4 +1,4 @@
-"""What is left for the KV cache on a GPU, as an engine sets it aside."""
+"""Divides a GPU's memory into weights, activations, reserve and KV cache."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _ACTIVATION_BYTES = 2
 
 @dataclass(frozen=True, slots=True)
 class MemoryPolicy:
-    """How an engine divides a GPU's memory; defaults are TensorRT-LLM's.
+    """The engine's memory settings; the defaults are TensorRT-LLM's.
 
     Attributes:
-        kv_fraction: share of what is free beside weights and activations that becomes KV cache
+        kv_fraction: share of the memory beside weights and activations that becomes KV cache
             (`free_gpu_memory_fraction`, 0.9: nvidia.github.io/TensorRT-LLM, "How to Change KV
             Cache Behavior").
-        max_batch: sequences in flight (`max_batch_size`).
-        max_tokens: tokens of one step (`max_num_tokens`).
-        reserve_bytes: CUDA context, communication buffers, captured graphs. Two GiB is an
-            estimate: drivers and libraries differ by more than it would be worth to model.
+        max_batch: most sequences in flight (`max_batch_size`).
+        max_tokens: most tokens of one step (`max_num_tokens`).
+        reserve_bytes: CUDA context, communication buffers, captured graphs. The default of 2 GiB is
+            an estimate, since drivers and libraries differ.
     """
 
     kv_fraction: float = 0.9
@@ -42,12 +42,12 @@ class MemoryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class MemoryBudget:
-    """One GPU's memory in bytes, and what its replica holds.
+    """The division of one GPU's memory in bytes, and the KV cache of its replica.
 
     Attributes:
-        free_bytes: left of the GPU's after all three others; negative when they do not fit.
+        free_bytes: memory beside weights, activations and reserve; negative if they do not fit.
         kv_bytes: KV cache pool of one GPU.
-        kv_tokens: tokens of KV cache of the whole replica.
+        kv_tokens: capacity of the whole replica's KV cache in tokens.
     """
 
     gpu_bytes: int
@@ -59,16 +59,16 @@ class MemoryBudget:
     kv_tokens: int
 
     def sequences(self, workload: PlannedWorkload) -> int:
-        """Requests in flight, each with room for its full length.
+        """Number of requests in flight, each with memory for its full length.
 
-        That is TensorRT-LLM's default scheduler, GUARANTEED_NO_EVICT: a request that has started
+        This is TensorRT-LLM's default scheduling, GUARANTEED_NO_EVICT: a request that has started
         is never paused.
         """
         return self.kv_tokens // (workload.isl + workload.osl)
 
 
 def memory_budget(d: Deployment, policy: MemoryPolicy) -> MemoryBudget:
-    """Divide one GPU's memory: weights, activations and reserve first, then the KV cache."""
+    """Divide one GPU's memory: the KV cache gets a share of what the other parts leave."""
     activations = activation_bytes(d, policy.max_tokens)
     free = d.gpu.memory_bytes - d.weight_bytes_per_gpu - activations - policy.reserve_bytes
     kv = max(free, 0.0) * policy.kv_fraction
@@ -84,10 +84,10 @@ def memory_budget(d: Deployment, policy: MemoryPolicy) -> MemoryBudget:
 
 
 def activation_bytes(d: Deployment, tokens: int) -> float:
-    """Largest intermediate results of a step over `tokens` tokens, in 16 bits, on one GPU.
+    """Bytes of the largest intermediate results of a step, in 16 bits, on one GPU.
 
-    The two wide halves of a gated feed-forward, shared out by tensor parallelism, and four
-    vectors of hidden size (residual, norm, attention, output), which every GPU holds whole.
+    They are the two wide halves of a gated feed-forward, divided by tensor parallelism, and four
+    vectors of hidden size (residual, norm, attention, output) on every GPU.
     """
     a = d.model.architecture
     wide = 2 * (a.intermediate_size or 4 * a.hidden_size) * d.model.experts_per_token

@@ -1,4 +1,4 @@
-"""The shape of a model, as far as bounds need it, and where it can be read from."""
+"""The shape of a model for the bounds, and how to read it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from enginehouse.sizes import parameter_count, weight_bytes
 
 _CATALOGUE = Path(__file__).with_name("models.yaml")
 _CONFIG = "config.json"
-#: Fields of a config.json with which a layer is no longer grouped-query attention followed by one
-#: kind of feed-forward: the formulas would be wrong without saying so.
+#: Fields of a config.json with which a layer is not grouped-query attention followed by one kind of
+#: feed-forward. The formulas would silently be wrong for such models.
 _BEYOND = {
     "kv_lora_rank": "its attention keeps a compressed KV cache (MLA)",
     "n_routed_experts": "it mixes dense layers, routed and shared experts",
@@ -28,12 +28,12 @@ _BEYOND = {
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A decoder with grouped-query attention and a gated feed-forward, dense or of experts.
+    """A decoder with grouped-query attention and a gated feed-forward, dense or with experts.
 
     Attributes:
-        name: how reports call it.
-        architecture: the manifest's shape; of a mixture, `intermediate_size` is one expert's.
-        experts_per_token: experts that one token passes through; 1 for a dense model.
+        name: name in reports.
+        architecture: as in the manifest; in a mixture, `intermediate_size` is that of one expert.
+        experts_per_token: experts that one token uses; 1 for a dense model.
     """
 
     name: str
@@ -42,31 +42,31 @@ class ModelShape:
 
     @property
     def experts(self) -> int:
-        """Experts of a layer; 1 for a dense model."""
+        """Number of experts of a layer; 1 for a dense model."""
         return self.architecture.experts or 1
 
     @property
     def parameters(self) -> int:
-        """All weights, norms left out (`enginehouse.sizes.parameter_count`)."""
+        """Number of all weights without norms (`enginehouse.sizes.parameter_count`)."""
         return sum(parameter_count(self.architecture))
 
     @property
     def active_parameters(self) -> int:
-        """Weights that one token's arithmetic passes through, the input embedding included."""
+        """Number of weights that one token uses, including the input embedding."""
         return self.active_layer_parameters + parameter_count(self.architecture)[1]
 
     @property
     def active_layer_parameters(self) -> int:
-        """Weights of all layers that one token is multiplied with."""
+        """Number of weights of all layers that one token uses."""
         return parameter_count(self._with_experts(self.experts_per_token))[0]
 
     @property
     def output_parameters(self) -> int:
-        """Weights of the output layer: vocabulary times hidden size."""
+        """Number of weights of the output layer: vocabulary times hidden size."""
         return self.architecture.vocabulary_size * self.architecture.hidden_size
 
     def layer_bytes(self, precision: str, experts: float) -> float:
-        """Bytes of all layers with so many experts each; a fraction is an expected number."""
+        """Bytes of all layers with `experts` experts each, which may be an expected value."""
         one = self._layer_bytes(precision, 1)
         if self.experts == 1:
             return one
@@ -74,7 +74,7 @@ class ModelShape:
         return one + (experts - 1) * each
 
     def output_bytes(self, precision: str) -> float:
-        """Bytes of the output layer, which every decoding step reads whole."""
+        """Bytes of the output layer, which every decoding step reads completely."""
         embeddings = weight_bytes(self.architecture, precision) - self._layer_bytes(
             precision, self.experts
         )
@@ -89,11 +89,11 @@ class ModelShape:
 
 
 def read_model(text: str) -> ModelShape:
-    """A catalogue's name, the path of a config.json or its directory, or an engine bundle.
+    """Read a model by name from the catalogue, from a config.json or its directory, or a bundle.
 
     Raises:
-        SettingsError: if it is none of them.
-        CheckpointError: if the file lacks a field, or describes what the formulas do not cover.
+        SettingsError: if `text` is none of them.
+        CheckpointError: if the file lacks a field, or the formulas do not cover the model.
         BundleError: if the bundle's manifest cannot be read.
     """
     if text.lower() in catalogue():
@@ -112,7 +112,7 @@ def read_model(text: str) -> ModelShape:
 
 @cache
 def catalogue() -> dict[str, ModelShape]:
-    """Well known models by name."""
+    """The models of the catalogue by name."""
     entries: dict[str, dict[str, Any]] = yaml.safe_load(_CATALOGUE.read_text(encoding="utf-8"))
     return {
         name: ModelShape(
@@ -141,7 +141,7 @@ def _from_bundle(directory: Path) -> ModelShape:
 
 
 def _from_config(directory: Path) -> ModelShape:
-    # The build package loads its runtimes; a name of the catalogue needs none of them.
+    # Import late: the build package loads its runtimes, which the catalogue does not need.
     from enginehouse.build.hf_checkpoint import HfCheckpoint
 
     checkpoint = HfCheckpoint(directory, config_only=True)

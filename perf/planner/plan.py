@@ -1,4 +1,4 @@
-"""From a question (model, GPU, lengths, SLO, demand, price) to replicas, GPUs and cost."""
+"""Plans replicas, GPUs and cost from model, GPU, lengths, SLO, demand and price."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from enginehouse.errors import SettingsError
 _GIB = 2**30
 _MILLION = 1e6
 _SECONDS_PER_HOUR = 3600
-#: The narrowest experts that were met (Qwen3-235B-A22B); see "not met" in published.yaml.
+#: The narrowest experts in the published figures (Qwen3-235B-A22B); see "not met" in
+#: published.yaml.
 _NARROWEST_EXPERT = 1536
 UTILISATION = 0.8
 Limit = Literal["KV cache", "max batch", "ITL", "TTFT"]
@@ -32,7 +33,7 @@ Limit = Literal["KV cache", "max batch", "ITL", "TTFT"]
 
 @dataclass(frozen=True, slots=True)
 class PlannedSlo:
-    """What 95 of 100 requests (TTFT) and tokens (ITL) must not exceed, in seconds; None is free."""
+    """Limits on the 95th percentiles of TTFT and ITL, in seconds; None means no limit."""
 
     ttft_p95_s: float | None = None
     itl_p95_s: float | None = None
@@ -44,7 +45,7 @@ class PlannedSlo:
                 raise SettingsError(f"{name} is {value}; give more than 0 seconds")
 
     def violated(self, latencies: Latencies) -> Literal["ITL", "TTFT"] | None:
-        """Which promise these latencies break first."""
+        """The first limit that these latencies exceed; None if they meet both."""
         if self.itl_p95_s is not None and latencies.itl_p95_s > self.itl_p95_s:
             return "ITL"
         if self.ttft_p95_s is not None and latencies.ttft_p95_s > self.ttft_p95_s:
@@ -54,13 +55,13 @@ class PlannedSlo:
 
 @dataclass(frozen=True, slots=True)
 class FleetDemand:
-    """What is asked of the fleet, and how full it may run.
+    """The demand on the fleet, and its planned utilisation.
 
     Attributes:
-        requests_per_s: on average; None plans one full replica.
-        utilisation: share of the expected throughput that is planned with. Requests arrive by
-            chance: in the simplest queue (M/M/1) they wait 4 service times at 0.8, 9 at 0.9
-            (Kleinrock, Queueing Systems vol. 1, section 3.2).
+        requests_per_s: mean rate; None plans one replica at its capacity.
+        utilisation: planned share of the expected throughput. Requests arrive at random: in an
+            M/M/1 queue they wait 4 service times at 0.8 and 9 at 0.9 (Kleinrock, Queueing Systems
+            vol. 1, section 3.2).
         price_per_gpu_hour: in any currency; None leaves cost out.
     """
 
@@ -83,13 +84,13 @@ class FleetDemand:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """What no engine can exceed on one replica.
+    """Bounds on any engine on one replica.
 
     Attributes:
-        tokens_per_s: output tokens, at the batch that all memory beside the weights would hold,
-            or at which a decoding step alone takes all of the ITL.
-        itl_s: least time of a decoding step at that batch.
-        ttft_s: least time to the first token, on an idle replica.
+        batch: largest batch by memory, or by the ITL limit of a decoding step.
+        tokens_per_s: output tokens a second with that batch.
+        itl_s: shortest decoding step with that batch.
+        ttft_s: shortest time to first token on an idle replica.
     """
 
     batch: float
@@ -101,10 +102,10 @@ class Ceiling:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """What to plan with on one replica: the largest batch within memory and SLO.
+    """The planned operation of one replica, with the largest batch within memory and SLO.
 
     Attributes:
-        limited_by: what keeps the batch from being larger.
+        limited_by: the limit on the batch.
         binding: the part of a step that takes longest.
     """
 
@@ -117,12 +118,12 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class CapacityPlan:
-    """The answer.
+    """The plan of a fleet.
 
     Attributes:
-        replicas: at the load's utilisation.
-        least_gpus: fewer cannot carry the demand with any engine; None without a demand.
-        notes: where the formulas stand on thin ice.
+        replicas: replicas at the planned utilisation.
+        least_gpus: lower bound on the GPUs for the demand with any engine; None without a demand.
+        notes: conditions under which the formulas are less reliable.
     """
 
     replica: PlannedReplica
@@ -137,19 +138,19 @@ class CapacityPlan:
 
     @property
     def gpus(self) -> int:
-        """GPUs of all replicas."""
+        """Number of GPUs of all replicas."""
         return self.replicas * self.replica.deployment.tensor_parallel
 
     @property
     def delivered_tokens_per_s(self) -> float:
-        """Output tokens of the whole fleet: the demand's, or what full replicas would give."""
+        """Output tokens a second of the fleet: those of the demand, or the capacity without one."""
         if self.load.requests_per_s is not None:
             return self.load.requests_per_s * self.replica.workload.osl
         return self.replicas * self.expected.tokens_per_s
 
     @property
     def cost_per_million_tokens(self) -> float | None:
-        """Price of a million output tokens as delivered."""
+        """Price of a million delivered output tokens; None without a price."""
         if self.load.price_per_gpu_hour is None:
             return None
         per_s = self.gpus * self.load.price_per_gpu_hour / _SECONDS_PER_HOUR
@@ -162,8 +163,7 @@ def plan(
     """Plan a fleet of equal replicas.
 
     Raises:
-        SettingsError: if the model does not fit or no batch meets the SLO; the sentence says what
-            would.
+        SettingsError: if the model does not fit or no batch meets the SLO; says what would fit.
     """
     slo, load = slo or PlannedSlo(), load or FleetDemand()
     memory = replica.memory
@@ -186,9 +186,9 @@ def plan(
 
 
 def largest(holds: Callable[[int], bool], most: int) -> int:
-    """Largest whole number from 1 to `most` for which `holds`.
+    """The largest integer from 1 to `most` for which `holds` is true.
 
-    It must hold for 1, and where it does not, not for any larger number either.
+    `holds` must be true for 1, and once it is false it must stay false for larger numbers.
     """
     low, high = 1, most
     while low < high:
@@ -221,7 +221,7 @@ def _ceiling(replica: PlannedReplica, slo: PlannedSlo) -> Ceiling:
 
     batch, itl = most, slo.itl_p95_s
     if itl is not None and itl_s(most) > itl:
-        # One more than the largest whole batch: a bound must not be rounded down.
+        # One more than the largest integer batch, since a bound must not be rounded down.
         batch = min(most, largest(lambda n: itl_s(n) <= itl, int(most)) + 1.0)
     return Ceiling(
         batch=batch,

@@ -1,4 +1,4 @@
-"""A plan as Markdown and as JSON."""
+"""Renders a plan as Markdown and as JSON."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CAUTION = (
 
 
 def markdown(plan: CapacityPlan) -> str:
-    """The plan for people: the answer, then what it rests on."""
+    """The plan as Markdown: the result, then the assumptions."""
     d, workload = plan.replica.deployment, plan.replica.workload
     about = (
         f"Weights {d.precision}, KV cache {d.kv_precision}, {workload.isl} input and "
@@ -38,7 +38,7 @@ def markdown(plan: CapacityPlan) -> str:
 
 
 def as_dict(plan: CapacityPlan) -> dict[str, Any]:
-    """The plan for programs; units stand in the names."""
+    """The plan as JSON values; the names contain the units."""
     d = plan.replica.deployment
     return {
         "model": d.model.name,

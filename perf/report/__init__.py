@@ -1,4 +1,4 @@
-"""A campaign's report: JSON with everything, plots, and one HTML file that needs nothing else."""
+"""A campaign's report: JSON with all data, plots, and one self-contained HTML file."""
 
 from enginehouse.perf.report.write import write_campaign
 

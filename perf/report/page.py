@@ -1,4 +1,4 @@
-"""One HTML file with the tables and the plots inside."""
+"""Renders a self-contained HTML file with tables and plots."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _TITLES = {
 
 
 def page(report: CampaignReport, plots: Mapping[str, bytes]) -> str:
-    """The page; `plots` are PNG bytes by name."""
+    """The HTML page; `plots` are PNG bytes by name."""
     template = Environment(autoescape=True, undefined=StrictUndefined).from_string(_PAGE)
     return template.render(
         title=f"{report.profile.name}: {report.model} version {report.version}",

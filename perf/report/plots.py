@@ -1,4 +1,4 @@
-"""Plots of a campaign, as PNG bytes."""
+"""Draws the plots of a campaign as PNG."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 _SIZE = (9.0, 4.2)
-#: A bin of the timeline in seconds at least, and how many a whole campaign has at most.
+#: Minimum width of a bin of the timeline in seconds, and maximum number of bins.
 _BIN_S = 0.25
 _BINS = 200
 _COLOURS = ("#1b6ca8", "#d1603d", "#3a7d44", "#8e5572", "#b8860b", "#4f5d75")
@@ -21,7 +21,7 @@ Plot = Callable[[CampaignReport], bytes]
 
 
 def latency_against_throughput(report: CampaignReport) -> bytes:
-    """TTFT and inter-token latency over tokens a second, a point a level, bars from all repeats."""
+    """TTFT and inter-token latency over tokens a second: one point for each level."""
     figure = Figure(figsize=_SIZE, dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, name, title in (
@@ -82,7 +82,7 @@ def _slo_lines(report: CampaignReport, ttft: Axes, inter_token: Axes) -> None:
 
 
 def distributions(report: CampaignReport) -> bytes:
-    """What share of requests had at most so many milliseconds; all repeats together."""
+    """Cumulative distributions of TTFT and inter-token latency over all repeats."""
     figure = Figure(figsize=_SIZE, dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2)
     for index, level in enumerate(report.levels):
@@ -106,7 +106,7 @@ def _ecdf(axes: Axes, values: Sequence[float], level: float, colour: str) -> Non
 
 
 def timeline(report: CampaignReport) -> bytes:
-    """Tokens a second and requests in flight over the whole campaign; runs and failures marked."""
+    """Tokens a second and requests in flight over the campaign, with runs and failures marked."""
     figure = Figure(figsize=(9.0, 5.0), dpi=110, layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True)
     runs = sorted(
@@ -140,7 +140,7 @@ def timeline(report: CampaignReport) -> bytes:
 
 
 def _bin_s(last: CampaignRun) -> float:
-    """Width of a bin: of a long campaign, finer ones would run together into an area."""
+    """Width of a bin in seconds; a long campaign has wider bins to remain readable."""
     end = last.began_s + max(last.token_times_s, default=0.0)
     return max(_BIN_S, end / _BINS)
 
@@ -152,7 +152,7 @@ def _tokens(axes: Axes, run: CampaignRun, colour: str, bin_s: float) -> None:
     edges = np.arange(0.0, times[-1] + bin_s, bin_s)
     if len(edges) > 1:
         counts, _ = np.histogram(times, edges)
-        # A response may carry several tokens: the curve is scaled to the run's tokens.
+        # A response may carry several tokens, so the curve is scaled to the run's tokens.
         scale = run.figures.tokens / len(times)
         axes.step(run.began_s + edges[:-1], scale * counts / bin_s, where="post", color=colour)
 
@@ -176,7 +176,7 @@ def _png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-#: File name without its ending → what draws it.
+#: Functions that draw the plots, by file name without suffix.
 PLOTS: dict[str, Plot] = {
     "latency-throughput": latency_against_throughput,
     "distributions": distributions,

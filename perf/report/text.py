@@ -1,4 +1,4 @@
-"""A campaign in words and tables."""
+"""Renders a campaign as text and tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COLUMNS = (
 
 
 def circumstances(report: CampaignReport) -> list[tuple[str, str]]:
-    """What the figures depend on, by name."""
+    """The conditions of the measurement, as pairs of name and value."""
     host = report.host
     gpus = ", ".join(gpu.name for gpu in host.gpus)
     machine = f"{host.cpu_model}, {host.cpu_count} cores, {host.memory_bytes / 2**30:.0f} GiB"
@@ -38,12 +38,12 @@ def circumstances(report: CampaignReport) -> list[tuple[str, str]]:
 
 
 def header(report: CampaignReport) -> list[str]:
-    """The table's heads."""
+    """The column titles of the table."""
     return [_load_name(report), *(title for title, _ in _COLUMNS), "noise", "failed"]
 
 
 def rows(report: CampaignReport) -> list[list[str]]:
-    """A row a level: medians over the repeats; noise is that of tokens/s."""
+    """One row for each level: medians over the repeats, and the noise of tokens/s."""
     return [_row(level) for level in report.levels]
 
 
@@ -68,7 +68,7 @@ def _load_name(report: CampaignReport) -> str:
 
 
 def markdown(report: CampaignReport) -> str:
-    """The whole report without its plots."""
+    """The report as Markdown, without plots."""
     repeats = len(report.levels[0].runs)
     lines = [f"# {report.profile.name}: {report.model} version {report.version}", ""]
     lines += [f"- {name}: {value}" for name, value in circumstances(report)]

@@ -1,4 +1,4 @@
-"""A campaign's files."""
+"""Writes the files of a campaign."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from enginehouse.perf.report.text import markdown
 
 @dataclass(frozen=True, slots=True)
 class WrittenReport:
-    """Where the report lies."""
+    """The paths of a written report, and its Markdown."""
 
     folder: Path
     page: Path
@@ -21,7 +21,7 @@ class WrittenReport:
 
 
 def write_campaign(report: CampaignReport, reports_dir: Path) -> WrittenReport:
-    """Write JSON, Markdown, PNG plots and the HTML page into a folder of their own.
+    """Write JSON, Markdown, PNG plots and the HTML page into a new folder.
 
     Raises:
         OSError: if they cannot be written.

@@ -1,1 +1,1 @@
-"""Runtimes for measurements, found by name like the real ones; nothing builds bundles for them."""
+"""Runtimes for measurements, registered like the real ones. No builder creates bundles for them."""

@@ -1,7 +1,7 @@
-"""Runtime `slowed_openvino`: the real engine, each step made longer by a known share.
+"""Runtime `slowed_openvino`: the real engine with each step slowed by a known share.
 
-It is how comparisons are tried: a regression of a size that is known. The share is in
-``ENGINEHOUSE_PERF_SLOWDOWN``: 0.1 makes every step take a tenth longer.
+It tests comparisons with a regression of known size. ``ENGINEHOUSE_PERF_SLOWDOWN`` sets the share:
+0.1 makes every step a tenth longer.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ class SlowedRuntime(OpenVinoRuntime):
         self._share = read(MeasurementSettings, os.environ).perf_slowdown
 
     def step(self) -> None:
-        """See `Runtime.step`; the time that is added grows with the step's own."""
+        """See `Runtime.step`. The added time is proportional to the step's own."""
         began = time.perf_counter()
         super().step()
         until = began + (1 + self._share) * (time.perf_counter() - began)
-        # Like a slower engine it keeps its core busy.
+        # Keep the core busy, as a slower engine would.
         while time.perf_counter() < until:
             pass
 
 
 def load(bundle: Bundle, settings: EngineSettings) -> SlowedRuntime:
-    """For the registration in `pyproject.toml`."""
+    """Load a bundle; registered in `pyproject.toml`."""
     return SlowedRuntime(bundle, settings)

@@ -1,9 +1,8 @@
-"""Runtime `token_generator`: tokens without an engine, to measure the path around it.
+"""Runtime `token_generator`: generates tokens without an engine, to measure the rest of the path.
 
-Each step gives every sequence one token and takes a set time, like an engine that is never the
-bottleneck. ``ENGINEHOUSE_PERF_STEP_MS`` sets the step, in milliseconds. Requests for at least
-``ENGINEHOUSE_PERF_HELD_TOKENS`` get one token and then wait, like streams of an engine that has
-others to serve.
+Each step takes a set time and gives every sequence one token, like an engine that is never the
+bottleneck. ``ENGINEHOUSE_PERF_STEP_MS`` sets the duration of a step in milliseconds. Requests for
+at least ``ENGINEHOUSE_PERF_HELD_TOKENS`` tokens get one token and then wait, as idle streams.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from enginehouse.text import Tokenizer
 NAME = "token_generator"
 STEP_VARIABLE = "ENGINEHOUSE_PERF_STEP_MS"
 HELD_VARIABLE = "ENGINEHOUSE_PERF_HELD_TOKENS"
-#: A step in which nobody gets anything, in seconds.
+#: Duration of a step without any token, in seconds.
 _EMPTY_STEP_S = 0.5
 _WORDS = " the river ran under an old bridge and into the sea"
 
@@ -60,11 +59,11 @@ class TokenGenerator:
         return slot
 
     def step(self) -> None:
-        """See `Runtime.step`: one token each, at the set pace."""
+        """See `Runtime.step`: gives one token to each sequence, at the set interval."""
         now = time.perf_counter()
         if now < self._next:
             time.sleep(self._next - now)
-        # A loop that is late catches nothing up: an engine would not either.
+        # A late loop does not catch up, as an engine would not either.
         advanced = False
         for key, slot in list(self._slots.items()):
             advanced = slot.advance() or advanced
@@ -91,7 +90,7 @@ class _Slot:
         self._ready: list[int] = []
 
     def advance(self) -> bool:
-        """One token more, if it is not held after its first."""
+        """Add one token unless the sequence waits after its first."""
         if self._held and self._place:
             return False
         self._ready.append(self._ids[self._place % len(self._ids)])
@@ -100,16 +99,16 @@ class _Slot:
         return True
 
     def drain(self) -> Drained:
-        """See `Slot.drain`."""
+        """See `SequenceSlot.drain`."""
         ready, self._ready = self._ready, []
         state = SlotState.RUNNING if self.left > 0 else SlotState.FINISHED_LENGTH
         return Drained(ready, [], state)
 
     def cancel(self) -> None:
-        """See `Slot.cancel`."""
+        """See `SequenceSlot.cancel`."""
         self.left = 0
 
 
 def load(bundle: Bundle, settings: EngineSettings) -> TokenGenerator:
-    """For the registration in `pyproject.toml`."""
+    """Load a bundle; registered in `pyproject.toml`."""
     return TokenGenerator(bundle, settings)

@@ -1,1 +1,1 @@
-"""What the path is to reach, and what it reaches on this machine."""
+"""Measures the performance targets of the path on this machine."""

@@ -1,4 +1,4 @@
-"""What the path carries when the engine is no limit, and what idle streams cost."""
+"""Measures the path's throughput without an engine limit, and the cost of idle streams."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MIB = 2**20
 
 @contextmanager
 def generator_stack(bundle: Bundle, **environ: str) -> Iterator[PrivateStack]:
-    """A stack of its own with the runtime `token_generator`.
+    """A private stack with the runtime `token_generator`.
 
     Raises:
         StackError: if it does not start.
@@ -43,10 +43,10 @@ def generator_stack(bundle: Bundle, **environ: str) -> Iterator[PrivateStack]:
 
 
 def carried(bundle: Bundle) -> TargetFigure:
-    """Tokens a second that one adapter worker passes on, of a generator that has more.
+    """Tokens a second that one adapter worker forwards from a generator that produces more.
 
     Raises:
-        StackError, ServingError: if the stack does not start or a stream is cut.
+        StackError, ServingError: if the stack does not start or a stream is incomplete.
     """
     with generator_stack(bundle, **{token_generator.STEP_VARIABLE: _STEP_MS}) as stack:
         url = f"{stack.settings.addresses.api_url}/v1/chat/completions"
@@ -75,7 +75,7 @@ def carried(bundle: Bundle) -> TargetFigure:
 
 
 def idle(bundle: Bundle) -> list[TargetFigure]:
-    """Memory and CPU that streams cost which wait for a token.
+    """Memory and CPU cost of streams that wait for a token.
 
     Raises:
         StackError: if the stack does not start.
@@ -99,7 +99,7 @@ async def _idle(stack: PrivateStack) -> list[TargetFigure]:
         asyncio.create_task(sender.send(sender.encode(_body(n, _HELD_TOKENS))))
         for n in range(_IDLE_STREAMS)
     ]
-    # Until all were accepted: the adapter has then nothing left to do.
+    # Wait until all streams have been accepted and the adapter is idle.
     while await _cpu_share(processes, 1.0) > quiet + 0.05:
         pass
     cost = await _cpu_share(processes) - quiet
@@ -129,7 +129,7 @@ async def _idle(stack: PrivateStack) -> list[TargetFigure]:
 
 
 async def _cpu_share(processes: StackProcesses, window_s: float = _WINDOW_S) -> float:
-    """Cores in use by the stack over a window."""
+    """Mean number of cores that the stack uses over a period."""
     before, began = sum(processes.cpu_seconds().values()), time.perf_counter()
     await asyncio.sleep(window_s)
     used = sum(processes.cpu_seconds().values()) - before

@@ -1,4 +1,4 @@
-"""A target and its figure."""
+"""The measured figure of a target, and the report of all targets."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from enginehouse.host import HostFingerprint
 
 
 class TargetFigure(BaseModel):
-    """One figure.
+    """The measured figure of one target.
 
     Attributes:
-        name: what was measured, with its unit.
-        bound: what it is held against.
-        at_least: whether larger is better.
-        values: one a repeat, or one.
-        note: how it was measured.
+        name: name of the measurement.
+        bound: value of the target.
+        at_least: True if the target is a minimum, False if it is a maximum.
+        values: one value for each repeat.
+        note: method of the measurement.
     """
 
     name: str
@@ -31,7 +31,7 @@ class TargetFigure(BaseModel):
 
     @property
     def reached(self) -> bool:
-        """Whether the bound is kept."""
+        """Whether the target is met."""
         return self.value >= self.bound if self.at_least else self.value <= self.bound
 
 
@@ -46,7 +46,7 @@ class TargetsReport(BaseModel):
 
 
 def markdown(report: TargetsReport) -> str:
-    """The table, with its circumstances."""
+    """The targets as a Markdown table with the conditions of the measurement."""
     lines = [
         (
             f"{report.host.cpu_model}, {report.host.cpu_count} cores; "

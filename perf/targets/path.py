@@ -1,4 +1,4 @@
-"""The path around the engine: whole path against raw, and CPU a token."""
+"""Targets of the path around the engine: whole path compared with raw, and CPU time a token."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CPU_ROLES = ("adapter", "triton")
 
 
 def from_bench(bench: dict[str, Any]) -> list[TargetFigure]:
-    """Ratios and CPU, from the data of `enginehouse bench`."""
+    """Ratios and CPU time from the data of `enginehouse bench`."""
     found = []
     for streams, bound in _RATIOS.items():
         sides = (bench["sides"][side][streams]["tokens_per_s_runs"] for side in ("path", "raw"))
@@ -42,6 +42,6 @@ def from_bench(bench: dict[str, Any]) -> list[TargetFigure]:
 
 
 def _cpu_a_token(side: dict[str, Any]) -> float:
-    """Seconds; medians of a burst's CPU over its tokens."""
+    """CPU seconds a token: the medians of a burst's CPU time divided by its tokens."""
     seconds = sum(side["cpu_seconds"][role] for role in _CPU_ROLES)
     return float(seconds) / float(side["tokens"])

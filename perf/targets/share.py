@@ -1,8 +1,8 @@
-"""What the adapter adds to TTFT, with an engine that takes the same time for everybody.
+"""Measures the time that the adapter adds to TTFT.
 
-A real engine hides it: which requests share its first steps moves TTFT by half a second. Here it
-is `token_generator`; short requests go through the adapter and straight to the engine, by chance,
-at moments that have nothing to do with its steps, alone and beside running streams.
+With a real engine TTFT varies by half a second, depending on which requests share the first steps.
+This measurement therefore uses `token_generator`. Short requests are sent through the adapter and
+directly to the engine, in random order and at random times, alone and beside running streams.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from enginehouse.perf.targets.outcome import TargetFigure
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ServingError
 
-#: Streams in all → (most that may be added, milliseconds of a step).
+#: By number of streams: the largest added time and the duration of a step, both in milliseconds.
 _LOADS = {1: (1.0, 1), 32: (5.0, 20)}
 _BLOCKS = 10
 _PROBES = 40
 _PAUSE_S = 0.02
-#: Longer than the probes take.
+#: Enough tokens for the background streams to outlast the probes.
 _BACKGROUND_TOKENS = 6000
 _SHORT = Profile(
     name="first-token",
@@ -43,7 +43,7 @@ _DOORS: tuple[Door, Door] = ("adapter", "tensorrt_llm")
 
 
 def adapter_share(bundle: Bundle) -> list[TargetFigure]:
-    """TTFT p50 through the adapter less that of the engine's own door, alone and at 32 streams.
+    """TTFT p50 through the adapter minus TTFT p50 at the engine, alone and with 32 streams.
 
     Raises:
         StackError, ServingError: if a stack does not start or a request fails.
@@ -73,7 +73,7 @@ def _at(bundle: Bundle, streams: int) -> TargetFigure:
 async def _measure(
     stack: PrivateStack, maker: PromptMaker, streams: int
 ) -> list[dict[Door, list[float]]]:
-    """TTFT in ms by block and door."""
+    """TTFT in milliseconds by block and entry point."""
     async with AsyncExitStack() as doors:
         sends: dict[Door, Send] = {}
         for door in _DOORS:
@@ -96,7 +96,7 @@ async def _measure(
 async def _block(
     sends: dict[Door, Send], maker: PromptMaker, place: str
 ) -> dict[Door, list[float]]:
-    """As many probes through each door, in an order and after pauses of chance."""
+    """Send equally many probes to each entry point, in random order and with random pauses."""
     chance = random.Random(place)  # noqa: S311 - no secret
     order: list[Door] = [*_DOORS] * _PROBES
     chance.shuffle(order)

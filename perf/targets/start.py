@@ -1,4 +1,4 @@
-"""Start to first answer, memory, and a shared prefix's gain, on a stack of one's own."""
+"""Measures the time to the first answer, memory, and the gain of a shared prefix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _SHARED = Profile(
 
 
 def start_and_rest(bundle: Bundle) -> list[TargetFigure]:
-    """Start a stack several times; then its memory and its prefix cache.
+    """Start a private stack several times, and measure its memory and its prefix cache.
 
     Raises:
         StackError, ServingError: if it does not start or does not answer.
@@ -44,7 +44,7 @@ def start_and_rest(bundle: Bundle) -> list[TargetFigure]:
             began = time.perf_counter()
             with running(env) as stack:
                 _answer(stack)
-                # The first start also copies and checks the bundle.
+                # The first start is not counted, because it also copies and verifies the bundle.
                 if number >= 0:
                     took.append(round(time.perf_counter() - began, 2))
                 if number == _STARTS - 1:
@@ -89,7 +89,7 @@ def _memory(stack: PrivateStack) -> list[TargetFigure]:
 
 
 def _name(process: psutil.Process) -> str:
-    """What it is; never an argument of Triton's, which holds the secret of its control APIs."""
+    """The role of a process; never an argument of Triton, which includes its control secret."""
     argv = process.cmdline()
     model_file = next((a for a in argv if a.endswith("/model.py")), None)
     if model_file is not None:

@@ -1,5 +1,5 @@
 # ruff: noqa: INP001 - uvicorn loads this file by its directory
-"""What people write by hand: FastAPI in front of Triton, one server-sent event a response."""
+"""The handwritten baseline: FastAPI in front of Triton, one server-sent event for each response."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from jinja2 import Environment
 from pydantic import BaseModel
 
 MODEL = "handwritten"
-_TEMPLATE = Environment(autoescape=False).from_string(  # noqa: S701 - a prompt is no HTML
+_TEMPLATE = Environment(autoescape=False).from_string(  # noqa: S701 - a prompt is not HTML
     Path(os.environ["CHAT_TEMPLATE"]).read_text(encoding="utf-8")
 )
 
@@ -32,7 +32,7 @@ class RelayMessage(BaseModel):
 
 
 class RelayChatRequest(BaseModel):
-    """The part of OpenAI's request that is served."""
+    """The supported fields of OpenAI's request."""
 
     model: str
     messages: list[RelayMessage]

@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - Triton loads this file by path
-"""What people write by hand: one decoupled Triton model around a continuous batching pipeline.
+"""The handwritten baseline: one decoupled Triton model with a continuous batching pipeline.
 
-A thread steps the pipeline; each token of each request is sent as a response of its own.
+A thread steps the pipeline. Each token of each request is sent as a response of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class _Request:
 
 
 class TritonPythonModel:
-    """Text in, text out, one response a token."""
+    """Generates text, with one response for each token."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Load the engine and start the loop."""
@@ -49,7 +49,7 @@ class TritonPythonModel:
         self._thread.start()
 
     def execute(self, requests: list[Any]) -> None:
-        """Hand the requests to the loop."""
+        """Queue the requests for the loop."""
         for request in requests:
             self._arrived.put(request)
 
@@ -63,7 +63,7 @@ class TritonPythonModel:
         number = 0
         while self._running:
             try:
-                # Wait only when there is nothing to do.
+                # Wait only if no request is active.
                 arrived = self._arrived.get(timeout=0.5) if not active else None
                 while arrived is not None or not self._arrived.empty():
                     active.append(self._admit(arrived or self._arrived.get(), number))
@@ -85,7 +85,7 @@ class TritonPythonModel:
         return _Request(request.get_response_sender(), handle, DecodeStream())
 
     def _deliver(self, request: _Request) -> bool:
-        """Send what the step produced; whether the request has ended."""
+        """Send the tokens of a step; return whether the request has ended."""
         while request.handle.can_read():
             for output in request.handle.read().values():
                 for token in output.generated_ids:
