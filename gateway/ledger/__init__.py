@@ -1,1 +1,1 @@
-"""What was used, by whom, at which price."""
+"""The usage ledger: tokens and cost of each call."""

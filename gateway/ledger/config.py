@@ -1,4 +1,4 @@
-"""How usage is written down and what it costs."""
+"""Section `ledger` of the endpoint's file: durability and prices."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 
 
 class Confirm(StrEnum):
-    """What must have a record before the end of its answer is given on.
+    """Where a record must be stored before the end of its answer is sent.
 
     Attributes:
-        SPOOL: a file; what is in it survives this process.
-        DATABASE: a commit; what it has survives what the database survives.
+        SPOOL: in a file, which survives a crash of the process.
+        DATABASE: in the database, by a committed transaction.
     """
 
     SPOOL = "spool"
@@ -33,22 +33,23 @@ class OnFailure(StrEnum):
 
 
 class CachedAnswers(StrEnum):
-    """What an answer from the response cache costs."""
+    """The price of an answer from the response cache."""
 
     FREE = "free"
     FULL = "full"
 
 
 class Price(BaseModel):
-    """What tokens of one source cost, in the currency's units for a million of them.
+    """Prices of one model or provider, in the currency's units for a million tokens.
 
     Attributes:
-        model: name of the model that answers; ``*`` is any.
-        version: of that model; None is any.
-        provider: name of the external provider that answers; None is an engine of ours.
-        prompt_per_million: for tokens of prompts.
-        cached_prompt_per_million: for those that the engine had in its cache; None is the same.
-        completion_per_million: for tokens of answers.
+        model: name of the model that answers; ``*`` matches any.
+        version: version of that model; None matches any.
+        provider: name of the external provider that answers; None means our own engine.
+        prompt_per_million: price of prompt tokens.
+        cached_prompt_per_million: price of prompt tokens that the engine had cached; None means
+            the price of other prompt tokens.
+        completion_per_million: price of completion tokens.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -65,16 +66,16 @@ class LedgerConfig(BaseModel):
     """Section `ledger` of the endpoint's file; see docs/usage.md.
 
     Attributes:
-        enabled: whether usage is written down.
+        enabled: whether usage is recorded.
         confirm: what the end of an answer waits for: ``spool`` or ``database``.
-        on_failure: ``spool`` answers on, ``refuse`` answers 503, while the database fails.
-        patience_s: a transaction that takes longer counts as failed until it ends, in seconds;
-            nobody waits for it any longer.
-        retry_s: between two tries to reach a database that has failed, in seconds.
-        batch: most records of one transaction.
+        on_failure: while the database fails, ``spool`` answers calls and ``refuse`` answers 503.
+        patience_s: time after which an unfinished transaction counts as failed, in seconds.
+            Callers do not wait longer.
+        retry_s: time between two attempts to reach a failed database, in seconds.
+        batch: most records in one transaction.
         currency: three letters, for example EUR.
         cached_answers: ``free`` or ``full`` price for answers of the response cache.
-        prices: the most specific entry counts; a call that none fits costs nothing.
+        prices: the most specific matching entry counts; a call without a match costs nothing.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

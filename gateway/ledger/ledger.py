@@ -1,4 +1,4 @@
-"""The usage ledger as the rest of the adapter sees it."""
+"""The usage ledger as other stages see it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from enginehouse.errors import StoreError
 
 
 class Ledger:
-    """Writes down what calls used, and answers questions about it.
+    """Records the usage of calls, and reports it.
 
     Attributes:
-        spending: what budgets ask.
+        spending: sums for budgets.
     """
 
     def __init__(
@@ -36,10 +36,10 @@ class Ledger:
         directory: Path,
         registry: CollectorRegistry,
     ) -> None:
-        """Start its writer.
+        """Start the writer.
 
         Args:
-            directory: for the spool.
+            directory: directory of the spool.
 
         Raises:
             StoreError: if the directory cannot be used.
@@ -62,10 +62,10 @@ class Ledger:
         self.spending = LedgerSpending(database, config.currency)
 
     def check(self) -> None:
-        """Do nothing if a call may begin.
+        """Check that a call may be served.
 
         Raises:
-            StoreError: if the database fails and the configuration refuses calls then.
+            StoreError: if the database fails and `on_failure` is ``refuse``.
         """
         if self._config.on_failure is OnFailure.REFUSE and self._writer.failing:
             raise StoreError(
@@ -74,10 +74,10 @@ class Ledger:
             ).told(None)
 
     async def record(self, call: Call) -> None:
-        """Write down a call that is answered.
+        """Record the usage of a call that was answered.
 
         Raises:
-            StoreError: if it could be written nowhere and the configuration refuses calls then.
+            StoreError: if it could not be written anywhere and `on_failure` is ``refuse``.
         """
         record = self._record(call, UsageOutcome.COMPLETED)
         kept = self._writer.keep(record)
@@ -86,12 +86,12 @@ class Ledger:
         try:
             await self._writer.written(None if kept else record)
         except StoreError:
-            # With `spool` the numbers are in the log and counted as lost: the answer goes out.
+            # With `spool` the answer is sent; the record is in the log and counted as lost.
             if self._config.on_failure is OnFailure.REFUSE:
                 raise
 
     def record_cut(self, call: Call, outcome: UsageOutcome) -> None:
-        """Have a call written down that ended early; nobody waits for it."""
+        """Record a call that ended early, without waiting until it is stored."""
         record = self._record(call, outcome)
         if not self._writer.keep(record):
             self._writer.hand_over(record)
@@ -102,13 +102,13 @@ class Ledger:
         return record
 
     def price(self, served: ServedBy, prompt_tokens: int, completion_tokens: int) -> float:
-        """What a call would cost, in units of the currency; 0 where no price is known."""
+        """The price of a call, in units of the currency; 0 if no price is known."""
         rates = self._prices.rates(served)
         micros = 0 if rates is None else rates.cost_micros(prompt_tokens, 0, completion_tokens)
         return micros / MICROS_A_UNIT
 
     async def report(self, query: UsageQuery) -> list[UsageRow]:
-        """Sums of usage, with all that was answered here before.
+        """Sums of usage, including every answer of this adapter up to now.
 
         Raises:
             StoreError: if the database fails.
@@ -117,7 +117,7 @@ class Ledger:
         return await self._database.run(lambda connection: usage_report(connection, query))
 
     def close(self) -> None:
-        """Write what is left. Blocks."""
+        """Write all remaining records. Blocks."""
         self._writer.close()
 
 
@@ -125,7 +125,7 @@ class Ledger:
 async def open_ledger(
     database: Database, config: LedgerConfig, directory: Path, registry: CollectorRegistry
 ) -> AsyncIterator[Ledger]:
-    """The ledger, until the block ends; see `Ledger`.
+    """Open the ledger; it is closed when the block ends. See `Ledger`.
 
     Raises:
         StoreError: if the directory of its spool cannot be used.

@@ -1,4 +1,4 @@
-"""What is counted of the ledger itself."""
+"""Metrics of the ledger itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _PREFIX = "enginehouse_ledger"
 
 
 class LedgerMetrics:
-    """Counters of one adapter's ledger; none has a label."""
+    """Counters of one adapter's ledger; they have no labels."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, meaning: str) -> Counter:

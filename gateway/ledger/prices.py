@@ -1,4 +1,4 @@
-"""Tokens → money, in whole millionths of the currency's unit."""
+"""Converts tokens to cost, in whole millionths of the currency's unit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from enginehouse.gateway.ledger.config import ANY_MODEL, CachedAnswers, LedgerCo
 
 MICROS_A_UNIT = 1_000_000
 _MILLION = 1_000_000
-#: Who answers and whose rates are kept ready: versions and providers.
+#: Versions and providers whose rates are cached.
 _MOST_KNOWN = 1000
 _CACHE = "cache"
 _PROVIDER = "provider:"
@@ -27,10 +27,10 @@ class Rates:
     completion_micros: int
 
     def cost_micros(self, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> int:
-        """What a call costs, rounded once, half up.
+        """The cost of a call, rounded once, half up.
 
         Args:
-            prompt_tokens: all of the prompt, those of the engine's cache included.
+            prompt_tokens: all prompt tokens, including cached ones.
         """
         total = (
             (prompt_tokens - cached_tokens) * self.prompt_micros
@@ -46,7 +46,7 @@ FREE = Rates(0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class PriceTable:
-    """The prices of the configuration."""
+    """The configured prices."""
 
     prices: Sequence[Price] = ()
     currency: str = "USD"
@@ -58,11 +58,11 @@ class PriceTable:
 
     @classmethod
     def of(cls, config: LedgerConfig) -> PriceTable:
-        """The table that a configuration holds."""
+        """Create the table of a configuration."""
         return cls(config.prices, config.currency, config.cached_answers)
 
     def rates(self, served: ServedBy) -> Rates | None:
-        """What the one who answered costs; None if no entry fits."""
+        """The rates of a model or provider; None if no entry matches."""
         return self._ready(served)
 
     def _looked_up(self, served: ServedBy) -> Rates | None:
@@ -73,7 +73,7 @@ class PriceTable:
 
 
 def _fits(price: Price, served: ServedBy) -> bool:
-    # An entry of ours never prices an external provider's answer by its model's name.
+    # An entry for our models must not match a provider's model of the same name.
     external = served.source.startswith(_PROVIDER)
     provider = served.source.removeprefix(_PROVIDER) if external else None
     return (
@@ -101,5 +101,5 @@ def _micros(units: Decimal) -> int:
 
 
 def units(micros: int) -> Decimal:
-    """Micro-units → units of the currency, exactly."""
+    """Convert micro-units to units of the currency, exactly."""
     return Decimal(micros).scaleb(-6)

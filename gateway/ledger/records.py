@@ -1,4 +1,4 @@
-"""One line of the ledger."""
+"""A record of the ledger."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class UsageOutcome(StrEnum):
     """How an answer ended.
 
     Attributes:
-        COMPLETED: all of it is out.
-        CANCELLED: the caller left, or the time that it gave ran out; what was generated is billed.
-        FAILED: we broke it off; it is free.
+        COMPLETED: all of it was sent.
+        CANCELLED: the caller disconnected, or its deadline passed; generated tokens are billed.
+        FAILED: it ended with an error of ours; it is free.
     """
 
     COMPLETED = "completed"
@@ -30,18 +30,19 @@ class UsageOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class UsageRecord:
-    """What one call used.
+    """Usage of one call.
 
     Attributes:
-        id: of the response, made here, so that no caller can choose one that is there already.
-        request_id: `x-request-id`, which a caller may repeat.
-        at_ms: when it came, in milliseconds since 1970 UTC.
-        version: None where an external provider answered.
+        id: id of the response. It is generated here, so that a caller cannot choose an existing
+            one.
+        request_id: `x-request-id`, which callers may repeat.
+        at_ms: arrival, in milliseconds since 1970 UTC.
+        version: None if an external provider answered.
         source: ``engine``, ``cache``, ``provider:NAME``, or ``unknown``.
-        prompt_tokens: with `cached_tokens`, which the engine had in its cache.
-        prompt_micros: price of a million tokens in micro-units; all three are None where no
-            price was known.
-        cost_micros: in micro-units of `currency`.
+        prompt_tokens: includes `cached_tokens`, which the engine had in its cache.
+        prompt_micros: price of a million tokens in micro-units. All three prices are None if no
+            price is known.
+        cost_micros: cost in micro-units of `currency`.
     """
 
     id: str
@@ -65,15 +66,15 @@ class UsageRecord:
     outcome: str
 
     def line(self) -> bytes:
-        """As a line of JSON, with its line feed."""
+        """A line of JSON with its line feed."""
         return orjson.dumps(self, option=orjson.OPT_APPEND_NEWLINE)
 
     @classmethod
     def of_line(cls, line: bytes) -> UsageRecord:
-        """The record of a line.
+        """Parse a line.
 
         Raises:
-            ValueError: if the line is not a whole record.
+            ValueError: if the line is not a complete record.
         """
         raw: Any = orjson.loads(line)
         if not isinstance(raw, dict) or set(raw) != _FIELDS:
@@ -85,7 +86,7 @@ _FIELDS = {field.name for field in fields(UsageRecord)}
 
 
 def record_of(call: Call, outcome: UsageOutcome, prices: PriceTable) -> UsageRecord:
-    """What a call has used by now."""
+    """The usage of a call up to now."""
     served = call.served_by or ServedBy(call.model, None, None, "unknown")
     rates = FREE if outcome is UsageOutcome.FAILED else prices.rates(served)
     usage = call.usage

@@ -1,4 +1,4 @@
-"""Sums of usage, by what one asks for."""
+"""Usage reports: sums, grouped by chosen columns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EPOCH = date(1970, 1, 1)
 
 
 class UsageGrouping(StrEnum):
-    """What a line of a report may stand for."""
+    """A column by which a report can be grouped."""
 
     TENANT = "tenant"
     KEY = "key"
@@ -39,11 +39,11 @@ _COLUMNS = {
 
 @dataclass(frozen=True, slots=True)
 class UsageQuery:
-    """Which usage, and how it is summed up.
+    """Which usage to sum, and how.
 
     Attributes:
-        since: first day, UTC; None is the beginning.
-        until: last day, UTC, included; None is today.
+        since: first day, UTC; None means the beginning.
+        until: last day, UTC, inclusive; None means today.
     """
 
     tenant: str | None = None
@@ -56,11 +56,11 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """One line of a report.
+    """One row of a report.
 
     Attributes:
-        groups: what it stands for, as far as was asked: text, a number, or None.
-        cost_micros: in micro-units of `currency`; there is a line for each currency.
+        groups: values of the requested grouping columns: text, a number, or None.
+        cost_micros: cost in micro-units of `currency`; each currency has a row of its own.
     """
 
     groups: dict[str, Any]
@@ -73,7 +73,7 @@ class UsageRow:
     currency: str
 
     def as_json(self) -> dict[str, Any]:
-        """Flat; `cost` is exact, as a decimal number in text."""
+        """A flat JSON object; `cost` is an exact decimal number as text."""
         return {
             **self.groups,
             "requests": self.requests,
@@ -87,10 +87,10 @@ class UsageRow:
 
 
 def parse_by(text: str) -> tuple[UsageGrouping, ...]:
-    """``tenant,model,day`` → what it names.
+    """Parse a list of columns such as ``tenant,model,day``.
 
     Raises:
-        InvalidRequestError: naming a word that stands for nothing.
+        InvalidRequestError: naming a word that is not a column.
     """
     names = [name.strip() for name in text.split(",") if name.strip()]
     known = {by.value for by in UsageGrouping}
@@ -103,7 +103,7 @@ def parse_by(text: str) -> tuple[UsageGrouping, ...]:
 
 
 def usage_report(connection: Connection, query: UsageQuery) -> list[UsageRow]:
-    """The lines of a report, sorted by what they stand for."""
+    """The rows of a report, sorted by their groups."""
     table = usage_day.c
     groups = [_COLUMNS[by] for by in query.by]
     sums = [func.sum(table[name]) for name in SUMS]
@@ -140,7 +140,7 @@ def _shown(by: UsageGrouping, value: Any) -> Any:
 
 
 def as_csv(rows: Sequence[UsageRow], by: Sequence[UsageGrouping]) -> str:
-    """The same as a table with a header, lines ended by a line feed."""
+    """The rows as CSV with a header; lines end with a line feed."""
     empty = UsageRow({name.value: None for name in by}, 0, 0, 0, 0, 0.0, 0, "")
     out = io.StringIO()
     writer = csv.DictWriter(out, list(empty.as_json()), lineterminator="\n")

@@ -1,4 +1,4 @@
-"""`GET /admin/usage`."""
+"""Route `GET /admin/usage`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ router = APIRouter(route_class=JsonRoute)
 
 
 class ReportFormat(StrEnum):
-    """How the report is written."""
+    """Format of the report."""
 
     JSON = "json"
     CSV = "csv"
 
 
 class UsageLine(BaseModel):
-    """Sums of one group; of the first eight fields those that `by` names are there."""
+    """Sums of one group; of the first eight fields only those named by `by` are present."""
 
     tenant: str | None = None
     key: str | None = None
@@ -48,7 +48,7 @@ class UsageLine(BaseModel):
 
 
 class UsageList(BaseModel):
-    """The report."""
+    """A usage report."""
 
     object: str = "list"
     data: list[UsageLine]
@@ -83,11 +83,11 @@ async def usage(  # noqa: PLR0913, PLR0917 - as many as the query has
     by: str = "tenant,model",
     written_as: Annotated[ReportFormat, Query(alias="format")] = ReportFormat.JSON,
 ) -> Response:
-    """Sums of usage; days are UTC's, and `until` is included.
+    """Sums of usage; days are in UTC, and `until` is inclusive.
 
     Raises:
-        InvalidRequestError: if `by` names something unknown.
-        NotFoundError: if the ledger is off.
+        InvalidRequestError: if `by` names an unknown column.
+        NotFoundError: if the ledger is disabled.
         StoreError: if the database fails.
     """
     groups = parse_by(by)

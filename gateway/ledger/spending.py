@@ -1,4 +1,4 @@
-"""What a tenant or a key has spent, for budgets."""
+"""Spending of a tenant or a key, for budgets."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class SpendingTotals:
     """Sums since the beginning of the day and of the month, both in UTC.
 
     Attributes:
-        day_tokens: of prompts and answers together.
-        day_cost: in units of the price table's currency.
+        day_tokens: prompt and completion tokens together.
+        day_cost: cost in units of the price table's currency.
     """
 
     day_tokens: int
@@ -29,7 +29,7 @@ class SpendingTotals:
 
 
 class LedgerSpending:
-    """Reads sums from the ledger: one row for each day and kind of use."""
+    """Reads sums from the ledger's table of daily usage."""
 
     def __init__(self, database: Database, currency: str) -> None:
         self._database = database
@@ -38,10 +38,10 @@ class LedgerSpending:
     async def spent(
         self, tenant: str, key_id: str | None, *, now: datetime | None = None
     ) -> SpendingTotals:
-        """What one key has spent, or the whole tenant if `key_id` is None.
+        """The spending of one key, or of the whole tenant if `key_id` is None.
 
         Args:
-            now: None is the clock's.
+            now: time to use instead of the current one.
 
         Raises:
             StoreError: if the database fails.
@@ -56,7 +56,7 @@ class LedgerSpending:
         day = (today - _EPOCH).days
         first = day - today.day + 1
         tokens = table.prompt_tokens + table.completion_tokens
-        # Money of a currency that was configured earlier cannot be added up with today's.
+        # Costs in another currency, configured earlier, cannot be added.
         cost = case((table.currency == self._currency, table.cost_micros), else_=0)
         sums = [
             func.coalesce(func.sum(case((table.day == day, value), else_=0)), 0)

@@ -1,4 +1,4 @@
-"""Records on disk on their way to the database."""
+"""Files that hold records until the database has them."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _PRIVATE = 0o600
 
 @dataclass(frozen=True, slots=True)
 class SpoolFile:
-    """A file that nobody appends to any more; its lock is held until it is closed."""
+    """A spool file that is no longer appended to; it is locked until it is closed."""
 
     path: Path
     descriptor: int
 
     @property
     def there(self) -> bool:
-        """Whether it still has a name."""
+        """Whether the file has not been deleted."""
         return os.fstat(self.descriptor).st_nlink > 0
 
     def records(self, on_damage: Callable[[bytes], None]) -> list[UsageRecord]:
-        """What it holds.
+        """Read its records.
 
         Args:
-            on_damage: gets each line that is no record.
+            on_damage: called with each line that is not a record.
 
         Raises:
             OSError: if it cannot be read.
@@ -53,32 +53,32 @@ class SpoolFile:
         return found
 
     def remove(self) -> None:
-        """Remove it: its records are in the database.
+        """Delete it, because its records are in the database.
 
         Raises:
-            OSError: if that is not possible; it is replayed then, which changes nothing.
+            OSError: if that fails. The file is then replayed later, which has no effect.
         """
         self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Give up its lock; whoever finds it replays it."""
+        """Unlock it, so that it is replayed later."""
         os.close(self.descriptor)
 
 
 class Spool:
-    """Files of records, written without fsync: what is in them survives the process' death.
+    """Files of records, written without fsync: they survive a crash of the process.
 
-    Each adapter appends to a file of its own, which it holds locked, and begins another when that
-    one is taken to be written to the database. A file that nobody holds was left by an adapter
-    that has died. One that is replayed twice does no harm: the ledger's primary key sees to that.
+    Each adapter appends to its own locked file, and begins another one when the file is taken to be
+    written to the database. An unlocked file was left by a process that has died. Replaying a file
+    twice has no effect, because the ledger's primary key rejects duplicates.
     """
 
     def __init__(self, directory: Path) -> None:
-        """Make the directory.
+        """Create the directory.
 
         Raises:
-            OSError: if that is not possible.
+            OSError: if that fails.
         """
         self._directory = directory
         self._lock = threading.Lock()
@@ -87,7 +87,7 @@ class Spool:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def append(self, records: Sequence[UsageRecord]) -> None:
-        """Write them all, or none.
+        """Write all records, or none.
 
         Raises:
             OSError: if they cannot be written.
@@ -96,7 +96,7 @@ class Spool:
         with self._lock:
             current = self._current
             if current is not None and not (self._used or current.there):
-                # It has been lying ready, and somebody has tidied up.
+                # The unused file was deleted by another process.
                 current.close()
                 current = self._current = None
             if current is None:
@@ -105,11 +105,12 @@ class Spool:
             self._used = True
 
     def take(self) -> SpoolFile | None:
-        """What was appended since this was called last; None if that is nothing."""
+        """The file with the records appended since the last call; None if there are none."""
         if not self._used:
             return None
         fresh = None
-        # Here, since whoever appends has a caller who waits. One who finds none tries again.
+        # The next file is opened here, so that `append` is fast. If that fails, `append` tries
+        # again.
         with contextlib.suppress(OSError):
             fresh = self._begun()
         with self._lock:
@@ -117,7 +118,7 @@ class Spool:
         return taken
 
     def close(self) -> None:
-        """Leave what is in it to whoever comes next."""
+        """Leave remaining records to the next process that starts."""
         with self._lock:
             current, self._current = self._current, None
         if current is None:
@@ -128,7 +129,7 @@ class Spool:
             current.remove()
 
     def left_by_others(self) -> list[SpoolFile]:
-        """Files of adapters that have died, oldest first; each is given out once.
+        """Files of processes that have died, oldest first; each is returned once.
 
         Raises:
             OSError: if the directory cannot be used.
@@ -147,7 +148,7 @@ class Spool:
         return [file for _, file in sorted(found, key=lambda item: item[0])]
 
     def keep_damaged(self, line: bytes) -> None:
-        """Put a line aside for a person to look at.
+        """Store a damaged line in a separate file for manual inspection.
 
         Raises:
             OSError: if it cannot be written.
@@ -162,17 +163,17 @@ class Spool:
             path = self._directory / f"usage-spool.{uuid.uuid4().hex}.jsonl"
             flags = os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_RDWR
             file = SpoolFile(path, os.open(path, flags, _PRIVATE))
-            # Before it was locked somebody may have taken it for one that was left.
+            # Another process may have treated the file as abandoned before it was locked.
             if _locked(file.descriptor) and file.there:
                 return file
             file.close()
 
 
 def waiting(directory: Path) -> int:
-    """Records in all spool files of a directory, those of adapters at work included.
+    """Number of records in all spool files of a directory, including files in use.
 
     Raises:
-        OSError: if one cannot be read.
+        OSError: if a file cannot be read.
     """
     lines = 0
     for path in directory.glob(_FILES):
@@ -198,6 +199,6 @@ def _append_whole(descriptor: int, data: bytes) -> None:
         while written < len(data):
             written += os.write(descriptor, data[written:])
     except OSError:
-        # Half a line would spoil the next one.
+        # A partial line would corrupt the next one.
         os.ftruncate(descriptor, os.fstat(descriptor).st_size - written)
         raise

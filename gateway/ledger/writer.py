@@ -1,4 +1,4 @@
-"""Records of many calls in one transaction."""
+"""Group commit: one transaction for the records of many calls."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from sqlalchemy import Connection
 from enginehouse.errors import StoreError
 
 _log = logging.getLogger(__name__)
-#: How long records gather for one transaction where nobody waits for it.
+#: How long records are collected for one transaction if no call waits for it, in seconds.
 _GATHER_S = 0.1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Errand:
-    """Something for the thread to do at once.
+    """Work that the thread does immediately.
 
     Attributes:
-        done: set when the database has it, and all that was in the spool before.
-        record: stands nowhere but here; None if the spool is all that is meant.
+        done: set when the database has the record and everything spooled before it.
+        record: a record that is not in the spool; None if only the spool is to be written.
     """
 
     done: asyncio.Future[None] | None = None
@@ -39,10 +39,11 @@ class _Errand:
 
 
 class GroupWriter:
-    """Puts records into the spool, and has a thread that moves them to the database.
+    """Appends records to the spool, and moves them to the database in a thread.
 
-    A record in the spool outlives this process. One that the spool does not take goes straight to
-    the database; one that neither takes goes to the log, number by number.
+    Spooled records survive a crash of the process. A record that cannot be spooled is written
+    directly
+    to the database; if that fails too, it is written to the log.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class GroupWriter:
         patience_s: float,
         batch: int,
     ) -> None:
-        """Start it; it begins with what dead adapters have left in the spool.
+        """Start the thread; it first replays files that dead processes have left in the spool.
 
         Args:
-            patience_s: a transaction that takes longer counts as failed until it ends.
+            patience_s: time after which an unfinished transaction counts as failed, in seconds.
         """
         self._database = database
         self._spool = spool
@@ -78,28 +79,28 @@ class GroupWriter:
 
     @property
     def failing(self) -> bool:
-        """Whether the last transaction failed, or this one lasts too long."""
+        """Whether the last transaction failed, or the current one takes too long."""
         began = self._began
         too_long = began is not None and time.monotonic() - began > self._patience_s
         return too_long or self._failed_at is not None
 
     def keep(self, record: UsageRecord) -> bool:
-        """Put a record into the spool: when this returns, it outlives this process.
+        """Spool a record; on return it survives a crash of the process.
 
-        To be called in an event loop, always the same.
+        Always call it on the same event loop.
 
         Returns:
-            Whether the spool took it.
+            Whether it was spooled.
         """
         try:
-            # Into the page cache: a thread would cost more than it saves.
+            # This writes to the page cache only; handing it to a thread would cost more.
             self._spool.append([record])
         except OSError as error:
             _log.error("the usage ledger's spool cannot be written: %s", error.strerror)
             return False
         self._metrics.spooled.inc()
         if not self._gathering:
-            # Later, and by the loop: a thread that wakes now would take its time from the answer.
+            # The loop wakes the thread later: a thread that runs now would delay the answer.
             self._gathering = True
             asyncio.get_running_loop().call_later(_GATHER_S, self._gathered)
         return True
@@ -111,17 +112,17 @@ class GroupWriter:
             self._changed.notify()
 
     def hand_over(self, record: UsageRecord) -> None:
-        """Have a record written that the spool has not taken; nobody waits for it."""
+        """Write a record that could not be spooled, without waiting for it."""
         self._ask(_Errand(record=record))
 
     async def written(self, record: UsageRecord | None = None) -> None:
-        """Wait until the database has all that was kept so far, if it takes it in time.
+        """Wait until the database has everything kept so far, for at most `patience_s`.
 
         Args:
-            record: to be written as well: one that the spool has not taken.
+            record: a record that could not be spooled, to be written as well.
 
         Raises:
-            StoreError: if `record` could not be written either.
+            StoreError: if `record` could not be written.
         """
         done = asyncio.get_running_loop().create_future()
         errand = _Errand(done, record)
@@ -134,11 +135,14 @@ class GroupWriter:
         with self._changed, contextlib.suppress(ValueError):
             self._errands.remove(errand)
         if record is not None:
-            # The thread may write it yet: that somebody enters it by hand changes nothing then.
+            # The thread may still write it; entering it by hand as well has no effect.
             raise self._lost([record])
 
     def close(self) -> None:
-        """Write what is left. Blocks; what the database does not take in time stays spooled."""
+        """Write all remaining records. Blocks.
+
+        What the database does not take in time stays spooled.
+        """
         with self._changed:
             self._ending = True
             self._changed.notify()
@@ -159,7 +163,7 @@ class GroupWriter:
         self._spool.close()
 
     def _wait(self) -> bool:
-        """Until there is something to write; false at the end."""
+        """Wait until there is something to write; returns False when the writer is being closed."""
         with self._changed:
             if self._failed_at is None:
                 self._changed.wait_for(lambda: self._cannot_wait() or self._kept)
@@ -172,7 +176,7 @@ class GroupWriter:
         return self._ending or bool(self._errands)
 
     def _turn(self) -> None:
-        """Move everything that there is to the database."""
+        """Move all spooled records to the database."""
         with self._changed:
             errands, self._errands = self._errands, []
             self._kept = False
@@ -193,22 +197,22 @@ class GroupWriter:
         _settle(errands)
 
     def _give_up(self, errands: Sequence[_Errand]) -> None:
-        """Let those go on who wait; what is in the spool is safe there."""
+        """Release the waiting calls; spooled records are kept."""
         _settle(errand for errand in errands if errand.record is None)
-        # Who lost patience has counted the loss already.
+        # A caller that stopped waiting has already counted the loss.
         left = [errand for errand in errands if errand.done is None or not errand.done.cancelled()]
         if records := [errand.record for errand in left if errand.record is not None]:
             _settle(left, self._lost(records))
 
     def _move(self, records: Sequence[UsageRecord], *, recovering: bool) -> None:
-        """Insert records and the spool, and remove what of it is inserted."""
+        """Insert records and the spool's content, and delete the inserted spool files."""
         if recovering:
             with self._transaction():
                 pass
             self._adopt()
         self._insert(records)
         self._drain()
-        # After those who wait were noted: their records are in it.
+        # The spool is taken after the waiting calls were listed, so that it contains their records.
         taken = self._spool.take()
         if taken is not None:
             self._files.append(taken)
@@ -216,7 +220,7 @@ class GroupWriter:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        """One of the database, whose time counts."""
+        """A transaction whose duration is watched."""
         self._began = time.monotonic()
         try:
             with self._database.begin() as connection:
@@ -236,7 +240,7 @@ class GroupWriter:
             self._metrics.written.inc(added)
 
     def _adopt(self) -> None:
-        """Take over what dead adapters have left."""
+        """Replay files that dead processes have left."""
         try:
             self._files += self._spool.left_by_others()
         except OSError as error:
@@ -246,17 +250,17 @@ class GroupWriter:
     def _failed(self, failure: Exception) -> None:
         self._metrics.failures.inc()
         if self._failed_at is None:
-            # What other exceptions say might repeat a record's values.
+            # The text of other exceptions might contain values of a record.
             known = isinstance(failure, (StoreError, OSError))
             reason = str(failure) if known else type(failure).__name__
             _log.error("the usage ledger stays in its spool: %s", reason)
         self._failed_at = time.monotonic()
 
     def _lost(self, records: Sequence[UsageRecord]) -> StoreError:
-        """Count them, and put their numbers where a person finds them."""
+        """Count lost records and write them to the log."""
         self._metrics.lost.inc(len(records))
         for record in records:
-            # Numbers and ids only: enough to enter it by hand.
+            # The record contains only numbers and ids, which is enough to enter it by hand.
             _log.critical("the usage ledger lost a record: %s", record.line().decode().rstrip())
         return StoreError("the usage ledger can write nowhere: neither its spool nor its database")
 
@@ -267,11 +271,11 @@ class GroupWriter:
 
 
 def _settle(errands: Iterable[_Errand], error: StoreError | None = None) -> None:
-    """Tell those who wait, with one call for each of their loops."""
+    """Notify the waiting calls, with one callback for each event loop."""
     waiting = [errand.done for errand in errands if errand.done is not None]
     for loop in {done.get_loop() for done in waiting}:
         mine = [done for done in waiting if done.get_loop() is loop]
-        # A loop that is closed has nobody who waits.
+        # Nothing waits on a closed loop.
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(_set, mine, error)
 

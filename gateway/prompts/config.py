@@ -1,4 +1,4 @@
-"""Prompts that requests may name."""
+"""Section `prompts` of the endpoint's file."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ class PromptsConfig(BaseModel):
     """Section `prompts` of the endpoint's file.
 
     Attributes:
-        enabled: whether requests may name prompts; those of the models' settings are used anyway.
-        names: prompts that requests may name; None is every prompt of the registry.
-        default_alias: of a request that names neither version nor alias.
-        alias_ttl_s: how long an alias is believed to be where it was, in seconds. A numbered
-            version never changes and is kept.
-        timeout_s: for the registry, in seconds.
-        most_kept: prompts in memory.
-        released: whether a version's tag ``enginehouse.prompt`` puts a prompt before the
+        enabled: whether requests may name prompts. Prompts of model settings are used in any case.
+        names: prompts that requests may name; None means every prompt of the registry.
+        default_alias: alias for requests that name neither version nor alias.
+        alias_ttl_s: how long the target of an alias is cached, in seconds. Numbered versions never
+            change and are cached without a limit of time.
+        timeout_s: timeout of the registry, in seconds.
+        most_kept: most prompts in memory.
+        released: whether the prompt in a version's tag ``enginehouse.prompt`` precedes the
             conversations that this version answers.
     """
 

@@ -1,4 +1,4 @@
-"""How a prompt is named."""
+"""References to prompts."""
 
 from __future__ import annotations
 
@@ -15,31 +15,31 @@ _FIELD = "prompt"
 
 @dataclass(frozen=True, slots=True)
 class RegistryPromptReference:
-    """A prompt's name and its version: a number, or an alias that points at one."""
+    """A prompt's name and its version: a number, or an alias of one."""
 
     name: str
     place: str
 
     @property
     def numbered(self) -> bool:
-        """Whether it will always be the same text."""
+        """Whether it always refers to the same text."""
         return self.place.isdecimal()
 
     @property
     def uri(self) -> str:
-        """As MLflow writes it."""
+        """The reference in MLflow's form."""
         return f"{_SCHEME}{self.name}{'/' if self.numbered else '@'}{self.place}"
 
     @classmethod
     def parse(cls, text: str, version: str | None, default_alias: str) -> Self:
-        """``NAME``, ``NAME@ALIAS``, ``NAME/3`` or the same behind ``prompts:/``.
+        """Parse ``NAME``, ``NAME@ALIAS``, ``NAME/3`` or the same with ``prompts:/`` in front.
 
         Args:
-            version: a number or an alias, where the text names none.
-            default_alias: where nobody names one.
+            version: a number or an alias, if the text contains none.
+            default_alias: alias to use if neither contains one.
 
         Raises:
-            InvalidRequestError: saying which forms there are.
+            InvalidRequestError: naming the accepted forms.
         """
         rest = text.removeprefix(_SCHEME)
         name, mark, place = rest.partition("@" if "@" in rest else "/")

@@ -1,4 +1,4 @@
-"""What a registry says, remembered for a while."""
+"""A cache with expiry for values of the registry."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class _Kept(Generic[_V]):
 
 
 class RefreshingCache(Generic[_K, _V]):
-    """Asks again after a while; while the registry does not answer, what it said last holds."""
+    """Loads values again after their expiry; if that fails, the old value stays valid."""
 
     def __init__(
         self,
@@ -39,10 +39,10 @@ class RefreshingCache(Generic[_K, _V]):
         """`load` may block and raise RegistryError; it runs in a thread.
 
         Args:
-            ttl_s: how long an answer holds.
-            timeout_s: how long anybody waits for one.
-            most_kept: answers in memory; the one not used for the longest goes first.
-            forever: whether an answer will always be the same.
+            ttl_s: how long a value is valid, in seconds.
+            timeout_s: how long a call waits for a value, in seconds.
+            most_kept: most values in memory; the least recently used one is evicted first.
+            forever: whether a value never changes.
         """
         self._load = load
         self._ttl_s = ttl_s
@@ -54,10 +54,10 @@ class RefreshingCache(Generic[_K, _V]):
         self._loading: dict[_K, asyncio.Task[_V]] = {}
 
     async def get(self, key: _K) -> _V:
-        """What the registry says of it.
+        """The value of a key.
 
         Raises:
-            RegistryError: if it does not answer, and nothing is remembered.
+            RegistryError: if it cannot be loaded and is not cached.
         """
         kept = self._kept.get(key)
         if kept is None or not self._holds(key, kept):
@@ -69,7 +69,7 @@ class RefreshingCache(Generic[_K, _V]):
         return self._forever(key, kept.value) or self._clock() - kept.at < self._ttl_s
 
     async def _renewed(self, key: _K, kept: _Kept[_V] | None) -> _V:
-        """Callers at the same time share one look; one who leaves does not end it."""
+        """Concurrent callers share one load; a cancelled caller does not cancel it."""
         task = self._loading.get(key)
         if task is None:
             task = self._loading[key] = asyncio.create_task(asyncio.to_thread(self._load, key))

@@ -1,4 +1,4 @@
-"""Prompts of MLflow's registry."""
+"""Loads prompts from MLflow's registry."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from enginehouse.registry import Registry
 
 from enginehouse.errors import InvalidRequestError
 
-#: Reads a prompt, or None if there is none; it may block and raise RegistryError.
+#: Loads a prompt, or None if it does not exist; it may block and raise RegistryError.
 LoadPrompt = Callable[[RegistryPromptReference], PromptTemplate | None]
 
 
 def prompts_of(registry: Registry) -> LoadPrompt:
-    """Reads from a registry."""
+    """Load from a registry."""
 
     def load(reference: RegistryPromptReference) -> PromptTemplate | None:
         with registry.session() as client:
-            # What is read is remembered by `PromptSource`, so not by MLflow.
+            # `PromptSource` caches prompts, so MLflow's own cache is disabled.
             found = client.load_prompt(reference.uri, allow_missing=True, cache_ttl_seconds=0)
         return None if found is None else _template(found)
 
@@ -39,7 +39,7 @@ def _template(prompt: Any) -> PromptTemplate:
 
 
 class PromptSource:
-    """Numbered versions are read once, aliases every few seconds."""
+    """Caches prompts: numbered versions without a limit of time, aliases for a few seconds."""
 
     def __init__(
         self,
@@ -60,8 +60,8 @@ class PromptSource:
         """The prompt of a reference.
 
         Raises:
-            InvalidRequestError: if there is none.
-            RegistryError: if the registry does not answer, and never has for this one.
+            InvalidRequestError: if it does not exist.
+            RegistryError: if the registry does not answer and the prompt is not cached.
         """
         template = await self._prompts.get(reference)
         if template is None:

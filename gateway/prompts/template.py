@@ -1,4 +1,4 @@
-"""A prompt's text, and its variables filled in; pure."""
+"""Prompt templates and their variables; pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _FIELD = "prompt"
 
 
 class _Missing(StrictUndefined):
-    """May be asked whether it is there, and not be written."""
+    """An undefined variable: a template may test whether it is defined, but not print it."""
 
     __bool__ = Undefined.__bool__  # type: ignore[assignment]
 
@@ -33,7 +33,7 @@ class PromptTemplate:
     """One version of a prompt.
 
     Attributes:
-        messages: role and text of each; a text prompt is one of role ``system``.
+        messages: role and text of each message; a text prompt is one message of role ``system``.
     """
 
     name: str
@@ -47,10 +47,10 @@ class PromptTemplate:
 
     @cached_property
     def variables(self) -> frozenset[str]:
-        """Names of all that may be filled in.
+        """Names of all variables.
 
         Raises:
-            InvalidRequestError: if the text is no template.
+            InvalidRequestError: if the text is not a valid template.
         """
         found: set[str] = set()
         for _, text in self.messages:
@@ -58,10 +58,10 @@ class PromptTemplate:
         return frozenset(found)
 
     def rendered(self, variables: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Messages with their variables filled in, each once: what is filled in is not read again.
+        """The messages with their variables filled in; inserted values are not expanded again.
 
         Raises:
-            InvalidRequestError: naming the variable that is missing, or that the prompt has not.
+            InvalidRequestError: naming a variable that is missing or that the prompt does not have.
         """
         if unknown := sorted(variables.keys() - self.variables):
             raise InvalidRequestError(
@@ -112,9 +112,9 @@ def _plain(text: str) -> set[str]:
 
 
 def before(first: Sequence[Mapping[str, Any]], then: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A conversation behind a prompt's messages.
+    """Prepend a prompt's messages to a conversation.
 
-    Templates take one system message, at the beginning: a second one becomes part of the first.
+    Chat templates accept one system message, at the beginning, so a second one is appended to it.
     """
     ours = [dict(message) for message in first]
     if ours and then and ours[-1]["role"] == then[0]["role"] == "system":

@@ -1,4 +1,4 @@
-"""Putting a prompt into a call, and saying so."""
+"""Inserts a prompt into a call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PROMPT_HEADER = "x-enginehouse-prompt"
 
 
 def put(call: Call, template: PromptTemplate, variables: Mapping[str, str], note: str) -> None:
-    """A prompt before a call's conversation; `note` is the name of what the call notes of it.
+    """Insert a prompt before a call's conversation, and record it in the call's notes as `note`.
 
     Raises:
         InvalidRequestError: if a variable is missing or unknown.

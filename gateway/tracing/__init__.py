@@ -1,1 +1,1 @@
-"""Metrics and spans of whole calls."""
+"""Metrics and trace spans of calls."""

@@ -1,6 +1,6 @@
-"""What a call's span says, in the words of OpenTelemetry's semantic conventions for generative AI.
+"""Span attributes, named by OpenTelemetry's semantic conventions for generative AI.
 
-Nothing of prompts and answers is in it, whatever the conventions offer for them.
+They never contain prompts or answers, although the conventions define attributes for them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from enginehouse.api.attempts import tenant_of
 from enginehouse.api.call import Call
 
-#: `gen_ai.provider.name`; the conventions take a name of one's own where none of theirs applies.
+#: `gen_ai.provider.name`; the conventions allow a name of one's own if none of theirs applies.
 PROVIDER = "enginehouse"
 _OPERATIONS: Mapping[str, str] = {
     "chat.completions": "chat",
@@ -22,12 +22,12 @@ Attributes = dict[str, str | int | float | bool | list[str]]
 
 
 def operation_of(endpoint: str) -> str:
-    """`gen_ai.operation.name` of an endpoint."""
+    """The value of `gen_ai.operation.name` for an endpoint."""
     return _OPERATIONS.get(endpoint, endpoint)
 
 
 def asked(call: Call) -> Attributes:
-    """What is known of a call when it comes."""
+    """Attributes known when a call arrives."""
     attributes: Attributes = {
         "gen_ai.operation.name": operation_of(call.ask.endpoint),
         "gen_ai.provider.name": PROVIDER,
@@ -41,7 +41,7 @@ def asked(call: Call) -> Attributes:
 
 
 def answered(call: Call) -> Attributes:
-    """What is known when it ended, as far as it came."""
+    """Attributes known when a call has ended, as far as it got."""
     attributes: Attributes = {
         "gen_ai.usage.input_tokens": call.usage.prompt_tokens,
         "gen_ai.usage.output_tokens": call.usage.completion_tokens,

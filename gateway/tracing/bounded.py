@@ -1,4 +1,4 @@
-"""Labels of metrics that callers can make up, kept to a few."""
+"""Metric labels with values that callers can invent, limited in number."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ _MOST_CHARACTERS = 64
 
 
 class BoundedLabels:
-    """The first names keep their own label; all that come after them share one.
+    """The first names get a label of their own; all later ones share one.
 
-    A label lives as long as the process, so that a counter never goes backwards.
+    A label is kept as long as the process lives, so that a counter never decreases.
     """
 
     def __init__(self, most: int, first: Iterable[str] = ()) -> None:
-        """`first` are names that have a label whoever comes before them; they count too."""
+        """The names in `first` always get a label of their own, and count towards `most`."""
         self._most = most
         self._names = {name[:_MOST_CHARACTERS] for name in first}
 

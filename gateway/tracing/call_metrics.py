@@ -1,10 +1,10 @@
 """Prometheus metrics of whole calls, from the caller's point of view.
 
 A call includes the time in queues and filters, and may be answered from the cache; `ApiMetrics`
-counts the attempts at an engine. Latencies exist here only, under the names, attributes and buckets
-of OpenTelemetry's semantic conventions for generative AI (``gen_ai_server_…``), in the form that
-Prometheus gives them. The labels `version` and `source` are additional: they select one version, or
-the answers of the engine alone.
+counts attempts at an engine. Latencies are exported only here, with the names, attributes and
+buckets of OpenTelemetry's semantic conventions for generative AI (``gen_ai_server_…``) in
+Prometheus' form. The labels `version` and `source` are additional: they select one version, or the
+answers of the engine alone.
 """
 
 from __future__ import annotations

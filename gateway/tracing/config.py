@@ -1,6 +1,6 @@
-"""The section `observability` of the endpoint's file.
+"""Section `observability` of the endpoint's file.
 
-What both adapter and engine need to know stands in the environment: `enginehouse.telemetry`.
+Settings that both adapter and engine need are environment variables: `enginehouse.telemetry`.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ObservabilityConfig(BaseModel):
-    """How much detail metrics have.
+    """Detail of metrics.
 
     Attributes:
-        tenant_labels: tenants with a label of their own in metrics, a number; all further ones
+        tenant_labels: number of tenants with a label of their own in metrics; all further ones
             share the label ``other``.
-        tenants: tenants that have one whoever comes before them, by name.
+        tenants: names of tenants that always have a label of their own.
     """
 
     model_config = ConfigDict(extra="forbid")

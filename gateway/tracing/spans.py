@@ -1,4 +1,4 @@
-"""The current span of a task, for the spans and events below it."""
+"""The current span of a task, as the parent of further spans and events."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _span: ContextVar[Span | None] = ContextVar("span", default=None)
 
 
 def current_span() -> Span | None:
-    """The span that this task works in; None if none is kept."""
+    """The span of this task; None if none is recorded."""
     return _span.get()
 
 
 def enter(span: Span | None) -> Span | None:
-    """Make a span the current one, also for requests to an engine; returns the one before.
+    """Make a span the current one, also for requests to an engine; returns the previous one.
 
-    A task that goes on with a generator that another one began does not see it; nothing starts
-    a span there any more, as an answer that has begun goes through no further stage.
+    A task that continues a generator started by another task does not see the span. No span is
+    started there, because an answer that has begun passes no further stage.
     """
     before = _span.get()
     _span.set(span)
@@ -28,6 +28,6 @@ def enter(span: Span | None) -> Span | None:
 
 
 def traceparent_of(span: Span) -> str:
-    """W3C's form of a span that is kept."""
+    """W3C's `traceparent` of a recorded span."""
     context = span.get_span_context()
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-01"
