@@ -1,11 +1,20 @@
-"""The OpenAPI document against what the server does, by schemathesis."""
+"""The OpenAPI document against what the server does, by schemathesis.
+
+Requests that are made up meet an adapter alone, with fakes for its replicas; requests that get as
+far as an engine meet the real one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import uvicorn
+from enginehouse.api.app import create_app
+from enginehouse.api.revision import Revision
+from enginehouse.client import Target
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode, openapi
@@ -17,7 +26,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.conftest import RunningStack
+from enginehouse.settings import Settings
+from enginehouse.text import ChatTemplate
+from tests.api.speaking import default_tokenizer, manifest_at
+from tests.client.fakes import FakeFleet, generator
+from tests.conftest import RunningStack, free_ports, wait_until
 
 _EXAMPLES = 4
 _FEW_TOKENS = 4
@@ -39,11 +52,36 @@ _OWN_LIMIT = {
 _MODELS = {"/v1/embeddings": "minilm"}
 
 
-@pytest.fixture(scope="session")
-def operations(served: RunningStack) -> list[Any]:
+@pytest.fixture(scope="module")
+def adapter_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An adapter that listens, in this process, with one model that counts upwards."""
+    home = tmp_path_factory.mktemp("adapter")
+    manifest, tokenizer = manifest_at(home / "bundle"), default_tokenizer()
+    template = ChatTemplate("{{ messages[0].content }}", tokenizer)
+
+    def opened(name: str, version: int) -> Revision:
+        return Revision(Target(name, version), manifest, tokenizer, template)
+
+    settings = Settings(home=home, fleet="host:1")
+    fleet = FakeFleet([generator(1)])
+    app = create_app(settings, connect=fleet.connect, open_version=opened)
+    (port,) = free_ports(1)
+    server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        wait_until(lambda: server.started or not thread.is_alive(), "the adapter")
+        assert server.started
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _operations(url: str) -> list[Any]:
     """Every method of every path of the document."""
     load_all_checks()
-    document = openapi.from_url(f"{served.url}/openapi.json")
+    document = openapi.from_url(f"{url}/openapi.json")
     return [result.ok() for result in document.get_all_operations()]
 
 
@@ -91,8 +129,9 @@ def _aimed(case: Any) -> None:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 def test_no_server_error_and_no_response_outside_its_schema(
-    operations: list[Any], subtests: pytest.Subtests, mode: GenerationMode
+    adapter_url: str, subtests: pytest.Subtests, mode: GenerationMode
 ) -> None:
+    operations = _operations(adapter_url)
     assert operations
     for operation in operations:
         with subtests.test(msg=operation.label):
@@ -101,9 +140,11 @@ def test_no_server_error_and_no_response_outside_its_schema(
 
 @pytest.mark.timeout(1200)
 def test_the_same_with_models_that_are_there(
-    operations: list[Any], subtests: pytest.Subtests
+    served: RunningStack, subtests: pytest.Subtests
 ) -> None:
-    asking = [one for one in operations if one.method == "post" and "admin" not in one.path]
+    asking = [
+        one for one in _operations(served.url) if one.method == "post" and "admin" not in one.path
+    ]
     assert asking
     for operation in asking:
         with subtests.test(msg=operation.label):
