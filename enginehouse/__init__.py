@@ -1,10 +1,10 @@
-"""Enginehouse: from a model checkpoint to a versioned, safely released chat endpoint."""
+"""Enginehouse: turns a model checkpoint into a versioned, safely released chat endpoint."""
 
 import os
 from importlib.metadata import version
 
 __version__ = version("enginehouse")
 
-# gRPC's own fork handlers now and then lose their poller's descriptor and end the process (seen
-# once in the adapter, at a start under load); no child of ours uses gRPC before its exec.
+# gRPC's fork handlers occasionally lose their poller's file descriptor and abort the process (seen
+# once in the adapter at a start under load). None of our child processes uses gRPC before exec.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")

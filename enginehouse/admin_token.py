@@ -1,4 +1,4 @@
-"""The secret that the controller, the adapter's internal routes and the command line share."""
+"""The admin token: shared by the controller, the adapter's internal routes and the CLI."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SCHEME = "bearer"
 
 
 def ensure_admin_token(settings: Settings) -> str:
-    """The token, made on first use; whoever comes first makes it, all others read it.
+    """Return the token; the first caller creates it, all others read it.
 
     Raises:
         SettingsError: if the file holds no usable token, or cannot be read or written.
@@ -21,15 +21,15 @@ def ensure_admin_token(settings: Settings) -> str:
 
 
 def is_admin_token(authorization: str | None, token: str) -> bool:
-    """Whether a header `Authorization` carries the token."""
+    """Whether an `Authorization` header carries the token."""
     scheme, _, given = (authorization or "").partition(" ")
-    # Both are compared in full: how long it takes says nothing about the secret.
+    # A constant-time comparison reveals nothing about the token.
     same = hmac.compare_digest(given.strip().encode(), token.encode())
     return same and scheme.lower() == _SCHEME
 
 
 def check_admin_token(authorization: str | None, token: str) -> None:
-    """Do nothing if a header `Authorization` carries the token.
+    """Raise unless an `Authorization` header carries the token.
 
     Raises:
         UnauthenticatedError: if it does not.

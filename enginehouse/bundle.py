@@ -1,4 +1,4 @@
-"""An engine bundle on disk: its layout, and the proof that it is whole."""
+"""An engine bundle on disk: its layout and its verification."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ CARD_FILE = "README.md"
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A directory with a manifest that was read and understood."""
+    """A bundle directory with a parsed manifest."""
 
     path: Path
     manifest: EngineManifest
 
     @classmethod
     def open(cls, path: Path) -> Bundle:
-        """Read the manifest; contents are checked by `verify`.
+        """Read the manifest; `verify` checks the contents.
 
         Raises:
-            BundleError: if `path` is no bundle.
+            BundleError: if `path` is not a bundle.
         """
         return cls(path=path, manifest=read_manifest(path))
 
     @property
     def engine_dir(self) -> Path:
-        """Files of the runtime."""
+        """Directory of the runtime's files."""
         return self.path / ENGINE_DIR
 
     @property
@@ -55,7 +55,7 @@ class Bundle:
         """Compare every file's size and sha256 with the manifest.
 
         Raises:
-            BundleError: naming the first file that is missing, changed or not listed.
+            BundleError: names the first file that is missing, changed or not listed.
         """
         listed = {file.path: file for file in self.manifest.files}
         for file in listed.values():

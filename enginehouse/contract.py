@@ -5,9 +5,9 @@ Names, dtypes and shapes are NVIDIA's, taken as facts from NVIDIA/TensorRT-LLM,
 so that a client written for that repository works here unchanged. Dims are per request, without
 the batch dimension that `max_batch_size` > 0 adds in front.
 
-``${…_datatype}`` holes of those templates are filled as their documentation suggests: logits
-FP32, prompt tables and encoder features FP16. One output name stands twice in the published
-ensemble (`kv_cache_alloc_total_blocks`); Triton wants it once.
+The templates' ``${…_datatype}`` placeholders are filled as NVIDIA's documentation suggests: logits
+FP32, prompt tables and encoder features FP16. The published ensemble has the output
+`kv_cache_alloc_total_blocks` twice; Triton accepts it only once.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class TensorSpec:
 
     Attributes:
         dtype: Triton's name without the ``TYPE_`` prefix (``INT32``, ``FP32``, ``STRING``…).
-        dims: per request; -1 is any size.
-        scalar: dims [1] presented to the model as [] (the template's ``reshape``).
+        dims: per request; -1 means any size.
+        scalar: dims [1] are presented to the model as [] (the template's ``reshape``).
     """
 
     name: str
@@ -42,20 +42,20 @@ def _arrays(dtype: str, names: str, dims: tuple[int, ...] = (-1,)) -> tuple[Tens
     return tuple(TensorSpec(n, dtype, dims, optional=True, ragged=True) for n in names.split())
 
 
-#: Request parameter, since the contract has no such input: see `Sampling.min_p`.
+#: Request parameter (the contract has no such input): see `Sampling.min_p`.
 MIN_P_PARAMETER = "enginehouse_min_p"
-#: Request parameter (not a tensor) that raises a request above others in the engine's queue.
+#: Request parameter (not a tensor): higher values go first in the engine's queue.
 PRIORITY_PARAMETER = "enginehouse_priority"
-#: Request parameter: W3C's `traceparent` of the span below which the engine puts its own.
+#: Request parameter: W3C `traceparent` of the parent span of the engine's spans.
 TRACEPARENT_PARAMETER = "enginehouse_traceparent"
-#: Request parameter: the first of `output_log_probs` are those of the prompt's ids, one each; the
-#: first id has nothing before it, and 0. Together with `return_log_probs`.
+#: Request parameter: `output_log_probs` starts with one value for each prompt id; that of the first
+#: id is 0, because nothing precedes it. Used together with `return_log_probs`.
 PROMPT_LOG_PROBS_PARAMETER = "enginehouse_prompt_log_probs"
-#: Request parameter of a `stop`: answer with what decides this engine's numbers, JSON in UTF-8, a
-#: byte for each of `output_ids`. An engine that does not know it has nothing to stop.
+#: Request parameter of a `stop`: return the facts that determine this engine's numerical results,
+#: as JSON in UTF-8, one byte for each of `output_ids`. Other engines ignore it and stop nothing.
 DESCRIBE_PARAMETER = "enginehouse_describe"
-#: Requests of this priority find a place in a full engine: one slot is kept for health probes,
-#: so that an engine with much to do is not taken for a dead one.
+#: Priority of health probes. A full engine keeps one slot for them, so that a busy engine is not
+#: taken for a dead one.
 PROBE_PRIORITY = 2**31 - 1
 
 ENGINE_INPUTS: tuple[TensorSpec, ...] = (
@@ -199,7 +199,7 @@ POSTPROCESSING_INPUTS: tuple[TensorSpec, ...] = (
 )
 POSTPROCESSING_OUTPUTS: tuple[TensorSpec, ...] = (TensorSpec("OUTPUT", "STRING", (-1,)),)
 
-#: Ensemble input → (part, that part's input). Order is the published order.
+#: Ensemble input → (part, that part's input), in the published order.
 ENSEMBLE_INPUT_ROUTES: dict[str, tuple[str, str]] = {
     "text_input": ("preprocessing", "QUERY"),
     "decoder_text_input": ("preprocessing", "DECODER_QUERY"),
@@ -254,7 +254,7 @@ ENSEMBLE_PREPROCESSED: dict[str, str] = {
     "OUT_PROMPT_TABLE_EXTRA_IDS": "prompt_table_extra_ids",
 }
 
-#: Engine outputs that the ensemble passes on under their own names.
+#: Engine outputs that the ensemble returns under the same names.
 ENSEMBLE_PASSED_OUTPUTS: tuple[str, ...] = tuple(
     spec.name for spec in (*_SCORE_OUTPUTS, *PERF_OUTPUTS)
 )
@@ -266,7 +266,7 @@ _PARTS: dict[str, tuple[TensorSpec, ...]] = {
 
 
 def _ensemble_inputs() -> Iterable[TensorSpec]:
-    """Each ensemble input has the type of the part's input that it feeds."""
+    """Ensemble inputs, each with the type of the part's input that it feeds."""
     required = {"text_input", "max_tokens"}
     ragged = {"lora_weights", "lora_config", "guided_decoding_guide_type", "guided_decoding_guide"}
     for name, (suffix, target) in ENSEMBLE_INPUT_ROUTES.items():
@@ -289,7 +289,7 @@ ENSEMBLE_OUTPUTS: tuple[TensorSpec, ...] = (
 
 
 def ensemble_input_for(engine_input: str) -> str | None:
-    """Name under which an ensemble's client gives what reaches the engine as `engine_input`."""
+    """The ensemble input that feeds the engine input `engine_input`, or None."""
     preprocessed = {engine: out for out, engine in ENSEMBLE_PREPROCESSED.items()}
     if engine_input in preprocessed:
         wanted = _PREPROCESSING_SOURCES.get(preprocessed[engine_input])
@@ -299,7 +299,7 @@ def ensemble_input_for(engine_input: str) -> str | None:
     return next((name for name, route in ENSEMBLE_INPUT_ROUTES.items() if route == target), None)
 
 
-#: Preprocessing output → the input that asks for it.
+#: Preprocessing output → the preprocessing input that requests it.
 _PREPROCESSING_SOURCES = {
     "INPUT_ID": "QUERY",
     "REQUEST_INPUT_LEN": "QUERY",
@@ -314,16 +314,16 @@ _PREPROCESSING_SOURCES = {
     "OUT_PROMPT_TABLE_EXTRA_IDS": "PROMPT_TABLE_EXTRA_ID",
 }
 
-#: `<model>` of an embedding model: not NVIDIA's, as that repository has none; the input has the
-#: name and type that the ensemble's text has. `embedding` has no fixed length, so that versions
-#: of different lengths can stand side by side.
+#: `<model>` of an embedding model. NVIDIA's repository has none; the input has the name and type of
+#: the ensemble's text. `embedding` has no fixed length, so that versions with different dimensions
+#: can be loaded side by side.
 EMBEDDING_INPUTS: tuple[TensorSpec, ...] = (TensorSpec("text_input", "STRING"),)
 EMBEDDING_OUTPUTS: tuple[TensorSpec, ...] = (
     TensorSpec("embedding", "FP32", (-1,)),
     TensorSpec("num_input_tokens", "INT32"),
 )
-#: Texts that one call to an embedding model may carry, and one execution at most has.
+#: Maximum number of texts in one call, and in one execution, of an embedding model.
 EMBEDDING_MAX_BATCH = 32
-#: Triton's priority levels of an embedding model, 1 is first: probes, and all else.
+#: Triton's priority levels of an embedding model: 1 for probes, 2 for all other requests.
 EMBEDDING_PROBE_PRIORITY = 1
 EMBEDDING_PRIORITY_LEVELS = 2

@@ -1,9 +1,9 @@
-"""Models that run the ensemble's path themselves: `<model>.whole`, and two of NVIDIA's names.
+"""Models that run the ensemble's steps themselves: `<model>.whole`, and two of NVIDIA's names.
 
 `tensorrt_llm_bls` has the inputs and outputs of NVIDIA/TensorRT-LLM,
 `triton_backend/all_models/inflight_batcher_llm/tensorrt_llm_bls/config.pbtxt` (commit 0193dbd4).
-`<model>.whole` is ours: it takes a text or token ids, so it has the inputs and outputs of
-`tensorrt_llm_bls` and of `tensorrt_llm`, all of them optional.
+`<model>.whole` is our own: it accepts text or token ids, so it has the inputs and outputs of
+`tensorrt_llm_bls` and of `tensorrt_llm`, all optional.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from enginehouse.contract import (
     TensorSpec,
 )
 
-#: Inputs of `tensorrt_llm_bls` that the ensemble lacks → preprocessing's input, or None: refused.
+#: Inputs of `tensorrt_llm_bls` that the ensemble lacks → preprocessing's input; None is rejected.
 _BLS_ONLY: dict[str, tuple[TensorSpec, str | None]] = {
     "image_input": (TensorSpec("image_input", "FP16", (-1, 3, -1, -1), optional=True), None),
     "image_bytes_input": (
@@ -44,7 +44,7 @@ TEXT_INPUT_ROUTES: dict[str, tuple[str, str]] = {
         if target is not None
     },
 }
-#: Inputs of `tensorrt_llm_bls` that ask for a second model, which no version here has.
+#: Inputs of `tensorrt_llm_bls` for a second model; no version here has one, so they are rejected.
 REFUSED_INPUTS: tuple[str, ...] = tuple(
     name for name, (_, target) in _BLS_ONLY.items() if target is None
 )
@@ -53,7 +53,7 @@ _RAGGED_IN_BLS = ("lora_weights", "lora_config")
 
 
 def _bls_inputs() -> tuple[TensorSpec, ...]:
-    """The ensemble's inputs, with those that only `tensorrt_llm_bls` has."""
+    """The ensemble's inputs plus those that only `tensorrt_llm_bls` has."""
     ensemble = [
         replace(spec, ragged=spec.name in _RAGGED_IN_BLS, scalar=False) for spec in ENSEMBLE_INPUTS
     ]
@@ -67,7 +67,7 @@ BLS_OUTPUTS: tuple[TensorSpec, ...] = ENSEMBLE_OUTPUTS
 def _together(
     first: tuple[TensorSpec, ...], second: tuple[TensorSpec, ...]
 ) -> tuple[TensorSpec, ...]:
-    """Each name once; a name of both has the same type and shape in both."""
+    """Union by name; a name in both has the same type and shape in both."""
     known = {spec.name for spec in first}
     return (*first, *(spec for spec in second if spec.name not in known))
 

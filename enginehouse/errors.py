@@ -1,50 +1,50 @@
-"""Every error that Enginehouse raises on purpose, in one tree.
+"""All errors that Enginehouse raises deliberately, in one tree.
 
 ::
 
     EnginehouseError
-    ├── SettingsError            a setting has a value that cannot be used
-    ├── NameRefusedError         a name that Triton or MLflow cannot carry
+    ├── SettingsError            a setting has an invalid value
+    ├── NameRefusedError         a model name is not valid for Triton or MLflow
     ├── CheckpointError          the checkpoint cannot be read or is not supported
-    ├── BuildError               a build was refused or could not finish
+    ├── BuildError               a build was rejected or could not finish
     │   ├── QualityError         the engine is too far from its reference
     │   └── ReferenceMissingError    nothing to compare the engine with
     ├── BundleError              an engine bundle is damaged or incomplete
     │   └── FingerprintError     the bundle does not fit this host
-    ├── RegistryError            the registry refused, or does not answer
+    ├── RegistryError            the registry rejected a request, or does not answer
     │   ├── NotRegisteredError   no such model, version or alias
-    │   ├── InUseError           a version cannot go: it is loaded, aliased or being released
-    │   └── ConflictError        somebody else changed the same thing, or holds the lease
-    │       └── LeaseLostError   a controller that lost the lease wanted to write
-    ├── RolloutError             a rollout, a gate or an experiment cannot do what was asked
-    │   ├── SpecError            a rollout's or an experiment's file has a field that is wrong
-    │   └── GateError            a gate refused a version
+    │   ├── InUseError           a version cannot be deleted: loaded, aliased or being released
+    │   └── ConflictError        a concurrent change, or the lease is held elsewhere
+    │       └── LeaseLostError   a controller without the lease tried to write
+    ├── RolloutError             a rollout, gate or experiment cannot do what was asked
+    │   ├── SpecError            a rollout's or experiment's file has an invalid field
+    │   └── GateError            a gate rejected a version
     ├── StoreError               the endpoint's database or shared store fails
     │   └── AuditTrailError      a record of the audit trail was changed, moved or removed
-    ├── RoutesError              a routes file that cannot be read
-    ├── ControllerError          the release controller does not answer, or refuses
+    ├── RoutesError              a routes file cannot be read
+    ├── ControllerError          the release controller does not answer, or rejects a request
     ├── StackError               the local stack cannot start or keep running
     │   └── PortTakenError       a port is in use already
     └── ServingError             one request failed; crosses Triton as text, see `to_wire`
-        ├── InvalidRequestError  the caller's input is wrong
-        │   ├── InvalidJsonError     it is not JSON at all
+        ├── InvalidRequestError  the caller's input is invalid
+        │   ├── InvalidJsonError     the input is not JSON
         │   └── ContextOverflowError
         ├── UnauthenticatedError the key is missing, unknown, revoked or expired
-        ├── ForbiddenError       the caller may not ask for this
+        ├── ForbiddenError       the caller is not permitted to do this
         ├── NotFoundError        no such response, file, batch or key
         ├── RateLimitError       a limit of the tenant or the key is reached
-        │   └── BudgetError      what may be spent in this day or month is spent
-        ├── ContentBlockedError  a content rule refuses the prompt
+        │   └── BudgetError      the day's or month's budget is spent
+        ├── ContentBlockedError  a content rule rejects the prompt
         ├── ModelNotFoundError   no such model or version is loaded
-        ├── QueueFullError       admission refused: try again later
-        │   └── GuideCompilerBusyError   guides are compiled one at a time, and too many wait
-        ├── RequestCancelledError    the caller asked for the end
-        ├── DeadlineError        the time the caller gave ran out
+        ├── QueueFullError       not admitted: try again later
+        │   └── GuideCompilerBusyError   guides are compiled one at a time; too many are waiting
+        ├── RequestCancelledError    the caller cancelled the request
+        ├── DeadlineError        the request's deadline has passed
         └── EngineUnavailableError   the engine is gone, broken or being repaired
 
-Triton carries an error of a stream as one string. `to_wire` puts the class's code and the
-offending field in front of the sentence, and `from_wire` rebuilds the exception on the
-other side, so that the adapter maps types and never searches texts.
+Triton carries a stream's error as one string. `to_wire` puts the class's code and the field in
+front of the message, and `from_wire` restores the exception on the other side, so that the adapter
+maps types and never parses messages.
 """
 
 from __future__ import annotations
@@ -54,27 +54,27 @@ from typing import ClassVar, Self
 
 
 class EnginehouseError(Exception):
-    """Base of all; `str(error)` is one sentence that a user can act on.
+    """Base class; `str(error)` is one sentence that a user can act on.
 
     Attributes:
-        public: what callers of the HTTP API are told instead, where `str(error)` may name hosts,
-            users, files or what a driver said; None tells them the sentence itself.
+        public: message for callers of the HTTP API, if `str(error)` may contain hosts, users,
+            files or driver messages; None means that they get the message itself.
     """
 
     public: str | None = "internal error; the adapter's log has the details"
 
     def told(self, public: str | None) -> Self:
-        """The same error, of which callers are told this; None is its own sentence."""
+        """Set the public message and return the same error; None makes its message public."""
         self.public = public
         return self
 
 
 class SettingsError(EnginehouseError):
-    """A setting has a value that cannot be used."""
+    """A setting has an invalid value."""
 
 
 class NameRefusedError(EnginehouseError):
-    """A model name that Triton or MLflow cannot carry."""
+    """A model name is not valid for Triton or MLflow."""
 
     public = None
 
@@ -84,7 +84,7 @@ class CheckpointError(EnginehouseError):
 
 
 class BuildError(EnginehouseError):
-    """A build was refused or could not finish; nothing that looks like a bundle is left."""
+    """A build was rejected or could not finish; no partial bundle is left behind."""
 
 
 class QualityError(BuildError):
@@ -92,19 +92,19 @@ class QualityError(BuildError):
 
 
 class ReferenceMissingError(BuildError):
-    """There is no reference result, and it cannot be computed here."""
+    """There is no reference result, and it cannot be computed on this host."""
 
 
 class BundleError(EnginehouseError):
-    """An engine bundle is damaged, incomplete or of an unknown schema."""
+    """An engine bundle is damaged, incomplete or has an unknown schema."""
 
 
 class FingerprintError(BundleError):
-    """The bundle was built for a runtime or a host that this one is not."""
+    """The bundle was built for another runtime or host."""
 
 
 class RegistryError(EnginehouseError):
-    """The registry refused, or does not answer."""
+    """The registry rejected a request, or does not answer."""
 
     public: str | None = "the model registry cannot be used right now: try again later"
 
@@ -116,51 +116,51 @@ class NotRegisteredError(RegistryError):
 
 
 class InUseError(RegistryError):
-    """A version cannot go: it is loaded, aliased or being released."""
+    """A version cannot be deleted: it is loaded, aliased or being released."""
 
     public = None
 
 
 class ConflictError(RegistryError):
-    """Somebody else changed the same thing in between, or holds the lease."""
+    """A concurrent change was made, or another controller holds the lease."""
 
     public = None
 
 
 class LeaseLostError(ConflictError):
-    """A release controller that lost the lease, or never had it, wanted to write."""
+    """A release controller that lost the lease, or never had it, tried to write."""
 
 
 class RolloutError(EnginehouseError):
-    """A rollout, a gate or an experiment cannot do what was asked in the state that it is in."""
+    """A rollout, gate or experiment cannot do what was asked in its current state."""
 
     public = None
 
 
 class SpecError(RolloutError):
-    """A rollout's or an experiment's file has a field that is wrong; the sentence names it."""
+    """A rollout's or experiment's file has an invalid field; the message names it."""
 
 
 class GateError(RolloutError):
-    """A gate refused a version; the sentence says which, on which numbers."""
+    """A gate rejected a version; the message has the gate and its numbers."""
 
 
 class StoreError(EnginehouseError):
-    """The endpoint's database or its shared store fails."""
+    """The endpoint's database or shared store fails."""
 
     public: str | None = "the endpoint's store cannot be used right now: try again later"
 
 
 class AuditTrailError(StoreError):
-    """A record of the audit trail was changed, moved or removed; the sentence says where."""
+    """A record of the audit trail was changed, moved or removed; the message says which one."""
 
 
 class RoutesError(EnginehouseError):
-    """A routes file that cannot be read."""
+    """A routes file cannot be read."""
 
 
 class ControllerError(EnginehouseError):
-    """The release controller does not answer, or refuses."""
+    """The release controller does not answer, or rejects a request."""
 
 
 class StackError(EnginehouseError):
@@ -168,15 +168,15 @@ class StackError(EnginehouseError):
 
 
 class PortTakenError(StackError):
-    """A port that the stack needs is in use already."""
+    """A port that the stack needs is already in use."""
 
 
 class ServingError(EnginehouseError):
     """One request failed.
 
     Attributes:
-        code: a stable word for programs, the same on the wire, in HTTP bodies and metrics.
-        field: the input's name as the caller of this layer knows it, or None.
+        code: stable machine-readable code, the same on the wire, in HTTP bodies and in metrics.
+        field: name of the invalid input as the caller of this layer knows it, or None.
     """
 
     code: ClassVar[str] = "internal_error"
@@ -188,13 +188,13 @@ class ServingError(EnginehouseError):
 
 
 class InvalidRequestError(ServingError):
-    """The caller's input is wrong; `field` names it."""
+    """The caller's input is invalid; `field` names it."""
 
     code = "invalid_value"
 
 
 class InvalidJsonError(InvalidRequestError):
-    """What should be JSON is not, or is nested too deep."""
+    """The input is not JSON, or is nested too deeply."""
 
     code = "invalid_json"
 
@@ -203,7 +203,7 @@ class ContextOverflowError(InvalidRequestError):
     """Prompt and answer together exceed the model's context.
 
     Attributes:
-        prompt_tokens, context: tokens; 0 is not known.
+        prompt_tokens, context: tokens; 0 if unknown.
     """
 
     code = "context_length_exceeded"
@@ -211,7 +211,7 @@ class ContextOverflowError(InvalidRequestError):
     def __init__(
         self, message: str, *, field: str | None = None, prompt_tokens: int = 0, context: int = 0
     ) -> None:
-        # Newer SDKs leave the code out of their exception's text, where frameworks look for it.
+        # Newer SDKs omit the code from their exception's text, where frameworks look for it.
         said = message if self.code in message else f"{message} ({self.code})"
         super().__init__(said, field=field)
         self.prompt_tokens = prompt_tokens
@@ -234,7 +234,7 @@ class RateLimitError(ServingError):
     """A limit of the tenant or the key is reached.
 
     Attributes:
-        retry_after_s: when it is worth to try again, in seconds.
+        retry_after_s: when to try again, in seconds.
     """
 
     code = "rate_limit_exceeded"
@@ -247,19 +247,19 @@ class RateLimitError(ServingError):
 
 
 class BudgetError(RateLimitError):
-    """What may be spent in this day or month is spent."""
+    """The budget of this day or month is spent."""
 
     code = "insufficient_quota"
 
 
 class ContentBlockedError(ServingError):
-    """A content rule refuses the prompt."""
+    """A content rule rejects the prompt."""
 
     code = "content_filter"
 
 
 class ForbiddenError(ServingError):
-    """The caller may not ask for this."""
+    """The caller is not permitted to do this."""
 
     code = "forbidden"
 
@@ -274,7 +274,7 @@ class QueueFullError(ServingError):
     """The engine's waiting queue is at its limit.
 
     Attributes:
-        retry_after_s: when it is worth to try again, in seconds.
+        retry_after_s: when to try again, in seconds.
     """
 
     code = "queue_full"
@@ -287,19 +287,19 @@ class QueueFullError(ServingError):
 
 
 class GuideCompilerBusyError(QueueFullError):
-    """Guides are compiled one at a time, and this one could not be in time."""
+    """Guides are compiled one at a time, and this one would have waited too long."""
 
     code = "guide_compiler_busy"
 
 
 class RequestCancelledError(ServingError):
-    """The caller asked for the end of this request."""
+    """The caller cancelled this request."""
 
     code = "cancelled"
 
 
 class DeadlineError(ServingError):
-    """The time that the caller gave ran out."""
+    """The request's deadline has passed."""
 
     code = "deadline_exceeded"
 
@@ -335,13 +335,13 @@ _WIRE = re.compile(r"\[(?P<code>[a-z_]+)(?: (?P<field>[\w.]+))?\] (?P<message>.*
 
 
 def to_wire(error: ServingError) -> str:
-    """Encode as ``[code field] sentence``, the form in which Triton carries it."""
+    """Encode an error as ``[code field] message``, the form in which Triton carries it."""
     where = f" {error.field}" if error.field else ""
     return f"[{error.code}{where}] {error}"
 
 
 def from_wire(text: str) -> ServingError | None:
-    """Rebuild the exception from anywhere inside Triton's error text; None if it holds none."""
+    """Restore the exception from anywhere in Triton's error text; None if there is none."""
     found = _WIRE.search(text)
     if found is None or found["code"] not in _BY_CODE:
         return None

@@ -1,4 +1,4 @@
-"""The vocabulary of one generation: what is asked, what comes back."""
+"""Domain values of one generation: the request, its sampling, and the chunks of the answer."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Guide:
     text: str
 
 
-#: Below it a temperature is 0: engines divide logits by it in float32, where the quotients of a
-#: smaller one overflow, and a smaller number than 1.2e-38 is no normal float32 at all. At 1e-5 a
-#: logit that is behind by a hundredth is drawn once in e**1000 times.
+#: Below this a temperature counts as 0. Engines divide logits by it in float32: with a smaller one
+#: the quotients overflow, and below 1.2e-38 it is not a normal float32. At 1e-5 a token whose logit
+#: is lower by a hundredth is drawn once in e**1000 times.
 GREEDY_BELOW_TEMPERATURE = 1e-5
-#: Below it `top_p` leaves one token: the likeliest has at least 1 / vocabulary of the probability.
+#: Below this `top_p` leaves one token: the likeliest has at least 1 / vocabulary probability.
 GREEDY_BELOW_TOP_P = 1e-6
 #: The largest float32 below 1.
 LARGEST_SHARE = 1 - 2**-24
@@ -49,13 +49,13 @@ SMALLEST_REPETITION_PENALTY, LARGEST_REPETITION_PENALTY = 1e-3, 100.0
 class Sampling:
     """How the next token is drawn.
 
-    Greedy unless `top_k` > 1, or `top_p` is given with `top_k` absent or 0, the contract's own
-    rule (NVIDIA/TensorRT-LLM, `SamplingConfig`); a `temperature` of 0, or one that float32 cannot
-    divide by, is greedy as well, and so is a `top_p` that leaves one token.
+    Greedy unless `top_k` > 1, or `top_p` is given with `top_k` absent or 0; this is the contract's
+    rule (NVIDIA/TensorRT-LLM, `SamplingConfig`). Also greedy with a `temperature` of 0 or one that
+    float32 cannot divide by, and with a `top_p` that leaves one token.
 
     Attributes:
-        seed: None draws one at random.
-        min_p: tokens less likely than this share of the likeliest are not drawn; 0 is off.
+        seed: None uses a random seed.
+        min_p: tokens less likely than this share of the likeliest are not drawn; 0 disables it.
     """
 
     temperature: float = 1.0
@@ -70,7 +70,7 @@ class Sampling:
 
     @property
     def greedy(self) -> bool:
-        """Whether the most likely token is always taken."""
+        """Whether the most likely token is always chosen."""
         if self.temperature < GREEDY_BELOW_TEMPERATURE:
             return True
         if self.top_p and self.top_p < GREEDY_BELOW_TOP_P:
@@ -80,7 +80,7 @@ class Sampling:
         return not self.top_p
 
     def of_sequence(self, index: int) -> Sampling:
-        """Of several answers each has a seed of its own; a given one counts up."""
+        """Sampling of one of several sequences; a given seed is increased by the index."""
         if self.seed is None or not index:
             return self
         return replace(self, seed=(self.seed + index) % 2**64)
@@ -88,7 +88,7 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Which figures about itself a request wants with its answer."""
+    """Metrics that a request wants returned with its answer."""
 
     times: bool = False
     input_tokens: bool = False
@@ -97,21 +97,21 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One request as the engine sees it: ids in, ids out.
+    """One request to the engine: token ids in, token ids out.
 
     Attributes:
-        request_id: the client's own id; `stop` refers to it. May be empty.
+        request_id: the client's id, which `stop` refers to; may be empty.
         input_ids: prompt, at least one id.
-        max_tokens: most tokens to generate, at least one.
+        max_tokens: maximum number of tokens to generate, at least one.
         end_ids: ids that end the answer; empty means generate to `max_tokens`.
-        stop_sequences: id sequences that end the answer once generated; they stay in the output.
+        stop_sequences: id sequences that end the answer; they stay in the output.
         bad_words: id sequences that must not be generated.
         priority: higher is admitted first.
-        sequences: how many answers to generate; each has the prompt and a seed of its own.
-        sequence_index: which of them this is, inside the engine.
+        sequences: number of answers to generate; each has its own seed.
+        sequence_index: index of this answer, inside the engine.
         adapter: name of a LoRA adapter of the bundle, or None.
-        embedding_bias: added to these ids' logits before the next token is drawn.
-        traceparent: W3C's, of the span that the engine's spans belong to; None makes none.
+        embedding_bias: values added to the logits of these ids.
+        traceparent: W3C `traceparent` of the parent span; None records no spans.
     """
 
     input_ids: Sequence[int]
@@ -135,12 +135,12 @@ class GenerationRequest:
     traceparent: str | None = None
 
     def ends_at(self, token_id: int | None) -> bool:
-        """Whether this token ends the answer, at whatever place."""
+        """Whether this token ends the answer."""
         return token_id in self.end_ids or (token_id,) in self.stop_sequences
 
 
 def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:
-    """One request for each answer that is asked for."""
+    """Split a request into one for each sequence."""
     if request.sequences == 1:
         return [request]
     return [
@@ -151,7 +151,7 @@ def each_sequence(request: GenerationRequest) -> list[GenerationRequest]:
 
 @dataclass(slots=True)
 class Timings:
-    """When things happened to a request, in nanoseconds of the monotonic clock; 0 is not yet."""
+    """Times of a request in nanoseconds of the monotonic clock; 0 means not yet."""
 
     arrival_ns: int = 0
     first_scheduled_ns: int = 0
@@ -161,11 +161,11 @@ class Timings:
 
 @dataclass(slots=True)
 class Drafts:
-    """Tokens of speculative decoding for one request, so far.
+    """Speculative decoding of one request so far.
 
     Attributes:
-        drafted: the most that could have been: runtimes do not say how many were.
-        accepted: tokens of a step beyond the one that any step gives.
+        drafted: upper bound of the drafted tokens: runtimes do not report the actual number.
+        accepted: tokens of a step beyond the one that every step gives.
     """
 
     drafted: int = 0
@@ -173,21 +173,21 @@ class Drafts:
 
     @property
     def acceptance(self) -> float:
-        """Share of the drafted tokens that were accepted, 0 to 1; 0 without any."""
+        """Accepted share of the drafted tokens, 0 to 1; 0 if none were drafted."""
         return self.accepted / self.drafted if self.drafted else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens that became available together.
+    """Tokens that became available at the same time.
 
     Attributes:
-        token_ids: new ids, possibly none in the last chunk.
+        token_ids: new ids; may be empty in the last chunk.
         log_probs: natural logarithm of each new token's probability, same length, or empty.
         finish: set in the last chunk.
-        prompt_log_probs: of each id of the prompt after those before it, 0 for the first; in the
-            first chunk with tokens, where the request asks for them.
-        engine: digest of what decides the engine's numbers; in a fleet's chunks, where known.
+        prompt_log_probs: log-probability of each prompt id given those before it, 0 for the first;
+            in the first chunk with tokens, if the request asks for them.
+        engine: digest of the facts that determine the engine's results; set by a fleet, if known.
     """
 
     token_ids: Sequence[int]

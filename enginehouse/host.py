@@ -1,4 +1,4 @@
-"""What this host is: the part of a fingerprint that an engine depends on."""
+"""Facts about this host that an engine depends on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-#: CPU flags that change which kernels a CPU engine uses, in the names of /proc/cpuinfo.
+#: CPU flags that affect a CPU engine's choice of kernels, as named in /proc/cpuinfo.
 _RELEVANT_FLAGS = (
     "avx2",
     "fma",
@@ -29,7 +29,7 @@ _RELEVANT_FLAGS = (
 
 
 class Gpu(BaseModel):
-    """One GPU, as `nvidia-smi` describes it."""
+    """One GPU, as reported by `nvidia-smi`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -39,7 +39,7 @@ class Gpu(BaseModel):
 
 
 class HostFingerprint(BaseModel):
-    """The facts about a host that decide whether and how an engine runs there."""
+    """Facts about a host that determine whether and how an engine runs there."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,7 +52,7 @@ class HostFingerprint(BaseModel):
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """GPUs that this process may use; none if there is no working `nvidia-smi`."""
+    """GPUs available to this process; empty without a working `nvidia-smi`."""
     query = ("nvidia-smi", "--query-gpu=name,compute_cap,memory.total",
              "--format=csv,noheader,nounits")  # fmt: skip
     try:
@@ -67,7 +67,7 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def available_memory() -> int:
-    """Bytes that a new process may take: of the machine, or of its control group (v2)."""
+    """Bytes available to a new process, on the machine or in its control group (v2)."""
     free = int(psutil.virtual_memory().available)
     limit, used = (Path(f"/sys/fs/cgroup/memory.{name}") for name in ("max", "current"))
     if limit.is_file() and used.is_file():
@@ -78,7 +78,7 @@ def available_memory() -> int:
 
 
 def host_fingerprint(*, with_gpus: bool = False) -> HostFingerprint:
-    """Read this host's fingerprint (Linux: /proc/cpuinfo); GPUs cost a process, so on request."""
+    """Read this host's fingerprint (Linux: /proc/cpuinfo). GPUs on request: that runs a process."""
     cpuinfo = Path("/proc/cpuinfo")
     text = cpuinfo.read_text() if cpuinfo.exists() else ""
     fields = {

@@ -1,4 +1,4 @@
-"""How deep JSON is nested: what walks through it later does so by recursion."""
+"""Nesting depth of JSON, checked before code walks through it recursively."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def is_shallow(value: Any, levels: int) -> bool:
-    """Whether a JSON value has at most so many levels of objects and lists."""
+    """Whether a JSON value has at most `levels` levels of objects and lists."""
     nodes = [value]
     for _ in range(levels + 1):
         nodes = [

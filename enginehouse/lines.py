@@ -1,8 +1,8 @@
-"""Lines of texts that come from elsewhere: streams of events, JSON Lines, templates.
+"""Splits external text into lines: event streams, JSON Lines, templates.
 
-Only LF and CRLF end a line. `str.splitlines`, and with it httpx' `iter_lines`, also splits at
-U+2028, U+2029, U+0085, form feeds and others, which JSON allows inside of a string: an answer that
-holds one would be cut into two lines, neither of which is JSON.
+Only LF and CRLF end a line. `str.splitlines` and httpx' `iter_lines` also split at U+2028, U+2029,
+U+0085, form feeds and others. JSON allows these inside a string, so an answer with one would be
+split into two lines that are not JSON.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Iterator
 
 
 def split_lines(text: str) -> list[str]:
-    """The lines of a text without their ends; what ends with a line end has no empty last line."""
+    """The lines of a text without their terminators; no empty line after a final terminator."""
     lines = text.split("\n")
     last = lines.pop()
     whole = [line.removesuffix("\r") for line in lines]
@@ -19,13 +19,13 @@ def split_lines(text: str) -> list[str]:
 
 
 class LineSplitter:
-    """Lines of a text that comes in pieces, as bytes; a character may be cut between two."""
+    """Splits a stream of byte chunks into lines; a character may be split between two chunks."""
 
     def __init__(self) -> None:
         self._rest: list[bytes] = []
 
     def push(self, piece: bytes) -> list[bytes]:
-        """The lines that this piece completes, without their ends."""
+        """Add a chunk; return the lines that it completes, without terminators."""
         first, *others = piece.split(b"\n")
         self._rest.append(first)
         if not others:
@@ -35,14 +35,14 @@ class LineSplitter:
         return [line.removesuffix(b"\r") for line in lines]
 
     def finish(self) -> list[bytes]:
-        """The last line, if no line end follows it."""
+        """Return the last line, if it has no terminator."""
         last = b"".join(self._rest)
         self._rest = []
         return [last] if last else []
 
 
 def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Each line of a text in pieces, as soon as it is whole."""
+    """Iterate over the lines of a stream of chunks, each as soon as it is complete."""
     splitter = LineSplitter()
     for piece in pieces:
         yield from splitter.push(piece)
@@ -50,7 +50,7 @@ def lines_of(pieces: Iterable[bytes]) -> Iterator[bytes]:
 
 
 async def lines_of_stream(pieces: AsyncIterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Each line of a text in pieces, as soon as it is whole."""
+    """Iterate over the lines of an asynchronous stream, each as soon as it is complete."""
     splitter = LineSplitter()
     async for piece in pieces:
         for line in splitter.push(piece):

@@ -1,4 +1,4 @@
-"""`engine.json`: what an engine bundle says of itself."""
+"""`engine.json`: the manifest of an engine bundle."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class _Frozen(BaseModel):
 
 
 class BundleFile(_Frozen):
-    """One file of the bundle: path relative to it, size and digest."""
+    """One file of the bundle: relative path, size and digest."""
 
     path: str
     size_bytes: int = Field(ge=0)
@@ -28,7 +28,7 @@ class BundleFile(_Frozen):
 
 
 class Checkpoint(_Frozen):
-    """Where the weights came from; lineage as far as the checkpoint states it."""
+    """Source of the weights, with as much lineage as the checkpoint states."""
 
     kind: Literal["gguf", "huggingface"]
     name: str
@@ -39,7 +39,7 @@ class Checkpoint(_Frozen):
 
 
 class Architecture(_Frozen):
-    """Shape of the network, as far as serving and estimates need it."""
+    """Shape of the network, as needed for serving and size estimates."""
 
     family: str
     layers: int
@@ -54,7 +54,7 @@ class Architecture(_Frozen):
 
 
 class SpecialTokens(_Frozen):
-    """Ids that steer generation.
+    """Token ids that control generation.
 
     Attributes:
         end_ids: tokens that end an answer; the first is the contract's default `end_id`.
@@ -67,32 +67,32 @@ class SpecialTokens(_Frozen):
 
 
 class GenerationDefaults(_Frozen):
-    """Sampling used when a chat request names none (the OpenAI API's own defaults)."""
+    """Sampling if a chat request sets none (the OpenAI API's defaults)."""
 
     temperature: float = 1.0
     top_p: float = 1.0
 
 
 class EngineSettings(_Frozen):
-    """How the runtime is set up; chosen by measurement, see docs/engine-settings.md.
+    """Settings of the runtime, chosen by measurement; see docs/engine-settings.md.
 
     Attributes:
         precision_hint: arithmetic of the CPU plugin (``bf16``, ``f16``, ``f32``) or ``auto``.
         kv_cache_precision: ``auto`` or a type of the runtime (``u8``, ``bf16``, ``f16``).
-        kv_cache_gib: size of the paged KV cache pool; the runtime takes whole GiB.
-        max_batch: sequences in flight at once.
-        max_queue: requests that may wait beyond that; one more is refused.
-        max_batched_tokens: tokens of prompt and answer in one scheduling step.
-        threads: of each instance; 0 lets the runtime choose, or divides the CPUs.
-        coalescing: gather several tokens into one response under load, see
+        kv_cache_gib: size of the paged KV cache pool; the runtime uses whole GiB.
+        max_batch: maximum number of sequences in flight.
+        max_queue: maximum number of waiting requests; further ones are rejected.
+        max_batched_tokens: tokens of prompts and answers in one scheduling step.
+        threads: threads of each instance; 0 lets the runtime choose, or divides the CPUs.
+        coalescing: combine several tokens into one response under load, see
             `enginehouse.engine.coalescing`.
-        step_timeout_s: a step that takes longer is a hang; the engine is then replaced.
+        step_timeout_s: a longer step counts as a hang; the engine is then replaced.
         speculative: ``prompt_lookup`` drafts the tokens that followed the same words earlier in
-            the prompt or the answer; the answer stays the same.
-        draft_tokens: most tokens drafted for one step.
-        instances: engines of this version on this host, each with its share of the CPUs.
-        deterministic: the same question has the same answer, bit for bit: one answer at a time,
-            with nothing else in a step, and nothing that earlier ones left in the prefix cache.
+            the prompt or the answer; the answer does not change.
+        draft_tokens: maximum number of tokens drafted for one step.
+        instances: engines of this version on this host; they share the CPUs.
+        deterministic: the same request gives the same answer, bit for bit. Runs one sequence at a
+            time, and does not use prefixes cached by earlier requests.
     """
 
     precision_hint: Literal["auto", "bf16", "f16", "f32"] = "auto"
@@ -112,22 +112,22 @@ class EngineSettings(_Frozen):
 
     @property
     def batch(self) -> int:
-        """Sequences that share a step."""
+        """Maximum number of sequences in one step."""
         return 1 if self.deterministic else self.max_batch
 
     @property
     def keeps_prefixes(self) -> bool:
-        """Whether a prompt's beginning that was computed before is taken from the cache."""
+        """Whether cached prefixes of earlier prompts are reused."""
         return self.prefix_caching and not self.deterministic
 
 
 class Adapter(_Frozen):
-    """A LoRA adapter of the bundle.
+    """A LoRA adapter in the bundle.
 
     Attributes:
-        name: asked for as ``model:name``.
-        file: its weights, relative to the engine's directory.
-        rank: width of its matrices.
+        name: clients request it as ``model:name``.
+        file: weights, relative to the engine's directory.
+        rank: rank of its matrices.
         scale: factor of its product, ``alpha / rank``.
     """
 
@@ -138,13 +138,13 @@ class Adapter(_Frozen):
 
 
 class EmbeddingFacts(_Frozen):
-    """What makes an engine one of text embeddings: from hidden states to a vector.
+    """How an embedding engine turns hidden states into a vector.
 
     Attributes:
         dimensions: length of a vector.
-        pooling: ``mean`` over a text's tokens, special ones included, or the first one (``cls``).
-        normalise: whether vectors have length 1.
-        max_tokens: longest text, special tokens included.
+        pooling: ``mean`` over all tokens including special ones, or the first token (``cls``).
+        normalise: whether vectors are scaled to length 1.
+        max_tokens: maximum length of a text, including special tokens.
     """
 
     dimensions: int = Field(gt=0)
@@ -154,12 +154,12 @@ class EmbeddingFacts(_Frozen):
 
 
 class Quality(_Frozen):
-    """The proof in short; the whole stands in `reports/parity.json`.
+    """Summary of the quality report; `reports/parity.json` has all of it.
 
     Attributes:
-        status: ``passed``, ``accepted`` (past its thresholds) or ``not_measured``.
-        accepted_reason: the word of the person who accepted it.
-        max_abs_difference, min_cosine: of embeddings against the reference's.
+        status: ``passed``, ``accepted`` (despite exceeding its thresholds) or ``not_measured``.
+        accepted_reason: reason given by the user who accepted it.
+        max_abs_difference, min_cosine: of embeddings compared with the reference.
     """
 
     status: Literal["passed", "accepted", "not_measured"]
@@ -174,12 +174,12 @@ class Quality(_Frozen):
 
 
 class EngineManifest(_Frozen):
-    """The manifest of an engine bundle; `schema_version` guards its shape.
+    """The manifest of an engine bundle; `schema_version` is its format version.
 
     Attributes:
-        tensorrt_llm: what the runtime of that name was built with, in its own terms; the runtime
+        tensorrt_llm: settings of the runtime of that name, in its own terms; the runtime
             validates it, see `enginehouse.engine.tensorrt_llm_settings`.
-        embedding: facts of an embedding model; None is a text generator.
+        embedding: facts of an embedding model; None for a text generator.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -208,7 +208,7 @@ class EngineManifest(_Frozen):
 
     @property
     def kind(self) -> Literal["generator", "embedding"]:
-        """What the engine is for."""
+        """Kind of the model."""
         return "generator" if self.embedding is None else "embedding"
 
     @property
@@ -221,7 +221,7 @@ def read_manifest(directory: Path) -> EngineManifest:
     """Read a bundle's manifest.
 
     Raises:
-        BundleError: if there is none, or it is not one that this version understands.
+        BundleError: if it is missing, or its schema is not supported.
     """
     path = directory / MANIFEST_NAME
     try:

@@ -1,4 +1,4 @@
-"""Model names: what Triton, MLflow, a URL and a directory can all carry."""
+"""Model names that are valid for Triton, MLflow, URLs and directories."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from enginehouse.errors import NameRefusedError
 
 _NAME = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?")
 
-#: Suffixes of the Triton models that stand behind one model name.
+#: Suffixes of the Triton models that belong to one model name.
 PREPROCESSING = "preprocessing"
 TENSORRT_LLM = "tensorrt_llm"
 POSTPROCESSING = "postprocessing"
-#: Of the model that answers a request once, for clients without streams.
+#: Suffix of the model that answers a request with one response, for clients without streaming.
 WHOLE = "whole"
-#: Folder of the Triton model that an embedding model is; it stands under the name alone.
+#: Folder of an embedding model's Triton model, whose name has no suffix.
 EMBEDDING = "embedding"
 
 
 def check_model_name(name: str) -> str:
-    """Return `name` if every part of the path can carry it.
+    """Return `name` if it is valid everywhere.
 
     Lower-case letters, digits, ``-`` and ``_``, 1 to 63 characters, a letter or digit at both
-    ends. A dot separates our suffixes (``smollm2.tensorrt_llm``), a colon adapters and an
-    ``@`` versions, so none of them may stand in a name.
+    ends. A dot separates our suffixes (``smollm2.tensorrt_llm``), a colon adapters and an ``@``
+    versions, so these characters are not allowed in a name.
 
     Raises:
-        NameRefusedError: with the offending name and the rule.
+        NameRefusedError: with the invalid name and the rule.
     """
     if not _NAME.fullmatch(name):
         raise NameRefusedError(

@@ -1,4 +1,4 @@
-"""Origins of web pages, as browsers write them in the header `Origin` (RFC 6454)."""
+"""Origins of web pages, as in the header `Origin` (RFC 6454)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(\[[0-9a-f:.]+\]|[^/?#@:\[\]\sA-Z]+)(
 
 
 def split_origins(raw: str) -> tuple[str, ...]:
-    """The parts of a list with commas."""
+    """Split a comma-separated list of origins."""
     return tuple(part.strip() for part in raw.split(",") if part.strip())
 
 
 def origin_problem(origin: str, among: Sequence[str]) -> str | None:
-    """What is wrong with one of some origins, and how to write it; None if nothing.
+    """What is wrong with one of several origins, and how to write it; None if it is valid.
 
-    Each is an origin that a browser would send, or ``*`` alone for every origin.
+    Valid are origins as browsers send them, or ``*`` alone for every origin.
     """
     if origin == "*":
         return "give * alone, or origins" if len(among) > 1 else None

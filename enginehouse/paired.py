@@ -1,8 +1,8 @@
-"""Is one of two slower? Paired ratios, measured in turn on one machine.
+"""Paired comparison of two latencies, measured alternately on one machine.
 
-Noise on a shared machine comes in bursts, so the mean of the log ratios is a trimmed one: a
-fifth of the pairs is left out at each end. Its standard error and interval are those of Tukey
-and McLaughlin (Sankhya 25, 1963; see Wilcox, Introduction to Robust Estimation, section 4.3).
+Noise on a shared machine comes in bursts, so the log ratios are averaged with a trimmed mean that
+drops a fifth of the pairs at each end. Its standard error and interval are those of Tukey and
+McLaughlin (Sankhya 25, 1963; see Wilcox, Introduction to Robust Estimation, section 4.3).
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 
 _TRIM = 0.2
 _QUANTILE_99 = 2.326
-#: Pairs from which a trimmed mean has an interval worth the name.
+#: Minimum number of pairs for a meaningful interval of the trimmed mean.
 LEAST_PAIRS = 8
 
 
 class Change(StrEnum):
-    """What the pairs say of the second against the first."""
+    """How the second compares with the first."""
 
     SLOWER = "slower"
     FASTER = "faster"
@@ -31,11 +31,11 @@ class Change(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RatioEstimate:
-    """A ratio of times, second over first: above 1 the second is slower.
+    """A ratio of times, second over first; above 1 the second is slower.
 
     Attributes:
-        low, high: ends of its 95 % confidence interval.
-        error: standard error of its logarithm.
+        low, high: 95 % confidence interval.
+        error: standard error of the logarithm.
     """
 
     ratio: float
@@ -46,12 +46,12 @@ class RatioEstimate:
 
 
 def estimate(log_ratios: Sequence[float]) -> RatioEstimate:
-    """The ratio that paired log ratios give.
+    """Estimate the ratio from paired log ratios.
 
     Raises:
         ValueError: if there are fewer than `LEAST_PAIRS`.
     """
-    # 30 MiB that a controller without a release need not hold.
+    # Imported here: scipy takes 30 MiB, which an idle controller does not need.
     from scipy.special import stdtrit
 
     count = len(log_ratios)
@@ -71,14 +71,14 @@ def estimate(log_ratios: Sequence[float]) -> RatioEstimate:
 
 @dataclass(frozen=True, slots=True)
 class PairedRule:
-    """When a difference counts.
+    """Decides whether a difference counts.
 
-    The line is drawn half way to `margin`: with a standard error of `error_wanted` a difference
-    of the whole margin and one of nothing are then told apart with few mistakes either way.
+    The threshold is half way to `margin`. With a standard error of `error_wanted`, a difference of
+    the whole margin and no difference are then rarely confused.
 
     Attributes:
-        margin: the difference that has to be found, as a ratio less 1.
-        error_wanted: standard error of the log ratio at which to stop measuring.
+        margin: the difference to detect, as a ratio less 1.
+        error_wanted: standard error of the log ratio at which measuring stops.
     """
 
     margin: float
@@ -86,15 +86,15 @@ class PairedRule:
 
     @classmethod
     def finding(cls, margin: float) -> PairedRule:
-        """Mistakes of one in a hundred either way: 2.33 errors lie on each side of the line."""
+        """A rule with 1 % errors of either kind: the threshold is 2.33 standard errors away."""
         return cls(margin, math.log1p(margin) / 2 / _QUANTILE_99)
 
     def is_precise(self, found: RatioEstimate) -> bool:
-        """Whether more pairs would change little."""
+        """Whether the estimate is precise enough to stop measuring."""
         return found.error <= self.error_wanted
 
     def judge(self, found: RatioEstimate) -> Change:
-        """What an estimate says; one that is not precise only says what its interval does."""
+        """The verdict on an estimate; an imprecise one is judged by its interval."""
         line = math.sqrt(1 + self.margin)
         if self.is_precise(found):
             if found.ratio > line:
@@ -110,11 +110,11 @@ class PairedRule:
 def measure_in_turn(
     pair: Callable[[int], Mapping[str, float]], rules: Mapping[str, PairedRule], most_pairs: int
 ) -> dict[str, list[float]]:
-    """Measure pairs until every rule's metric is precise, or there are `most_pairs`.
+    """Measure pairs until every rule's metric is precise, or `most_pairs` is reached.
 
     Args:
         pair: measures both sides once, given the pair's number from 0: log ratios by metric.
-        rules: by metric; for those without one no more is measured.
+        rules: by metric; metrics without a rule do not prolong the measurement.
     """
     found: dict[str, list[float]] = {}
     for number in range(max(LEAST_PAIRS, most_pairs)):

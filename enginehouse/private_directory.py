@@ -1,4 +1,4 @@
-"""Directories at names that anybody can guess: used only if they are this user's alone."""
+"""Directories at predictable paths, used only if they belong to this user alone."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ _OTHERS = 0o077
 
 
 def private_directory(path: Path) -> Path:
-    """The directory, made with mode 0700 where there is none. Its parent has to exist.
+    """Return the directory; creates it with mode 0700 if needed. Its parent has to exist.
 
-    Another user may have made it first, with a link or with files of theirs in it.
+    Another user may have created it first, as a link or with files in it.
 
     Raises:
-        SettingsError: if it is no directory, a link, somebody else's, or open to others.
+        SettingsError: if it is not a directory, is a link, has another owner, or is accessible to
+            others.
     """
     try:
         path.mkdir(mode=0o700, exist_ok=True)
         found = path.lstat()
     except OSError as error:
         raise SettingsError(
-            f"{path}: no private directory can be made: {error.strerror}"
+            f"{path}: the private directory cannot be created: {error.strerror}"
         ) from error
     wrong = _wrong(found)
     if wrong is not None:
@@ -38,7 +39,7 @@ def _wrong(found: os.stat_result) -> str | None:
     if stat.S_ISLNK(found.st_mode):
         return "it is a link"
     if not stat.S_ISDIR(found.st_mode):
-        return "it is no directory"
+        return "it is not a directory"
     if found.st_uid != os.getuid():
         return f"it belongs to the user {found.st_uid}, and this process is {os.getuid()}"
     if stat.S_IMODE(found.st_mode) & _OTHERS:

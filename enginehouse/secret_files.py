@@ -1,4 +1,4 @@
-"""Files that hold one secret: made on first use, readable by their owner alone."""
+"""Secret files: created on first use, readable only by their owner."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SHORTEST = 16
 
 
 def ensure_secret_file(path: Path, what: str) -> str:
-    """The secret; whoever comes first makes it, all others read it. Blocks.
+    """Return the secret; the first caller creates it, all others read it. Blocking.
 
     Args:
-        what: its name in messages, for example ``the admin token``.
+        what: name in messages, for example ``the admin token``.
 
     Raises:
         SettingsError: if the file holds no usable secret, or cannot be read or written.
@@ -36,7 +36,7 @@ def ensure_secret_file(path: Path, what: str) -> str:
 
 
 def _create(path: Path) -> None:
-    """A whole file of mode 0600 or none; one that is there already stays."""
+    """Create a complete file with mode 0600 atomically; keeps an existing one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     descriptor = os.open(scratch, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -45,7 +45,7 @@ def _create(path: Path) -> None:
             file.write(secrets.token_urlsafe(_BYTES))
             file.flush()
             os.fsync(file.fileno())
-        # A link fails where a rename would replace the secret of who was faster.
+        # A link fails if the file exists; a rename would replace another process's secret.
         path.hardlink_to(scratch)
     except FileExistsError:
         return

@@ -1,15 +1,16 @@
-"""What a process tells of its own work, and where: settings, trace contexts, span export.
+"""Telemetry settings, trace contexts and span export.
 
-The adapter and the engine read the same variables, since both are started with one environment:
+The adapter and the engine read the same variables, because both are started with the same
+environment:
 
 - ``ENGINEHOUSE_OTLP_ENDPOINT``: base URL of an OpenTelemetry collector (OTLP over HTTP), for
-  example ``http://127.0.0.1:4318``; without it no span is made.
-- ``ENGINEHOUSE_OTLP_SHARE``: share of the traces begun here that are kept, from 0 to 1.
+  example ``http://127.0.0.1:4318``; without it no spans are recorded.
+- ``ENGINEHOUSE_OTLP_SHARE``: share of the traces started here that are sampled, from 0 to 1.
 - ``ENGINEHOUSE_LOG_FORMAT``: ``text`` or ``json``.
 - ``ENGINEHOUSE_ACCESS_LOG``: ``true`` writes a line for each request.
 
-OpenTelemetry is imported only where spans are wanted, and its global provider is left alone: that
-one is MLflow's.
+OpenTelemetry is imported only if spans are recorded. Its global provider is not used, because that
+is MLflow's.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ if TYPE_CHECKING:
 
 _TRACES_PATH = "/v1/traces"
 _SAMPLED = 0x01
-# A later version than 00 may have more fields behind these four.
+# Versions after 00 may have more fields after these four.
 _TRACEPARENT = re.compile(
     r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace>(?!0{32})[0-9a-f]{32})"
     r"-(?P<span>(?!0{16})[0-9a-f]{16})-(?P<flags>[0-9a-f]{2})(?P<more>-.*)?"
 )
-# A collector that hangs must hold up neither the queue of spans nor the end of the process.
+# A collector that hangs must not block the span queue or the end of the process.
 _EXPORT_TIMEOUT_S = 3.0
 _CLOSING_PATIENCE_S = 2.0
 _MOST_ATTRIBUTE_CHARACTERS = 256
 
 
 class LogFormat(StrEnum):
-    """How the adapter's log lines are written."""
+    """Format of the adapter's log lines."""
 
     TEXT = "text"
     JSON = "json"
@@ -51,12 +52,12 @@ class LogFormat(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Telemetry:
-    """Settings of one process.
+    """Telemetry settings of one process.
 
     Attributes:
-        traces_url: where spans are posted; None makes none.
-        share: of the traces that begin here, from 0 to 1; a caller's own decision is followed.
-        access_log: whether each request has a line.
+        traces_url: where spans are sent; None disables them.
+        share: sampled share of the traces that start here, 0 to 1; a caller's decision is kept.
+        access_log: whether each request is logged.
     """
 
     traces_url: str | None = None
@@ -69,7 +70,7 @@ def read_telemetry(environ: Mapping[str, str]) -> Telemetry:
     """Read the settings from an environment.
 
     Raises:
-        SettingsError: naming the variable, its value and what it takes.
+        SettingsError: names the variable, its value and what it accepts.
     """
     found = read(TelemetrySettings, environ)
     return Telemetry(
@@ -89,11 +90,11 @@ def _traces_url(endpoint: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class TraceParent:
-    """W3C's `traceparent`: to which trace something belongs, and below which span.
+    """W3C `traceparent`: a trace, and the parent span in it.
 
     Attributes:
-        trace_id, span_id: above 0, of 128 and 64 bits.
-        sampled: whether the trace is kept.
+        trace_id, span_id: above 0, with 128 and 64 bits.
+        sampled: whether the trace is sampled.
     """
 
     trace_id: int
@@ -102,7 +103,7 @@ class TraceParent:
 
     @classmethod
     def parse(cls, text: str) -> TraceParent | None:
-        """Read the header's value; None if it is none."""
+        """Parse the header's value; None if it is invalid."""
         found = _TRACEPARENT.fullmatch(text)
         if found is None or (found["more"] and found["version"] == "00"):
             return None
@@ -113,7 +114,7 @@ class TraceParent:
         return f"00-{self.trace_id:032x}-{self.span_id:016x}-{_SAMPLED if self.sampled else 0:02x}"
 
     def context(self) -> Context:
-        """OpenTelemetry's form, as the parent of a span."""
+        """OpenTelemetry context with this span as the parent."""
         from opentelemetry.trace import (
             NonRecordingSpan,
             SpanContext,
@@ -127,18 +128,18 @@ class TraceParent:
 
 
 class SpanExport:
-    """Where spans come from, and the thread that exports them in batches."""
+    """Creates tracers, and exports spans in batches from a background thread."""
 
     def __init__(self, provider: TracerProvider, exporter: SpanExporter) -> None:
         self._provider = provider
         self._exporter = exporter
 
     def tracer(self, name: str) -> Tracer:
-        """What makes spans, for one module."""
+        """A tracer for one module."""
         return self._provider.get_tracer(name)
 
     def close(self) -> None:
-        """Export what is left. Blocks, some seconds at most if the collector does not answer."""
+        """Export the remaining spans; blocks at most some seconds if the collector is down."""
         patience = threading.Timer(_CLOSING_PATIENCE_S, self._exporter.shutdown)
         patience.daemon = True
         patience.start()
@@ -147,7 +148,7 @@ class SpanExport:
 
 
 def open_export(telemetry: Telemetry, service: str) -> SpanExport | None:
-    """Begin to export spans; None where none are wanted. Whoever opens it closes it.
+    """Start exporting spans; None if they are disabled. The caller has to close the result.
 
     Args:
         service: OpenTelemetry's `service.name`.

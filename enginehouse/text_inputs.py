@@ -1,4 +1,4 @@
-"""Text inputs of the tensor contract: bytes that a client says are UTF-8."""
+"""Text inputs of the tensor contract: bytes that have to be UTF-8."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from enginehouse.errors import InvalidRequestError
 
 
 def text_of(value: Any, name: str) -> str:
-    """One value of a BYTES input as text.
+    """Decode one value of a BYTES input.
 
     Args:
-        value: bytes, as Triton hands them over; text stays as it is.
-        name: of the input.
+        value: bytes from Triton; a string is returned unchanged.
+        name: name of the input.
 
     Raises:
-        InvalidRequestError: naming the input, if it is not UTF-8.
+        InvalidRequestError: names the input, if it is not UTF-8.
     """
     if not isinstance(value, bytes):
         return str(value)
@@ -31,7 +31,7 @@ def text_of(value: Any, name: str) -> str:
 
 
 def named(name: str) -> str:
-    """An input's name, with the one that clients of the ensemble know."""
+    """An input's name, with the name that the ensemble's clients use."""
     for alias, (_, target) in ENSEMBLE_INPUT_ROUTES.items():
         if target == name and alias != name:
             return f"{name!r} ({alias!r} of the ensemble)"

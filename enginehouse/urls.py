@@ -1,8 +1,8 @@
-"""URLs in messages: with the address that helps, without the credentials that must not be shown.
+"""URLs in messages: the address is kept, credentials are hidden.
 
-People paste passwords as they are, so a password may hold ``@``, ``/``, ``?`` or ``#``, which a
-correct URL has only as ``%40`` and the like. Everything from the scheme to the last ``@`` is taken
-for user and password: too much is hidden where a path has an ``@``, never too little.
+Users paste passwords unescaped, so a password may contain ``@``, ``/``, ``?`` or ``#``, which a
+valid URL has only as ``%40`` and the like. Everything from the scheme to the last ``@`` is treated
+as user and password. This may hide too much if a path has an ``@``, but never too little.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from urllib.parse import unquote, urlsplit
 from enginehouse.errors import SettingsError
 
 _HIDDEN = "***"
-#: A scheme with its slashes, behind which an authority may stand; a third slash is a path's.
+#: A scheme with its slashes, which an authority may follow; a third slash starts a path.
 _START = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://(?!/)")
-#: A parameter of the query whose name says that its value is secret.
+#: A query parameter whose name suggests a secret value.
 _SECRET_PARAMETER = re.compile(
     r"([?&;][^=&;?\s]*(?:pass|pwd|secret|token|key|credential)[^=&;?\s]*=)[^&;\s]+", re.IGNORECASE
 )
-#: Shorter pieces of a password occur in any text.
+#: Shorter parts of a password occur in ordinary text and are not hidden.
 _SHORTEST_PIECE = 4
 
 
 def shown(url: str) -> str:
-    """One whole URL, whatever is in it, without user, password and secret parameters."""
+    """A URL without user, password and secret parameters; accepts any text."""
     start = _START.match(url)
     _, at, rest = url[start.end() :].rpartition("@") if start else ("", "", "")
     text = f"{url[: start.end()]}{_HIDDEN}@{rest}" if start and at else url
@@ -32,10 +32,10 @@ def shown(url: str) -> str:
 
 
 def redacted(text: str, *urls: str | None) -> str:
-    """A message of whatever origin, without the credentials of the URLs in it.
+    """Hide the credentials of URLs in a message of any origin.
 
     Args:
-        urls: those that may be repeated in the message, whole or in part.
+        urls: URLs that the message may contain, as a whole or in part.
     """
     for url in urls:
         if url:
@@ -47,7 +47,7 @@ def redacted(text: str, *urls: str | None) -> str:
 
 
 def check_url(variable: str, url: str | None) -> str | None:
-    """The same URL.
+    """Return `url` if its user and password are properly escaped.
 
     Raises:
         SettingsError: if it has a `url_problem`.
@@ -59,10 +59,10 @@ def check_url(variable: str, url: str | None) -> str | None:
 
 
 def url_problem(url: str) -> str | None:
-    """What is wrong with the user and password of a URL, and how to write them; None if nothing.
+    """What is wrong with user and password of a URL, and how to write them; None if valid.
 
-    They must not have characters that a URL cannot hold: each reader would cut the URL at another
-    place, and show a part of the password in its error.
+    They must not contain characters that a URL cannot hold: parsers would split the URL at
+    different places, and show a part of the password in their errors.
     """
     start = _START.match(url)
     if start is None or "@" not in url:
@@ -88,7 +88,7 @@ def _redacted_word(word: str) -> str:
 
 
 def _secrets(url: str) -> list[str]:
-    """The password of a URL, as it is written and as it is meant, and the parts of it."""
+    """The password of a URL, escaped and unescaped, and its parts."""
     start = _START.match(url)
     if start is None or "@" not in url:
         return []

@@ -1,4 +1,4 @@
-"""Text in and out of a model: tokenizer, chat template, detokenizer, stop strings."""
+"""Conversion between text and tokens: tokenizer, chat template, detokenizer, stop strings."""
 
 from enginehouse.text.chat_template import ChatTemplate, PromptEnding
 from enginehouse.text.detokenizer import IncrementalDetokenizer

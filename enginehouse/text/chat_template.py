@@ -1,4 +1,4 @@
-"""Chat messages → token ids, through the version's own Jinja template."""
+"""Renders chat messages to token ids with the version's Jinja template."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _tojson(value: Any, indent: int | None = None) -> str:
 
 
 def _environment() -> ImmutableSandboxedEnvironment:
-    """The environment for which templates are written (transformers, `chat_template_utils.py`)."""
+    """The Jinja environment that templates expect (transformers, `chat_template_utils.py`)."""
     # Output is model input, not HTML: escaping would change it.
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True,
@@ -44,12 +44,12 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-#: What a template is given by name; callers cannot give these.
+#: Names that the template gets from us; callers cannot set them.
 RESERVED = frozenset(
     {"messages", "tools", "add_generation_prompt", "bos_token", "eos_token", "raise_exception",
      "strftime_now"}
 )  # fmt: skip
-#: Ways in which a template fails at what it was given.
+#: Exceptions that a template may raise because of its input.
 _FAILURES = (
     TemplateError, TypeError, ValueError, LookupError, ArithmeticError, AttributeError,
     RecursionError,
@@ -60,25 +60,26 @@ class PromptEnding(Enum):
     """Where the prompt of a conversation ends."""
 
     ANSWER = auto()
-    """Where the assistant begins to speak."""
+    """At the start of the assistant's answer."""
     MESSAGES = auto()
-    """Behind the last message, as the template closes it."""
+    """After the last message, closed by the template."""
     OPEN = auto()
-    """Behind the last message's text, which goes on."""
+    """After the text of the last message, which the model continues."""
 
 
 class ChatTemplate:
-    """A compiled chat template and the tokenizer that reads what it writes.
+    """A compiled chat template with its tokenizer.
 
     Attributes:
-        source: the Jinja text.
-        variables: what it reads beside its own: ``messages``, ``tools``, ``enable_thinking``, …
+        source: the Jinja source.
+        variables: variables that the template reads: ``messages``, ``tools``,
+            ``enable_thinking``, …
     """
 
     def __init__(
         self, source: str, tokenizer: Tokenizer, *, bos_token: str = "", eos_token: str = ""
     ) -> None:
-        """Compile.
+        """Compile the template.
 
         Raises:
             BundleError: if the template is not valid Jinja.
@@ -92,24 +93,24 @@ class ChatTemplate:
         self.source = source
         self._tokenizer = tokenizer
         self._tokens = {"bos_token": bos_token, "eos_token": eos_token}
-        # Nobody can guess it, so it stands only where it is put.
+        # Random, so that it cannot occur in a message.
         self._mark = f"\ue002{secrets.token_hex(8)}\ue003"
 
     @property
     def knows_tools(self) -> bool:
-        """Whether it writes tools that it is given."""
+        """Whether the template uses tools."""
         return "tools" in self.variables
 
     @cached_property
     def generation_prompt(self) -> str:
-        """A short conversation as it is written; its end is where an answer begins."""
+        """A rendered short conversation, which ends where an answer begins."""
         return self.short_prompt({})
 
     def short_prompt(self, variables: Mapping[str, Any]) -> str:
-        """`generation_prompt` where the template reads these variables.
+        """`generation_prompt` with these template variables.
 
         Raises:
-            InvalidRequestError: if the template refuses them.
+            InvalidRequestError: if the template rejects them.
         """
         return self._render([{"role": "user", "content": "Hello"}], None, variables)
 
@@ -124,15 +125,15 @@ class ChatTemplate:
         """Token ids of a conversation.
 
         Args:
-            messages: ``{"role": …, "content": …}`` each; control-token strings inside any
-                string value are text.
-            tools: ``{"type": "function", "function": …}`` each, for templates that know them;
+            messages: each ``{"role": …, "content": …}``; strings that look like control tokens
+                are encoded as text.
+            tools: each ``{"type": "function", "function": …}``, for templates that use them;
                 their strings are text too.
-            variables: what else the template may read, by name, without `RESERVED`; text too.
+            variables: further template variables by name, without `RESERVED`; text too.
 
         Raises:
-            InvalidRequestError: if the template refuses the conversation, or does not show the
-                text that is to go on.
+            InvalidRequestError: if the template rejects the conversation, or does not contain the
+                text that is to be continued.
         """
         guarded = [self._guard(message) for message in messages]
         shown = None if tools is None else [self._guard(tool) for tool in tools]
@@ -146,7 +147,7 @@ class ChatTemplate:
         return self._tokenizer.encode_guarded(rendered)
 
     def _cut(self, rendered: str) -> str:
-        """What stands before the mark: a template closes a message behind its text."""
+        """The text before the mark, without the template's end of the message."""
         end = rendered.find(self._mark)
         if end < 0:
             raise InvalidRequestError(

@@ -1,4 +1,4 @@
-"""Token ids → text, piece by piece, so that the pieces join to exactly the whole."""
+"""Incremental detokenization: chunks of text that join to exactly the whole text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Decoder(Protocol):
 
 
 class IncrementalDetokenizer:
-    """Text of a growing list of ids.
+    """Decodes a growing list of ids.
 
-    Text comes out as soon as it is final: a character whose bytes are split over tokens is held
+    Text is returned as soon as it is final: a character whose bytes are split over tokens is held
     back until its last byte. ``"".join(pushes) + finish()`` equals ``tokenizer.decode(all)``.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool = True) -> None:
-        """Begin a text; control tokens have none in it, or their written form."""
+        """Start a text; control tokens are skipped, or decoded to their written form."""
         table = tokenizer.token_bytes if skip_special_tokens else tokenizer.written_token_bytes
         self._decoder: _Decoder = (
             _WindowDecoder(tokenizer, skip_special_tokens=skip_special_tokens)
@@ -39,12 +39,12 @@ class IncrementalDetokenizer:
         return self._decoder.push(ids)
 
     def finish(self) -> str:
-        """Return what was held back; an incomplete character becomes U+FFFD."""
+        """Return the remaining text; an incomplete character becomes U+FFFD."""
         return self._decoder.finish()
 
 
 class _ByteDecoder:
-    """Byte-level BPE: a table look-up and the standard library's UTF-8 decoder."""
+    """Byte-level BPE: a lookup table and the standard library's UTF-8 decoder."""
 
     def __init__(self, table: list[bytes]) -> None:
         self._table = table
@@ -59,10 +59,10 @@ class _ByteDecoder:
 
 
 class _WindowDecoder:
-    """Any other tokenizer: decode a window of recent ids and emit what the new ones added.
+    """Other tokenizers: decodes a window of recent ids and returns what the new ones added.
 
-    Decoders may treat the first token of a text differently (a leading space is dropped), so
-    the window always starts with ids whose text is out already.
+    Decoders may treat the first token of a text differently (a leading space is dropped), so the
+    window always starts with ids whose text has been returned already.
     """
 
     def __init__(self, tokenizer: Tokenizer, *, skip_special_tokens: bool) -> None:
@@ -91,10 +91,10 @@ class _WindowDecoder:
 
 
 class CharacterBoundary:
-    """Says whether a growing list of ids ends between characters.
+    """Tells whether a growing list of ids ends between two characters.
 
-    The engine asks before it sends a response, so that every response of a stream can be
-    decoded by itself: a stateless postprocessing then joins to the right text.
+    The engine checks this before it sends a response, so that each response of a stream can be
+    decoded separately and a stateless postprocessing joins to the correct text.
     """
 
     def __init__(self, token_bytes: list[bytes] | None) -> None:
@@ -102,12 +102,12 @@ class CharacterBoundary:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, ids: Sequence[int]) -> bool:
-        """Add `ids`; True if no character is left open."""
+        """Add `ids`; True if no character is incomplete."""
         if self._table is None:
             return True
         self._utf8.decode(b"".join([self._table[i] for i in ids if i < len(self._table)]))
         return not self._utf8.getstate()[0]
 
     def restart(self) -> None:
-        """Forget every id: another list begins."""
+        """Reset for another list of ids."""
         self._utf8.reset()

@@ -1,7 +1,7 @@
-"""Token healing: a prompt that ends inside a token is continued as if it did not.
+"""Token healing, for a prompt that ends in the middle of a word's usual token.
 
-The last token is taken back, and the answer is made to begin with its text; the model may then
-choose a longer token that begins so ("htt" + "p://" becomes "http" + "://").
+The last token is removed, and the answer is constrained to begin with its text. The model may then
+choose a longer token with that beginning ("htt" + "p://" becomes "http" + "://").
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from enginehouse.text.tokenizer import Tokenizer
 
 
 def heal(tokenizer: Tokenizer, ids: Sequence[int]) -> tuple[list[int], str, Guide | None]:
-    """Ids without the last token, its text, and the guide that brings the text back.
+    """Return the ids without the last token, its text, and the guide that restores the text.
 
-    A prompt of one token, or one that ends in a control token or inside a character, stays as
-    it is: there is nothing to take back.
+    A prompt of one token, or one that ends in a control token or inside a character, is returned
+    unchanged.
     """
     last = tokenizer.decode(ids[-1:])
     if len(ids) == 1 or ids[-1] in tokenizer.special_ids or not last or "\ufffd" in last:

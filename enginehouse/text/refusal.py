@@ -1,8 +1,8 @@
-"""Does an answer refuse to answer? Judged by its beginning, the same everywhere."""
+"""Detects refusals to answer by the beginning of the text."""
 
 from __future__ import annotations
 
-#: How answers begin that refuse, in lower case, with plain apostrophes.
+#: Beginnings of refusals, in lower case, with plain apostrophes.
 _REFUSALS = (
     "i'm sorry, but",
     "i am sorry, but",
@@ -22,11 +22,11 @@ _REFUSALS = (
     "unfortunately, i cannot",
     "unfortunately, i can't",
 )
-#: As much of an answer's beginning as `is_refusal` looks at.
+#: Number of characters that `is_refusal` needs.
 HEAD_CHARACTERS = 48
 
 
 def is_refusal(head: str) -> bool:
-    """Whether an answer that begins like this refuses to answer; English only."""
+    """Whether an answer with this beginning is a refusal; English only."""
     text = head.lstrip(" \t\r\n\"'*“").replace("\u2019", "'").lower()
     return text.startswith(_REFUSALS)

@@ -1,4 +1,4 @@
-"""Stop strings in a stream of text, also across the pieces in which it arrives."""
+"""Detects stop strings in streamed text, also across chunks."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Passes text on until the first stop string, holding back what might become one."""
+    """Passes text through until the first stop string; holds back what may become one."""
 
     def __init__(self, stops: Sequence[str], *, shown: bool = False) -> None:
-        """`shown`: the stop string that was met is passed on as well."""
+        """`shown`: also return the stop string that was found."""
         self._shown = shown
         self._stops = tuple(stop for stop in stops if stop)
         self._held = ""
         self.hit: str | None = None
 
     def push(self, text: str) -> str:
-        """Add text; return what is safe to show. After a hit nothing more comes out."""
+        """Add text; return the part that is certain. Returns nothing after a hit."""
         if self.hit is not None:
             return ""
         if not self._stops:
@@ -35,12 +35,12 @@ class StopStrings:
         return buffer[: len(buffer) - keep]
 
     def finish(self) -> str:
-        """Return what was held back and turned out to be no stop string."""
+        """Return the text that was held back and is not a stop string."""
         held, self._held = self._held, ""
         return held
 
     def _open_suffix(self, buffer: str) -> int:
-        """Length of the longest end of `buffer` that begins a stop string."""
+        """Length of the longest suffix of `buffer` that begins a stop string."""
         longest = min(len(buffer), max(len(stop) for stop in self._stops) - 1)
         for length in range(longest, 0, -1):
             if any(stop.startswith(buffer[-length:]) for stop in self._stops):

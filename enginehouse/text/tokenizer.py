@@ -1,9 +1,9 @@
-"""The bundle's tokenizer, with control tokens kept apart from text.
+"""The bundle's tokenizer; control tokens in user text are encoded as text.
 
-A chat template writes control tokens (``<|im_start|>``); a user may write the same characters
-in a message. `Tokenizer.guard` marks those in user text with a nonce that nobody can guess, and
-`Tokenizer.encode_guarded` turns only unmarked ones into control tokens. Splitting at control
-tokens first is what the tokenizer itself does, so the ids of ordinary text do not change.
+A chat template writes control tokens (``<|im_start|>``), and a user may write the same characters
+in a message. `Tokenizer.guard` marks them in user text with a random nonce, and
+`Tokenizer.encode_guarded` turns only unmarked ones into control tokens. The tokenizer also splits
+at control tokens first, so the ids of ordinary text do not change.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _BYTE_TOKEN = re.compile("<0x([0-9A-F]{2})>")
 def _byte_alphabet() -> dict[str, int]:
     """Character → byte of the byte-level BPE alphabet.
 
-    Printable Latin-1 bytes stand for themselves, the other bytes for code points from 256 up,
-    in byte order (openai/gpt-2, `src/encoder.py`, `bytes_to_unicode`).
+    Printable Latin-1 bytes map to themselves, other bytes to code points from 256 up in byte order
+    (openai/gpt-2, `src/encoder.py`, `bytes_to_unicode`).
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     alphabet = {chr(byte): byte for byte in printable}
@@ -37,10 +37,10 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 class Tokenizer:
-    """Text ↔ token ids of one model version."""
+    """Converts between text and token ids of one model version."""
 
     def __init__(self, definition: str) -> None:
-        """Build from the text of a ``tokenizer.json``."""
+        """Create from the content of a ``tokenizer.json``."""
         self._control = tokenizers.Tokenizer.from_str(definition)
         self._decoder_type = (json.loads(definition).get("decoder") or {}).get("type")
         specials = {
@@ -58,7 +58,7 @@ class Tokenizer:
         """Read ``tokenizer.json``.
 
         Raises:
-            BundleError: if the file is missing or no tokenizer.
+            BundleError: if the file is missing or not a tokenizer.
         """
         try:
             found = cls(path.read_text(encoding="utf-8"))
@@ -67,12 +67,12 @@ class Tokenizer:
         except OSError as error:
             raise BundleError(f"{path}: cannot read the tokenizer: {error}") from error
         except Exception as error:
-            # The library raises bare Exception for every malformed definition.
+            # The library raises bare Exception for all invalid definitions.
             raise BundleError(f"{path}: not a tokenizer definition: {error}") from error
 
     @cached_property
     def _plain(self) -> tokenizers.Tokenizer:
-        """The same with control tokens as text; made when it is needed: it takes 15 MiB."""
+        """A copy that reads control tokens as text; created on demand, because it takes 15 MiB."""
         made = tokenizers.Tokenizer.from_str(self._control.to_str())
         made.encode_special_tokens = True
         give_back_free_memory()
@@ -80,7 +80,7 @@ class Tokenizer:
 
     @property
     def vocabulary_size(self) -> int:
-        """Number of ids, control tokens included."""
+        """Number of ids, including control tokens."""
         return self._control.get_vocab_size(with_added_tokens=True)
 
     @property
@@ -89,11 +89,11 @@ class Tokenizer:
         return frozenset(self._special_ids.values())
 
     def encode(self, text: str, *, control_tokens: bool = False) -> list[int]:
-        """Ids of `text`, without added BOS or EOS.
+        """Ids of `text`, without BOS or EOS.
 
         Args:
             text: any text.
-            control_tokens: read ``<|…|>`` strings as control tokens. Never for user text.
+            control_tokens: encode ``<|…|>`` strings as control tokens. Never for user text.
         """
         chosen = self._control if control_tokens else self._plain
         return list(chosen.encode(text, add_special_tokens=False).ids)
@@ -103,17 +103,17 @@ class Tokenizer:
         return self._control.decode(ids, skip_special_tokens=skip_special_tokens)
 
     def token_text(self, token_id: int) -> str:
-        """Text of one token by itself, control tokens in their written form."""
+        """Text of a single token; control tokens in their written form."""
         return self.decode([token_id], skip_special_tokens=False)
 
     def guard(self, text: str) -> str:
-        """Mark control-token strings in user text, so that `encode_guarded` reads them as text."""
+        """Mark control tokens in user text, so that `encode_guarded` encodes them as text."""
         if self._special_pattern is None:
             return text
         return self._special_pattern.sub(lambda m: m[0][0] + self._nonce + m[0][1:], text)
 
     def encode_guarded(self, rendered: str) -> list[int]:
-        """Ids of a rendered template whose user parts went through `guard`."""
+        """Ids of a rendered template; its user text has to be guarded."""
         if self._special_pattern is None:
             return self.encode(rendered)
         ids: list[int] = []
@@ -126,9 +126,9 @@ class Tokenizer:
 
     @cached_property
     def token_bytes(self) -> list[bytes] | None:
-        """Bytes that each id stands for; None if the model is not byte-level BPE.
+        """Bytes of each id; None if the tokenizer is not byte-level BPE.
 
-        Control tokens have none, as decoding skips them.
+        Control tokens have no bytes, because decoding skips them.
         """
         if self._decoder_type != "ByteLevel":
             return None
@@ -141,7 +141,7 @@ class Tokenizer:
 
     @cached_property
     def written_token_bytes(self) -> list[bytes] | None:
-        """The same with control tokens in their written form."""
+        """Like `token_bytes`, with control tokens in their written form."""
         if self.token_bytes is None:
             return None
         table = list(self.token_bytes)
@@ -151,10 +151,10 @@ class Tokenizer:
         return table
 
     def token_utf8(self, token_id: int) -> bytes | None:
-        """Bytes of one token, which may be a part of a character; none of a control token.
+        """Bytes of one token, which may be part of a character; empty for a control token.
 
-        None where they are those of its text: a tokenizer that is not byte-level writes a single
-        byte as the token ``<0xE2>`` (google/sentencepiece, byte fallback), others as text.
+        None means that they are the bytes of the token's text. A tokenizer that is not byte-level
+        writes a single byte as the token ``<0xE2>`` (google/sentencepiece, byte fallback).
         """
         if self.token_bytes is not None:
             return self.token_bytes[token_id] if token_id < len(self.token_bytes) else b""
@@ -165,7 +165,7 @@ class Tokenizer:
 
 
 def _to_bytes(token: str, alphabet: dict[str, int]) -> bytes:
-    """Bytes of a token; one outside the alphabet (an added token) stands for its own text."""
+    """Bytes of a token; a token outside the alphabet (an added token) has the bytes of its text."""
     values: Iterable[int | None] = [alphabet.get(character) for character in token]
     known = [value for value in values if value is not None]
     return bytes(known) if len(known) == len(token) else token.encode()

@@ -1,7 +1,7 @@
-"""How requests are divided between versions, and what each of them came to.
+"""Traffic between versions: routes, experiments, request samples and feedback.
 
-The vocabulary that the adapter and the release controller share: `Routes` go one way, from the
-controller to the adapters; `RequestSample`s come back.
+Shared by the adapter and the release controller. The controller writes `Routes`, which the adapters
+follow; the adapters return `RequestSample`s.
 """
 
 from enginehouse.traffic.assignment import assign, bucket

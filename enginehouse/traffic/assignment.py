@@ -1,4 +1,4 @@
-"""Who gets what: a hash that is the same in every adapter and after every restart."""
+"""Deterministic assignment by hash: the same in every adapter and after every restart."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def bucket(salt: str, unit: str) -> int:
 
 
 def assign(choices: Sequence[tuple[_T, float]], place: float) -> _T:
-    """The choice at `place` (from 0 up to 1) of the line that the weights divide.
+    """The choice at `place` (0 up to 1) on a line divided by the weights.
 
-    The order of choices matters: whoever is on the first stays there while its weight grows.
+    Order matters: units of the first choice keep it while its weight grows.
 
     Raises:
         ValueError: if no weight is above 0.

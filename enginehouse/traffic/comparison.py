@@ -1,4 +1,4 @@
-"""A shadow's answer beside the champion's: how alike they are; pure but for the journal."""
+"""Compares a shadow's answer with the champion's; pure functions except for the journal."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from enginehouse.lines import lines_of
 
-#: Two texts → cosine of their embeddings; None where no embedding model serves.
+#: Cosine similarity of two texts' embeddings; None if no embedding model is served.
 Cosine = Callable[[str, str], float | None]
 
-#: Longer answers are compared by their beginnings: the matcher takes quadratic time.
+#: Longer answers are compared by their beginnings, because the matcher takes quadratic time.
 _MOST_WORDS = 400
 
 
@@ -26,12 +26,12 @@ class _Frozen(BaseModel):
 
 
 class Comparison(_Frozen):
-    """How alike two answers are.
+    """Similarity of two answers.
 
     Attributes:
-        similarity: share of words in common and in order, 0 to 1 (difflib's ratio).
-        length_ratio: words of the shadow's answer by the champion's; 1 for two empty ones.
-        cosine: of the embeddings, or None.
+        similarity: share of common words in order, 0 to 1 (difflib's ratio).
+        length_ratio: words in the shadow's answer divided by the champion's; 1 if both are empty.
+        cosine: cosine similarity of the embeddings, or None.
     """
 
     exact: bool
@@ -49,10 +49,10 @@ class Comparison(_Frozen):
 
 
 class ShadowPair(_Frozen):
-    """One compared pair, as the journal keeps it.
+    """One compared pair, as stored in the journal.
 
     Attributes:
-        prompt, champion_answer, shadow_answer: redacted; None unless texts are kept.
+        prompt, champion_answer, shadow_answer: redacted; None unless texts are stored.
     """
 
     at: float
@@ -68,7 +68,7 @@ class ShadowPair(_Frozen):
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """All pairs of two versions; shares, means, and the median length ratio."""
+    """Statistics of all pairs of two versions: shares, means, and the median length ratio."""
 
     champion: int
     shadow: int
@@ -88,7 +88,7 @@ def compare_answers(
     shadow_finish: str | None,
     cosine: float | None = None,
 ) -> Comparison:
-    """Compare two answers to one prompt."""
+    """Compare two answers to the same prompt."""
     left, right = champion.split(), shadow.split()
     return Comparison(
         exact=champion.strip() == shadow.strip(),
@@ -109,7 +109,7 @@ def _similarity(left: Sequence[str], right: Sequence[str]) -> float:
 
 
 def _is_json(text: str) -> bool:
-    """Whether a text is a JSON object or list; a bare number or word is prose."""
+    """Whether a text is a JSON object or list; a bare number or word counts as prose."""
     try:
         return isinstance(json.loads(text), dict | list)
     except (ValueError, RecursionError):
@@ -117,12 +117,12 @@ def _is_json(text: str) -> bool:
 
 
 def pairs_path(directory: Path, model: str) -> Path:
-    """Where the pairs of a model lie."""
+    """Path of a model's pairs."""
     return directory / f"shadow-{model}.jsonl"
 
 
 def read_pairs(directory: Path, model: str) -> list[ShadowPair]:
-    """All pairs of a model, oldest first; lines that a crash cut off are passed over."""
+    """All pairs of a model, oldest first; lines truncated by a crash are skipped."""
     pairs = []
     try:
         lines = list(lines_of([pairs_path(directory, model).read_bytes()]))
@@ -137,7 +137,7 @@ def read_pairs(directory: Path, model: str) -> list[ShadowPair]:
 
 
 def summary(pairs: Iterable[ShadowPair]) -> list[Summary]:
-    """The pairs by versions, newest shadow first."""
+    """Summarize the pairs by versions, newest shadow first."""
     groups: defaultdict[tuple[int, int], list[Comparison]] = defaultdict(list)
     for pair in pairs:
         groups[pair.champion, pair.shadow].append(pair.comparison)

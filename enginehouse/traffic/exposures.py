@@ -1,7 +1,7 @@
-"""Exposures: which unit saw which arm; the adapter writes them, the analysis reads them.
+"""Exposures: which unit was assigned to which arm. Written by the adapter, read by the analysis.
 
-Lines of JSON in files that are only appended to. Several adapters may share a directory: each
-line is one write, and a line that a crash cut off is passed over.
+Stored as JSON Lines in append-only files. Several adapters may share a directory: each line is one
+write, and a line truncated by a crash is skipped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 _log = logging.getLogger(__name__)
 _M = TypeVar("_M", bound=BaseModel)
 
-#: Names of the journals, below `Settings.journal_dir`; ``*`` is one adapter's own word.
+#: File names of the journals below `Settings.journal_dir`; ``*`` identifies the adapter.
 EXPOSURES = "exposures*.jsonl"
 EXPERIMENT_SAMPLES = "samples-experiments*.jsonl"
 FEEDBACK = "feedback*.jsonl"
@@ -28,8 +28,8 @@ class Exposure(BaseModel):
 
     Attributes:
         at: when it was assigned, seconds since the epoch.
-        unit: of the experiment, hashed with its salt: tells units apart and names nobody.
-        version: that the request went to.
+        unit: hashed with the experiment's salt, so that it is distinct but anonymous.
+        version: the version that the request went to.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,13 +44,13 @@ class Exposure(BaseModel):
 
 
 def hashed_unit(salt: str, unit: str) -> str:
-    """A unit in a journal: 16 hexadecimal digits, another for each experiment."""
+    """A unit's pseudonym in a journal: 16 hexadecimal digits, different for each experiment."""
     key = blake2b(salt.encode()).digest()
     return blake2b(unit.encode(), key=key, digest_size=8, person=b"exposed").hexdigest()
 
 
 def read_journal(directory: Path, pattern: str, kind: type[_M]) -> Iterator[_M]:
-    """Every line of the files that `pattern` matches, oldest file name first."""
+    """All records in the files that match `pattern`, in the order of file names."""
     for path in sorted(directory.glob(pattern)):
         skipped = 0
         with path.open("rb") as lines:
@@ -60,4 +60,4 @@ def read_journal(directory: Path, pattern: str, kind: type[_M]) -> Iterator[_M]:
                 except ValidationError:
                     skipped += 1
         if skipped:
-            _log.warning("%s: %d lines are not whole and were passed over", path, skipped)
+            _log.warning("%s: %d incomplete lines were skipped", path, skipped)

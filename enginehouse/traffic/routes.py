@@ -1,7 +1,7 @@
-"""Routes: which version gets which share of a model's new requests.
+"""Routes: how a model's new requests are divided between its versions.
 
-The release controller renders one file a model from the registry's state, as it renders
-`config.pbtxt`; adapters follow it. It is written beside its place and renamed.
+The release controller renders one file for each model from the registry's state, as it renders
+`config.pbtxt`; adapters follow it. Files are replaced atomically by a rename.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ class Arm(_Frozen):
 
 
 class ShadowRoute(_Frozen):
-    """A copy of live requests for a version whose answers nobody waits for.
+    """Copies of live requests to a version whose answers are not returned.
 
     Attributes:
-        share: of the champion's requests, 0 to 1.
-        concurrency: copies in flight at once in one adapter; one more is dropped and counted.
+        share: share of the champion's requests to copy, 0 to 1.
+        concurrency: maximum number of copies in flight in one adapter; more are dropped and
+            counted.
     """
 
     version: int = Field(ge=1)
@@ -45,10 +46,10 @@ class ExperimentArm(_Frozen):
     """One arm of an experiment.
 
     Attributes:
-        version: None is whatever the routes give.
-        sampling: fields of an OpenAI request that replace what the caller left out.
-        system_prompt: text of the prompt that stands for a missing system message.
-        prompt: where that text came from, ``name@version`` in MLflow's prompt registry.
+        version: None means that normal routing chooses.
+        sampling: fields of an OpenAI request to set if the caller did not.
+        system_prompt: used if a request has no system message.
+        prompt: source of that text, ``name@version`` in MLflow's prompt registry.
     """
 
     name: str
@@ -64,7 +65,7 @@ class ExperimentRoute(_Frozen):
 
     Attributes:
         unit: what is assigned: a ``user``, a ``conversation``, or each ``request``.
-        share: of the units that take part, 0 to 1.
+        share: share of the units that take part, 0 to 1.
     """
 
     name: str
@@ -78,12 +79,12 @@ class Routes(_Frozen):
     """The routes of one model.
 
     Attributes:
-        generation: of the registry's state that they were rendered from; it only grows.
-        rollout: id of the rollout that runs, also the salt of sticky assignment.
-        arms: the challenger first, so that who is on it stays on it while its weight grows.
-        sticky: what decides the arm: each request by chance, the field ``user``, the
-            conversation (its first messages), or ``header:<name>``.
-        loaded: versions that a request may pin as ``model@version``.
+        generation: of the registry's state that they were rendered from; it only increases.
+        rollout: id of the rollout in progress; also the salt of sticky assignment.
+        arms: the challenger first, so that units on it stay on it while its weight grows.
+        sticky: what the arm is chosen by: at random for each request, by the field ``user``, by
+            the conversation (its first messages), or by ``header:<name>``.
+        loaded: versions that a request may name as ``model@version``.
     """
 
     schema_version: Literal[1] = 1
@@ -111,12 +112,12 @@ class Routes(_Frozen):
 
 
 def routes_path(directory: Path, model: str) -> Path:
-    """Where the routes of a model lie."""
+    """Path of a model's routes."""
     return directory / f"{model}.json"
 
 
 def write_routes(directory: Path, routes: Routes) -> None:
-    """Replace a model's routes in one step."""
+    """Replace a model's routes atomically."""
     directory.mkdir(parents=True, exist_ok=True)
     path = routes_path(directory, routes.model)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
@@ -125,10 +126,10 @@ def write_routes(directory: Path, routes: Routes) -> None:
 
 
 def read_routes(path: Path) -> Routes | None:
-    """The routes in a file; None if there are none.
+    """Read a routes file; None if it does not exist.
 
     Raises:
-        RoutesError: if the file is not what this version writes.
+        RoutesError: if the file is invalid.
     """
     try:
         return Routes.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""What each request came to: the adapter's record, and the raw material of every analysis."""
+"""Request samples: the adapter's record of each request, and the input of all analyses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ class Outcome(StrEnum):
     """How a request ended, from the point of view of the version that served it."""
 
     OK = "ok"
-    #: The version, its engine or its replica failed it (5xx, a cut stream, a deadline).
+    #: The version, its engine or its replica failed (5xx, an interrupted stream, a deadline).
     ERROR = "error"
-    #: The caller's own fault (4xx) or leave: says nothing about the version.
+    #: The caller's error (4xx); says nothing about the version.
     REFUSED = "refused"
+    #: The caller disconnected or cancelled; says nothing about the version.
     CANCELLED = "cancelled"
-    #: Admission said "try again later" (429): load, counted apart from errors.
+    #: Not admitted, try again later (429): caused by load, and counted apart from errors.
     OVERLOADED = "overloaded"
 
 
@@ -29,14 +30,14 @@ class RequestSample(_Frozen):
 
     Attributes:
         at: when it ended, seconds since the epoch.
-        request_id: of the response; feedback names it.
+        request_id: id of the response; feedback refers to it.
         rollout, generation: of the routes that chose the version.
-        pinned: the caller chose the version, so it is no part of a comparison.
-        shadow: a copy whose answer went nowhere.
-        inter_token_s: mean wait between tokens; None with fewer than two.
-        empty: no visible text came out.
+        pinned: the caller chose the version, so the request is not used for comparisons.
+        shadow: a copy whose answer was not returned.
+        inter_token_s: mean time between tokens; None with fewer than two.
+        empty: the answer has no visible text.
         refusal: the text begins like a refusal to answer.
-        experiment, arm: the A/B experiment that it was exposed to.
+        experiment, arm: the A/B experiment that the request was part of.
     """
 
     at: float
@@ -64,12 +65,12 @@ class RequestSample(_Frozen):
 
     @property
     def judged(self) -> bool:
-        """Whether it says something of its version: not its caller's fault, leave or choice."""
+        """Whether it counts for its version: not the caller's error, cancellation or choice."""
         return self.outcome in {Outcome.OK, Outcome.ERROR} and not self.pinned
 
 
 class Feedback(_Frozen):
-    """A user's word on one response.
+    """A user's feedback on one response.
 
     Attributes:
         thumbs: 1 up, -1 down.
@@ -89,12 +90,12 @@ class Feedback(_Frozen):
 
 
 class SamplePage(_Frozen):
-    """What an adapter hands out after a place in its memory.
+    """Samples of an adapter after a position.
 
     Attributes:
-        boot: changes when the adapter starts again; places before that mean nothing.
-        last: the place of the newest sample; ask for what comes after it.
-        dropped: samples that were asked for and are out of memory already.
+        boot: changes when the adapter restarts; earlier positions are then invalid.
+        last: position of the newest sample; use it for the next request.
+        dropped: requested samples that are no longer in memory.
     """
 
     boot: str
