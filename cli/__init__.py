@@ -9,7 +9,7 @@ from enginehouse.urls import redacted
 
 
 def main() -> None:
-    """Run the command line; an error of ours is one line and exit status 1."""
+    """Run the command line; one of our errors prints one line and gives exit status 1."""
     from enginehouse.cli.app import app
     from enginehouse.cli.terminal import Terminal, styled, take_any_text
 

@@ -1,7 +1,7 @@
-"""All commands in one application; each is imported when it is asked for.
+"""All commands in one application; each is imported when it is used.
 
-The libraries behind one command (MLflow, OpenVINO, scipy, plots) cost seconds and a hundred MiB
-that the others need not pay.
+The libraries of some commands (MLflow, OpenVINO, scipy, plots) take seconds and a hundred MiB,
+which other commands should not pay for.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _COMMANDS = {
 
 
 class _Commands(TyperGroup):
-    """Finds commands by name, see click's "Lazily Loading Subcommands"."""
+    """Imports commands by name, see click's "Lazily Loading Subcommands"."""
 
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)

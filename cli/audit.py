@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
-    help="The audit trail: whether it is whole, and what it says.",
+    help="The audit trail: verify it, and show its records.",
     no_args_is_help=True,
 )
 
 DirectoryArgument = Annotated[
-    Path | None, typer.Argument(help="The trail; the adapter's own if it is left out.")
+    Path | None, typer.Argument(help="Directory of the trail; default: the adapter's own.")
 ]
 
 
@@ -30,18 +30,18 @@ def verify(
     directory: DirectoryArgument = None,
     head: Annotated[
         list[str] | None,
-        typer.Option("--head", help="A hash kept elsewhere, which must be there. Repeatable."),
+        typer.Option("--head", help="A hash stored elsewhere that has to be found. Repeatable."),
     ] = None,
     base: Annotated[
         list[str] | None,
-        typer.Option("--base", help="Last hash of files that were put away. Repeatable."),
+        typer.Option("--base", help="Last hash of files that were archived. Repeatable."),
     ] = None,
     allow_open: Annotated[
         bool, typer.Option("--allow-open", help="It may end without a closing record.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Read every record; exit 1 and name the file and line of the first that is wrong.
+    """Verify every record; exit status 1 names the file and line of the first invalid one.
 
     Example: `enginehouse audit verify --head 5f0c…`
     """
@@ -70,7 +70,7 @@ def verify(
 
 @app.command("head")
 def show_head(directory: DirectoryArgument = None, as_json: JsonOption = False) -> None:
-    """The newest hash of each adapter, to be kept where the adapter's host cannot write.
+    """Print the newest hash of each adapter, to be stored where the adapter's host cannot write.
 
     Example: `enginehouse audit head --json`
     """
@@ -89,7 +89,7 @@ def show(
     request: Annotated[str, typer.Option("--request", help="A response's id or x-request-id.")],
     directory: DirectoryArgument = None,
 ) -> None:
-    """What the trail says of a request, as JSON.
+    """Print the trail's records of a request, as JSON.
 
     Example: `enginehouse audit show --request chatcmpl-1f…`
     """
@@ -104,7 +104,7 @@ def show(
 def _directory(given: Path | None) -> Path:
     where = given or current_settings().audit_dir
     if not where.is_dir():
-        raise StoreError(f"{where} is no directory: there is no audit trail")
+        raise StoreError(f"{where} is not a directory: there is no audit trail")
     return where
 
 

@@ -17,16 +17,17 @@ from enginehouse.settings import Settings
 
 
 def bench(
-    rounds: Annotated[int, typer.Option(min=1, help="Runs of each side; medians count.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Runs of each side; reports medians.")] = 5,
     stages: Annotated[
-        bool, typer.Option("--stages", help="What each stage of the endpoint costs, instead.")
+        bool,
+        typer.Option("--stages", help="Measure the cost of each endpoint stage instead."),
     ] = False,
     tokens: Annotated[int, typer.Option(min=2, help="Tokens of each answer.")] = NEW_TOKENS,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure the raw pipeline against the whole path, side by side in one run.
+    """Measure the raw pipeline and the whole path side by side in one run.
 
-    Uses the running stack, or starts one for the time of the measurement.
+    Uses the running stack, or starts one for the measurement.
 
     Example: `enginehouse bench --rounds 3`
     """

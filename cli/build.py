@@ -40,7 +40,7 @@ def build(
     checkpoint: Annotated[Path, typer.Argument(help=_CHECKPOINT)],
     name: Annotated[str, typer.Option("--name", help="Model name, for example smollm2.")],
     runtime: Annotated[
-        str, typer.Option(help=f"What executes the engine: {', '.join(runtime_names())}.")
+        str, typer.Option(help=f"Runtime that executes the engine: {', '.join(runtime_names())}.")
     ] = "openvino",
     weight_format: Annotated[
         WeightFormat, typer.Option("--format", help=_FORMATS)
@@ -60,13 +60,13 @@ def build(
     ] = None,
     max_batch: Annotated[
         int | None,
-        typer.Option(min=1, help=f"Sequences in flight at once; default: {_DEFAULT_MAX_BATCH}."),
+        typer.Option(min=1, help=f"Maximum sequences in flight; default: {_DEFAULT_MAX_BATCH}."),
     ] = None,
     accept_quality: Annotated[
         str | None,
         typer.Option(
             metavar="REASON",
-            help="Take the engine though it is past its thresholds, or unproven; recorded.",
+            help="Accept the engine with this reason despite its thresholds; recorded.",
         ),
     ] = None,
     card_notes: Annotated[
@@ -79,12 +79,12 @@ def build(
         list[str] | None,
         typer.Option(
             metavar="NAME=DIR",
-            help="Take in a LoRA adapter in PEFT's layout, asked for as MODEL:NAME; repeatable.",
+            help="Include a LoRA adapter in PEFT's layout, requested as MODEL:NAME; repeatable.",
         ),
     ] = None,
     estimate: Annotated[
         bool,
-        typer.Option("--estimate", help="Show weights, KV cache and the batch that fits; stop."),
+        typer.Option("--estimate", help="Show weights, KV cache and fitting batch, and exit."),
     ] = False,
     dry_run: Annotated[
         bool,
@@ -135,7 +135,7 @@ def build(
         ),
     ] = None,
 ) -> None:
-    """Build an engine bundle from a checkpoint, and prove it against torch's float32.
+    """Build an engine bundle from a checkpoint, and check its quality against torch's float32.
 
     Example: `enginehouse build SmolLM2-135M-Instruct.Q4_1.gguf --name smollm2 --format int8`
     """
@@ -216,7 +216,7 @@ def _show_estimate(plan: BuildPlan) -> None:
 def _gpu_settings(
     runtime: str, file: Path | None, options: dict[str, object | None]
 ) -> TensorRtLlmSettings | None:
-    """Settings of the runtime `tensorrt_llm`; another runtime takes none of its options."""
+    """Settings of the runtime `tensorrt_llm`; other runtimes accept none of its options."""
     if runtime == _TENSORRT_LLM:
         return tensorrt_llm_settings(file, {k: v for k, v in options.items() if k})
     if file is not None or any(value is not None for value in options.values()):
@@ -228,7 +228,7 @@ def _gpu_settings(
 
 
 def _adapters_of(settings: TensorRtLlmSettings | None) -> dict[str, Path]:
-    """Adapters of the settings file are the bundle's too: clients ask for them by name."""
+    """Adapters in the settings file are part of the bundle too: clients request them by name."""
     if settings is None or settings.lora is None:
         return {}
     return {adapter.name: Path(adapter.path) for adapter in settings.lora.adapters}
@@ -237,9 +237,9 @@ def _adapters_of(settings: TensorRtLlmSettings | None) -> dict[str, Path]:
 def prove_bundle(
     bundle_dir: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Directory of a bundle.")],
 ) -> None:
-    """Measure a bundle again against its reference, on this host; exit 1 if it is not proven.
+    """Measure a bundle's quality again on this host; exit status 1 if it fails.
 
-    Nothing in the bundle changes: its own reports stay those of its build.
+    The bundle is not changed: it keeps the reports of its build.
     """
     bundle = Bundle.open(bundle_dir)
     quality = prove_again(bundle, current_settings().references_dir, say)

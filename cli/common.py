@@ -1,4 +1,4 @@
-"""What commands share: settings, the console, and JSON output."""
+"""Shared by all commands: settings, the console, and JSON output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from enginehouse.settings import Settings, load_settings
 from enginehouse.urls import redacted
 
 console = Terminal()
-#: Progress goes to stderr, so that `--json` on stdout stays clean.
+#: Progress is written to stderr, so that `--json` on stdout stays clean.
 progress = Terminal(stderr=True)
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -25,7 +25,7 @@ def current_settings() -> Settings:
     """Settings from this process's environment.
 
     Raises:
-        SettingsError: naming the variable.
+        SettingsError: names the variable.
     """
     return load_settings(os.environ, cwd=Path.cwd())
 
@@ -36,11 +36,11 @@ def print_json(value: Any) -> None:
 
 
 def say(text: str) -> None:
-    """One line of progress."""
+    """Print one line of progress."""
     progress.print(styled(("·", "dim"), f" {redacted(text)}"), highlight=False, soft_wrap=True)
 
 
 def tell(text: str) -> None:
-    """`say` of what serves: a full disk behind the terminal or the log must not end it."""
+    """Like `say`, for servers: ignores write errors, for example of a full disk."""
     with suppress(OSError):
         say(text)

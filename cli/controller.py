@@ -1,4 +1,4 @@
-"""`enginehouse controller`: the release controller as a process of its own."""
+"""`enginehouse controller`: runs the release controller as its own process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from enginehouse.settings import Settings
 
 
 def controller() -> None:
-    """Release versions to the fleet, until Ctrl-C; `enginehouse up` starts one itself.
+    """Run the release controller until Ctrl-C; `enginehouse up` starts one itself.
 
     Of several controllers on one registry only the one with the lease acts; the others stand by.
 
     Example: `ENGINEHOUSE_FLEET=dns:triton.internal:8001 enginehouse controller`
     """
-    # MLflow does without pandas where there is none, and nothing here needs its data frames:
-    # they would take 36 MiB in a process that runs for ever.
+    # MLflow works without pandas if it cannot be imported. It would take 36 MiB in a long-running
+    # process that uses no data frames.
     sys.modules.setdefault("pandas", None)  # type: ignore[arg-type]
 
     import uvicorn
@@ -46,7 +46,7 @@ def controller() -> None:
 
 
 def _webhooks(settings: Settings) -> Callable[[Mapping[str, str], bytes], object] | None:
-    """The check of MLflow's signature, if there is a secret to check with."""
+    """The check of MLflow's signature; None without a secret."""
     path = settings.release.webhook_secret_file
     if path is None:
         return None
@@ -62,6 +62,6 @@ def _webhooks(settings: Settings) -> Callable[[Mapping[str, str], bytes], object
 
 
 def _log(text: str) -> None:
-    """A line of the log; the releases go on though its disk is full."""
+    """Write a log line; ignores write errors, because a full disk must not stop releases."""
     with suppress(OSError):
         typer.echo(f"{datetime.now().astimezone():%H:%M:%S} {text}")

@@ -1,4 +1,4 @@
-"""Durations as people write them."""
+"""Parses durations such as `15m`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)([smhd])")
 
 
 def duration_s(text: str) -> float:
-    """Seconds of ``90s``, ``15m``, ``1h``, ``30d``; for an option's `parser`.
+    """Seconds of ``90s``, ``15m``, ``1h`` or ``30d``; for an option's `parser`.
 
     Raises:
-        typer.BadParameter: if it is something else.
+        typer.BadParameter: if the text is not a duration.
     """
     found = _DURATION.fullmatch(text.strip())
     if found is None:
@@ -24,10 +24,10 @@ def duration_s(text: str) -> float:
 
 
 def latency_s(text: str) -> float:
-    """Seconds of ``20ms``, ``1.5s`` and what else `duration_s` takes; for an option's `parser`.
+    """Seconds of ``20ms``, ``1.5s`` or a form of `duration_s`; for an option's `parser`.
 
     Raises:
-        typer.BadParameter: if it is something else.
+        typer.BadParameter: if the text is not a duration.
     """
     found = _MILLISECONDS.fullmatch(text.strip())
     if found is not None:

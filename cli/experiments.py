@@ -39,11 +39,11 @@ NameArgument = Annotated[str, typer.Argument(help="Experiment, as its file names
 def start(
     file: Annotated[Path, typer.Argument(help="Definition, for example experiment.yaml.")],
 ) -> None:
-    """Start an experiment; adapters follow within seconds.
+    """Start an experiment; adapters apply it within seconds.
 
     Example: `enginehouse experiment start experiment.yaml`
     """
-    # scipy's import would cost every command half a second.
+    # scipy's import would delay every command by half a second.
     from enginehouse.registry.experiments.analysis import required_units
 
     spec = load_experiment(file)
@@ -59,7 +59,7 @@ def start(
 
 @app.command("stop")
 def stop(name: NameArgument) -> None:
-    """Stop an experiment; what it gathered stays.
+    """Stop an experiment; its data are kept.
 
     Example: `enginehouse experiment stop warmer-prompt`
     """
@@ -70,7 +70,7 @@ def stop(name: NameArgument) -> None:
 
 @app.command("list")
 def list_experiments(
-    model: Annotated[str | None, typer.Option("--model", help="Of this model only.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List experiments, newest first.

@@ -11,12 +11,12 @@ from enginehouse.cli.durations import duration_s
 from enginehouse.admin_token import ensure_admin_token
 from enginehouse.triton_control import closing_flags, triton_control_secret
 
-# The adapter's modules cost a second to import: only commands that need them pay for it.
+# The adapter's modules take a second to import: only commands that need them import them.
 
 app = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
-    help="API keys: who may call, what and until when.",
+    help="API keys: create, list, rotate and revoke them.",
     no_args_is_help=True,
 )
 
@@ -26,14 +26,14 @@ IdArgument = Annotated[str, typer.Argument(help="The key's id, the 12 characters
 @app.command("create")
 def create(
     tenant: Annotated[
-        str, typer.Option("--tenant", help="Whose it is; limits and usage go by it.")
+        str, typer.Option("--tenant", help="Owner of the key, for limits and usage.")
     ],
     role: Annotated[
         list[str] | None, typer.Option("--role", help="inference (default), read, admin; repeat.")
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", help="smollm2 or smollm2@8 only; repeat for more. Default: all."),
+        typer.Option("--model", help="smollm2, or only smollm2@8; repeatable. Default: all."),
     ] = None,
     expires: Annotated[
         float | None,
@@ -42,7 +42,7 @@ def create(
     note: Annotated[str, typer.Option("--note", help="For people.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Make a key; it is shown this once, alone on stdout.
+    """Create a key; it is shown only once, alone on stdout.
 
     Example: `enginehouse keys create --tenant acme --model smollm2 --expires 30d`
     """
@@ -65,10 +65,10 @@ def create(
 
 @app.command("list")
 def list_keys(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List keys, newest first; secrets are not kept, so none is shown.
+    """List keys, newest first; secrets are not stored, so none are shown.
 
     Example: `enginehouse keys list --tenant acme`
     """
@@ -87,12 +87,12 @@ def rotate(
             "--grace",
             parser=duration_s,
             metavar="TIME",
-            help="How long the old secret stays valid, as in 1h; 0s ends it.",
+            help="How long the old secret stays valid, for example 1h; 0s ends it at once.",
         ),
     ] = "1h",  # type: ignore[assignment] # Typer parses it
     as_json: JsonOption = False,
 ) -> None:
-    """Give a key a new secret, shown this once; the old one stays valid for a while.
+    """Replace a key's secret; the new one is shown only once, the old one stays valid for a while.
 
     Example: `enginehouse keys rotate 3f9c01d27ab4 --grace 1h`
     """
@@ -104,7 +104,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(key_id: IdArgument) -> None:
-    """End a key for good; adapters follow within 5 seconds.
+    """Revoke a key permanently; adapters apply it within 5 seconds.
 
     Example: `enginehouse keys revoke 3f9c01d27ab4`
     """
@@ -117,7 +117,7 @@ def revoke(key_id: IdArgument) -> None:
 
 @app.command("triton-flags")
 def triton_flags() -> None:
-    """Print what closes the control APIs of a Triton that is not started by `enginehouse up`.
+    """Print the flags that restrict the control APIs of a Triton not started by `enginehouse up`.
 
     Example: `tritonserver --model-control-mode=explicit $(enginehouse keys triton-flags) …`
     """

@@ -1,4 +1,4 @@
-"""Opening the keys for the command line, and showing them; imported when a command needs it."""
+"""Opens the key store for the command line and shows keys; imported on demand."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from rich.table import Table
 
 @contextmanager
 def open_keys() -> Iterator[KeyStore]:
-    """The keys in the endpoint's database.
+    """Open the key store in the endpoint's database.
 
     Raises:
         StoreError: if it cannot be opened.
@@ -34,7 +34,7 @@ def open_keys() -> Iterator[KeyStore]:
 
 
 def show_issued(issued: IssuedKey, *, as_json: bool) -> None:
-    """The secret goes to stdout, all else to stderr: it can be piped to where it belongs."""
+    """Print the secret to stdout and everything else to stderr, so that it can be piped."""
     now = time.time()
     if as_json:
         print_json(IssuedKeyView.issued(issued, now).model_dump(mode="json"))
@@ -48,7 +48,7 @@ def show_issued(issued: IssuedKey, *, as_json: bool) -> None:
 
 
 def show_keys(keys: Sequence[ApiKey], *, as_json: bool) -> None:
-    """A table, or JSON."""
+    """Print keys as a table or as JSON."""
     now = time.time()
     if as_json:
         print_json([KeyView.of(key, now).model_dump(mode="json") for key in keys])

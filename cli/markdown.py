@@ -1,7 +1,7 @@
-"""Reports in the terminal: Markdown whose tables keep every figure in sight.
+"""Prints Markdown reports in the terminal without cutting off table cells.
 
-Rich cuts cells off where a table is wider than the terminal. A report has many columns and few
-rows, so such a table is turned: a row for each column, which fits 80 characters.
+Rich truncates cells if a table is wider than the terminal. Reports have many columns and few rows,
+so a wide table is transposed: one row for each column, which fits into 80 characters.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def print_markdown(text: str, to: Console = console) -> None:
 
 
 class _FittedTable(TableElement):
-    """A table, turned if it is too wide as it is and is not when turned."""
+    """A table that is transposed if it is too wide and fits when transposed."""
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         parts = (self.header and self.header.row, *(self.body.rows if self.body else ()))

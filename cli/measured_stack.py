@@ -1,4 +1,4 @@
-"""A stack to measure, and what it serves."""
+"""The stack that is measured, and the model that it serves."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _START_TIMEOUT_S = 180.0
 
 @dataclass(frozen=True, slots=True)
 class MeasuredModel:
-    """A model that is served.
+    """A served model to measure.
 
     Attributes:
-        target: it and the version that answers.
-        bundle: of that version.
-        engine: settings with which it runs here.
+        target: the model and the version that answers.
+        bundle: bundle of that version.
+        engine: engine settings in use on this host.
     """
 
     target: Target
@@ -43,11 +43,11 @@ class MeasuredModel:
 
 
 def served_model(settings: Settings, name: str | None = None) -> MeasuredModel:
-    """The text generator `name` of the running stack, or its first.
+    """The running stack's text generator `name`, or its first one.
 
     Raises:
         ModelNotFoundError: if none of that name is served.
-        EnginehouseError: if the stack does not answer, or the bundle cannot be had.
+        EnginehouseError: if the stack does not answer, or the bundle is not available.
     """
     with ChatClient(settings.addresses.api_url) as client:
         generators = client.generators()
@@ -63,7 +63,7 @@ def served_model(settings: Settings, name: str | None = None) -> MeasuredModel:
 
 @contextmanager
 def measured_stack(settings: Settings) -> Iterator[None]:
-    """The running stack, or one of our own as long as the block lasts.
+    """Use the running stack, or start one for the duration of the block.
 
     Raises:
         StackError: if it does not start.
@@ -93,7 +93,7 @@ def _wait_ready(settings: Settings, child: ManagedProcess) -> None:
 
 
 def _ready(settings: Settings) -> bool:
-    """Whether a text generator is served; the adapter may be ready for another model before."""
+    """Whether a text generator is served; another model may be ready earlier."""
     try:
         url = f"{settings.addresses.api_url}/health/ready"
         if not httpx.get(url, timeout=10.0, trust_env=False, verify=tls_context(url)).is_success:

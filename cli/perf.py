@@ -52,7 +52,7 @@ def profiles() -> None:
 def install_tools(
     tool: Annotated[str, typer.Argument(help=f"Which: {', '.join(INSTALLED)}.")] = "perf_analyzer",
 ) -> None:
-    """Install a load tool: perf_analyzer where it is not on PATH, others apart from this package.
+    """Install a load tool: perf_analyzer if it is not on PATH; others in their own environment.
 
     Example: `enginehouse perf install aiperf`
     """
@@ -62,15 +62,15 @@ def install_tools(
 
 @app.command("run")
 def run(
-    profile: Annotated[str, typer.Argument(help="A profile's name, or the path of your own.")],
+    profile: Annotated[str, typer.Argument(help="A profile's name, or the path of a file.")],
     door: Annotated[
         str, typer.Option(help=f"Where requests enter: {', '.join(get_args(Door))}.")
     ] = "adapter",
     driver: Annotated[
-        str, typer.Option(help=f"Who sends them: {', '.join(DRIVERS)}.")
+        str, typer.Option(help=f"Tool that sends the requests: {', '.join(DRIVERS)}.")
     ] = "perf_analyzer",
     model: Annotated[str | None, typer.Option(help="A served model; the first by default.")] = None,
-    repeats: Annotated[int, typer.Option(min=1, help="Runs of each level; medians count.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="Runs of each level; reports medians.")] = 3,
     log: Annotated[
         bool, typer.Option("--log/--no-log", help="Put the report into the version's MLflow run.")
     ] = True,
@@ -80,7 +80,7 @@ def run(
 
     Example: `enginehouse perf run concurrency --door tensorrt_llm`
     """
-    # Plots are the only ones to need their library, which is slow to import.
+    # Only plots need their library, which is slow to import.
     from enginehouse.perf.report import write_campaign
 
     settings = current_settings()

@@ -55,9 +55,9 @@ def capacity(
     model: Annotated[str | None, typer.Option(help="A served model; the first by default.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the highest rate of requests within an SLO, and size a fleet from it.
+    """Find the highest request rate within an SLO, and size a fleet from it.
 
-    Requests go through the adapter, as users' do. Exit status 1: no rate keeps the SLO.
+    Requests go through the adapter, like those of users. Exit status 1: no rate meets the SLO.
 
     Example: `enginehouse perf capacity --ttft-p95 500ms --itl-p95 50ms --demand 20`
     """
@@ -100,7 +100,7 @@ def capacity(
 
 def _limits(ttft_s: float | None, inter_token_s: float | None) -> LatencyLimits:
     if ttft_s is None and inter_token_s is None:
-        raise SettingsError("without a limit every rate holds: give --ttft-p95, --itl-p95 or both")
+        raise SettingsError("a capacity needs a limit: give --ttft-p95, --itl-p95 or both")
     scaled = [None if value is None else _MS * value for value in (ttft_s, inter_token_s)]
     return LatencyLimits(*scaled)
 

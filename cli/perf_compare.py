@@ -28,18 +28,18 @@ def compare(
         float, typer.Option(min=0.01, max=1.0, help="The change to find: 0.1 is a tenth.")
     ] = 0.1,
     pairs: Annotated[
-        int, typer.Option(min=LEAST_PAIRS, help="Most pairs of bursts; fewer if they suffice.")
+        int, typer.Option(min=LEAST_PAIRS, help="Maximum number of pairs of bursts.")
     ] = 60,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure two versions in turn on this machine, and say whether the second is slower.
+    """Measure two versions alternately on this machine, and tell whether the second is slower.
 
-    Both are loaded into a Triton of the comparison's own, so nothing that is served changes.
+    Both are loaded into a separate Triton, so nothing that is served changes.
     Exit status: 0 as fast or faster, 1 slower, 3 uncertain.
 
     Example: `enginehouse perf compare smollm2 7 8`
     """
-    # The measurement and its plots need libraries that other commands need not wait for.
+    # The measurement and its plots need libraries that are slow to import.
     from enginehouse.perf.compare.measure import Effort
     from enginehouse.perf.compare.measure import compare as measure
     from enginehouse.perf.compare.report import write_comparison
@@ -49,7 +49,7 @@ def compare(
     registry = Registry(settings)
     cache = BundleCache(settings.cache_dir, registry)
     sides = {}
-    # A version against itself shows what noise alone does.
+    # Comparing a version with itself shows the noise.
     names = (f"version {first}", f"version {second}" + (" again" if first == second else ""))
     for name, version in zip(names, (first, second), strict=True):
         bundle = cache.fetch(model, version)

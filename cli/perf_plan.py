@@ -52,7 +52,7 @@ def plan(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Plan GPUs on paper: memory, what no engine can exceed, what to expect, replicas and cost.
+    """Plan GPUs by formulas: memory, upper bounds, expected performance, replicas and cost.
 
     Formulas, sources and a check against published figures: docs/gpu-planning.md.
 

@@ -24,9 +24,9 @@ def targets(
     rounds: Annotated[int, typer.Option(min=1, help="Runs of path and raw; medians count.")] = 5,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure what the path is to reach, each figure beside its target; about ten minutes.
+    """Measure the path's figures and compare each with its target; takes about ten minutes.
 
-    Starts stacks of its own one after another; nothing else should run on the machine.
+    Starts its own stacks one after another; nothing else should run on the machine.
 
     Example: `enginehouse perf targets`
     """

@@ -16,14 +16,14 @@ from enginehouse.errors import SettingsError
 from enginehouse.traffic.comparison import ShadowPair, read_pairs, summary
 
 if TYPE_CHECKING:
-    # scipy's import would cost every command half a second.
+    # scipy's import would delay every command by half a second.
     from enginehouse.registry.quality.drift import Drift
     from enginehouse.registry.quality.evaluate import Evaluation
     from enginehouse.registry.quality.pairs import ScorerComparison
 
 NameArgument = Annotated[str, typer.Argument(help="Registered model, for example smollm2.")]
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
-#: Exit status of `drift` when prompts have changed, for cron jobs and alerts.
+#: Exit status of `drift` if prompts have changed, for cron jobs and alerts.
 DRIFT_STATUS = 3
 _CERTAIN = 0.05
 
@@ -38,12 +38,12 @@ def evaluate_versions(
     ] = None,
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
     temperature: Annotated[float, typer.Option(min=0, max=2, help="0 is greedy.")] = 0.0,
-    workers: Annotated[int, typer.Option(min=1, help="Questions under way at once.")] = 4,
+    workers: Annotated[int, typer.Option(min=1, help="Concurrent questions.")] = 4,
     as_json: JsonOption = False,
 ) -> None:
     """Run two versions on a data set and compare them row by row.
 
-    Both have to be loaded, and a stack has to run. A line of the data set is
+    Both versions have to be loaded in a running stack. A line of the data set is
     `{"inputs": {"question": "2 + 2?"}, "expectations": {"expected_response": "4"}}`.
 
     Example: `enginehouse evaluate smollm2 7 8 --data questions.jsonl`
@@ -78,9 +78,9 @@ def drift(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Compare the prompts of now with those before; exit status 3 means that they changed.
+    """Compare current prompts with earlier ones; exit status 3 means that they changed.
 
-    It reads the traces that `ENGINEHOUSE_TRACE_SHARE` keeps.
+    Reads the traces that are recorded with `ENGINEHOUSE_TRACE_SHARE`.
 
     Example: `enginehouse drift smollm2 --reference 7d --current 1d`
     """
@@ -108,12 +108,12 @@ def drift(
 
 def shadow(
     model: NameArgument,
-    pairs: Annotated[int, typer.Option(min=0, help="Pairs to show, the least alike first.")] = 3,
+    pairs: Annotated[int, typer.Option(min=0, help="Pairs to show, the least similar first.")] = 3,
     as_json: JsonOption = False,
 ) -> None:
     """Show how a shadow version's answers compare with the champion's.
 
-    Texts are kept only if the adapter runs with `ENGINEHOUSE_SHADOW_PAIRS=<count>`.
+    Texts are stored only if the adapter runs with `ENGINEHOUSE_SHADOW_PAIRS=<count>`.
 
     Example: `enginehouse shadow smollm2 --pairs 5`
     """
@@ -221,7 +221,7 @@ def _seconds(option: str, text: str) -> float:
 
 
 def _replace(path: Path, text: str) -> None:
-    """A collector must never read half a file."""
+    """Replace a file atomically: a collector must never read an incomplete one."""
     scratch = path.with_name(f".{path.name}.new")
     scratch.write_text(text, encoding="utf-8")
     scratch.replace(path)

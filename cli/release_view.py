@@ -1,4 +1,4 @@
-"""How a release looks in the terminal."""
+"""Shows releases in the terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLOURS = {"pass": "green", "fail": "red", "error": "yellow", "inconclusive": "
 
 
 def release_view(model: dict[str, Any]) -> RenderableType:
-    """Everything about a model's release that an operator asks first."""
+    """A model's release: state, steps, gates and analyses."""
     parts: list[RenderableType] = [_head(model)]
     if model["rollout"] is not None and model["kind"] == "rollout":
         parts.append(_steps(model))
@@ -101,7 +101,7 @@ def _number(value: float | None) -> str:
 
 
 def history_view(name: str, releases: list[ReleaseRecord]) -> RenderableType:
-    """Releases, newest first: who, when, what came of it, on which numbers."""
+    """Releases, newest first: who, when, outcome and figures."""
     parts: list[RenderableType] = [styled(f"{name}: {len(releases)} releases, newest first")]
     for release in releases:
         last = release.events[-1] if release.events else None

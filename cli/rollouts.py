@@ -1,4 +1,4 @@
-"""`enginehouse rollout …`, `promote`, `rollback`: what is asked of the release controller."""
+"""`enginehouse rollout …`, `promote`, `rollback`: commands to the release controller."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ NameArgument = Annotated[str, typer.Argument(help="Registered model, for example
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
 OverrideOption = Annotated[
     list[str] | None,
-    typer.Option("--override", metavar="GATE", help="Pass over a gate; needs --reason."),
+    typer.Option("--override", metavar="GATE", help="Override a gate; needs --reason."),
 ]
 
 rollout = typer.Typer(
     add_completion=False,
     rich_markup_mode="markdown",
-    help="Move traffic to a new version step by step, and watch it.",
+    help="Shift traffic to a new version step by step, and watch it.",
     no_args_is_help=True,
 )
 
@@ -42,7 +42,7 @@ def start(
     reason: ReasonOption = "",
     watch: Annotated[bool, typer.Option(help="Follow it to its end.")] = False,
 ) -> None:
-    """Begin to release a version: gates, shadow, then rising weights under analysis.
+    """Start the release of a version: gates, shadow, then rising weights under analysis.
 
     Example: `enginehouse rollout start smollm2 8 --spec rollout.yaml --watch`
     """
@@ -71,7 +71,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the phase, the weights, the gates and the last analyses.
+    """Show the phase, the weights, the gates and the latest analyses.
 
     Example: `enginehouse rollout status smollm2 --watch`
     """
@@ -86,7 +86,7 @@ def status(
 
 @rollout.command("pause")
 def pause(name: NameArgument, reason: ReasonOption = "") -> None:
-    """Hold the weights where they are; guards still abort.
+    """Hold the current weights; guards still abort.
 
     Example: `enginehouse rollout pause smollm2 --reason "looking at the logs"`
     """
@@ -96,7 +96,7 @@ def pause(name: NameArgument, reason: ReasonOption = "") -> None:
 
 @rollout.command("resume")
 def resume(name: NameArgument, reason: ReasonOption = "") -> None:
-    """Go on with a paused rollout; its step begins again.
+    """Resume a paused rollout; its step starts again.
 
     Example: `enginehouse rollout resume smollm2`
     """
@@ -106,7 +106,7 @@ def resume(name: NameArgument, reason: ReasonOption = "") -> None:
 
 @rollout.command("promote")
 def promote_challenger(name: NameArgument, reason: ReasonOption = "") -> None:
-    """Make the challenger the champion now, past the analyses that are left.
+    """Make the challenger the champion now, without the remaining analyses.
 
     Example: `enginehouse rollout promote smollm2 --reason "hot fix"`
     """
@@ -117,7 +117,7 @@ def promote_challenger(name: NameArgument, reason: ReasonOption = "") -> None:
 
 @rollout.command("abort")
 def abort(name: NameArgument, reason: ReasonOption = "") -> None:
-    """Give all traffic back to the champion.
+    """Shift all traffic back to the champion.
 
     Example: `enginehouse rollout abort smollm2 --reason "users complain"`
     """
@@ -130,11 +130,11 @@ def abort(name: NameArgument, reason: ReasonOption = "") -> None:
 def history(
     name: NameArgument,
     at: Annotated[
-        str | None, typer.Option(metavar="TIME", help="What served then, ISO 8601.")
+        str | None, typer.Option(metavar="TIME", help="Show what served at this time, ISO 8601.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Who released what, when, on which numbers; or what was serving at a moment.
+    """Show who released what, when, on which figures; or what was serving at a given time.
 
     Example: `enginehouse rollout history smollm2 --at 2026-11-21T10:05`
     """
@@ -169,9 +169,9 @@ def promote(
     override: OverrideOption = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Make a version the champion, without a rollout: gates, then all traffic at once.
+    """Make a version the champion without a rollout: gates, then all traffic at once.
 
-    Without a release controller only the alias moves; the next controller takes it over.
+    Without a release controller only the alias is moved; the next controller applies it.
 
     Example: `enginehouse promote smollm2 2 --reason "first release"`
     """
@@ -205,11 +205,11 @@ def rollback(
     ] = None,
     reason: ReasonOption = "",
 ) -> None:
-    """Send all new traffic back to the version that served before.
+    """Shift all new traffic back to the version that served before.
 
     Example: `enginehouse rollback smollm2 --reason "wrong answers"`
     """
-    # Numbers need no look into the registry, which costs a second.
+    # A number does not need the registry, which takes a second.
     number = None if to is None else int(to) if to.isdecimal() else _version(name, to)
     with _client() as client:
         answer = client.rollback(name, actor=actor(), reason=reason, to=number)
@@ -221,7 +221,7 @@ def rollback(
 
 
 def actor() -> str:
-    """Who asks, as the history names them."""
+    """The user, as recorded in the history."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
 
@@ -260,7 +260,7 @@ def _follow(client: ControllerClient, name: str) -> None:
     """Wait for the end of a promotion.
 
     Raises:
-        GateError: if it was refused, with the reason.
+        GateError: if it was rejected, with the reason.
     """
     model = _until_rest(client, name, lambda _: None)
     found = model["rollout"]
@@ -281,7 +281,7 @@ def _watch(client: ControllerClient, name: str) -> None:
 def _until_rest(
     client: ControllerClient, name: str, show: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
-    """Ask again and again until nothing moves any more."""
+    """Poll until the rollout is finished or paused."""
     away = 0
     while True:
         try:

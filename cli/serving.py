@@ -93,7 +93,7 @@ def _announce(settings: Settings, serving: dict[str, int]) -> None:
 def status(as_json: JsonOption = False) -> None:
     """Show what runs, what it serves, and whether it answers.
 
-    Exits with 1 if something does not.
+    Exit status 1 if something does not answer.
 
     Example: `enginehouse status --json`
     """
@@ -123,7 +123,7 @@ def _probe(url: str) -> dict[str, Any]:
 
 
 def _models(settings: Settings) -> list[dict[str, Any]]:
-    """Models with their versions and the verdict of a real token."""
+    """Models with their versions and the result of a one-token inference."""
     url = settings.addresses.api_url
     try:
         answer = httpx.get(
@@ -135,7 +135,7 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
     except httpx.HTTPError:
         return []
     except ServingError:
-        # Without a key there is no more to learn than what is ready.
+        # Without a key only readiness is available.
         return [{"model": name, "status": verdict} for name, verdict in verdicts.items()]
     return [
         {"model": model["id"], **model["enginehouse"], "status": verdicts.get(model["id"])}
@@ -165,7 +165,7 @@ def chat(
     max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 512,
     temperature: Annotated[float, typer.Option(min=0.0, max=2.0)] = 0.0,
 ) -> None:
-    """Talk to a running stack in the terminal; an empty line or Ctrl-D ends it.
+    """Chat with a running stack in the terminal; an empty line or Ctrl-D ends it.
 
     Example: `enginehouse chat --system "Answer in one sentence."`
     """

@@ -1,7 +1,7 @@
-"""`enginehouse build --runtime tensorrt_llm --dry-run`: the build, as a script to paste.
+"""`enginehouse build --runtime tensorrt_llm --dry-run`: prints the build as a shell script.
 
-Everything that is no command is a comment, so the whole is a shell script: the first part starts
-the vendor's container, the rest runs inside it.
+Everything that is not a command is a comment. The first part starts the vendor's container; the
+rest runs inside it.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ from enginehouse.names import TENSORRT_LLM, check_model_name, part
 _PORTS = (8001, 8000, 8002)
 _WIDTH = 96
 _NAMED_FILES = 3
-#: Inside the containers; the dry run writes for them, not for this host.
+#: Path inside the containers; the dry run is for them, not for this host.
 _REPOSITORY = "/model_repository"
 
 
 def dry_run(plan: BuildPlan) -> str:
-    """The script. It needs the checkpoint's `config.json` and nothing else.
+    """Return the script; it needs only the checkpoint's `config.json`.
 
     Raises:
         CheckpointError, BuildError: as the build would.
@@ -222,14 +222,14 @@ def _comment(*lines: str) -> str:
 
 
 def _shortened(files: Sequence[str]) -> str:
-    """The files' names; many ranks are told by the first and the last."""
+    """The files' names; of many ranks only the first two and the last."""
     if len(files) <= _NAMED_FILES:
         return ", ".join(files)
     return f"{files[0]}, {files[1]} … {files[-1]}"
 
 
 def _wrapped(*pieces: Sequence[str]) -> str:
-    """A command over several lines: a flag and its values stay together."""
+    """A command over several lines; a flag stays on one line with its values."""
     lines = [""]
     for group in (group for piece in pieces for group in _groups(piece)):
         if not lines[-1] or len(lines[-1]) + len(group) < _WIDTH:

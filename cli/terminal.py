@@ -1,8 +1,8 @@
-"""The console of the command line: text is text, whoever wrote it and whatever the terminal takes.
+"""The console of the command line: prints any text literally, in any encoding.
 
-A reason, a label, a file name or a model's answer may hold Rich's markup (``[bold]``,
-``[/var/log/x]``), emoji codes (``:id:``) and control sequences that move a terminal's cursor or
-change its title. Nothing here reads them: styles are given as `rich.text.Text`, see `styled`.
+A reason, a label, a file name or a model's answer may contain Rich markup (``[bold]``,
+``[/var/log/x]``), emoji codes (``:id:``) and control sequences that move the cursor or change the
+terminal's title. None of these are interpreted: styles are given as `rich.text.Text`, see `styled`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-#: What a terminal acts upon instead of showing it: C0 less tab and line feed, DEL, C1, and the
-#: characters that turn the direction of the text around them (Unicode Standard Annex 9).
+#: Characters that terminals interpret instead of showing: C0 except tab and line feed, DEL, C1, and
+#: those that change the direction of text (Unicode Standard Annex 9).
 _ACTED_UPON = (
     *(code for code in range(0x20) if code not in {0x09, 0x0A}),
     *range(0x7F, 0xA0),
@@ -33,12 +33,12 @@ _DROPPED = dict.fromkeys(_ACTED_UPON, None)
 
 
 def plain(text: str) -> str:
-    """A text whose control characters are written out, as in a Python literal."""
+    """Escape control characters, as in a Python literal."""
     return text.translate(_SHOWN)
 
 
 def styled(*parts: str | tuple[str, str]) -> Text:
-    """A line of our own: texts, and pairs of a text and its style (``bold red``)."""
+    """A line of strings and of pairs (text, style), for example ``("x", "bold red")``."""
     line = Text()
     for part in parts:
         text, style = (part, "") if isinstance(part, str) else part
@@ -47,22 +47,22 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 
 class Terminal(Console):
-    """A console without markup; see the module."""
+    """A console without markup; see the module's docstring."""
 
     def __init__(
         self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None
     ) -> None:
-        """`file` and `width` are for tests; without them it is the process's own stream."""
+        """`file` and `width` are for tests; the default is the process's own stream."""
         super().__init__(markup=False, emoji=False, stderr=stderr, file=file, width=width)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """See `Console.render_str`; markup and emoji codes are text, whatever is asked for."""
+        """See `Console.render_str`; markup and emoji codes are always plain text."""
         return super().render_str(plain(text), **{**options, "markup": False, "emoji": False})
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
     ) -> Iterable[Segment]:
-        """See `Console.render`; control characters of a `Text` that somebody made are dropped."""
+        """See `Console.render`; control characters in a `Text` are removed."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
                 yield segment
@@ -71,19 +71,19 @@ class Terminal(Console):
 
 
 def take_any_text(*streams: TextIO | Any) -> None:
-    """Let streams write every text: what their encoding lacks is written out, as in a literal.
+    """Let streams write any text: characters that their encoding lacks are escaped.
 
-    The encoding stays the terminal's own (``LANG=C``, ``PYTHONIOENCODING=latin-1``).
+    The terminal's encoding is kept (``LANG=C``, ``PYTHONIOENCODING=latin-1``).
 
     Args:
-        streams: those to change; without any, standard output and error. Standard input then
-            takes any bytes, too.
+        streams: streams to change; default: standard output and error. Standard input then
+            accepts any bytes too.
     """
     if not streams:
         if hasattr(sys.stdin, "reconfigure"):
             sys.stdin.reconfigure(errors="replace")
         streams = (sys.stdout, sys.stderr)
     for stream in streams:
-        # A stream that somebody put there instead need not have an encoding.
+        # A replaced stream may have no encoding.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -18,9 +18,9 @@ _DAY = "%Y-%m-%d"
 
 
 def usage(
-    tenant: Annotated[str | None, typer.Option("--tenant", help="Of this tenant only.")] = None,
-    key: Annotated[str | None, typer.Option("--key", help="Of this key's id only.")] = None,
-    model: Annotated[str | None, typer.Option("--model", help="Of this model only.")] = None,
+    tenant: Annotated[str | None, typer.Option("--tenant", help="Only this tenant.")] = None,
+    key: Annotated[str | None, typer.Option("--key", help="Only this key id.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only this model.")] = None,
     since: Annotated[
         datetime | None, typer.Option("--since", formats=[_DAY], help="First day, UTC.")
     ] = None,
@@ -36,11 +36,11 @@ def usage(
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV instead of a table.")] = False,
 ) -> None:
-    """What was used, by whom, at which cost.
+    """Report usage and cost by tenant, key, model or other dimensions.
 
     Example: `enginehouse usage --since 2026-11-01 --by tenant,day --csv`
     """
-    # SQLAlchemy's import would cost every command a quarter of a second.
+    # SQLAlchemy's import would delay every command by a quarter of a second.
     from enginehouse.gateway.database.database import Database
     from enginehouse.gateway.ledger import report, spool
 

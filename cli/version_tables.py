@@ -15,7 +15,7 @@ _COLOURS = {"better": "green", "worse": "red", "changed": "yellow", "equal": "di
 
 
 def version_table(found: list[VersionRecord], name: str | None) -> Table:
-    """Versions of one model, or of all when `name` is None."""
+    """Versions of one model, or of all models if `name` is None."""
     table = Table(title=name)
     columns = ("version", "label", "aliases", "created", "runtime", "weights", "quality", "size")
     for column in columns if name is not None else ("model", *columns):
@@ -64,7 +64,7 @@ def _change(row: DiffRow) -> Text:
 
 
 def garbage_table(found: list[Garbage]) -> Table:
-    """What may go, and why."""
+    """Garbage with its size and reason."""
     total = decimal(sum(item.size_bytes for item in found))
     table = Table("what", "size", "why", title=f"{len(found)} things, {total}")
     for item in found:

@@ -47,7 +47,7 @@ def versions(
     alias: Annotated[str | None, typer.Option(help="Alias, for example champion.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List versions, newest first, or those of them that are asked for.
+    """List versions, newest first, optionally filtered.
 
     Example: `enginehouse versions smollm2 --format int8 --label '>=1.2.0' --json`
     """
@@ -100,7 +100,7 @@ def label(
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Take the label off.")] = False,
 ) -> None:
-    """Give a version a label, by which every command takes it from then on.
+    """Give a version a label; every command accepts it in place of the number.
 
     Example: `enginehouse label smollm2 8 1.4.0`
     """
@@ -121,17 +121,17 @@ def transfer(
     version: VersionArgument,
     to: Annotated[
         str | None,
-        typer.Option("--to", help="Environment it goes to; `none`: the models without a prefix."),
+        typer.Option("--to", help="Target environment; `none`: models without a prefix."),
     ] = None,
     source: Annotated[
         str | None,
-        typer.Option("--from", help="Environment it comes from; default: the current one."),
+        typer.Option("--from", help="Source environment; default: the current one."),
     ] = None,
     to_registry: Annotated[
-        str | None, typer.Option(help="URI of another MLflow that it goes to.")
+        str | None, typer.Option(help="URI of another MLflow as the target.")
     ] = None,
 ) -> None:
-    """Bring a version to another environment or registry; nothing is copied twice.
+    """Transfer a version to another environment or registry; files are copied only if needed.
 
     Example: `enginehouse transfer smollm2 8 --from staging --to production`
     """
@@ -157,12 +157,12 @@ def transfer(
 def retire(
     name: NameArgument,
     version: VersionArgument,
-    reason: Annotated[str, typer.Option(help="Why, for whoever wants to release it.")] = "retired",
-    undo: Annotated[bool, typer.Option("--undo", help="Take the retirement back.")] = False,
+    reason: Annotated[str, typer.Option(help="Reason, shown when it is released.")] = "retired",
+    undo: Annotated[bool, typer.Option("--undo", help="Undo the retirement.")] = False,
 ) -> None:
     """Mark a version so that it can neither be promoted nor released.
 
-    It is refused while the version has an alias, is loaded or is being released.
+    Fails while the version has an alias, is loaded or is being released.
 
     Example: `enginehouse retire smollm2 3 --reason 'answers in the wrong language'`
     """
@@ -185,7 +185,7 @@ def delete(
 ) -> None:
     """Delete a version; `enginehouse gc` removes its files later.
 
-    It is refused while the version has an alias, is loaded or is being released.
+    Fails while the version has an alias, is loaded or is being released.
 
     Example: `enginehouse delete smollm2 3 --yes`
     """
@@ -205,7 +205,7 @@ def gc(
 ) -> None:
     """Remove artefacts and cached copies that no version refers to, after asking.
 
-    Nothing younger than an hour is touched.
+    Items younger than an hour are kept.
 
     Example: `enginehouse gc --dry-run`
     """
@@ -221,7 +221,7 @@ def gc(
     if dry_run or not found:
         return
     if not yes and not as_json and typer.confirm("Remove all of this?"):
-        # What is removed is found anew: time has passed since the list was shown.
+        # Search again, because time has passed since the list was shown.
         found = collector.collect(dry_run=False)
         yes = True
     if yes:

@@ -14,9 +14,9 @@ from enginehouse.settings import Settings
 
 
 def ensure_model(settings: Settings, registry: Registry, report: Callable[[str], None]) -> None:
-    """See that at least one model has a champion.
+    """Ensure that at least one model has a champion.
 
-    An existing model without a champion is somebody's decision and is left alone.
+    An existing model without a champion is left alone: that was a user's decision.
 
     Raises:
         EnginehouseError: if the build or the registry fails.

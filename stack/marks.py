@@ -1,3 +1,3 @@
-"""Marks in front of the lines that `prepare` writes for `up` to read."""
+"""Prefixes of the lines that `prepare` writes for `up` to read."""
 
 PROGRESS, FAILURE = "progress: ", "failure: "

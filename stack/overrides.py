@@ -1,4 +1,4 @@
-"""Engine settings of this host, over those of the bundle."""
+"""Overrides of the bundle's engine settings on this host."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def override_settings(settings: EngineSettings, environ: Mapping[str, str]) -> E
     """Apply ``ENGINEHOUSE_ENGINE_<FIELD>``, for example ``ENGINEHOUSE_ENGINE_MAX_BATCH=32``.
 
     Raises:
-        SettingsError: naming each variable that is no setting, or whose value cannot be used.
+        SettingsError: names each variable that is not a setting, or whose value is invalid.
     """
     changes = read_engine_overrides(environ)
     try:

@@ -1,4 +1,4 @@
-"""Seeing that ports are free before anything starts."""
+"""Checks that ports are free before anything is started."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from enginehouse.settings import REPLICA_PORT_STEP, Addresses
 
 
 def check_ports(addresses: Addresses) -> None:
-    """Bind each port once.
+    """Bind each port once to check that it is free.
 
     Raises:
-        PortTakenError: naming the setting and the number of the first that is taken.
+        PortTakenError: names the setting and number of the first port that is in use.
     """
     for variable, port in addresses.ports.items():
         _check(addresses.host, port, variable, f"set {variable} to a free port")
 
 
 def check_replica_ports(addresses: Addresses, index: int) -> None:
-    """The same for the Triton ports of a further replica.
+    """The same for the Triton ports of another replica.
 
     Raises:
-        PortTakenError: naming the setting and the number of the first that is taken.
+        PortTakenError: names the setting and number of the first port that is in use.
     """
     for variable, port in addresses.ports.items():
         if "TRITON" in variable:

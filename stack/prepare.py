@@ -1,7 +1,7 @@
-"""`python -m enginehouse.stack.prepare`: what `up` needs of the registry, in a process that ends.
+"""`python -m enginehouse.stack.prepare`: the registry work of `up`, in a short-lived process.
 
-MLflow and the builders take a hundred MiB and more, which the supervisor would keep for ever.
-What is for people goes to stdout with a mark in front; anything else is the libraries' own talk.
+MLflow and the builders take a hundred MiB or more, which the supervisor would otherwise keep.
+Messages for the user go to stdout with a prefix; other output comes from libraries.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from enginehouse.settings import load_settings
 
 
 def main() -> int:
-    """See that a model has a champion; the exit status."""
+    """Ensure that a model has a champion; returns the exit status."""
     try:
         settings = load_settings(os.environ, cwd=Path.cwd())
         registry = Registry(settings)

@@ -1,4 +1,4 @@
-"""A child process with a log file, which never outlives us."""
+"""A child process with a log file that ends together with its parent."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ _PR_SET_PDEATHSIG = 1
 
 
 def _die_with_parent() -> None:
-    """Linux: the kernel ends the child when we are gone, even by SIGKILL (`prctl(2)`)."""
+    """Linux: the kernel kills the child when the parent ends, even by SIGKILL (`prctl(2)`)."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class ManagedProcess:
-    """A child in a session of its own.
+    """A child process in its own session.
 
-    The terminal's Ctrl-C reaches us alone, so that we end children in order; `stop` ends the
-    whole group, grandchildren included.
+    The terminal's Ctrl-C reaches only the parent, which ends its children in order. `stop` ends
+    the whole process group, including grandchildren.
     """
 
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], log: Path) -> None:
-        """Start it, with output appended to `log`."""
+        """Start the process; its output is appended to `log`."""
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -45,15 +45,15 @@ class ManagedProcess:
 
     @property
     def pid(self) -> int:
-        """Process id, also of its group."""
+        """Process id; also the id of its group."""
         return self._process.pid
 
     def tail(self) -> LogTail:
-        """The lines of its log since it was started."""
+        """The log lines since the process was started."""
         return LogTail(self.log, self._log_began_at)
 
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether the process is running."""
         return self._process.poll() is None
 
     @property
@@ -62,31 +62,31 @@ class ManagedProcess:
         return self._process.poll()
 
     def log_tail(self, lines: int = 8) -> str:
-        """The last lines of its log."""
+        """The last lines of the log."""
         text = self.log.read_text(encoding="utf-8", errors="replace")
         return "\n".join(text.splitlines()[-lines:])
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Send SIGTERM."""
         with contextlib.suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
 
     def stop(self, patience_s: float) -> None:
-        """Ask it to end, and end its group when `patience_s` has passed."""
+        """Ask the process to end; kill its group after `patience_s` seconds."""
         self.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(patience_s)
         self.kill()
 
     def kill(self) -> None:
-        """End the group at once."""
+        """Kill the group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
 
 
 class LogTail:
-    """Lines that are appended to a log from a place on, in bytes from its beginning."""
+    """Lines appended to a log after a given position in bytes."""
 
     def __init__(self, path: Path, place: int) -> None:
         self._file = path.open("rb")

@@ -1,8 +1,8 @@
-"""Loads that will never end: Triton waits for ever for a stub that died as it connected.
+"""Detects loads that never end: Triton waits for ever for a stub that died while connecting.
 
-Seen on 2.51: a stub killed within some 20 ms of its start leaves its version in LOADING, the
-load call open, and nothing but a new server process helps. A stub that dies later is noticed by
-Triton itself.
+Seen on Triton 2.51: a stub that is killed within about 20 ms of its start leaves its version in
+LOADING and the load call open; only a new server process helps. Triton notices a stub that dies
+later.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Index = Iterable[tuple[str, str, str]]
 def repository_index(
     triton_http_url: str, control_secret: str
 ) -> list[tuple[str, str, str]] | None:
-    """What a Triton holds; None if it does not answer."""
+    """A Triton's model index; None if it does not answer."""
     try:
         answer = httpx.post(
             f"{triton_http_url}/v2/repository/index",
@@ -44,10 +44,10 @@ def repository_index(
 
 @dataclass
 class StuckLoads:
-    """Remembers since when a part has been loading without a process.
+    """Tracks for how long a part has been loading without a process.
 
     Attributes:
-        model_repository: where a part's ``<version>/model.py`` tells that it needs a process;
+        model_repository: directory in which a part with a ``<version>/model.py`` needs a process;
             an ensemble has none.
     """
 
@@ -56,12 +56,12 @@ class StuckLoads:
     _since: dict[tuple[str, str], float] = field(default_factory=dict)
 
     def look(self, replica: str, index: Index, alive: Iterable[str], now: float) -> list[str]:
-        """Parts, as ``<triton model>/<version>``, that hang in this replica.
+        """Parts of this replica whose load hangs, as ``<triton model>/<version>``.
 
         Args:
-            replica: its name.
-            index: what its Triton says.
-            alive: parts whose stub lives (`triton_server.stub_pids`).
+            replica: name of the replica.
+            index: model index of its Triton.
+            alive: parts whose stub is alive (`triton_server.stub_pids`).
             now: monotonic seconds.
         """
         waiting = {
@@ -75,13 +75,13 @@ class StuckLoads:
         return sorted(part for part, since in began.items() if now - since >= self.patience_s)
 
     def forget(self, replica: str) -> None:
-        """Its Triton was started again."""
+        """Forget a replica whose Triton was restarted."""
         for key in [k for k in self._since if k[0] == replica]:
             del self._since[key]
 
 
 def serves_alone(replica: str, indexes: Mapping[str, Index]) -> bool:
-    """Whether an engine is ready in this replica and in no other: ending it would lose requests."""
+    """Whether an engine is ready only in this replica: restarting it would fail requests."""
     engines = {name: _engines(index) for name, index in indexes.items()}
     others: set[tuple[str, str]] = set()
     for name, found in engines.items():

@@ -1,4 +1,4 @@
-"""Starting the Triton Inference Server that the package `nvidia-pytriton` ships."""
+"""Starts the Triton Inference Server from the package `nvidia-pytriton`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def start_triton(
 ) -> ManagedProcess:
     """Start one Triton, a replica of the fleet, with explicit model control and nothing loaded.
 
-    Its control APIs ask for the secret of `enginehouse.triton_control`.
+    Its control APIs require the secret of `enginehouse.triton_control`.
 
     Raises:
         StackError: if the server, its Python stub or libpython is missing.
@@ -75,7 +75,7 @@ def _server_dir() -> Path:
 
 
 def _backend_directory(server: Path, target: Path) -> Path:
-    """A backend directory of our own, with the stub of the running Python beside the library."""
+    """Create a backend directory with the stub for the running Python beside the library."""
     stub = server / "python_backend_stubs" / _PYTHON / "triton_python_backend_stub"
     if not stub.exists():
         raise StackError(f"this Triton has no stub for Python {_PYTHON}: use Python 3.11 or 3.12")
@@ -88,7 +88,7 @@ def _backend_directory(server: Path, target: Path) -> Path:
         stub,
     ):
         link = python / source.name
-        # Another replica may be reading it.
+        # Another replica may be reading the link.
         if not link.is_symlink() or link.readlink() != source:
             link.unlink(missing_ok=True)
             link.symlink_to(source)
@@ -96,13 +96,13 @@ def _backend_directory(server: Path, target: Path) -> Path:
 
 
 def _libpython_dir() -> str | None:
-    """Where the stub finds libpython.
+    """Directory in which the stub finds libpython.
 
-    The running interpreter's own when it is a shared build: the system's copy would run with
-    another patch level's standard library. Otherwise the system's.
+    If the running interpreter is a shared build, its own libpython is used: the system's copy would
+    run with the standard library of another patch level. Otherwise the system's is used.
 
     Raises:
-        StackError: naming the apt package if there is none.
+        StackError: names the apt package if there is none.
     """
     libdir = sysconfig.get_config_var("LIBDIR")
     name = f"libpython{_PYTHON}.so.1.0"
@@ -116,7 +116,7 @@ def _libpython_dir() -> str | None:
 
 
 def _raise_stack_limit() -> None:
-    """Deep JSON overflows Triton's stack at the usual 8 MiB; children inherit the limit."""
+    """Raise the stack limit for children: deep JSON overflows Triton's stack at 8 MiB."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     wanted = _STACK_BYTES if hard == resource.RLIM_INFINITY else min(_STACK_BYTES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -124,15 +124,15 @@ def _raise_stack_limit() -> None:
 
 
 class LocalParts:
-    """Finds the stubs of Tritons on this host by their gRPC ports."""
+    """Finds the Python stubs of Tritons on this host by their gRPC ports."""
 
     def __init__(self) -> None:
         self._pids: dict[str, int] = {}
 
     def alive(self, grpc: str) -> frozenset[str] | None:
-        """Parts whose stub lives, of the Triton that listens at ``host:port`` of this host.
+        """Parts with a living stub in the Triton that listens at ``host:port`` on this host.
 
-        None if no such Triton runs here: then only a probe can tell.
+        None if no such Triton runs here; liveness then has to be found by a probe.
         """
         host, _, port = grpc.rpartition(":")
         if host not in {"127.0.0.1", "localhost", "::1"}:
@@ -157,7 +157,7 @@ def _all_pids() -> Iterator[int]:
 
 
 def _argv_of(pid: int) -> list[str]:
-    """A process' arguments; one empty word if it is gone or a zombie."""
+    """Arguments of a process; one empty string if it is gone or a zombie."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -180,7 +180,7 @@ def stub_pids(triton_pid: int) -> dict[str, int]:
 
 
 def _instance_of(argv: list[str]) -> str:
-    """The stub's model: its first argument is the path of the version's `model.py`."""
+    """Model of a stub: its first argument is the path of the version's `model.py`."""
     model_file = next((a for a in argv[1:] if a.endswith("model.py")), "")
     path = Path(model_file)
     return f"{path.parent.parent.name}/{path.parent.name}" if model_file else " ".join(argv[1:2])

@@ -1,4 +1,4 @@
-"""`enginehouse up`: everything on one machine, until Ctrl-C."""
+"""`enginehouse up`: runs the whole stack on one machine until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ Report = Callable[[str], None]
 
 
 class Stack:
-    """The Tritons, the release controller and the adapter, each started again if it ends.
+    """Supervises the Tritons, the release controller and the adapter; restarts those that end.
 
-    What they serve is the controller's business; this only keeps processes.
+    The controller decides what they serve; this class only manages processes.
     """
 
     def __init__(self, settings: Settings, environ: Mapping[str, str], report: Report) -> None:
@@ -61,10 +61,10 @@ class Stack:
         self._stopping.set()
 
     def run(self, ready: Callable[[dict[str, int]], None]) -> None:
-        """Start everything, call `ready` with what is served, and supervise until `stop`.
+        """Start all processes, call `ready` with the served models, and supervise until `stop`.
 
         Raises:
-            EnginehouseError: if something cannot start; all that was started has then ended.
+            EnginehouseError: if something cannot start; all processes have then been stopped.
         """
         with ExitStack() as cleanup:
             cleanup.callback(self._end_processes)
@@ -86,22 +86,22 @@ class Stack:
         self._token = ensure_admin_token(self._settings)
         if self._settings.registry_exists:
             self._start_controller()
-        # All start while MLflow is imported, so that the engine then loads undisturbed.
+        # Tritons start while MLflow is imported, so that engines can load undisturbed later.
         for index in range(self._settings.replicas):
             self._start_triton(index)
         self._start_api()
         if self._controller is None:
-            # A registry that is being made is not yet for a second reader.
+            # The registry has to exist before the controller opens it.
             self._prepare()
             if not self._stopping.is_set():
                 self._start_controller()
         self._wait(self._ready, "the stack")
 
     def _prepare(self) -> None:
-        """See to a champion, or say why there is none: `enginehouse.stack.prepare`.
+        """Run `enginehouse.stack.prepare`, which ensures a champion.
 
         Raises:
-            StackError: with its reason.
+            StackError: with its error message.
         """
         child = self._preparation = self._start_python("prepare", "enginehouse.stack.prepare")
         log = child.tail()
@@ -114,7 +114,7 @@ class Stack:
         raise StackError("\n".join(failure) or f"the preparation failed: {child.log_tail()}")
 
     def _relay_preparation(self, log: LogTail) -> list[str]:
-        """Report its progress; its reasons to fail."""
+        """Report the progress of the preparation; returns its error lines."""
         lines = log.lines()
         for line in lines:
             if line.startswith(PROGRESS):
@@ -144,7 +144,7 @@ class Stack:
         return ManagedProcess(name, argv, env, self._settings.logs_dir / f"{name}.log")
 
     def _overview(self) -> dict[str, Any]:
-        """What the controller knows; nothing while it starts."""
+        """The controller's overview; empty while it starts."""
         url = self._settings.addresses.controller_url
         with ControllerClient(url, self._token) as client:
             try:
@@ -153,11 +153,11 @@ class Stack:
                 return {"models": [], "read": False, "problem": None}
 
     def _ready(self) -> bool:
-        """Whether every champion is loaded and the adapter finds it ready.
+        """Whether every champion is loaded and ready through the adapter.
 
         Raises:
-            StackError: if there is no registry or no champion, or one cannot be loaded and
-                nothing of its model serves.
+            StackError: if there is no registry or no champion, or a champion cannot be loaded and
+                no version of its model serves.
         """
         self._relay()
         seen = self._overview()
@@ -181,13 +181,13 @@ class Stack:
         return {model["model"] for model in models} <= set(answer.json()["models"])
 
     def _relay(self) -> None:
-        """Tell what the controller tells its log."""
+        """Report new lines of the controller's log."""
         if self._controller_log is not None:
             for line in self._controller_log.lines():
                 self._report(line)
 
     def _wait(self, condition: Callable[[], bool], name: str) -> None:
-        """Poll until `condition` holds, a child ends, or we are to stop."""
+        """Poll until `condition` holds, a child ends, or `stop` is called."""
         until = time.monotonic() + _START_TIMEOUT_S
         while not self._stopping.is_set() and not condition():
             for child in self._children():
@@ -221,7 +221,7 @@ class Stack:
             self._start_controller()
 
     def _mend_stuck_loads(self) -> None:
-        """Start a Triton again that waits for ever, unless it alone serves something."""
+        """Restart a Triton with a hanging load, unless it is the only one serving something."""
         now = time.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return
@@ -252,7 +252,7 @@ class Stack:
         return [child for child in found if child is not None]
 
     def _end_processes(self) -> None:
-        """The adapter first, so that nobody asks a Triton that is going; all Tritons at once."""
+        """Stop the adapter first, so that it sends nothing to stopping Tritons; then the rest."""
         for child in (self._preparation, self._api, self._controller):
             if child is not None:
                 child.stop(_PATIENCE_S)
@@ -276,7 +276,7 @@ def run_stack(
     report: Report,
     ready: Callable[[dict[str, int]], None],
 ) -> None:
-    """Run the stack in the foreground; SIGINT and SIGTERM end it.
+    """Run the stack in the foreground until SIGINT or SIGTERM.
 
     Raises:
         EnginehouseError: if it cannot start.
@@ -288,7 +288,7 @@ def run_stack(
 
 @contextmanager
 def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """A signal interrupts a long start at once, and only once: the rest is clean-up."""
+    """Let the first signal interrupt a long start immediately; later ones are ignored."""
     interrupted = False
 
     def handle(signum: int, _frame: object) -> None:
@@ -309,12 +309,12 @@ def _signals(stop: Callable[[], None]) -> Iterator[None]:
 
 
 class _InterruptedError(BaseException):
-    """Raised by the signal handler; not an Exception, so nothing on the way swallows it."""
+    """Raised by the signal handler; not an Exception, so that no handler catches it."""
 
 
 @contextmanager
 def _exclusive(settings: Settings) -> Iterator[None]:
-    """One stack a home: two would write the same model repository."""
+    """Permit one stack for each home: two would write the same model repository."""
     settings.home.mkdir(parents=True, exist_ok=True)
     path = settings.home / "stack.lock"
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
