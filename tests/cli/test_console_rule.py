@@ -23,7 +23,7 @@ _PARTS = (
     "registry",
     "stack",
 )
-_OWN = _ROOT / "enginehouse" / "cli" / "terminal.py"
+_OWN = _ROOT / "cli" / "terminal.py"
 _FILES = sorted(path for part in _PARTS for path in (_ROOT / part).rglob("*.py") if path != _OWN)
 #: A style as Rich's markup has it, for example ``[bold red]``, or the end of one.
 _MARKUP = re.compile(
