@@ -96,9 +96,9 @@ bench-targets: $(VENV)/.base ## Measure what the path is to reach, each figure b
 bench-trials: $(VENV)/.base ## Try on purpose how often perf compare errs (hours)
 	@$(BIN)/python -m enginehouse.perf.compare.trials $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/trials.md
 
-perf: $(VENV)/.base ## Run perf_analyzer's concurrency sweep through every door, and write reports
+perf: $(VENV)/.base ## Run perf_analyzer's concurrency sweep through every entry point, and write reports
 	@$(BIN)/enginehouse perf install
-	@for door in adapter ensemble tensorrt_llm; do $(BIN)/enginehouse perf run concurrency --door $$door || exit 1; done
+	@for entry in adapter ensemble tensorrt_llm; do $(BIN)/enginehouse perf run concurrency --entry-point $$entry || exit 1; done
 
 bench-peers: $(VENV)/.base ## Measure other servers on the same work; each is installed apart, on first use
 	@$(BIN)/python -m enginehouse.perf.peers $(PEERS)

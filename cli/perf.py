@@ -20,7 +20,7 @@ from enginehouse.perf.drivers import (
     install_driver,
     make_driver,
 )
-from enginehouse.perf.profile import Door, load_profile, profile_names
+from enginehouse.perf.profile import EntryPoint, load_profile, profile_names
 from enginehouse.perf.prompts import PromptMaker
 from enginehouse.registry import Registry
 
@@ -63,9 +63,10 @@ def install_tools(
 @app.command("run")
 def run(
     profile: Annotated[str, typer.Argument(help="A profile's name, or the path of a file.")],
-    door: Annotated[
-        str, typer.Option(help=f"Where requests enter: {', '.join(get_args(Door))}.")
+    entry_point: Annotated[
+        str, typer.Option(help=f"Where requests enter: {', '.join(get_args(EntryPoint))}.")
     ] = "adapter",
+    door: Annotated[str | None, typer.Option(hidden=True)] = None,
     driver: Annotated[
         str, typer.Option(help=f"Tool that sends the requests: {', '.join(DRIVERS)}.")
     ] = "perf_analyzer",
@@ -78,16 +79,14 @@ def run(
 ) -> None:
     """Run a load profile against the running stack, or one of its own, and write a report.
 
-    Example: `enginehouse perf run concurrency --door tensorrt_llm`
+    Example: `enginehouse perf run concurrency --entry-point tensorrt_llm`
     """
     # Only plots need their library, which is slow to import.
     from enginehouse.perf.report import write_campaign
 
     settings = current_settings()
     chosen = load_profile(profile)
-    if door not in get_args(Door):
-        raise SettingsError(f"no door {door!r}; there are: {', '.join(get_args(Door))}")
-    entry, api_key = cast("Door", door), key_from_environment()
+    entry, api_key = _entry_point(entry_point, door), key_from_environment()
     check_driver(driver, entry, api_key)
     if driver in INSTALLED:
         install_driver(driver, settings.tools_dir, os.environ, say)
@@ -119,14 +118,29 @@ def run(
     say(f"report: {written.page}")
 
 
-def _subject(door: Door, served: MeasuredModel) -> Subject:
+def _entry_point(name: str, door: str | None) -> EntryPoint:
+    """The chosen entry point; `door` is the value of the deprecated option `--door`.
+
+    Raises:
+        SettingsError: if there is no such entry point.
+    """
+    what = "entry point"
+    if door is not None:
+        say("--door is deprecated: use --entry-point")
+        what, name = "door", door
+    if name not in get_args(EntryPoint):
+        raise SettingsError(f"no {what} {name!r}; there are: {', '.join(get_args(EntryPoint))}")
+    return cast("EntryPoint", name)
+
+
+def _subject(entry_point: EntryPoint, served: MeasuredModel) -> Subject:
     settings = served.engine.model_dump(exclude_none=True)
-    return Subject(door, served.target.model, served.version, settings)
+    return Subject(entry_point, served.target.model, served.version, settings)
 
 
 def _log(settings: Settings, report: CampaignReport, folder: Any) -> None:
     metrics = {
-        f"perf.{report.profile.name}.{report.door}.{level.level:g}.{name}": spread.median
+        f"perf.{report.profile.name}.{report.entry_point}.{level.level:g}.{name}": spread.median
         for level in report.levels
         for name, spread in level.spread.items()
     }

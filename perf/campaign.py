@@ -11,7 +11,7 @@ from typing import Any
 from enginehouse.perf.drivers import Driver
 from enginehouse.perf.loads import load_of, warm_up_of
 from enginehouse.perf.measurement import Figures, RequestRecord, figures_of
-from enginehouse.perf.profile import Door, Profile
+from enginehouse.perf.profile import EntryPoint, Profile
 from enginehouse.perf.prompts import PromptMaker
 from pydantic import BaseModel
 
@@ -94,7 +94,7 @@ class CampaignReport(BaseModel):
     host: HostFingerprint
     versions: dict[str, str]
     profile: Profile
-    door: Door
+    entry_point: EntryPoint
     driver: str
     driver_version: str
     model: str
@@ -130,12 +130,12 @@ class Subject:
     """The measured version.
 
     Attributes:
-        door: the entry point that is measured.
+        entry_point: the entry point that is measured.
         version: version that answers.
         settings: its engine settings.
     """
 
-    door: Door
+    entry_point: EntryPoint
     model: str
     version: int
     settings: dict[str, Any]
@@ -175,7 +175,7 @@ def run_campaign(
         host=host_fingerprint(with_gpus=True),
         versions=measured_versions(),
         profile=profile,
-        door=subject.door,
+        entry_point=subject.entry_point,
         driver=driver.name,
         driver_version=driver.version,
         model=subject.model,

@@ -12,13 +12,13 @@ from typing import Protocol
 from enginehouse.client import Target
 from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
 from enginehouse.perf.guidellm.run import GUIDELLM, run_guidellm
-from enginehouse.perf.load.doors import open_door
+from enginehouse.perf.load.entry_points import open_entry_point
 from enginehouse.perf.load.generator import closed_loop, open_loop
 from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.perf_analyzer.install import PerfAnalyzer, install, required
 from enginehouse.perf.perf_analyzer.run import run_perf_analyzer
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 from enginehouse.perf.python_tool import PythonTool
 
 from enginehouse.errors import SettingsError
@@ -72,9 +72,9 @@ class OwnDriver:
     version = "of this package"
 
     def __init__(
-        self, door: Door, addresses: Addresses, target: Target, api_key: str | None
+        self, entry_point: EntryPoint, addresses: Addresses, target: Target, api_key: str | None
     ) -> None:
-        self._open = partial(open_door, door, addresses, target, api_key=api_key)
+        self._open = partial(open_entry_point, entry_point, addresses, target, api_key=api_key)
 
     def run(self, load: OfferedLoad) -> Ran:
         """See `Driver`; a failed request is a record with an error."""
@@ -93,16 +93,17 @@ class PerfAnalyzerDriver:
     name = "perf_analyzer"
 
     def __init__(
-        self, tool: PerfAnalyzer, door: Door, addresses: Addresses, target: Target
+        self, tool: PerfAnalyzer, entry_point: EntryPoint, addresses: Addresses, target: Target
     ) -> None:
         self.version = f"{tool.version()} ({tool.origin})"
-        self._tool, self._door, self._addresses, self._target = tool, door, addresses, target
+        self._tool, self._entry_point = tool, entry_point
+        self._addresses, self._target = addresses, target
 
     def run(self, load: OfferedLoad) -> Ran:
         """See `Driver`; a failed request fails the run."""
         outcome = run_perf_analyzer(
             self._tool,
-            self._door,
+            self._entry_point,
             self._addresses,
             self._target,
             load,
@@ -132,7 +133,7 @@ class PythonToolDriver:
         return Ran(outcome.records, outcome.details)
 
 
-def check_driver(name: str, door: Door, api_key: str | None) -> None:
+def check_driver(name: str, entry_point: EntryPoint, api_key: str | None) -> None:
     """Check that a driver exists and supports the entry point and the key.
 
     Raises:
@@ -140,16 +141,16 @@ def check_driver(name: str, door: Door, api_key: str | None) -> None:
     """
     if name not in DRIVERS:
         raise SettingsError(f"no driver {name!r}; there are: {', '.join(DRIVERS)}")
-    if name in _PYTHON_TOOLS and door != "adapter":
+    if name in _PYTHON_TOOLS and entry_point != "adapter":
         raise SettingsError(
-            f"{name} asks OpenAI endpoints only: use `--door adapter`, or `--driver enginehouse` "
-            f"for the door {door}"
+            f"{name} asks OpenAI endpoints only: use `--entry-point adapter`, or "
+            f"`--driver enginehouse` for the entry point {entry_point}"
         )
-    if name == "perf_analyzer" and api_key is not None and door == "adapter":
+    if name == "perf_analyzer" and api_key is not None and entry_point == "adapter":
         raise SettingsError(
             "perf_analyzer takes a key only among its arguments, where every user of this "
             "host could read it: use `--driver aiperf`, `guidellm` or `enginehouse`, or another "
-            "door"
+            "entry point"
         )
 
 
@@ -172,7 +173,7 @@ def install_driver(name: str, tools: Path, environ: Mapping[str, str], report: R
 
 def make_driver(
     name: str,
-    door: Door,
+    entry_point: EntryPoint,
     addresses: Addresses,
     target: Target,
     *,
@@ -183,7 +184,7 @@ def make_driver(
 
     Args:
         name: one of `DRIVERS`.
-        door: the entry point.
+        entry_point: the entry point.
         addresses: of the stack.
         target: model and version.
         tools: directory of the installed tools.
@@ -193,9 +194,9 @@ def make_driver(
         SettingsError: if the name is unknown, or the driver does not support the request.
         StackError: if it is not installed.
     """
-    check_driver(name, door, api_key)
+    check_driver(name, entry_point, api_key)
     if name == "perf_analyzer":
-        return PerfAnalyzerDriver(required(tools), door, addresses, target)
+        return PerfAnalyzerDriver(required(tools), entry_point, addresses, target)
     if name in _PYTHON_TOOLS:
         return PythonToolDriver(name, tools, addresses, target, api_key)
-    return OwnDriver(door, addresses, target, api_key)
+    return OwnDriver(entry_point, addresses, target, api_key)

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 from enginehouse.errors import SettingsError
 
-Door = Literal["adapter", "ensemble", "tensorrt_llm"]
+EntryPoint = Literal["adapter", "ensemble", "tensorrt_llm"]
 
 
 class _Section(BaseModel):

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from statistics import median
 
 from enginehouse.client import Target
-from enginehouse.perf.load.doors import Send, open_door
+from enginehouse.perf.load.entry_points import Send, open_entry_point
 from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.measurement import Figures
 from enginehouse.perf.private_triton import private_triton
@@ -214,21 +214,21 @@ class _Bursts:
         self._place = place
         self._first, self._second = versions
         self._sends: dict[int, Send] = {}
-        self._doors = AsyncExitStack()
+        self._channels = AsyncExitStack()
         self.figures: dict[int, list[Figures]] = {version: [] for version in versions}
         self.alone_ms: dict[int, list[float]] = {version: [] for version in versions}
 
     async def open(self, addresses: Addresses, model: str) -> None:
         """Connect, and warm both versions up, since the first requests after a load are slow."""
         for version in self.figures:
-            door = open_door("tensorrt_llm", addresses, Target(model, version))
-            self._sends[version] = await self._doors.enter_async_context(door)
+            entry_point = open_entry_point("tensorrt_llm", addresses, Target(model, version))
+            self._sends[version] = await self._channels.enter_async_context(entry_point)
         for version in self.figures:
             await self._burst(version, "warm-up")
 
     async def close(self) -> None:
         """Disconnect."""
-        await self._doors.aclose()
+        await self._channels.aclose()
 
     async def pair(self, number: int) -> dict[str, float]:
         """Measure both sides with the same prompts, in alternating order."""

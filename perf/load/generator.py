@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from enginehouse.perf.load.doors import Outcome, Send
+from enginehouse.perf.load.entry_points import Outcome, Send
 from enginehouse.perf.measurement import Figures, RequestRecord, figures_of
 from enginehouse.perf.prompts import LoadPrompt
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from enginehouse.perf.measurement import RequestRecord
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 from enginehouse.perf.workload import Trace
 
 from enginehouse.errors import ServingError
@@ -21,7 +21,7 @@ _CONTENT = '"delta":{"content"'
 _USAGE = re.compile(r'"prompt_tokens":(\d+),"completion_tokens":(\d+)')
 
 
-def records_of(export: dict[str, Any], door: Door) -> list[RequestRecord]:
+def records_of(export: dict[str, Any], entry_point: EntryPoint) -> list[RequestRecord]:
     """A record for each request, in the order of sending.
 
     Raises:
@@ -34,18 +34,18 @@ def records_of(export: dict[str, Any], door: Door) -> list[RequestRecord]:
     if not requests:
         raise ServingError("perf_analyzer's export holds no request")
     began = int(requests[0]["timestamp"])
-    return [_record(request, began, door) for request in requests]
+    return [_record(request, began, entry_point) for request in requests]
 
 
-def _record(request: dict[str, Any], began: int, door: Door) -> RequestRecord:
+def _record(request: dict[str, Any], began: int, entry_point: EntryPoint) -> RequestRecord:
     sent = int(request["timestamp"])
     moments = [_NS * (int(moment) - sent) for moment in request["response_timestamps"]]
     outputs = request.get("response_outputs") or []
     sent_s = _NS * (sent - began)
-    if door == "adapter":
+    if entry_point == "adapter":
         trace, prompt_tokens = _from_events(moments, outputs)
     else:
-        trace = _from_tensors(moments, outputs, request["request_inputs"], door)
+        trace = _from_tensors(moments, outputs, request["request_inputs"], entry_point)
         prompt_tokens = request["request_inputs"].get("input_lengths")
     if not trace.arrivals_s:
         return RequestRecord(sent_s, sent_s, None, error="an answer without a token")
@@ -71,17 +71,17 @@ def _from_tensors(
     moments: Sequence[float],
     outputs: Sequence[dict[str, Any]],
     inputs: dict[str, Any],
-    door: Door,
+    entry_point: EntryPoint,
 ) -> Trace:
     arrivals = []
     tokens = 0
     for moment, output in zip(moments, outputs, strict=False):
-        count = _tokens(output.get("output_ids")) if door == "tensorrt_llm" else 0
+        count = _tokens(output.get("output_ids")) if entry_point == "tensorrt_llm" else 0
         if count or output.get("text_output"):
             arrivals.append(moment)
             tokens += count
     # Text has no token count; since the end token is ignored, it equals the requested number.
-    return Trace(arrivals, tokens if door == "tensorrt_llm" else int(inputs["max_tokens"]))
+    return Trace(arrivals, tokens if entry_point == "tensorrt_llm" else int(inputs["max_tokens"]))
 
 
 def _tokens(ids: Any) -> int:

@@ -8,9 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from enginehouse.perf.load.doors import chat_body
+from enginehouse.perf.load.entry_points import chat_body
 from enginehouse.perf.loads import OfferedLoad
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 from enginehouse.perf.prompts import LoadPrompt
 
 from enginehouse.names import TENSORRT_LLM, part
@@ -21,27 +21,31 @@ _INPUTS, _INTERVALS = "inputs.json", "intervals.txt"
 _LEAST_US = 1
 
 
-def door_arguments(door: Door, model: str, version: int | None, at: Addresses) -> list[str]:
+def entry_point_arguments(
+    entry_point: EntryPoint, model: str, version: int | None, at: Addresses
+) -> list[str]:
     """Arguments for an entry point. Only the engine's entry point takes a version."""
-    if door == "adapter":
+    if entry_point == "adapter":
         # Streaming over HTTP is chosen by the request body; the streaming flag is for gRPC.
         return ["-m", model, "--service-kind", "openai", "--endpoint", "v1/chat/completions",
                 "-u", at.api_url, "--async"]  # fmt: skip
-    name = part(model, TENSORRT_LLM) if door == "tensorrt_llm" else model
-    chosen = ["-x", str(version)] if door == "tensorrt_llm" and version is not None else []
+    name = part(model, TENSORRT_LLM) if entry_point == "tensorrt_llm" else model
+    chosen = ["-x", str(version)] if entry_point == "tensorrt_llm" and version is not None else []
     return ["-m", name, *chosen, "-i", "grpc", "-u", at.triton_grpc_url, "--async", "--streaming"]
 
 
-def write_inputs(folder: Path, door: Door, model: str, prompts: Sequence[LoadPrompt]) -> list[str]:
+def write_inputs(
+    folder: Path, entry_point: EntryPoint, model: str, prompts: Sequence[LoadPrompt]
+) -> list[str]:
     """Write the prompts, which are sent in this order; return the arguments that name the file."""
-    data = [_entry(door, model, prompt) for prompt in prompts]
+    data = [_entry(entry_point, model, prompt) for prompt in prompts]
     path = folder / _INPUTS
     path.write_text(json.dumps({"data": data}), encoding="utf-8")
     return ["--input-data", str(path)]
 
 
-def _entry(door: Door, model: str, prompt: LoadPrompt) -> dict[str, Any]:
-    match door:
+def _entry(entry_point: EntryPoint, model: str, prompt: LoadPrompt) -> dict[str, Any]:
+    match entry_point:
         case "adapter":
             return {"payload": [chat_body(model, prompt)]}
         case "ensemble":

@@ -13,9 +13,13 @@ from enginehouse.client import Target
 from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import RequestRecord
 from enginehouse.perf.perf_analyzer.export import records_of
-from enginehouse.perf.perf_analyzer.inputs import door_arguments, load_arguments, write_inputs
+from enginehouse.perf.perf_analyzer.inputs import (
+    entry_point_arguments,
+    load_arguments,
+    write_inputs,
+)
 from enginehouse.perf.perf_analyzer.install import PerfAnalyzer
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 
 from enginehouse.errors import ServingError
 from enginehouse.settings import Addresses
@@ -45,7 +49,7 @@ class PerfAnalyzerRun:
 
 def run_perf_analyzer(
     tool: PerfAnalyzer,
-    door: Door,
+    entry_point: EntryPoint,
     addresses: Addresses,
     target: Target,
     load: OfferedLoad,
@@ -56,7 +60,7 @@ def run_perf_analyzer(
 
     Args:
         tool: the installed perf_analyzer.
-        door: the entry point.
+        entry_point: the entry point.
         addresses: of the stack.
         target: model and version.
         load: the requests.
@@ -69,8 +73,8 @@ def run_perf_analyzer(
         folder = keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
         arguments = [
-            *door_arguments(door, target.model, target.version, addresses),
-            *write_inputs(folder, door, target.model, load.prompts),
+            *entry_point_arguments(entry_point, target.model, target.version, addresses),
+            *write_inputs(folder, entry_point, target.model, load.prompts),
             *load_arguments(folder, load),
             "--profile-export-file",
             str(folder / _EXPORT),
@@ -83,6 +87,6 @@ def run_perf_analyzer(
         if done.returncode or not export.is_file() or throughput is None or latency is None:
             said = (done.stdout + done.stderr).strip().splitlines()[-_LAST_LINES:]
             raise ServingError("perf_analyzer failed:\n" + "\n".join(said))
-        records = records_of(json.loads(export.read_text("utf-8")), door)
+        records = records_of(json.loads(export.read_text("utf-8")), entry_point)
     command = ["perf_analyzer", *arguments]
     return PerfAnalyzerRun(records, command, float(throughput[1]), float(latency[1]) / 1000)

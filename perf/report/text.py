@@ -27,7 +27,7 @@ def circumstances(report: CampaignReport) -> list[tuple[str, str]]:
     return [
         ("model", f"{report.model} version {report.version}"),
         ("profile", f"{report.profile.name}: {report.profile.description}"),
-        ("door", report.door),
+        ("entry point", report.entry_point),
         ("driver", f"{report.driver} {report.driver_version}"),
         ("SLO", ", ".join(f"{key} {value:g}" for key, value in limits.items()) or "none"),
         ("machine", f"{machine}, {gpus}" if gpus else machine),

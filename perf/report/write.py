@@ -27,7 +27,7 @@ def write_campaign(report: CampaignReport, reports_dir: Path) -> WrittenReport:
         OSError: if they cannot be written.
     """
     moment = report.measured_at.strftime("%Y%m%d-%H%M%S")
-    name = f"{report.profile.name}-{report.door}-{report.model}-{report.version}-{moment}"
+    name = f"{report.profile.name}-{report.entry_point}-{report.model}-{report.version}-{moment}"
     folder = reports_dir / name
     folder.mkdir(parents=True, exist_ok=True)
     plots = {plot: draw(report) for plot, draw in PLOTS.items()}

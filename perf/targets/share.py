@@ -14,10 +14,10 @@ from dataclasses import replace
 from statistics import median
 
 from enginehouse.client import Target
-from enginehouse.perf.load.doors import Send, open_door
+from enginehouse.perf.load.entry_points import Send, open_entry_point
 from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack
-from enginehouse.perf.profile import Concurrency, Door, Lengths, Profile, RequestKind
+from enginehouse.perf.profile import Concurrency, EntryPoint, Lengths, Profile, RequestKind
 from enginehouse.perf.prompts import PromptMaker
 from enginehouse.perf.runtimes import token_generator
 from enginehouse.perf.targets.carriage import generator_stack
@@ -39,7 +39,7 @@ _SHORT = Profile(
     mix=[RequestKind(name="chat", input=Lengths(mean=64), output=Lengths(mean=1))],
     load=Concurrency(kind="concurrency", levels=[1]),
 )
-_DOORS: tuple[Door, Door] = ("adapter", "tensorrt_llm")
+_ENTRY_POINTS: tuple[EntryPoint, EntryPoint] = ("adapter", "tensorrt_llm")
 
 
 def adapter_share(bundle: Bundle) -> list[TargetFigure]:
@@ -56,7 +56,10 @@ def _at(bundle: Bundle, streams: int) -> TargetFigure:
     step = {token_generator.STEP_VARIABLE: str(step_ms)}
     with generator_stack(bundle, **step) as stack:
         blocks = asyncio.run(_measure(stack, PromptMaker(bundle), streams))
-    through, direct = (median(ttft for block in blocks for ttft in block[door]) for door in _DOORS)
+    through, direct = (
+        median(ttft for block in blocks for ttft in block[entry_point])
+        for entry_point in _ENTRY_POINTS
+    )
     differences = [median(block["adapter"]) - median(block["tensorrt_llm"]) for block in blocks]
     return TargetFigure(
         name=f"adapter's share of TTFT p50 at {streams}",
@@ -72,13 +75,13 @@ def _at(bundle: Bundle, streams: int) -> TargetFigure:
 
 async def _measure(
     stack: PrivateStack, maker: PromptMaker, streams: int
-) -> list[dict[Door, list[float]]]:
+) -> list[dict[EntryPoint, list[float]]]:
     """TTFT in milliseconds by block and entry point."""
-    async with AsyncExitStack() as doors:
-        sends: dict[Door, Send] = {}
-        for door in _DOORS:
-            opened = open_door(door, stack.settings.addresses, Target(MODEL, 1))
-            sends[door] = await doors.enter_async_context(opened)
+    async with AsyncExitStack() as channels:
+        sends: dict[EntryPoint, Send] = {}
+        for entry_point in _ENTRY_POINTS:
+            opened = open_entry_point(entry_point, stack.settings.addresses, Target(MODEL, 1))
+            sends[entry_point] = await channels.enter_async_context(opened)
         background = [
             asyncio.create_task(sends["adapter"](replace(prompt, max_tokens=_BACKGROUND_TOKENS)))
             for prompt in maker.prompts(_SHORT, streams - 1, place="background")
@@ -94,16 +97,16 @@ async def _measure(
 
 
 async def _block(
-    sends: dict[Door, Send], maker: PromptMaker, place: str
-) -> dict[Door, list[float]]:
+    sends: dict[EntryPoint, Send], maker: PromptMaker, place: str
+) -> dict[EntryPoint, list[float]]:
     """Send equally many probes to each entry point, in random order and with random pauses."""
     chance = random.Random(place)  # noqa: S311 - no secret
-    order: list[Door] = [*_DOORS] * _PROBES
+    order: list[EntryPoint] = [*_ENTRY_POINTS] * _PROBES
     chance.shuffle(order)
-    found: dict[Door, list[float]] = {door: [] for door in _DOORS}
+    found: dict[EntryPoint, list[float]] = {entry_point: [] for entry_point in _ENTRY_POINTS}
     prompts = maker.prompts(_SHORT, len(order), place=place)
-    for door, prompt in zip(order, prompts, strict=True):
+    for entry_point, prompt in zip(order, prompts, strict=True):
         await asyncio.sleep(chance.expovariate(1 / _PAUSE_S))
-        figures = await flawless(sends[door], [prompt], 1)
-        found[door].append(figures.ttft.p50)
+        figures = await flawless(sends[entry_point], [prompt], 1)
+        found[entry_point].append(figures.ttft.p50)
     return found

@@ -9,7 +9,7 @@ from statistics import median
 import httpx
 import psutil
 from enginehouse.client.wire import Target
-from enginehouse.perf.load.doors import open_door
+from enginehouse.perf.load.entry_points import open_entry_point
 from enginehouse.perf.load.generator import flawless
 from enginehouse.perf.private_stack import MODEL, PrivateStack, private_home, running
 from enginehouse.perf.processes import StackProcesses
@@ -101,7 +101,7 @@ def _name(process: psutil.Process) -> str:
 async def _prefix(stack: PrivateStack, bundle: Bundle) -> TargetFigure:
     maker = PromptMaker(bundle)
     ratios = []
-    async with open_door("adapter", stack.settings.addresses, Target(MODEL)) as send:
+    async with open_entry_point("adapter", stack.settings.addresses, Target(MODEL)) as send:
         for number in range(-1, _PREFIXES):
             prompts = maker.prompts(_SHARED, 2, place=f"prefix {number}")
             cold, warm = [(await flawless(send, [prompt], 1)).ttft.p50 for prompt in prompts]

@@ -16,7 +16,7 @@ from enginehouse.perf.aiperf.run import AIPERF, run_aiperf
 from enginehouse.perf.drivers import check_driver, install_driver, make_driver
 from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.measurement import figures_of
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.perf.python_tool import KEY_VARIABLE, PythonTool, environment
 
@@ -199,10 +199,12 @@ def test_nothing_of_the_users_environment_changes_a_run(
 
 
 @pytest.mark.parametrize("name", ["aiperf", "guidellm"])
-@pytest.mark.parametrize("door", ["ensemble", "tensorrt_llm"])
-def test_another_door_is_refused_with_the_driver_that_can(name: str, door: Door) -> None:
+@pytest.mark.parametrize("entry_point", ["ensemble", "tensorrt_llm"])
+def test_another_entry_point_is_refused_with_the_driver_that_can(
+    name: str, entry_point: EntryPoint
+) -> None:
     with pytest.raises(SettingsError, match="--driver enginehouse"):
-        check_driver(name, door, None)
+        check_driver(name, entry_point, None)
 
 
 @pytest.mark.parametrize("name", ["aiperf", "guidellm", "enginehouse"])

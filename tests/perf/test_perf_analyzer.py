@@ -8,7 +8,11 @@ import pytest
 from enginehouse.perf.loads import OfferedLoad
 from enginehouse.perf.perf_analyzer import install as installing
 from enginehouse.perf.perf_analyzer.export import records_of
-from enginehouse.perf.perf_analyzer.inputs import door_arguments, load_arguments, write_inputs
+from enginehouse.perf.perf_analyzer.inputs import (
+    entry_point_arguments,
+    load_arguments,
+    write_inputs,
+)
 from enginehouse.perf.perf_analyzer.install import find, install, required
 from enginehouse.perf.prompts import LoadPrompt
 
@@ -19,14 +23,14 @@ _PROMPT = LoadPrompt("chat", "Hello", "<user>Hello<assistant>", (1, 2, 3), 5)
 _AT = Addresses()
 
 
-def test_each_door_is_asked_in_its_own_way(tmp_path: Path) -> None:
-    adapter = door_arguments("adapter", "m", 3, _AT)
+def test_each_entry_point_is_asked_in_its_own_way(tmp_path: Path) -> None:
+    adapter = entry_point_arguments("adapter", "m", 3, _AT)
     assert adapter[:4] == ["-m", "m", "--service-kind", "openai"]
     assert "--streaming" not in adapter
-    engine = door_arguments("tensorrt_llm", "m", 3, _AT)
+    engine = entry_point_arguments("tensorrt_llm", "m", 3, _AT)
     assert engine[:4] == ["-m", "m.tensorrt_llm", "-x", "3"]
     assert {"--streaming", "grpc"} <= set(engine)
-    assert "-x" not in door_arguments("ensemble", "m", 3, _AT)
+    assert "-x" not in entry_point_arguments("ensemble", "m", 3, _AT)
 
     write_inputs(tmp_path, "tensorrt_llm", "m", [_PROMPT])
     entry = json.loads((tmp_path / "inputs.json").read_text())["data"][0]

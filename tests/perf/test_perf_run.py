@@ -1,4 +1,4 @@
-"""`enginehouse perf run` against a real stack, by both generators, through every door."""
+"""`enginehouse perf run` against a real stack, by both generators, through every entry point."""
 
 from __future__ import annotations
 
@@ -46,22 +46,24 @@ def _check(found: dict[str, Any], requests: list[int]) -> None:
             assert figures["goodput_per_s"] > 0
 
 
-_OTHER_DOORS = pytest.mark.slow(reason="the same measurement through another door")
+_OTHER_ENTRY_POINTS = pytest.mark.slow(reason="the same measurement through another entry point")
 
 
 @pytest.mark.parametrize(
-    "door",
+    "entry_point",
     [
         "adapter",
-        pytest.param("ensemble", marks=_OTHER_DOORS),
-        pytest.param("tensorrt_llm", marks=_OTHER_DOORS),
+        pytest.param("ensemble", marks=_OTHER_ENTRY_POINTS),
+        pytest.param("tensorrt_llm", marks=_OTHER_ENTRY_POINTS),
     ],
 )
-def test_our_generator_measures_every_door(stack: RunningStack, door: str, tmp_path: Path) -> None:
-    found = _run(stack, tmp_path, _CLOSED, "--driver", "enginehouse", "--door", door,
+def test_our_generator_measures_every_entry_point(
+    stack: RunningStack, entry_point: str, tmp_path: Path
+) -> None:
+    found = _run(stack, tmp_path, _CLOSED, "--driver", "enginehouse", "--entry-point", entry_point,
                  "--repeats", 2, "--no-log")  # fmt: skip
     _check(found, [2, 2, 6, 6])
-    # All doors count the chat template's tokens.
+    # All entry points count the chat template's tokens.
     assert found["levels"][0]["runs"][0]["figures"]["prompt_tokens"] > 2 * 20
 
 
@@ -76,7 +78,7 @@ def perf_analyzer(stack: RunningStack) -> None:
 @pytest.mark.slow(reason="perf_analyzer runs, each with intervals of its own")
 @pytest.mark.usefixtures("perf_analyzer")
 @pytest.mark.parametrize(
-    ("door", "load", "requests"),
+    ("entry_point", "load", "requests"),
     [
         ("adapter", _CLOSED, [2, 6]),
         ("ensemble", _CLOSED, [2, 6]),
@@ -84,10 +86,10 @@ def perf_analyzer(stack: RunningStack) -> None:
         ("adapter", _OPEN, [6]),
     ],
 )
-def test_perf_analyzer_measures_every_door_and_its_own_figures_agree(
-    stack: RunningStack, door: str, load: str, requests: list[int], tmp_path: Path
+def test_perf_analyzer_measures_every_entry_point_and_its_figures_agree(
+    stack: RunningStack, entry_point: str, load: str, requests: list[int], tmp_path: Path
 ) -> None:
-    found = _run(stack, tmp_path, load, "--door", door, "--repeats", 1, "--no-log")
+    found = _run(stack, tmp_path, load, "--entry-point", entry_point, "--repeats", 1, "--no-log")
     _check(found, requests)
     for level in found["levels"]:
         (run,) = level["runs"]
@@ -129,7 +131,7 @@ def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
     ("options", "said"),
     [
         (("nowhere",), "no profile 'nowhere'"),
-        (("standard", "--door", "window"), "no door 'window'"),
+        (("standard", "--entry-point", "window"), "no entry point 'window'"),
         (("standard", "--driver", "horse"), "no driver 'horse'"),
         (("standard", "--driver", "enginehouse", "--model", "gone"), "no text generator 'gone'"),
     ],

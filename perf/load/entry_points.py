@@ -1,4 +1,4 @@
-"""The three doors of the path, each asked in the form that it takes."""
+"""The three entry points of the path, each with requests in its own form."""
 
 from __future__ import annotations
 
@@ -10,49 +10,52 @@ from typing import Protocol
 from enginehouse.client import Target
 from enginehouse.client.aio import AsyncTritonClient
 from enginehouse.perf.load.http import HttpSender
-from enginehouse.perf.profile import Door
+from enginehouse.perf.profile import EntryPoint
 from enginehouse.perf.prompts import LoadPrompt
 from enginehouse.perf.workload import Trace
 
 from enginehouse.generation import GenerationRequest
 from enginehouse.settings import Addresses
 
-#: What a request came to, read when the run is over: its trace and the tokens of its prompt.
-#: It raises ServingError if the request failed.
+#: Returns the trace of a request and the tokens of its prompt, after the run. Raises ServingError
+#: if the request failed.
 Outcome = Callable[[], tuple[Trace, int | None]]
 
 
 class Send(Protocol):
-    """One request, from sending to its end; `time.perf_counter` at sending, and what came."""
+    """Sends one request and waits for its end."""
 
     async def __call__(self, prompt: LoadPrompt, /) -> tuple[float, Outcome]:
-        """Send it.
+        """Send a prompt; return the time of sending (`time.perf_counter`) and the outcome.
 
         Raises:
-            ServingError, OSError: if it fails at once.
+            ServingError, OSError: if it fails immediately.
         """
 
 
 @asynccontextmanager
-async def open_door(
-    door: Door, addresses: Addresses, target: Target, *, api_key: str | None = None
+async def open_entry_point(
+    entry_point: EntryPoint, addresses: Addresses, target: Target, *, api_key: str | None = None
 ) -> AsyncIterator[Send]:
-    """A way to send prompts through a door, as long as the block lasts.
+    """Connect to an entry point; return a function that sends prompts, until the block ends.
 
     Args:
-        target: the ensemble and the adapter take its model and choose the version themselves.
+        entry_point: the entry point.
+        addresses: of the stack.
+        target: model and version. The ensemble and the adapter choose the version themselves.
+        api_key: key for the adapter, if it needs one.
     """
-    if door == "adapter":
+    if entry_point == "adapter":
         sender = HttpSender(f"{addresses.api_url}/v1/chat/completions", api_key, reuse=True)
         with closing(sender):
             yield _adapter(sender, target)
         return
     async with AsyncTritonClient(addresses.triton_grpc_url) as client:
-        yield _ensemble(client, target) if door == "ensemble" else _engine(client, target)
+        yield _ensemble(client, target) if entry_point == "ensemble" else _engine(client, target)
 
 
 def chat_body(model: str, prompt: LoadPrompt) -> dict[str, object]:
-    """The chat request of a prompt: greedy, streamed, past the model's own end."""
+    """The chat request of a prompt: greedy, streamed, with the end token ignored."""
     return {
         "model": model,
         "messages": [{"role": "user", "content": prompt.user}],
@@ -88,14 +91,14 @@ def _engine(client: AsyncTritonClient, target: Target) -> Send:
 
 
 def _ensemble(client: AsyncTritonClient, target: Target) -> Send:
-    """Text answers carry no count of tokens: they are as many as were asked for."""
+    """Send to the ensemble. Its text has no token count, so the requested number is used."""
 
     async def send(prompt: LoadPrompt) -> tuple[float, Outcome]:
         began = time.perf_counter()
-        pieces = client.generate_text(
+        chunks = client.generate_text(
             target.model, prompt.rendered, prompt.max_tokens, ignore_end=True
         )
-        arrivals = [time.perf_counter() - began async for _ in pieces]
+        arrivals = [time.perf_counter() - began async for _ in chunks]
         return began, lambda: (Trace(arrivals, prompt.max_tokens), len(prompt.input_ids))
 
     return send
