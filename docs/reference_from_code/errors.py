@@ -35,7 +35,7 @@ def page() -> str:
         ["class", "status, if a request meets it", "when"],
         ([code(each.__name__), _status(each)[0], sentence(each.__doc__ or "")] for each in others),
     )
-    return _HEAD + first + _SECOND + second
+    return f"{_HEAD}{first}\n{_SECOND}{second}"
 
 
 def _serving(error: type[errors.EnginehouseError]) -> bool:
