@@ -1,1 +1,1 @@
-"""The release controller: reads desired state, moves the fleet, one step at a time."""
+"""The release controller: reads the desired state and moves the fleet towards it step by step."""

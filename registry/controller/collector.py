@@ -1,4 +1,4 @@
-"""What the adapters saw: their samples, fetched page by page in the background."""
+"""Fetches request samples and feedback from the adapters, page by page in the background."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_KEPT = 500_000
 
 @dataclass(slots=True)
 class _Cursor:
-    """How far one adapter has been read."""
+    """Read position of one adapter."""
 
     boot: str = ""
     last: int = 0
@@ -38,14 +38,14 @@ class Gathered:
 
 
 class SampleCollector:
-    """Reads every adapter's memory; a restart reads it again from the beginning.
+    """Reads the samples that every adapter holds in memory; starts from the beginning again.
 
-    Samples are told apart by the rollout that their routes named, so whoever asks gets those
-    of one rollout, whatever was fetched before or twice by another controller.
+    Samples are stored by the rollout named in their routes. A query returns those of one rollout,
+    whatever else was fetched.
     """
 
     def __init__(self, adapters: Sequence[str], token: str, report: Callable[[str], None]) -> None:
-        """`token` is the admin token that adapters share."""
+        """`token` is the admin token that the adapters share."""
         self._http = httpx.Client(
             headers={"Authorization": f"Bearer {token}"}, timeout=3.0, trust_env=False
         )
@@ -57,23 +57,23 @@ class SampleCollector:
         self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
 
     def start(self) -> None:
-        """Begin to read."""
+        """Start the background thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop the background thread."""
         self._stopping.set()
         self._thread.join(timeout=5.0)
         self._http.close()
 
     @property
     def fresh(self) -> bool:
-        """Whether every adapter answered a moment ago; without that nothing is measured."""
+        """Whether every adapter answered recently; otherwise nothing can be measured."""
         now = time.monotonic()
         return all(now - c.answered_at < _STALE_S for c in self._cursors.values())
 
     def samples(self, rollout: str, version: int, since: float) -> list[RequestSample]:
-        """Requests of a version that were routed by a rollout and ended after `since`."""
+        """Requests of a version that a rollout routed and that ended after `since`."""
         with self._lock:
             found = self._gathered.get(rollout)
             if found is None:
@@ -81,7 +81,7 @@ class SampleCollector:
             return [s for s in found.samples if s.version == version and s.at >= since]
 
     def feedback(self, rollout: str, version: int, since: float) -> list[Feedback]:
-        """Users' words on such requests."""
+        """Users' feedback on such requests."""
         with self._lock:
             found = self._gathered.get(rollout)
             if found is None:
@@ -89,13 +89,13 @@ class SampleCollector:
             return [f for f in found.feedback if f.version == version and f.at >= since]
 
     def keep_only(self, rollouts: set[str]) -> None:
-        """Forget everything of other rollouts."""
+        """Delete the data of all other rollouts."""
         with self._lock:
             for name in self._gathered.keys() - rollouts:
                 del self._gathered[name]
 
     def applied(self, model: str, generation: int) -> int | None:
-        """How many adapters apply routes of at least this generation; None if not all do."""
+        """Number of adapters, if all apply routes of at least this generation; otherwise None."""
         for url in self._cursors:
             try:
                 answer = self._http.get(f"{url}/internal/routes")
@@ -118,7 +118,7 @@ class SampleCollector:
                         cursor.answered_at = float("-inf")
 
     def _fetch(self, url: str, cursor: _Cursor) -> bool:
-        """One page; whether there may be another."""
+        """Fetch one page; returns whether there may be another."""
         answer = self._http.get(
             f"{url}/internal/samples", params={"after": cursor.last, "limit": _PAGE}
         )

@@ -1,8 +1,8 @@
-"""The release controller: one loop over all models, and what people ask of it.
+"""The release controller: a loop over all models, and the operations that users request.
 
-Desired state is read from the registry, actual state from each replica; every tick does at most
-one step of each model's rollout, and each replica's worker at most one of its own. Serving does
-not need it: adapters and replicas go on with what they were told last.
+Desired state is read from the registry, actual state from each replica. Each tick does at most one
+step of each model's rollout, and each replica's worker at most one step of its own. Serving does
+not depend on the controller: adapters and replicas keep the state that they were given last.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _CONFIRM_EVERY_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Acting:
-    """What a controller acts with under one epoch of the lease."""
+    """The controller's resources under one epoch of the lease."""
 
     fence: LeaseFence
     registry: FencedRegistry
@@ -59,7 +59,7 @@ class Acting:
 
 
 class Controller:
-    """Moves the fleet towards the registry, while it holds the lease."""
+    """Moves the fleet towards the registry's desired state while it holds the lease."""
 
     def __init__(
         self,
@@ -95,12 +95,12 @@ class Controller:
         self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
 
     def start(self) -> None:
-        """Begin to act as soon as the lease is there."""
+        """Start; acts once it holds the lease."""
         self._collector.start()
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop acting and let the next controller in; what is served goes on being served."""
+        """Stop acting and release the lease; serving continues."""
         self._stopping = True
         self._wake.set()
         self._thread.join(timeout=30.0)
@@ -113,7 +113,7 @@ class Controller:
             self._report(f"the lease runs out by itself: {error}")
 
     def hint(self) -> None:
-        """Look now: something may have changed."""
+        """Trigger a tick now, because something may have changed."""
         self._wake.set()
         acting = self._acting
         if acting is not None:
@@ -125,17 +125,17 @@ class Controller:
         return self._lease.held
 
     def describe(self) -> dict[str, Any]:
-        """Every model's releases, as plain data.
+        """Release state of every model, as plain data.
 
-        `read` is whether the registry was read since this controller acts, so that no model means
-        that there is none; `problem` is what keeps it from acting now, or None.
+        `read` tells whether the registry was read since this controller became active, so that an
+        empty list means no models. `problem` is what prevents it from acting, or None.
         """
         with self._lock:
             models = [self._describe(releases) for releases in self._models.values()]
             return {"models": models, "read": self._read, "problem": self._problem}
 
     def describe_model(self, name: str) -> dict[str, Any]:
-        """One model's releases.
+        """Release state of one model.
 
         Raises:
             NotRegisteredError: if it has no champion and never had one.
@@ -144,12 +144,12 @@ class Controller:
             return self._describe(self._of(name))
 
     def fleet(self) -> list[dict[str, object]]:
-        """The replicas, as plain data."""
+        """State of the replicas, as plain data."""
         acting = self._acting
         return acting.fleet.describe() if acting is not None else []
 
     def act(self, name: str, what: Callable[[ModelReleases, float], object]) -> dict[str, Any]:
-        """Do something to a model's releases, between two ticks.
+        """Run an operation on a model's releases, between two ticks.
 
         Raises:
             ConflictError: if another controller holds the lease.
@@ -164,7 +164,7 @@ class Controller:
         return answer
 
     def confirm(self, name: str) -> int | None:
-        """Wait until every adapter applies the routes; how many they are, None if not in time."""
+        """Wait until every adapter applies the routes; returns their number, None on a timeout."""
         routes = self._published.get(name)
         if routes is None:
             return None
@@ -177,7 +177,7 @@ class Controller:
         return None
 
     def _current(self, name: str) -> ModelReleases:
-        """The model with the registry's latest view of it."""
+        """The model, updated with the registry's current state."""
         if not self._lease.acquire():
             holder = self._lease.holder()
             where = f"{holder.name} at {holder.url}" if holder is not None else "nobody yet"
@@ -207,7 +207,7 @@ class Controller:
                     self._stand_down()
                 self._problem = str(error)
                 self._say_once(f"{error}; this controller stands by")
-            # A full disk may be the ledger's, the routes' or the log's own.
+            # The disk may be that of the ledger, of the routes or of the log.
             except (EnginehouseError, OSError) as error:
                 self._problem = str(error)
                 self._say_once(f"{error}; serving goes on")
@@ -244,10 +244,10 @@ class Controller:
         self._collector.keep_only(active)
 
     def _stand_up(self) -> Acting:
-        """What to act with; a new lease makes all of it anew.
+        """Create the resources to act with; a new lease replaces all of them.
 
         Raises:
-            LeaseLostError: if another controller has taken over by now.
+            LeaseLostError: if another controller has taken over.
         """
         if self._acting is not None and self._acting.fence.epoch != self._lease.epoch:
             self._stand_down()

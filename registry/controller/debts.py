@@ -1,4 +1,4 @@
-"""What follows from a state and stands in the registry: aliases, version tags, history."""
+"""Writes what follows from a release state to the registry: aliases, version tags, history."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _OURS = (CHAMPION, CHALLENGER, PREVIOUS)
 
 
 class Debts:
-    """Writes them; each may be written again."""
+    """Writes aliases, tags and events; all writes are idempotent."""
 
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._history = History(registry)
 
     def pay(self, model: str, state: ReleaseState) -> None:
-        """Aliases as the state has them, and every event that the history has not got.
+        """Write the state's aliases, and every event that the history does not have.
 
         Raises:
-            RegistryError: if MLflow refuses or does not answer; call it again.
+            RegistryError: if MLflow rejects a request or does not answer; call again.
         """
         if state.owed_aliases:
             self._aliases(model, state)
@@ -41,10 +41,10 @@ class Debts:
             self._event(model, owed)
 
     def refuse(self, model: str, version: int, why: str) -> None:
-        """Say on the version why it was refused, for whoever moved the alias.
+        """Record on the version why it was rejected, for the user who moved the alias.
 
         Raises:
-            RegistryError: if MLflow refuses or does not answer.
+            RegistryError: if MLflow rejects the request or does not answer.
         """
         at = datetime.now(UTC).isoformat(timespec="seconds")
         self._registry.set_version_tag(model, version, TAG_REFUSED, f"{at}: {why}")

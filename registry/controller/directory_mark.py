@@ -1,12 +1,12 @@
-"""A directory that one controller writes at a time: its mark says under which epoch.
+"""A directory with one writer at a time; a mark file names the epoch of the writer.
 
-Routes and the model repository lie on disk, where the replicas and the adapters read them. A
-controller that takes over marks the directory with its epoch first. Whoever writes compares the
-mark and writes under one file lock (`flock`), so a controller that was stopped between the two
-either finished before the mark was changed, or finds it changed.
+Routes and the model repository are on disk, where the replicas and the adapters read them. A
+controller that takes over first marks the directory with its epoch. A writer compares the mark and
+writes under one file lock (`flock`). A controller that was suspended between the two has either
+finished before the mark was changed, or finds it changed.
 
-A controller that is stopped while it holds the lock keeps the next one out until it goes on or
-dies: then nobody writes, which is safe, and the next one says which file is locked.
+A controller that is suspended while it holds the lock blocks the next one until it resumes or dies.
+Then nobody writes, which is safe, and the next controller reports which file is locked.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ class DirectoryMark:
     def __init__(self, directory: Path, bid: Bid) -> None:
         self._directory = directory
         self._bid = bid
-        # Neither Triton nor the adapters read names that begin with a dot. Each environment has
-        # a lease, and so a mark, of its own.
+        # Triton and the adapters ignore names that begin with a dot. Each environment has its own
+        # lease, and therefore its own mark.
         self._path = directory / f".{bid.model}.json"
 
     def take(self) -> None:
-        """Mark the directory, which is made if it is not there.
+        """Mark the directory; creates it if needed.
 
         Raises:
             LeaseLostError: if a later holder of the same lease has marked it.
-            RegistryError: if another process keeps it locked.
+            RegistryError: if another process holds its lock.
             OSError: if it cannot be written.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -58,10 +58,10 @@ class DirectoryMark:
                 scratch.replace(self._path)
 
     def check(self) -> None:
-        """Compare the mark.
+        """Check that the mark is this holder's.
 
         Raises:
-            LeaseLostError: if it is not this holder's.
+            LeaseLostError: if it is not.
         """
         found = self._read()
         if found != self._own:
@@ -69,11 +69,11 @@ class DirectoryMark:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep the mark as it is while files are written.
+        """Hold the lock, so that the mark does not change while files are written.
 
         Raises:
-            LeaseLostError: if it is not this holder's.
-            RegistryError: if another process keeps it locked.
+            LeaseLostError: if the mark is not this holder's.
+            RegistryError: if another process holds the lock.
         """
         with self._lock():
             self.check()
@@ -97,7 +97,7 @@ class DirectoryMark:
         except FileNotFoundError:
             return None
         except (ValueError, TypeError, KeyError):
-            # Written in one step, so it is not half a mark: somebody edited it.
+            # Marks are written atomically, so this one was edited by hand.
             return None
 
     @contextmanager

@@ -1,11 +1,10 @@
-"""Writes of the release controller, which fail if its lease has gone to another controller.
+"""Fencing: writes of the release controller fail if another controller has taken the lease.
 
-A process can be stopped or suspended between any two instructions, so a controller may believe
-that it holds the lease long after another one took over. Each thing that it writes is therefore
-fenced where it lies, with the epoch of the lease (`enginehouse.registry.controller.lease`):
-
+A process can be suspended between any two instructions, so a controller may believe that it holds
+the lease long after another one took over. Each kind of write is therefore fenced where it is
+stored, with the epoch of the lease (`enginehouse.registry.controller.lease`):
 ======================  ========================================================================
-written                 what refuses a controller that lost the lease
+written                 what rejects a controller that lost the lease
 ======================  ========================================================================
 MLflow, its database    the transaction itself: it commits only if the bid still exists, and a
                         takeover deletes the bid (`enginehouse.registry.controller.sql_fence`)
@@ -13,8 +12,8 @@ MLflow, a server        the bid is read before each request; a record of an olde
                         slips in between is undone by the holder (`ModelReleases.sync`)
 routes, repository      a mark in the directory with the holder's epoch, compared and written
                         under one file lock (`enginehouse.registry.controller.directory_mark`)
-Triton's loads          lease and mark are compared before each call; what a call that was under
-                        way did is seen and corrected by the holder's next look at the replica
+Triton's loads          lease and mark are compared before each call; the effect of a call in
+                        progress is corrected by the holder's next look at the replica
 ======================  ========================================================================
 """
 
@@ -33,20 +32,20 @@ from enginehouse.registry.store import Registry
 from enginehouse.errors import LeaseLostError
 from enginehouse.settings import Settings
 
-#: Methods of MLflow's client that begin like this change nothing; all others are fenced.
+#: Name prefixes of MLflow client methods that only read; all other methods are fenced.
 _READS = ("get_", "search_", "list_", "download_", "load_")
 
 
 class Fence(Protocol):
-    """Asked before everything that a controller does to the fleet or its files."""
+    """Checked before everything that a controller does to the fleet or its files."""
 
     @property
     def epoch(self) -> int:
-        """Of the lease under which this controller acts."""
+        """Epoch of the lease under which this controller acts."""
         ...
 
     def check(self) -> None:
-        """Nothing happens while the lease is held.
+        """Check that the lease is held.
 
         Raises:
             LeaseLostError: if it is not.
@@ -57,13 +56,13 @@ class Fence(Protocol):
         """A context in which files below a marked directory may be written.
 
         Raises:
-            LeaseLostError: on entering it, if the lease is not held.
+            LeaseLostError: on entry, if the lease is not held.
         """
         ...
 
 
 class LeaseFence:
-    """The fence of one epoch; a controller that bids again needs another one."""
+    """The fence of one epoch; a controller that bids again needs a new one."""
 
     def __init__(self, lease: Lease, directories: tuple[Path, ...]) -> None:
         """Mark the directories as this holder's.
@@ -80,14 +79,14 @@ class LeaseFence:
 
     @property
     def epoch(self) -> int:
-        """Of the lease under which this controller acts."""
+        """Epoch of the lease under which this controller acts."""
         return self.bid.epoch
 
     def check(self) -> None:
-        """Compare the lease (asking MLflow only if it ran out by our clock) and every mark.
+        """Check the lease (MLflow is asked only if it has expired by our clock) and every mark.
 
-        A lease that ran out while MLflow does not answer is no reason to stop repairs: nobody can
-        take it over there. A controller that can reach MLflow and took over marks the directories.
+        An expired lease does not stop repairs while MLflow is unreachable, because then no other
+        controller can take it over. One that can reach MLflow and took over marks the directories.
 
         Raises:
             LeaseLostError: if the lease is not held, or a directory is marked by a later holder.
@@ -105,7 +104,7 @@ class LeaseFence:
         """A context in which files below a marked directory may be written.
 
         Raises:
-            LeaseLostError: on entering it, if the lease is not held.
+            LeaseLostError: on entry, if the lease is not held.
         """
         self.check()
         with self._marks[directory].locked():
@@ -113,13 +112,13 @@ class LeaseFence:
 
 
 class FencedRegistry(Registry):
-    """The registry as the holder of one bid may write it.
+    """The registry, writable only while one bid for the lease exists.
 
-    Every method that writes raises `LeaseLostError`, with nothing written, once the bid is gone.
+    Once the bid is gone, every writing method raises `LeaseLostError` and writes nothing.
     """
 
     def __init__(self, settings: Settings, lease: Lease) -> None:
-        """`lease` is held; its bid of now is compared with every write."""
+        """`lease` has to be held; its current bid is compared with every write."""
         super().__init__(settings)
         self._lease = lease
         self._bid = lease.bid
@@ -134,7 +133,7 @@ class FencedRegistry(Registry):
 
 
 class _FencedClient:
-    """MLflow's client, whose writing methods compare the bid first, and when they commit."""
+    """MLflow's client; its writing methods check the bid before the call and at the commit."""
 
     def __init__(self, client: Any, bid: Bid, lost: Callable[[], LeaseLostError]) -> None:
         self._client = client

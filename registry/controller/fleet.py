@@ -1,4 +1,4 @@
-"""All replicas: who they are, what they hold, what they are told to hold."""
+"""The fleet: all replicas, their actual state and their targets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enginehouse.registry.controller.replica_plan import Actual, ReplicaTarget
 
 
 class FleetView:
-    """The controller's picture of the fleet; every replica has a worker."""
+    """The controller's view of the fleet; every replica has a worker."""
 
     def __init__(
         self,
@@ -34,12 +34,12 @@ class FleetView:
         self._wanted: dict[str, ReplicaTarget] = {}
 
     def close(self) -> None:
-        """Stop following; what is served goes on being served."""
+        """Stop all workers; serving continues."""
         for worker in self._workers.values():
             worker.close()
 
     def refresh(self) -> None:
-        """Follow replicas that are new, forget those that are gone."""
+        """Start workers for new replicas, stop those of removed ones."""
         found = {replica.grpc: replica for replica in self._discovery.replicas()}
         for address in self._workers.keys() - found.keys():
             self._workers.pop(address).close()
@@ -51,37 +51,37 @@ class FleetView:
                 self._workers[address] = worker
 
     def want(self, wanted: Mapping[str, ReplicaTarget]) -> None:
-        """Tell every replica what to hold, by model."""
+        """Set what every replica has to hold, by model."""
         self._wanted = dict(wanted)
         for worker in self._workers.values():
             worker.want(wanted)
 
     def nudge(self) -> None:
-        """Have every replica looked at now."""
+        """Let every worker look at its replica now."""
         for worker in self._workers.values():
             worker.nudge()
 
     def addresses(self) -> tuple[str, ...]:
-        """Addresses (gRPC) of the replicas that are up."""
+        """GRPC addresses of the replicas that are up."""
         return tuple(a for a, worker in self._workers.items() if worker.seen.up)
 
     def ready_somewhere(self, model: str, version: int) -> bool:
-        """Whether a replica that is up has every part of the version ready."""
+        """Whether any replica that is up has every part of the version ready."""
         return any(version in self._ready(w, model) for w in self._up())
 
     def ready_everywhere(self, model: str, version: int) -> bool:
-        """Whether all replicas that are up have it, and there is one."""
+        """Whether at least one replica is up, and all of these have the version ready."""
         up = self._up()
         return bool(up) and all(version in self._ready(w, model) for w in up)
 
     def ready_versions(self, model: str) -> frozenset[int]:
-        """Versions that some replica has ready."""
+        """Versions that are ready on any replica."""
         return frozenset().union(*(self._ready(w, model) for w in self._up()))
 
     def serving(self, model: str) -> int | None:
-        """The version to which the ensemble is pinned on all replicas; None if they differ.
+        """The version that the ensemble is pinned to on all replicas; None if they differ.
 
-        An embedding model has no ensemble: it is the version that is wanted, once all have it.
+        An embedding model has no ensemble: its target version counts once all replicas have it.
         """
         wanted = self._wanted.get(model)
         if wanted is not None and wanted.embedding:
@@ -92,7 +92,7 @@ class FleetView:
         return pins.pop() if len(pins) == 1 else None
 
     def failure(self, model: str) -> str | None:
-        """Why a replica's last step for the model failed, if one did."""
+        """Why a replica's last step for the model failed; None if none did."""
         for worker in self._workers.values():
             found = worker.seen.failures.get(model)
             if found is not None:
@@ -100,7 +100,7 @@ class FleetView:
         return None
 
     def crashes(self, model: str, version: int) -> int:
-        """Times that the version had to be repaired, over all replicas."""
+        """Number of repairs of the version, over all replicas."""
         key = f"{model}/{version}"
         return sum(worker.seen.crashes.get(key, 0) for worker in self._workers.values())
 

@@ -1,4 +1,4 @@
-"""The controller's HTTP API: a leaf; everything that it does is `Controller`'s."""
+"""The controller's HTTP API; all operations are those of `Controller`."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pydantic import BaseModel, ConfigDict
 from enginehouse.admin_token import check_admin_token
 from enginehouse.requests.wire_types import Version
 
-#: Headers and body of a webhook; raises if it is not MLflow's.
+#: Verifies a webhook by its headers and body; raises if it is not MLflow's.
 Verify = Callable[[Mapping[str, str], bytes], object]
 _NOTHING: dict[str, str] = {}
 
 
 class _Asked(BaseModel):
-    """Who asks for something, and why."""
+    """Actor and reason of an operation."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,7 +37,7 @@ class _Asked(BaseModel):
 
 
 class RolloutRequest(_Asked):
-    """Begin a rollout; overrides are gate → reason."""
+    """Start a rollout; overrides are gate → reason."""
 
     version: Version
     spec: dict[str, Any] | None = None
@@ -45,14 +45,14 @@ class RolloutRequest(_Asked):
 
 
 class PromoteRequest(_Asked):
-    """Promote the challenger, or a version past the analyses."""
+    """Promote the challenger or a version, without the remaining analyses."""
 
     version: Version | None = None
     overrides: dict[str, str] = _NOTHING
 
 
 class RollbackRequest(_Asked):
-    """Go back to `previous`, or to a version."""
+    """Roll back to `previous`, or to a version."""
 
     to: Version | None = None
 
@@ -60,10 +60,10 @@ class RollbackRequest(_Asked):
 def create_controller_app(
     controller: Controller, registry: Registry, token: str, webhooks: Verify | None
 ) -> FastAPI:
-    """The ASGI application; the controller acts while it runs.
+    """Create the ASGI application; the controller runs during its lifespan.
 
     Args:
-        webhooks: None refuses MLflow's webhooks: no secret was given.
+        webhooks: verifies MLflow's webhooks; None rejects them, because no secret is set.
     """
 
     @asynccontextmanager
@@ -93,12 +93,12 @@ def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
 
     @router.get("/health/live")
     def live() -> dict[str, Any]:
-        """The process answers, and whether it is the one that acts."""
+        """Liveness, and whether this process holds the lease."""
         return {"status": "live", "acting": controller.acting}
 
     @router.post("/webhooks/mlflow", status_code=204)
     async def webhook(request: Request) -> None:
-        """MLflow's word that something changed: a hint to look now, and no more."""
+        """A webhook of MLflow: triggers a tick and is not used otherwise."""
         if webhooks is None:
             raise HTTPException(404, "no webhook secret is set: ENGINEHOUSE_WEBHOOK_SECRET_FILE")
         webhooks(request.headers, await request.body())
@@ -112,32 +112,32 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 
     @router.get("/v1/models")
     def models() -> dict[str, Any]:
-        """Every model's releases, and whether the registry can be read."""
+        """Release state of every model, and whether the registry can be read."""
         return controller.describe()
 
     @router.get("/v1/replicas")
     def replicas() -> dict[str, Any]:
-        """The fleet."""
+        """State of the fleet."""
         return {"replicas": controller.fleet()}
 
     @router.post("/v1/hint", status_code=204)
     def hint() -> None:
-        """Look now."""
+        """Trigger a tick now."""
         controller.hint()
 
     @router.get("/v1/models/{model}")
     def model(model: str) -> dict[str, Any]:
-        """One model's releases."""
+        """Release state of one model."""
         return controller.describe_model(model)
 
     @router.get("/v1/models/{model}/history")
     def past(model: str) -> dict[str, Any]:
-        """What was released, newest first."""
+        """Past releases, newest first."""
         return {"history": [r.model_dump(mode="json") for r in history.releases(model)]}
 
     @router.get("/v1/models/{model}/serving")
     def serving(model: str, at: datetime) -> dict[str, Any]:
-        """What served at a moment."""
+        """What served at a given time."""
         found = history.serving_at(model, at)
         if found is None:
             return {"weights": {}}
@@ -151,7 +151,7 @@ def _model_routes(controller: Controller, history: History) -> APIRouter:
 
     @router.delete("/v1/models/{model}")
     def stop(model: str, actor: str = "unknown") -> dict[str, Any]:
-        """Serve it no more: the alias `champion` goes."""
+        """Stop serving a model: removes its alias `champion`."""
         return controller.act(model, lambda r, now: r.stop(actor, now))
 
     return router
@@ -166,23 +166,23 @@ def _release_routes(controller: Controller) -> APIRouter:
 
     @router.post("/rollout")
     def start(model: str, asked: RolloutRequest) -> dict[str, Any]:
-        """Begin a rollout."""
+        """Start a rollout."""
         wish = Wish(asked.actor, asked.reason, _spec(asked.spec), asked.overrides)
         return controller.act(model, lambda r, now: r.start(asked.version, wish, now))
 
     @router.post("/pause")
     def pause(model: str, asked: _Asked) -> dict[str, Any]:
-        """Hold the weights."""
+        """Hold the current weights."""
         return command(model, RolloutCommand.PAUSE, asked)
 
     @router.post("/resume")
     def resume(model: str, asked: _Asked) -> dict[str, Any]:
-        """Go on."""
+        """Resume a paused rollout."""
         return command(model, RolloutCommand.RESUME, asked)
 
     @router.post("/abort")
     def abort(model: str, asked: _Asked) -> dict[str, Any]:
-        """All traffic to the champion."""
+        """Shift all traffic to the champion and end the rollout."""
         return _confirmed(
             controller,
             model,
@@ -197,7 +197,7 @@ def _release_routes(controller: Controller) -> APIRouter:
 
     @router.post("/rollback")
     def rollback(model: str, asked: RollbackRequest) -> dict[str, Any]:
-        """Back to what served before."""
+        """Roll back to the version that served before."""
         wish = Wish(asked.actor, asked.reason)
         return _confirmed(controller, model, lambda r, now: r.rollback(asked.to, wish, now))
 
@@ -207,7 +207,7 @@ def _release_routes(controller: Controller) -> APIRouter:
 def _confirmed(
     controller: Controller, model: str, what: Callable[[ModelReleases, float], object]
 ) -> dict[str, Any]:
-    """Act, and wait until the adapters follow; how long that took, in seconds."""
+    """Run an operation and wait until the adapters apply it; adds the duration in seconds."""
     began = time.monotonic()
     answer = controller.act(model, what)
     adapters = controller.confirm(model)

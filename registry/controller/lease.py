@@ -1,14 +1,14 @@
-"""Only one controller acts: a lease with expiry, in the registry itself, that fences its holder.
+"""The lease: only one controller acts. It expires, is stored in the registry and fences its holder.
 
-MLflow's tags and aliases have no compare-and-set, but version numbers are given out one by one.
-A bid for the lease is a version of one registered model of ours. Of all bids that exist the
-lowest number holds. A bidder makes its bid and then reads all of them, so the later of two sees
+MLflow's tags and aliases have no compare-and-set, but version numbers are assigned in order. A bid
+for the lease is a version of an internal registered model. The existing bid with the lowest number
+holds the lease. A bidder creates its bid and then reads all bids, so the later of two bidders sees
 the earlier one.
 
-The number of the bid is the epoch, a fencing token: it never repeats. A bid ends by being
-deleted: by its holder, or by another controller that finds it expired. Nobody else bids before
-that. So "my bid still exists" means "nobody else holds the lease", whatever the clocks say, and
-that is what `enginehouse.registry.controller.fencing` asks with every write.
+The number of the bid is the epoch, a fencing token that never repeats. A bid ends when it is
+deleted: by its holder, or by another controller that finds it expired. Nobody else can hold the
+lease before that. So "my bid still exists" means "nobody else holds the lease", whatever the clocks
+say. `enginehouse.registry.controller.fencing` checks that with every write.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _LEASE = "enginehouse.lease"
 _HOLDER = "enginehouse.holder"
 _EXPIRES = "enginehouse.expires"
 _URL = "enginehouse.url"
-#: How long a renewal that MLflow did not answer excuses a lease that has run out, in seconds.
+#: How long an expired lease counts as held if MLflow did not answer its renewal, in seconds.
 _SILENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """Who holds the lease.
+    """The current holder of the lease.
 
     Attributes:
         epoch: number of its bid.
@@ -52,11 +52,11 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Bid:
-    """One bid for one lease; it identifies a holder among all that ever were.
+    """A bid for a lease; identifies a holder uniquely.
 
     Attributes:
         model: the registered model in MLflow whose versions are the bids.
-        created_ms: when that model was created: numbers begin again if somebody deletes it.
+        created_ms: creation time of that model: its numbers restart if a user deletes it.
         epoch: the version.
     """
 
@@ -66,23 +66,23 @@ class Bid:
 
     @property
     def lease(self) -> str:
-        """Name of the lease: epochs of one lease can be compared."""
+        """Name of the lease; only epochs of the same lease can be compared."""
         return f"{self.model}@{self.created_ms}"
 
 
 def holder_name() -> str:
-    """This process: host, pid, and when it started, so that a reused pid is another name."""
+    """Name of this process: host, pid and start time, so that a reused pid differs."""
     started = psutil.Process().create_time()
     return f"{socket.gethostname()}:{os.getpid()}:{started:.2f}"
 
 
 def boot_time() -> float:
-    """Seconds since the host started; unlike `time.monotonic`, they count while it is suspended."""
+    """Seconds since the host booted; unlike `time.monotonic`, it includes suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Lease:
-    """One controller's claim."""
+    """One controller's claim to the lease."""
 
     def __init__(
         self,
@@ -93,12 +93,12 @@ class Lease:
         clock: Callable[[], float] = boot_time,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
-        """Nothing is claimed yet.
+        """Create an unclaimed lease.
 
         Args:
-            url: where this controller answers, for who asks another.
-            clock: seconds, only growing; for this process's own view.
-            wall_clock: seconds since the epoch; for what other hosts read.
+            url: address of this controller, for clients that reach another one.
+            clock: monotonic seconds, for this process's own view.
+            wall_clock: seconds since the epoch, for other hosts.
         """
         self._registry = registry
         self._url = url
@@ -122,12 +122,12 @@ class Lease:
 
     @property
     def epoch(self) -> int:
-        """Number of the bid that holds, or 0."""
+        """Number of the bid that is held, or 0."""
         return self._epoch or 0
 
     @property
     def bid(self) -> Bid:
-        """The bid that holds.
+        """The bid that is held.
 
         Raises:
             LeaseLostError: if this process has none.
@@ -137,11 +137,10 @@ class Lease:
         return Bid(self._model, self._created_ms, self._epoch)
 
     def acquire(self) -> bool:
-        """Renew, or bid; whether this process holds it now.
+        """Renew the lease or bid for it; returns whether this process holds it now.
 
         Raises:
-            RegistryError: if MLflow does not answer; a lease that is held stays valid until it
-                expires.
+            RegistryError: if MLflow does not answer; a held lease stays valid until it expires.
         """
         with self._lock:
             if self.held and self._clock() - self._renewed_at < self._duration_s / 3:
@@ -150,10 +149,10 @@ class Lease:
                 return self._renew(client) or self._bid(client)
 
     def keep(self, epoch: int) -> bool:
-        """Whether the bid of this epoch still holds; one that ran out is renewed if it exists.
+        """Whether the bid of this epoch still holds; renews an expired one that still exists.
 
-        A lease that ran out while MLflow does not answer counts as held for a while: nobody can
-        take it over through a registry that is away.
+        If the lease expired while MLflow does not answer, it counts as held for a while: no other
+        controller can take it over through an unreachable registry.
         """
         if self._epoch == epoch and (self.held or self._silent):
             return True
@@ -165,10 +164,10 @@ class Lease:
                 return self._epoch == epoch
 
     def release(self) -> None:
-        """Let the next one in at once.
+        """Release the lease, so that another controller can take it immediately.
 
         Raises:
-            RegistryError: if MLflow does not answer; the lease then runs out by itself.
+            RegistryError: if MLflow does not answer; the lease then expires.
         """
         with self._lock, self._registry.session() as client:
             if self._epoch is not None:
@@ -176,12 +175,12 @@ class Lease:
                 self._epoch = None
 
     def forget(self, epoch: int) -> None:
-        """Take note that the bid of this epoch does not exist any more."""
+        """Record that the bid of this epoch no longer exists."""
         if self._epoch == epoch:
             self._epoch = None
 
     def holder(self) -> Holder | None:
-        """Who holds it, or None.
+        """The current holder, or None.
 
         Raises:
             RegistryError: if MLflow does not answer.
@@ -191,7 +190,7 @@ class Lease:
 
     @property
     def _silent(self) -> bool:
-        """Whether MLflow did not answer the last renewal, a moment ago."""
+        """Whether MLflow did not answer the last, recent renewal."""
         recent = self._clock() - self._unanswered_at < _SILENCE_S
         return recent and self._unanswered_at > self._renewed_at
 
@@ -205,7 +204,7 @@ class Lease:
             raise
 
     def _renew(self, client: Any) -> bool:
-        """Whether there is a bid of ours, which now lasts again; while it exists, it holds."""
+        """Extend our bid; returns whether it still exists and therefore holds."""
         from mlflow.exceptions import MlflowException
 
         if self._epoch is None:
@@ -215,7 +214,7 @@ class Lease:
             client.set_model_version_tag(self._model, str(self._epoch), _EXPIRES, self._expiry())
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                # It ran out and another controller deleted it.
+                # It expired, and another controller deleted it.
                 self._epoch = None
                 return False
             raise
@@ -248,7 +247,7 @@ class Lease:
         return repr(self._wall_clock() + self._duration_s)
 
     def _lowest(self, client: Any) -> Holder | None:
-        """The bid that holds; expired ones, and those of dead processes here, are deleted."""
+        """The bid that holds; deletes expired bids and those of dead processes on this host."""
         alive = []
         for found in client.search_model_versions(f"name='{self._model}'", max_results=1000):
             tags = dict(found.tags)
@@ -266,7 +265,7 @@ class Lease:
 
 
 def _is_dead_here(name: str) -> bool:
-    """Whether the bid is of a process of this host that has ended."""
+    """Whether the bid is of a process on this host that has ended."""
     host, _, rest = name.partition(":")
     pid, _, started = rest.partition(":")
     if host != socket.gethostname() or not pid.isdecimal():

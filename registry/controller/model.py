@@ -1,7 +1,7 @@
-"""One model's releases: reads what is desired, decides, persists, applies; a step a tick.
+"""The releases of one model: read desired state, decide, persist, apply; one step each tick.
 
-Everything that is written follows from the state's tag, which is written first. A controller
-that dies between two writes finds in the tag what it still owes.
+Everything that is written follows from the state's tag, which is written first. After a crash
+between two writes, the controller finds in the tag what remains to be written.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from enginehouse.settings import ReleaseSettings
 from enginehouse.traffic import ExperimentRoute, Routes
 
 _log = logging.getLogger(__name__)
-#: The word with which the loader refuses an engine that does not fit beside the others.
+#: Prefix of the loader's error if an engine does not fit into memory.
 _OF_MEMORY = "memory:"
-#: Who moved an alias is not in the registry.
+#: The actor of a moved alias is not known to the registry.
 SOMEBODY = "somebody, by moving an alias"
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every model's releases share."""
+    """What the releases of all models share."""
 
     registry: Registry
     placement: Placement
@@ -81,11 +81,11 @@ class ModelReleases:
 
     @property
     def state(self) -> ReleaseState:
-        """The state as it was last persisted."""
+        """The state as it was persisted last."""
         return self._state
 
     def sync(self, aliases: Mapping[str, int], tags: Mapping[str, str], now: float) -> None:
-        """Take over the registry's view, and what people did to it.
+        """Read the registry's state, and apply what users changed.
 
         Raises:
             LeaseLostError: if a later holder of the lease wrote the state.
@@ -95,14 +95,14 @@ class ModelReleases:
         overwritten = self._stored.overwritten(tags)
         self._state = self._stored.read(tags)
         if overwritten is not None:
-            # Its aliases too are written again, so that the other's are not taken for a person's.
+            # Its aliases are written again too, so that the other's are not taken for a user's.
             self._tools.report(
                 f"{self.name}: a controller that lost the lease wrote the state of epoch "
                 f"{self._state.epoch}; it is undone"
             )
             self._persist(overwritten.model_copy(update={"owed_aliases": True}))
         if self._pay():
-            # The view is older than what was just written: what people did shows next time.
+            # The view is older than our last write; users' changes are seen at the next read.
             return
         for alias in (CHAMPION, CHALLENGER):
             if aliases.get(alias) != self._state.aliases.get(alias):
@@ -111,7 +111,7 @@ class ModelReleases:
             self._persist(self._state.model_copy(update={"aliases": dict(aliases)}))
 
     def tick(self, now: float) -> None:
-        """One step: of the rollout if one runs, and of what follows from the state.
+        """Do one step of the rollout, and write what follows from the state.
 
         Raises:
             RegistryError: if the registry does not answer.
@@ -128,17 +128,17 @@ class ModelReleases:
         self.publish()
 
     def wanted(self) -> ReplicaTarget:
-        """What every replica is to hold."""
+        """What every replica has to hold."""
         state = self._state
         versions = set(state.wanted | versions_of(self._experiments))
         active = state.active
         if active is not None and not self._may_load(active):
-            # What is loaded already stays, so that a controller that starts again drops nothing.
+            # Keep what is loaded, so that a restarted controller unloads nothing.
             here = self._tools.fleet.ready_versions(self.name)
             versions -= {active.challenger} - {state.champion} - set(state.kept) - here
         embedding = state.champion is not None and self._is_embedding(state.champion)
         if embedding:
-            # Triton gives who names no version the highest one, so only one may be there.
+            # Triton gives requests without a version the highest one, so only one may be loaded.
             versions = {state.pinned} if state.pinned is not None else set()
             if active is not None and not active.abort_reason and self._may_load(active):
                 versions = {active.challenger}
@@ -151,7 +151,7 @@ class ModelReleases:
         )
 
     def publish(self) -> None:
-        """Render the routes that follow from the state."""
+        """Write the routes that follow from the state."""
         state = self._state
         if state.champion is None:
             self._tools.withdraw(self.name)
@@ -160,7 +160,7 @@ class ModelReleases:
         self._tools.publish(render_routes(self.name, state, self._experiments, ready))
 
     def start(self, version: int, wish: Wish, now: float) -> None:
-        """Begin a rollout.
+        """Start a rollout.
 
         Raises:
             RolloutError: if the version cannot be released; nothing has changed.
@@ -178,10 +178,10 @@ class ModelReleases:
             self._begin(version, wish, now, ROLLOUT)
 
     def promote(self, version: int | None, wish: Wish, now: float) -> None:
-        """Make the challenger, or a version, the champion; gates come first.
+        """Make the challenger, or a version, the champion, after its gates.
 
         Raises:
-            RolloutError: if that cannot be; nothing has changed.
+            RolloutError: if that is not possible; nothing has changed.
             RegistryError: if the registry does not answer.
         """
         active = self._state.active
@@ -201,10 +201,10 @@ class ModelReleases:
             self._begin(version, wish, now, PROMOTION)
 
     def command(self, command: RolloutCommand, wish: Wish, now: float) -> None:
-        """A person's word on the running rollout.
+        """Apply a user's command to the rollout in progress.
 
         Raises:
-            RolloutError: if there is none, or its phase does not allow it.
+            RolloutError: if there is none, or its phase does not allow the command.
             RegistryError: if the registry does not answer.
         """
         if self._state.active is None:
@@ -214,12 +214,12 @@ class ModelReleases:
             raise RolloutError(f"{self.name}: {refusal}")
 
     def rollback(self, to: int | None, wish: Wish, now: float) -> int:
-        """Send all new traffic back to `previous`, or to a version; return which.
+        """Shift all new traffic to `previous`, or to a version; returns the version.
 
-        A version that is loaded takes over at once; another one is loaded first.
+        A loaded version takes over immediately; another one is loaded first.
 
         Raises:
-            RolloutError: if there is nothing to go back to; nothing has changed.
+            RolloutError: if there is nothing to roll back to; nothing has changed.
             RegistryError: if the registry does not answer.
         """
         state = self._state
@@ -245,7 +245,7 @@ class ModelReleases:
         return target
 
     def stop(self, actor: str, now: float) -> None:
-        """Serve the model no more: its champion's alias goes.
+        """Stop serving the model: removes its alias `champion`.
 
         Raises:
             RegistryError: if the registry does not answer.
@@ -255,7 +255,7 @@ class ModelReleases:
         self._persist(after.model_copy(update={"aliases": aliases, "owed_aliases": True}))
 
     def _before(self) -> int | None:
-        """What to go back to: from a rollout the champion, else `previous`."""
+        """The version to roll back to: a rollout's champion, otherwise `previous`."""
         if self._state.active is not None:
             return self._state.champion
         return self._state.aliases.get(PREVIOUS)
@@ -271,7 +271,7 @@ class ModelReleases:
             raise RolloutError(f"{self.name} version {version} is retired: {reason}")
 
     def _alias_moved(self, alias: str, version: int | None, now: float) -> None:
-        """Somebody moved an alias; what cannot be done is undone, and the reason kept."""
+        """Apply an alias that a user moved; if that is not possible, undo it and record why."""
         state = self._state
         noted = {k: v for k, v in state.aliases.items() if k != alias}
         if version is not None:
@@ -319,7 +319,7 @@ class ModelReleases:
     def _step(
         self, now: float, command: RolloutCommand | None, actor: str, reason: str
     ) -> str | None:
-        """Observe, decide, persist; the sentence of a refusal, or None."""
+        """Observe, decide, persist; returns the reason if a command was refused, or None."""
         state, active = self._state, self._state.active
         if active is None:
             return None
@@ -328,7 +328,7 @@ class ModelReleases:
         gates = observation.gates
         passed = gates is not None and all(gate.passed for gate in gates)
         if command is None and active.phase is Phase.PREPARING and active.forced_by and passed:
-            # A promotion by hand goes past the analyses as soon as its gates have passed.
+            # A manual promotion skips the analyses as soon as its gates have passed.
             command, by, reason = RolloutCommand.PROMOTE, active.forced_by, active.reason
         observation = observation.model_copy(
             update={"commanded": command, "actor": by, "reason": reason}
@@ -377,7 +377,7 @@ class ModelReleases:
         return preparation is not None and preparation.rollout == active.id and preparation.fetched
 
     def _is_embedding(self, version: int) -> bool:
-        """Asked of the bundle once; a version that cannot be had counts as a generator."""
+        """Read from the bundle once; a version that is not available counts as a generator."""
         if version not in self._embedding:
             try:
                 bundle = self._tools.placement.bundle(self.name, version)
@@ -394,7 +394,7 @@ class ModelReleases:
         return failure
 
     def _pay(self) -> bool:
-        """Write what the state says is owed; whether anything was."""
+        """Write what the state owes; returns whether anything was owed."""
         state = self._state
         if not state.owed_aliases and not state.owed:
             return False
@@ -403,5 +403,5 @@ class ModelReleases:
         return True
 
     def _persist(self, state: ReleaseState) -> None:
-        """Write the state if it differs; everything else follows from it."""
+        """Write the state if it changed; everything else follows from it."""
         self._state = self._stored.write(state)

@@ -1,4 +1,4 @@
-"""Putting verified bundles and configurations where the replicas read them."""
+"""Writes verified bundles and configurations to the model repository."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class Placement:
         override: Callable[[EngineSettings], EngineSettings],
         fence: Fence,
     ) -> None:
-        """`override` applies the host's own engine settings; `fence` is asked before a write."""
+        """`override` applies the host's engine settings; `fence` is checked before each write."""
         self._cache = cache
         self._repository = repository
         self._override = override
         self._fence = fence
         self._placed: set[tuple[str, int]] = set()
-        # Replicas' threads, gates and the controller ask for the same version at a time.
+        # Replicas' threads, gates and the controller may request the same version concurrently.
         self._lock = threading.Lock()
 
     def settings(self, bundle: Bundle) -> EngineSettings:
-        """Engine settings as they will be served here."""
+        """Engine settings in effect on this host."""
         return self._override(bundle.manifest.engine_settings)
 
     def bundle(self, model: str, version: int) -> Bundle:
-        """The verified bundle of a version, its directories in the repository in place.
+        """The verified bundle of a version; creates its directories in the repository.
 
         Raises:
-            RegistryError, BundleError: if it cannot be had whole.
+            RegistryError, BundleError: if it is not available or damaged.
         """
         with self._lock:
             return self._bundle(model, version)
@@ -65,11 +65,11 @@ class Placement:
         return bundle
 
     def aliases(self, model: str, *, embedding: bool = False) -> tuple[str, ...]:
-        """What is loaded of a model beside its parts."""
+        """Names that are loaded for a model in addition to its parts."""
         return self._repository.names.of(model, embedding=embedding)
 
     def write(self, model: str, wanted: ReplicaTarget) -> None:
-        """Write everything that is wanted of a model; nothing is loaded yet.
+        """Write the files of a model's target; loads nothing.
 
         Raises:
             LeaseLostError: if the lease is not held; nothing was written.
@@ -87,7 +87,7 @@ class Placement:
                 self._repository.point_alias(challenger_alias(model), model, wanted.challenger)
 
     def write_versions(self, model: str, versions: Iterable[int]) -> None:
-        """Write which versions of the parts are to be loaded.
+        """Write which versions of the parts have to be loaded.
 
         Raises:
             LeaseLostError: if the lease is not held; nothing was written.

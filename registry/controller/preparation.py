@@ -1,7 +1,7 @@
-"""From a challenger's name to its gates' results: fetched, loaded everywhere, judged.
+"""Prepares a challenger: fetches its bundle, waits until it is loaded, and runs its gates.
 
-The slow parts run in a thread; the controller looks in at every tick. A controller that starts
-again begins the preparation again: nothing of it is state.
+The slow parts run in a thread; the controller polls at every tick. A restarted controller starts
+the preparation again: it has no persistent state.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Results = tuple[GateResult, ...]
 
 
 class Preparation:
-    """One challenger on its way to traffic."""
+    """The preparation of one challenger."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Preparation:
         *,
         served_before: bool,
     ) -> None:
-        """`served_before`: it was a champion, see `run_gates`."""
+        """`served_before`: the version was a champion before, see `run_gates`."""
         self.rollout = status.id
         self._status = status
         self._placement = placement
@@ -47,13 +47,13 @@ class Preparation:
 
     @property
     def fetched(self) -> bool:
-        """Whether the bundle lies here, whole, so that replicas may be told to load it."""
+        """Whether the verified bundle is available, so that replicas may load it."""
         return bool(self._first) and self._first[0].passed
 
     def results(self) -> _Results | None:
-        """The gates' results once they are complete; None while something still runs.
+        """The gate results once complete; None while something still runs.
 
-        A version that is not whole, or that a replica refuses, fails without further gates.
+        A version whose bundle is damaged, or that a replica cannot load, fails without other gates.
         """
         if self._fetching is not None:
             if not self._fetching.done():

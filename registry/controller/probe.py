@@ -1,4 +1,4 @@
-"""A real inference now and then: Triton calls a dead Python stub ready."""
+"""Probes engines with real inferences, because Triton reports a dead Python stub as ready."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ class Prober:
         self._client.close()
 
     def forget(self, model: str, version: int) -> None:
-        """Begin again with a version that was repaired."""
+        """Reset a version that was repaired."""
         self._failures.pop((model, version), None)
 
     def silent(self, model: str, versions: Sequence[int], wanted: ReplicaTarget) -> frozenset[str]:
-        """Engines, as ``<triton model>/<version>``, that failed several probes in a row."""
+        """Engines, as ``<triton model>/<version>``, that failed several consecutive probes."""
         for key in [k for k in self._failures if k[0] == model and k[1] not in versions]:
-            # It was unloaded under the probe.
+            # It was unloaded during the probe.
             del self._failures[key]
         for version in versions:
             self._advance(Target(model, version), wanted.embedding)
@@ -76,7 +76,7 @@ class Prober:
         self._report(f"{key[0]} version {key[1]} did not answer a probe: {failure}")
 
     def _probe(self, target: Target, embedding: bool) -> str | None:  # noqa: FBT001 - one caller
-        """A real token, or a real vector; why not, or None."""
+        """Infer one token or one vector; returns the failure, or None."""
         try:
             if embedding:
                 self._client.embed(target, [_PROBE_TEXT], priority=EMBEDDING_PROBE_PRIORITY)

@@ -1,4 +1,4 @@
-"""Own metrics from Prometheus: one instant query a version (HTTP API v1, `/api/v1/query`)."""
+"""User-defined metrics from Prometheus: one instant query for each version (`/api/v1/query`)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PrometheusQueries:
         )
 
     def _value(self, query: str, model: str, version: int) -> float | None:
-        """The query's one value; None if Prometheus is away, or gives none or several."""
+        """The query's single value; None if Prometheus does not answer or gives none or several."""
         if self._url is None:
             return None
         filled = query.replace("{model}", model).replace("{version}", str(version))

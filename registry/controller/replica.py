@@ -1,7 +1,7 @@
-"""One Triton replica, followed and moved by a thread of its own, a step at a time.
+"""Follows one Triton replica and moves it to its target in its own thread, one step at a time.
 
-A slow load on one replica then delays neither the others nor a rollback. Replicas share one
-model repository on disk and load in turn.
+A slow load on one replica therefore delays neither other replicas nor a rollback. Replicas share
+one model repository on disk and load one after another.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _REPAIR_PATIENCE_S = 3.0
 _TURN_PATIENCE_S = 15.0
 
 Report = Callable[[str], None]
-#: gRPC address of a replica → parts whose process is alive, or None where nobody can know.
+#: gRPC address of a replica → parts whose process is alive; None if that cannot be determined.
 AliveParts = Callable[[str], frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the last look at a replica showed.
+    """Result of the last look at a replica.
 
     Attributes:
         up: whether it answered.
-        failures: model → why its last step failed; gone once a step succeeds.
-        crashes: ``<model>/<version>`` → times that it had to be repaired.
-        busy: what it is doing now, or None.
+        failures: model → why its last step failed; removed after a successful step.
+        crashes: ``<model>/<version>`` → number of repairs.
+        busy: the step in progress, or None.
     """
 
     up: bool = False
@@ -93,11 +93,11 @@ class ReplicaWorker:
         self._thread = threading.Thread(target=self._run, name=replica.name, daemon=True)
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following; what the replica serves it goes on serving."""
+        """Stop the thread; the replica keeps serving."""
         self._closing = True
         self._wake.set()
         self._thread.join(timeout=2.0)
@@ -110,7 +110,7 @@ class ReplicaWorker:
         return self._seen
 
     def want(self, wanted: Mapping[str, ReplicaTarget]) -> None:
-        """What it is to hold from now on, by model."""
+        """Set what the replica has to hold from now on, by model."""
         if wanted == self._wanted:
             return
         for model in self._failures.keys() | wanted.keys():
@@ -132,7 +132,7 @@ class ReplicaWorker:
             self._wake.clear()
 
     def _cycle(self) -> bool:
-        """Look, and take at most one step; whether one was taken."""
+        """Look, and take at most one step; returns whether one was taken."""
         try:
             models = self._look()
         except ServingError:
@@ -148,14 +148,14 @@ class ReplicaWorker:
         return False
 
     def _may_try(self, model: str, wanted: ReplicaTarget) -> bool:
-        """A step that failed is not tried again at once, unless something else is wanted."""
+        """Whether to try a step; one that failed waits, unless the target has changed."""
         before = self._tried.get(model)
         if before is None or model not in self._failures:
             return True
         return before[0] != wanted or time.monotonic() - before[1] >= _RETRY_AFTER_S
 
     def _take(self, step: ReplicaStep, wanted: ReplicaTarget) -> bool:
-        """Whether the step was tried; not one that is another controller's now."""
+        """Try a step; returns False if it now belongs to another controller."""
         began = time.monotonic()
         self._tried[step.model] = (wanted, began)
         self._publish(busy=f"{step.kind.value} {step.model}")
@@ -163,11 +163,11 @@ class ReplicaWorker:
             with self._turn():
                 self._apply(step, wanted)
         except LeaseLostError:
-            # Another controller moves this replica now; the loop says so and ends this worker.
+            # Another controller moves this replica now; the controller loop will end this worker.
             _log.debug("%s: %s is left to another controller", self.replica.name, step.model)
             return False
         except EnginehouseError as error:
-            # A Triton that went away in mid-step says nothing about the model.
+            # If Triton disappeared during the step, that says nothing about the model.
             if self._answers():
                 self._failures[step.model] = str(error)
             self._report(f"{self.replica.name}: {step.model}: {step.why}, but: {error}")
@@ -189,10 +189,10 @@ class ReplicaWorker:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """One replica at a time, but nobody waits long for another's slow or stuck load.
+        """Let replicas load one at a time, but do not wait long for a slow or stuck load.
 
-        All write the same files but for a repair, which leaves one version out for a moment; a
-        replica that reads them then finds that version missing at its next look.
+        All replicas use the same files, except during a repair, which leaves one version out for a
+        moment. A replica that reads them then finds that version missing at its next look.
         """
         held = self._fleet_lock.acquire(timeout=_TURN_PATIENCE_S)
         try:
@@ -223,11 +223,11 @@ class ReplicaWorker:
                 self._remove(model)
 
     def _repair(self, step: ReplicaStep, wanted: ReplicaTarget) -> None:
-        """Only a version that is unloaded and loaded again comes back.
+        """Repair a part: a version recovers only by being unloaded and loaded again.
 
-        With others beside it, it is dropped by the version policy, which leaves them alone, and
-        the next look finds it missing and loads it. The whole part is only unloaded where
-        nothing of it serves: a load that then failed would have taken the others along.
+        If other versions of the part serve, the version is dropped by the version policy, which
+        leaves them alone, and the next look finds it missing and loads it. The whole part is
+        unloaded only if no version of it serves, because a failed load would drop the others.
         """
         name, _, text = step.part.rpartition("/")
         version = int(text)
@@ -255,7 +255,7 @@ class ReplicaWorker:
         self._control.unload(name)
 
     def _wait_gone(self, name: str, version: int) -> bool:
-        """Requests that a dead stub still owes keep it in UNLOADING: do not wait for ever."""
+        """Wait with a limit: requests of a dead stub keep a version in UNLOADING."""
         until = time.monotonic() + _REPAIR_PATIENCE_S
         while time.monotonic() < until:
             index = self._control.repository_index()
@@ -293,9 +293,9 @@ class ReplicaWorker:
         return models
 
     def _dead(self, ready: set[tuple[str, str]]) -> frozenset[str]:
-        """Parts that Triton calls ready although their process, once seen, is gone.
+        """Parts that Triton reports as ready although their process, seen before, is gone.
 
-        Ensembles and parts of NVIDIA's C++ backend never had one.
+        Ensembles and parts of NVIDIA's C++ backend never have a process.
         """
         alive = self._alive_parts(self.replica.grpc)
         if alive is None:
@@ -321,6 +321,6 @@ class ReplicaWorker:
 
 
 def _engines(model: str, wanted: ReplicaTarget, ready: set[tuple[str, str]]) -> list[int]:
-    """Versions of which what computes is ready."""
+    """Versions whose engine is ready."""
     name = model if wanted.embedding else part(model, TENSORRT_LLM)
     return [int(version) for found, version in ready if found == name]

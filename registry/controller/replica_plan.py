@@ -1,4 +1,4 @@
-"""What a replica needs next: a pure comparison of what is wanted with what is there."""
+"""Plans a replica's next step: a pure comparison of its target with its actual state."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _PARTS = (PREPROCESSING, TENSORRT_LLM, POSTPROCESSING)
 
 @dataclass(frozen=True, slots=True)
 class ReplicaTarget:
-    """What every replica is to hold of one model.
+    """What every replica has to hold of one model.
 
     Attributes:
-        versions: to be loaded.
-        champion: version to which the ensemble `<model>` is pinned.
-        challenger: version to which `<model>.challenger` is pinned; None if there is none.
-        embedding: whether it is an embedding model: one Triton model, no ensemble.
+        versions: versions that have to be loaded.
+        champion: version that the ensemble `<model>` is pinned to.
+        challenger: version that `<model>.challenger` is pinned to; None if there is none.
+        embedding: whether it is an embedding model, which is one Triton model without an ensemble.
     """
 
     versions: frozenset[int]
@@ -35,10 +35,10 @@ class Actual:
 
     Attributes:
         parts: Triton model → versions of it that are ready.
-        champion, challenger: versions to which the ensembles are pinned, None if not loaded.
-        dead: parts, as ``<triton model>/<version>``, whose process is gone or silent.
-        lost: names beside the parts that are not loaded, though the model's own name is.
-        dead_names: names beside the parts, as ``<triton model>/<version>``, whose process is gone.
+        champion, challenger: versions that the ensembles are pinned to; None if not loaded.
+        dead: parts, as ``<triton model>/<version>``, whose process is gone or does not answer.
+        lost: additional names that are not loaded although the model's own name is.
+        dead_names: additional names, as ``<triton model>/<version>``, whose process is gone.
     """
 
     parts: Mapping[str, frozenset[int]] = field(default_factory=dict)
@@ -64,18 +64,18 @@ class Actual:
 
 
 class StepKind(StrEnum):
-    """What can be done to a replica at a time."""
+    """Kinds of steps on a replica."""
 
-    #: Write the files of what is wanted, and load the model's alias.
+    #: Write the target's files and load the model's alias.
     LOAD = "load"
     #: Load, or unload, the ensemble `<model>.challenger`.
     POINT_CHALLENGER = "point_challenger"
     DROP_CHALLENGER = "drop_challenger"
-    #: Bring a dead part back.
+    #: Restore a dead part.
     REPAIR = "repair"
-    #: Unload a name beside the parts whose process is gone; it is loaded again as one that is lost.
+    #: Unload an additional name whose process is gone; it is then loaded again as a lost one.
     DROP_NAME = "drop_name"
-    #: Unload everything of a model that nobody wants any more.
+    #: Unload everything of a model that has no target.
     REMOVE = "remove"
 
 
@@ -97,7 +97,7 @@ def challenger_alias(model: str) -> str:
 def next_step(model: str, wanted: ReplicaTarget, actual: Actual) -> ReplicaStep | None:
     """The next step towards `wanted`, or None if it is reached.
 
-    Repair comes first, then what frees an alias from a version that is going, then loading.
+    Order: repairs, then freeing an alias from a version that is to be unloaded, then loading.
     """
     if not wanted.versions:
         present = actual.present(model, embedding=wanted.embedding)
@@ -154,13 +154,13 @@ def actual_of(
     dead: frozenset[str],
     beside: Collection[str] = (),
 ) -> Actual:
-    """Read a replica's answers.
+    """Derive the actual state from a replica's answers.
 
     Args:
         index: Triton's repository index: name, version, state.
         pins: ensemble → version that it is pinned to.
-        dead: what does not answer, ``<triton model>/<version>``.
-        beside: the names that are to be loaded beside the parts.
+        dead: parts that do not answer, ``<triton model>/<version>``.
+        beside: names that have to be loaded in addition to the parts.
     """
     names = {model, *(part(model, suffix) for suffix in _PARTS)}
     parts: dict[str, set[int]] = {}

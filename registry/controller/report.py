@@ -1,4 +1,4 @@
-"""The report of a release, as Markdown: what was decided, on which numbers."""
+"""The Markdown report of a release: decisions and figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enginehouse.registry.rollouts.state import AnalysisResult, GateResult
 
 
 def release_report(owed: Owed) -> str:
-    """The whole report."""
+    """Render the report."""
     status, event = owed.status, owed.event
     lines = [
         f"# {status.model}: version {status.challenger} after {status.champion}",

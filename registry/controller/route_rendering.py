@@ -1,4 +1,4 @@
-"""The routes that follow from a release state; pure."""
+"""Renders the routes that follow from a release state; pure."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ def render_routes(
     experiments: tuple[ExperimentRoute, ...],
     ready: Collection[int],
 ) -> Routes:
-    """Routes of a model that has a champion; `ready` are the versions that may be pinned.
+    """Routes of a model with a champion; `ready` are the versions that may be pinned.
 
     Raises:
-        ValueError: if it has none.
+        ValueError: if it has no champion.
     """
     if state.champion is None:
         raise ValueError(f"nothing of {model} serves")
     active, weights = state.active, state.weights
-    # The challenger first: who is on it stays on it while its weight grows.
+    # The challenger first: units assigned to it keep it while its weight grows.
     order = sorted(weights, key=lambda version: version == state.champion)
     return Routes(
         model=model,

@@ -1,10 +1,10 @@
-"""A transaction of MLflow's store that commits only if a bid for the lease still exists.
+"""Transactions of MLflow's store that commit only if a bid for the lease still exists.
 
-Where this process opens MLflow's database itself (SQLite, PostgreSQL, MySQL), its writes are
-SQLAlchemy sessions of this process. Just before a session commits, and in the same transaction,
-the bid's row is read with a shared lock. A takeover changes that row. So either the takeover
-waits for this commit, or this transaction sees it and is rolled back. SQLite has one writer at a
-time, which is the same. Behind an MLflow server no session is opened here and nothing happens.
+If this process opens MLflow's database itself (SQLite, PostgreSQL, MySQL), its writes are
+SQLAlchemy sessions of this process. Just before a session commits, and in the same transaction, the
+bid's row is read with a shared lock. A takeover changes that row. So either the takeover waits for
+this commit, or this transaction sees it and is rolled back. SQLite permits one writer at a time,
+which has the same effect. With an MLflow server no session is opened here, and nothing happens.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _watched: ContextVar[_Watched | None] = ContextVar("watched_bid", default=None)
 
 @contextmanager
 def only_while_bid_exists(bid: Bid, lost: Callable[[], LeaseLostError]) -> Iterator[None]:
-    """What this thread commits to MLflow's database inside is rolled back once the bid is gone.
+    """Roll back this thread's commits to MLflow's database once the bid is gone.
 
     Raises:
-        LeaseLostError: made by `lost`, if that happened.
+        LeaseLostError: created by `lost`, if that happened.
     """
     from mlflow.exceptions import MlflowException
 
@@ -45,7 +45,7 @@ def only_while_bid_exists(bid: Bid, lost: Callable[[], LeaseLostError]) -> Itera
     try:
         yield
     except MlflowException:
-        # MLflow wraps what a session raises.
+        # MLflow wraps exceptions that a session raises.
         if watched.gone:
             raise lost() from None
         raise
@@ -55,7 +55,7 @@ def only_while_bid_exists(bid: Bid, lost: Callable[[], LeaseLostError]) -> Itera
 
 @cache
 def _listen() -> None:
-    """Once a process; sessions outside `only_while_bid_exists` pay one look at a variable."""
+    """Register once for each process; other sessions only pay for reading a variable."""
     from sqlalchemy import event
     from sqlalchemy.orm import Session
 
@@ -70,7 +70,7 @@ def _compare(session: Any) -> None:
     from mlflow.exceptions import MlflowException
     from mlflow.store.model_registry.dbmodels.models import SqlModelVersion
 
-    # Written first, read then: SQLite's lock is taken by the first statement that writes.
+    # Write first, then read: SQLite takes its lock at the first writing statement.
     session.flush()
     row = (
         session.query(SqlModelVersion.version)

@@ -1,4 +1,4 @@
-"""One model's release state in the registry, as the holder of one epoch reads and writes it."""
+"""Reads and writes one model's release state in the registry, under one epoch of the lease."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from enginehouse.errors import LeaseLostError
 
 
 class StoredState:
-    """The tag with the state, and what this holder wrote there last.
+    """The state's tag, and what this holder wrote there last.
 
-    Where MLflow is a server, it takes a late write of a controller that lost the lease. The epoch
-    in the record gives it away: a lower one than this holder has written already is refused.
+    An MLflow server accepts a late write of a controller that lost the lease. The epoch in the
+    record reveals it: one lower than this holder has already written is rejected.
     """
 
     def __init__(self, model: str, registry: Registry, epoch: int) -> None:
@@ -25,7 +25,7 @@ class StoredState:
         self._stored: ReleaseState | None = None
 
     def read(self, tags: Mapping[str, str]) -> ReleaseState:
-        """The state in the registered model's tags; a fresh one if there is none.
+        """The state in the registered model's tags; a new one if there is none.
 
         Raises:
             LeaseLostError: if a later holder of the lease wrote it.
@@ -41,7 +41,7 @@ class StoredState:
         return found
 
     def overwritten(self, tags: Mapping[str, str]) -> ReleaseState | None:
-        """What this holder wrote last, if the tag has a state of an earlier holder instead.
+        """What this holder wrote last, if the tag has an earlier holder's state instead.
 
         Raises:
             RegistryError: if the tag cannot be read.
@@ -52,14 +52,14 @@ class StoredState:
         return ours if found.epoch < self._epoch else None
 
     def write(self, state: ReleaseState) -> ReleaseState:
-        """Write the state if it differs; what is stored now.
+        """Write the state if it changed; returns the stored state.
 
-        The first write of a holder puts its epoch there, and a generation that makes adapters
-        refuse routes of an earlier one.
+        A holder's first write stores its epoch, and a generation with which adapters reject routes
+        of an earlier one.
 
         Raises:
-            LeaseLostError: if the lease is not held any more; nothing was written.
-            RegistryError: if MLflow refuses or does not answer.
+            LeaseLostError: if the lease is no longer held; nothing was written.
+            RegistryError: if MLflow rejects the request or does not answer.
         """
         stored = self._stored
         state = state.model_copy(update={"loaded": tuple(sorted(state.wanted))})

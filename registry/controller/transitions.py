@@ -1,7 +1,7 @@
-"""How a model's release state changes: pure functions from state to state.
+"""Transitions of a model's release state: pure functions from state to state.
 
-`decide` moves one rollout; these say what that means for the champion, the aliases, what stays
-loaded and what the history is owed.
+`decide` moves one rollout; these functions derive the champion, the aliases, the versions that stay
+loaded and the events for the history.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ ROLLBACK = "rollback"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Who wants a release, and how.
+    """Actor, reason and overrides of a requested release.
 
     Attributes:
-        overrides: gate → reason for which it may be passed over.
+        overrides: gate → reason for overriding it.
     """
 
     actor: str
@@ -42,7 +42,7 @@ class Wish:
 
 
 def install(state: ReleaseState, model: str, version: int, wish: Wish, now: float) -> ReleaseState:
-    """The first champion: nothing to compare with, nothing to lose."""
+    """Set the first champion; there is nothing to compare it with."""
     status = _begun(model, version, version, wish, now)
     status = status.model_copy(update=_done(now))
     after = state.model_copy(
@@ -64,9 +64,9 @@ def install(state: ReleaseState, model: str, version: int, wish: Wish, now: floa
 def start(
     state: ReleaseState, model: str, version: int, wish: Wish, now: float, *, kind: str = ROLLOUT
 ) -> ReleaseState:
-    """A new rollout, or a promotion or rollback that has to load its version first.
+    """Start a rollout, or a promotion or rollback that has to load its version first.
 
-    Whatever ran before is aborted: a new challenger begins from the beginning.
+    A release in progress is aborted: a new challenger starts from the beginning.
     """
     champion = state.champion
     if champion is None:
@@ -95,7 +95,7 @@ def start(
 
 
 def superseded(state: ReleaseState, why: str, actor: str, now: float) -> ReleaseState:
-    """End what runs, its traffic back on the champion."""
+    """End the release in progress, with its traffic back on the champion."""
     active = state.active
     if active is None:
         return state
@@ -116,7 +116,7 @@ def advance(
     actor: str,
     now: float,
 ) -> ReleaseState:
-    """Take over what `decide` said."""
+    """Apply a decision of `decide`."""
     status = decision.status
     before = state.rollout
     after = state.model_copy(
@@ -139,7 +139,7 @@ def advance(
 def roll_back(
     state: ReleaseState, model: str, version: int, wish: Wish, now: float, keep_s: float
 ) -> ReleaseState:
-    """All new traffic to a version that is loaded, at once."""
+    """Shift all new traffic to a loaded version immediately."""
     champion = state.champion
     if champion is None:
         raise ValueError("nothing serves")
@@ -152,13 +152,13 @@ def roll_back(
         now,
         keep_s,
     )
-    # Going back twice would go forward again: a second rollback has to name its version.
+    # A second rollback would undo the first: it has to name its version.
     after = after.model_copy(update={"aliases": _without_alias(after.aliases, PREVIOUS)})
     return _event(after, ROLLBACK, "rollback", wish.actor, wish.reason, now)
 
 
 def stopped(state: ReleaseState, actor: str, now: float) -> ReleaseState:
-    """Nothing of the model is served any more."""
+    """Stop serving the model."""
     state = superseded(state, "the model is not served any more", actor, now)
     status = state.rollout
     after = state.model_copy(update={"champion": None, "kept": {}, "problem": None})
@@ -168,19 +168,19 @@ def stopped(state: ReleaseState, actor: str, now: float) -> ReleaseState:
 
 
 def expire(state: ReleaseState, now: float) -> ReleaseState:
-    """Let go of versions that were kept long enough."""
+    """Release versions whose time to stay loaded has passed."""
     kept = {version: until for version, until in state.kept.items() if until > now}
     return state if kept == state.kept else state.model_copy(update={"kept": kept})
 
 
 def _begun(model: str, champion: int, version: int, wish: Wish, now: float) -> RolloutStatus:
-    """A new release; its id has milliseconds, so that the next one has another."""
+    """A new release; its id includes milliseconds, so that ids are unique."""
     release = f"{model}-{version}-{int(now * 1000)}"
     return begin(release, model, champion, version, now, wish.actor, wish.reason)
 
 
 def _done(now: float) -> dict[str, object]:
-    """What makes a release one that has all traffic."""
+    """Updates that mark a release as having all traffic."""
     return {"phase": Phase.SUCCEEDED, "weight": 100, "ended_at": now}
 
 
@@ -206,7 +206,7 @@ def _aborted(
 ) -> ReleaseState:
     aliases = _without_alias(state.aliases, CHALLENGER)
     if state.champion is not None:
-        # Whoever moved `champion` to a version that was refused finds it where it was.
+        # Restore the alias `champion` that was moved to a rejected version.
         aliases = _aliases(aliases, champion=state.champion)
     kept = dict(state.kept)
     if status.challenger != state.champion:
@@ -221,7 +221,7 @@ def _event(
     if status is None:
         return state
     event = ReleaseEvent(
-        # Two events of one write have numbers of their own.
+        # Two events of one write need different numbers.
         number=(state.generation + 1) * 10 + len(state.owed) % 10,
         at=now,
         kind=what,

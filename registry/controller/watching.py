@@ -1,4 +1,4 @@
-"""What the controller observes of a rollout: readiness, samples, analyses, guards."""
+"""Observes a rollout for the controller: readiness, samples, analyses, guards."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _GUARDED = 400
 
 @dataclass(slots=True)
 class _Look:
-    """One run of the analyses; `mark` is of the status for which it was begun."""
+    """One run of the analyses; `mark` is of the status for which it was started."""
 
     mark: str
     running: Future[tuple[AnalysisResult, ...]]
 
 
 class Watch:
-    """Observes one rollout; what it remembers is not needed after a restart."""
+    """Observes one rollout; its memory is not needed after a restart."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class Watch:
         self._crashes_before: tuple[str, int] = ("", 0)
 
     def observe(self, spec: RolloutSpec, status: RolloutStatus) -> Observation:
-        """Everything that `decide` needs, but for gates and commands."""
+        """Everything that `decide` needs, except gates and commands."""
         model = status.model
         champion = self._fleet.ready_somewhere(model, status.champion)
         challenger = self._fleet.ready_everywhere(model, status.challenger)
@@ -80,7 +80,7 @@ class Watch:
         )
 
     def _crashes(self, status: RolloutStatus) -> int:
-        """Of this rollout: those of an earlier one with the same version do not count."""
+        """Crashes during this rollout, without those of an earlier one with the same version."""
         now = self._fleet.crashes(status.model, status.challenger)
         if self._crashes_before[0] != status.id:
             self._crashes_before = (status.id, now)
@@ -89,7 +89,7 @@ class Watch:
     def _analyses(
         self, spec: RolloutSpec, status: RolloutStatus, step: RolloutStep, mine: list[RequestSample]
     ) -> tuple[AnalysisResult, ...] | None:
-        """Results of a look that has just been finished, or None."""
+        """Results of a look that has just finished, or None."""
         if status.phase is not Phase.PROGRESSING or not 0 < step.weight < _WHOLE:
             return None
         look = self._look
