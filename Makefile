@@ -121,9 +121,11 @@ docs: $(VENV)/.base $(DOCS)/.installed ## Build the documentation into .scratch/
 lock-docs: ## Renew the hashed lock file of the documentation (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet docs/requirements.in -o docs/requirements.lock
 
-lint: $(VENV)/.test ## Ruff
+lint: $(VENV)/.test ## Ruff, and the imports that the layout allows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m tests.layout.folders .scratch/layout
+	@cd .scratch/layout && PYTHONPATH=$(CURDIR) $(CURDIR)/$(BIN)/lint-imports --no-cache $(CURDIR)/pyproject.toml
 
 types: $(VENV)/.test ## mypy --strict
 	@$(TYPES)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from enginehouse.settings.environment import refusals, values_of
+from enginehouse.settings.group_values import refusals, values_of
 from enginehouse.settings.groups import (
     ClientSettings,
     MeasurementSettings,

@@ -46,7 +46,7 @@ _WORKED_OUT = {
     ("registry/quality/tracking.py", "key"),
     ("registry/quality/evaluate.py", "key"),
     # Of the list that `variables` gives.
-    ("enginehouse/settings/environment.py", "name"),
+    ("enginehouse/settings/group_values.py", "name"),
     ("enginehouse/settings/overrides.py", "variable"),
 }
 #: They have wrong names on purpose.
