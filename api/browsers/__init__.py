@@ -1,1 +1,1 @@
-"""What browsers and probes ask of an HTTP server beyond the API's own routes."""
+"""HTTP features for browsers and probes, beyond the API's own routes."""

@@ -1,4 +1,4 @@
-"""Pages of other origins: the Fetch standard's CORS protocol, off unless origins are set."""
+"""CORS for web pages of other origins (Fetch standard); disabled unless origins are configured."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-#: Response headers that a page may read beside those that the standard always shows.
+#: Response headers that a page may read, besides those that the standard always exposes.
 _EXPOSED = (
     "x-request-id",
     VERSION_HEADER,
@@ -24,14 +24,14 @@ _PREFLIGHT_KEPT_S = 600
 
 
 class Cors:
-    """ASGI middleware, outside of the one that asks for keys.
+    """ASGI middleware, outside of the authentication.
 
-    A browser sends no key with a preflight, so it is answered here. Credentials are allowed for
-    origins that are named, never for ``*``: every page could otherwise use the browser's logins.
+    Browsers send no key with a preflight request, so it is answered here. Credentials are allowed
+    for named origins, never for ``*``: otherwise every page could use the browser's logins.
     """
 
     def __init__(self, app: ASGIApp, *, origins: tuple[str, ...]) -> None:
-        """`origins`: ``scheme://host[:port]`` each, or ``*`` alone."""
+        """`origins`: each is ``scheme://host[:port]``, or ``*`` alone."""
         self._app = CORSMiddleware(
             app,
             allow_origins=origins,
@@ -48,10 +48,10 @@ class Cors:
 
 
 def allow_origins(app: FastAPI, origins: tuple[str, ...]) -> None:
-    """Let pages of these origins call the application; without any nothing changes.
+    """Allow pages of these origins to call the application; an empty tuple changes nothing.
 
-    Starlette answers an unexpected error outside of every middleware that is added to an
-    application, so this one goes around the whole stack: a page can read a 500 too.
+    Starlette answers unexpected errors outside of every middleware that is added to an application.
+    This one is therefore put around the whole stack, so that a page can read a 500 too.
     """
     if not origins:
         return

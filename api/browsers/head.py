@@ -1,15 +1,15 @@
-"""`HEAD` wherever `GET` is, as RFC 9110 (9.1) asks of every general-purpose server."""
+"""Answers `HEAD` on every route with `GET` (RFC 9110, 9.1)."""
 
 from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: What the router notes in the scope, for what stands outside of this.
+#: Entries that the router writes into the scope, for middleware outside of this one.
 _NOTED = ("route", "endpoint", "path_params")
 
 
 class HeadAsGet:
-    """ASGI middleware, the innermost: the routes see `GET`, and the body is dropped."""
+    """ASGI middleware, innermost: the routes see `GET`, and the body is dropped."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Tool calls: a parser for each model family."""
+"""Tool calls: prompts and parsers for each model family."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a request asks of tools, checked as a whole."""
+"""Validation of a request's tool fields."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from enginehouse.generation import Guide
 
 @dataclass(frozen=True, slots=True)
 class ToolsAsked:
-    """Tools as they are shown to the model, and whether it must call one.
+    """The tools shown to the model, and whether it must call one.
 
     Attributes:
-        shown: for templates; empty where the model is told of none.
-        forced: the answer has to be calls.
-        only: the one function that has to be called.
+        shown: tools for the template; empty if the model is shown none.
+        forced: whether the answer must consist of calls.
+        only: the one function that must be called.
     """
 
     shown: tuple[dict[str, Any], ...] = ()
@@ -38,7 +38,7 @@ class ToolsAsked:
         """Read the fields `tools`, `tool_choice` and `parallel_tool_calls`.
 
         Raises:
-            InvalidRequestError: if they do not go together.
+            InvalidRequestError: if they contradict each other.
         """
         given = {tool.function.name: tool.for_template() for tool in tools or ()}
         if len(given) < len(tools or ()):
@@ -68,14 +68,14 @@ class ToolsAsked:
 
     @property
     def names(self) -> list[str]:
-        """Of the functions that are shown."""
+        """Names of the functions that are shown."""
         return [tool["function"]["name"] for tool in self.shown]
 
     def guide(self, spoken: ToolFormat, response: dict[str, Any] | None) -> Guide | None:
-        """The constraint that these tools put on an answer; None if they put none.
+        """The constraint that these tools put on an answer, or None.
 
         Args:
-            response: the JSON Schema that an answer without calls has to follow, or None.
+            response: the JSON Schema for an answer without calls, or None.
         """
         if self.forced:
             return spoken.guide(self.shown, only=self.only, parallel=self.parallel)
@@ -85,7 +85,7 @@ class ToolsAsked:
         return None
 
     def parser(self, spoken: ToolFormat, *, response: bool) -> ToolCallParser | None:
-        """Reads an answer under `guide`; None if no calls can be in it."""
+        """The parser for an answer under `guide`; None if the answer cannot contain calls."""
         if self.forced:
             return guided_parser(self.names, parallel=self.parallel)
         if not self.shown:

@@ -1,4 +1,4 @@
-"""What a tool format is: how a model family writes calls, and how it is told of tools."""
+"""Interface of tool formats: how a model family writes calls, and how tools are described to it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class ToolFormat(ABC):
     """How a model family writes calls.
 
     Attributes:
-        name: in settings.
-        markers: strings that open calls wherever they stand.
-        bare: characters that open calls only as the first of an answer.
-        arguments_key: of a call's JSON object.
+        name: name in settings.
+        markers: strings that begin calls anywhere in an answer.
+        bare: characters that begin calls only at the start of an answer.
+        arguments_key: key of the arguments in a call's JSON object.
     """
 
     name: ClassVar[str]
@@ -31,49 +31,49 @@ class ToolFormat(ABC):
 
     @abstractmethod
     def matches(self, template_source: str) -> bool:
-        """Whether a chat template teaches this format."""
+        """Whether a chat template uses this format."""
 
     @abstractmethod
     def read(self, calls: CallWriter) -> Reading[None]:
-        """Read the calls that an opening announces, and no character more.
+        """Read the calls after an opening, and no character more.
 
         Raises:
-            NotACallError: what was taken since the last `keep` is text.
+            NotACallError: if the text since the last `keep` is not a call.
         """
 
     @abstractmethod
     def instruction(self, tools: Sequence[Mapping[str, Any]]) -> str:
-        """A system message's text for a template that knows no tools."""
+        """Text of a system message with the tools, for a template without tool support."""
 
     @abstractmethod
     def written(self, calls: Sequence[tuple[str, Any]]) -> str:
-        """Calls (name, arguments) as the model writes them, for such a template."""
+        """Calls (name, arguments) in the model's format, for a template without tool support."""
 
     def result(self, name: str | None, content: str) -> str:
-        """A tool's result as a user's message, for such a template."""
+        """A tool's result as a user message, for a template without tool support."""
         head = "Result" if name is None else f"Result of {name}"
         return f"{head}:\n{content}"
 
     def call_id(self, given: str) -> str:
-        """A call's id as templates of this family take it."""
+        """A call's id in the form that templates of this family accept."""
         return given
 
     def guide(
         self, tools: Sequence[Mapping[str, Any]], *, only: str | None, parallel: bool
     ) -> Guide:
-        """The constraint that makes an answer calls and nothing else; see `guided_parser`.
+        """The constraint that makes an answer consist of calls; see `guided_parser`.
 
         Args:
-            only: the one tool that has to be called; None is any.
-            parallel: whether there may be several calls.
+            only: the one tool that must be called; None allows any.
+            parallel: whether several calls are allowed.
         """
         return calls_guide(tools, self.arguments_key, only=only, parallel=parallel)
 
     def parser(self, names: Collection[str], *, parallel: bool = True) -> ToolCallParser:
-        """A parser of one free answer; `names` are the tools that were offered."""
+        """A parser for one unconstrained answer; `names` are the names of the offered tools."""
         return CallReader(self, names, parallel=parallel)
 
 
 def as_json(value: Any) -> str:
-    """JSON as models are shown it."""
+    """JSON in the form in which models are shown it."""
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Conversations with tools, as a version's chat template takes them."""
+"""Converts conversations with tools for a version's chat template."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Message = dict[str, Any]
 
 
 def for_template(messages: Sequence[Message], spoken: ToolFormat) -> list[Message]:
-    """For a template that knows tools: arguments as objects, results with their tool's name."""
+    """For a template with tool support: arguments become objects, results get their tool's name."""
     names = _names(messages)
     found = []
     for message in messages:
@@ -34,10 +34,10 @@ def for_template(messages: Sequence[Message], spoken: ToolFormat) -> list[Messag
 def in_words(
     messages: Sequence[Message], tools: Sequence[Mapping[str, Any]], spoken: ToolFormat
 ) -> list[Message]:
-    """For a template that knows no tools: all of it as text, in the format's own words.
+    """For a template without tool support: everything becomes text in the tool format.
 
-    The tools stand at the end of the system message, or in one of their own; calls in the text of
-    the assistant; results, as many as follow each other, in a message of the user.
+    The tools are described at the end of the system message, or in one that is added. Calls become
+    text of the assistant. Consecutive results become one user message.
     """
     names = _names(messages)
     found: list[Message] = []
@@ -61,7 +61,7 @@ def in_words(
 
 
 def has_tools(messages: Sequence[Message]) -> bool:
-    """Whether calls or their results are part of a conversation."""
+    """Whether a conversation contains calls or results."""
     return any(m["role"] == "tool" or m.get("tool_calls") for m in messages)
 
 
@@ -95,7 +95,7 @@ def _with_object(call: Mapping[str, Any], spoken: ToolFormat) -> dict[str, Any]:
 
 
 def _object(written: str) -> Any:
-    """Arguments as templates take them; those that are no JSON, or too deep for it, stay text."""
+    """Arguments as an object for templates; invalid or too deeply nested JSON stays text."""
     try:
         value = json.loads(written)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""The vocabulary of reading calls: what a parser gives, and what a format reads from."""
+"""Types for parsing calls: the deltas of a parser, and the reader's interface for formats."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 _T = TypeVar("_T")
-#: A reader that waits for characters one by one; it is sent `END` after the last.
+#: A generator that waits for characters one by one; it receives `END` after the last.
 Reading = Generator[None, str, _T]
 END = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """Text of the answer that is part of no call."""
+    """Text of the answer outside of calls."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class CallStartDelta:
-    """A call begins; `index` counts the calls of one answer from 0."""
+    """A call begins; `index` numbers the calls of one answer from 0."""
 
     index: int
     id: str
@@ -30,7 +30,7 @@ class CallStartDelta:
 
 @dataclass(frozen=True, slots=True)
 class ArgumentsDelta:
-    """More of a call's arguments: the pieces join to JSON."""
+    """A part of a call's arguments; the parts join to JSON."""
 
     index: int
     text: str
@@ -40,7 +40,10 @@ Delta = TextDelta | CallStartDelta | ArgumentsDelta
 
 
 class ToolCallParser(Protocol):
-    """Reads one answer as it comes; however it is cut, the deltas join to the same."""
+    """Parses one answer incrementally.
+
+    The joined deltas do not depend on how the text was split.
+    """
 
     @property
     def called(self) -> bool:
@@ -48,49 +51,52 @@ class ToolCallParser(Protocol):
         ...
 
     def push(self, text: str) -> list[Delta]:
-        """What has become certain; text that may begin a call is held back."""
+        """The deltas that are certain after more text; text that may begin a call is held back."""
         ...
 
     def finish(self) -> list[Delta]:
-        """What was held back: text that turned out to be no call is given as text."""
+        """The remaining deltas at the end of the answer.
+
+        Text that is not a call is returned as text.
+        """
         ...
 
 
 class CallWriter(Protocol):
-    """What a format's `read` may do; see `CallReader`."""
+    """The reader as a format's `read` sees it; see `CallReader`."""
 
     def peek(self) -> Reading[str]:
-        """The next character, which stays the next; `END` after the last."""
+        """The next character, without consuming it; `END` after the last."""
         ...
 
     def take(self) -> Reading[str]:
-        """The next character; `END` after the last."""
+        """Consume the next character; `END` after the last."""
         ...
 
     def keep(self) -> None:
-        """What was taken so far is understood: it is not read again as text."""
+        """Accept the consumed text, so that it is not read again as text."""
         ...
 
     def check(self, name: str) -> None:
-        """Whether such a tool was offered.
+        """Check that a tool was offered.
 
         Raises:
-            NotACallError: if not.
+            NotACallError: if it was not.
         """
         ...
 
     def begin(self, name: str) -> None:
-        """A call of this tool begins.
+        """Begin a call of a tool.
 
         Raises:
-            NotACallError: if no such tool was offered.
+            NotACallError: if it was not offered.
         """
         ...
 
     def argue(self, text: str) -> None:
-        """More of its arguments."""
+        """Append to its arguments."""
         ...
 
 
 class NotACallError(Exception):
-    """What looked like a call is none; it never leaves this package."""
+    """The text is not a call. This exception never leaves the package."""

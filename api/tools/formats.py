@@ -1,4 +1,4 @@
-"""The formats by name, and which of them a model speaks."""
+"""Tool formats by name, and the choice of a model's format."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.api.tools.pythonic import Pythonic
 
 from enginehouse.errors import SettingsError
 
-#: In the order in which templates are tried: some mention a later format's marker too.
+#: In the order in which templates are tried: some contain the marker of a later format too.
 FORMATS: dict[str, ToolFormat] = {
     each.name: each for each in (Mistral(), Hermes(), Pythonic(), Llama3Json())
 }
@@ -18,9 +18,10 @@ _DEFAULT = FORMATS["hermes"]
 
 
 def tool_format(template_source: str, named: str | None = None) -> ToolFormat:
-    """The format of a model: the one named in its settings, else the one its template teaches.
+    """The format of a model: the one in its settings, else the one that its template uses.
 
-    A template that teaches none gets `hermes`, which is explained to the model in words.
+    If the template uses none, the format is `hermes`, and the tools are described in the system
+    message.
 
     Raises:
         SettingsError: if there is no format of that name.

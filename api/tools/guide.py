@@ -1,4 +1,4 @@
-"""Constraints that make an answer calls: a JSON Schema of the calls that tools allow."""
+"""Constraints that make an answer consist of calls: a JSON Schema of the calls that tools allow."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from enginehouse.api.closed_schema import closed
 
 from enginehouse.generation import Guide, GuideKind
 
-#: A model that may write several calls stops after these: small ones find no end themselves.
+#: Most calls in one answer; small models do not stop by themselves.
 MOST_CALLS = 8
-#: No tool can have this name, as it holds a dot.
+#: Name of the response format among the tools. It contains a dot, so that no tool can have it.
 _FORMAT = "response.format"
 
 
@@ -31,7 +31,7 @@ def calls_or_guide(
     *,
     parallel: bool,
 ) -> Guide:
-    """The answer is a list of calls, or an object of the schema `response`."""
+    """The answer is a list of calls, or an object that matches the schema `response`."""
     calls = _calls(tools, arguments_key, only=None, several=True)
     if not parallel:
         calls["maxItems"] = 1
@@ -61,7 +61,7 @@ def _call(name: str, arguments_key: str) -> dict[str, Any]:
 
 
 def _parameters(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Each tool's parameters, under its name."""
+    """Each tool's parameters, by its name."""
     found = {}
     for tool in tools:
         function = tool["function"]
@@ -74,7 +74,7 @@ def _parameters(tools: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _moved(schema: Any, place: str) -> Any:
-    """A schema that stands elsewhere: references to its own root point to that place."""
+    """A schema moved to another place; references to its root are rewritten to that place."""
     if isinstance(schema, Mapping):
         return {
             key: f"#{place}{value[1:]}"

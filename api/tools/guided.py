@@ -1,4 +1,4 @@
-"""Calls that a guide has enforced: their JSON and nothing around it."""
+"""Parser of calls under a guide: the answer is JSON and nothing else."""
 
 from __future__ import annotations
 
@@ -25,5 +25,5 @@ class _Guided:
 def guided_parser(
     names: Collection[str], *, parallel: bool, or_object: bool = False
 ) -> ToolCallParser:
-    """A parser of an answer under `calls_guide`, or under `calls_or_guide` with `or_object`."""
+    """The parser of an answer under `calls_guide`, or under `calls_or_guide` with `or_object`."""
     return CallReader(_Guided("[" if or_object else "[{"), names, parallel=parallel)

@@ -13,7 +13,7 @@ _OPEN, _CLOSE = "<tool_call>", "</tool_call>"
 
 
 class Hermes(ToolFormat):
-    """One tag a call; several objects or a list in one tag are read as well."""
+    """One call for each tag; several objects or a list in one tag are accepted too."""
 
     name = "hermes"
     markers = (_OPEN,)
@@ -31,7 +31,7 @@ class Hermes(ToolFormat):
             yield from call_object(calls)
         while (yield from space(calls)) == "{":
             yield from call_object(calls)
-        # A model that ends its turn instead of its tag has still called.
+        # A model that ends its answer without closing the tag has still made the call.
         yield from expect(calls, _CLOSE)
 
     def instruction(self, tools: Sequence[Mapping[str, Any]]) -> str:

@@ -1,4 +1,4 @@
-"""Calls written as JSON objects: `{"name": …, "arguments": {…}}`, read as they come."""
+"""Incremental parser of calls written as JSON objects: `{"name": …, "arguments": {…}}`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
 from enginehouse.api.tools.reader import SPACE
 
 _ARGUMENTS = frozenset({"arguments", "parameters"})
-#: Keys that some models write beside them, and that say nothing new.
+#: Keys that some models add and that carry no information.
 _OTHER = frozenset({"id", "index", "type"})
 
 
 def space(calls: CallWriter) -> Reading[str]:
-    """Pass over white space; the next character, not taken."""
+    """Skip white space; returns the next character without consuming it."""
     while (character := (yield from calls.peek())) in SPACE:
         yield from calls.take()
     return character
 
 
 def expect(calls: CallWriter, literal: str) -> Reading[None]:
-    """Take exactly these characters.
+    """Consume exactly these characters.
 
     Raises:
-        NotACallError: if they are not there.
+        NotACallError: if the text differs.
     """
     for wanted in literal:
         if (yield from calls.take()) != wanted:
@@ -32,7 +32,7 @@ def expect(calls: CallWriter, literal: str) -> Reading[None]:
 
 
 def call_list(calls: CallWriter) -> Reading[None]:
-    """``[{…}, {…}]`` with at least one call.
+    """Read ``[{…}, {…}]`` with at least one call.
 
     Raises:
         NotACallError: if it is something else.
@@ -50,7 +50,7 @@ def call_list(calls: CallWriter) -> Reading[None]:
 
 
 def call_object(calls: CallWriter) -> Reading[None]:
-    """One call as a JSON object; its arguments are given as they grow if the name comes first.
+    """Read one call as a JSON object; its arguments are streamed if the name comes first.
 
     Raises:
         NotACallError: if it is something else.
@@ -89,10 +89,10 @@ def call_object(calls: CallWriter) -> Reading[None]:
 
 
 def arguments(calls: CallWriter, name: str) -> Reading[None]:
-    """A call's arguments, with which it begins.
+    """Begin a call and read its arguments.
 
     Raises:
-        NotACallError: if they are no object.
+        NotACallError: if they are not an object.
     """
     if (yield from calls.peek()) != "{":
         whole = _object((yield from _value(calls)))
@@ -104,7 +104,7 @@ def arguments(calls: CallWriter, name: str) -> Reading[None]:
 
 
 def _object(written: str) -> str:
-    """An object's JSON from itself, from a string that holds it, or from null.
+    """JSON of an object, from the object itself, from a string that contains it, or from null.
 
     Raises:
         NotACallError: if it is something else.
@@ -113,7 +113,7 @@ def _object(written: str) -> str:
         value = json.loads(written)
         if isinstance(value, str):
             written, value = value, json.loads(value)
-            # Half a character cannot be sent.
+            # Half of a surrogate pair cannot be sent.
             written.encode()
     except (ValueError, RecursionError):
         raise NotACallError from None
@@ -162,9 +162,9 @@ def _value(calls: CallWriter) -> Reading[str]:
 
 
 def _container(calls: CallWriter, give: Callable[[str], None]) -> Reading[None]:
-    """An object or a list up to its end, each character given at once.
+    """Read an object or a list up to its end, and emit each character immediately.
 
-    What the model wrote is not judged, as OpenAI does not: callers have to check arguments.
+    As in OpenAI's API the model's arguments are not validated; callers have to do that.
 
     Raises:
         NotACallError: if the answer ends before it.

@@ -1,4 +1,4 @@
-"""Llama 3.1 to 3.3: ``{"name": …, "parameters": …}``, several behind each other with ``;``."""
+"""Llama 3.1 to 3.3: ``{"name": …, "parameters": …}``; several calls are separated by ``;``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TAG = "<|python_tag|>"
 
 
 class Llama3Json(ToolFormat):
-    """The whole answer is the call; the tag before it is optional."""
+    """The whole answer is the call; the tag in front of it is optional."""
 
     name = "llama3_json"
     markers = (_TAG,)
@@ -34,7 +34,7 @@ class Llama3Json(ToolFormat):
             else:
                 yield from calls.take()
                 if (yield from space(calls)) != "{":
-                    # Text follows: it is read again, with the space before it.
+                    # Text follows; it is read again together with the space before it.
                     raise NotACallError
 
     def instruction(self, tools: Sequence[Mapping[str, Any]]) -> str:

@@ -18,9 +18,10 @@ _OWN_ID = re.compile(r"[A-Za-z0-9]{9}")
 
 
 class Mistral(ToolFormat):
-    """The markers are control tokens, which text lacks as a rule: calls count without them.
+    """The markers are control tokens, which decoded text usually lacks, so they are optional.
 
-    Then only as the beginning of an answer: a list of calls, or a tool's name with its arguments.
+    Without a marker calls are recognized only at the start of an answer: a list of calls, or a
+    tool's name with its arguments.
     """
 
     name = "mistral"
@@ -55,14 +56,14 @@ class Mistral(ToolFormat):
         )
 
     def call_id(self, given: str) -> str:
-        """Nine letters and digits, which is all that this family's templates take."""
+        """Nine letters and digits, the only form that this family's templates accept."""
         if _OWN_ID.fullmatch(given):
             return given
         return blake2b(given.encode(), digest_size=5).hexdigest()[:9]
 
 
 def _named(calls: CallWriter) -> Reading[None]:
-    """``name{…}``."""
+    """Read ``name{…}``."""
     name = ""
     while _NAME.fullmatch((yield from calls.peek())):
         name += yield from calls.take()
@@ -74,7 +75,7 @@ def _named(calls: CallWriter) -> Reading[None]:
 
 
 def _between(calls: CallWriter) -> Reading[None]:
-    """``[ARGS]``, or ``[CALL_ID]…[ARGS]``."""
+    """Read ``[ARGS]``, or ``[CALL_ID]…[ARGS]``."""
     yield from expect(calls, "[")
     if (yield from calls.peek()) == "C":
         yield from expect(calls, "CALL_ID]")

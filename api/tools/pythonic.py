@@ -20,7 +20,7 @@ _LONGEST = 65_536
 
 
 class Pythonic(ToolFormat):
-    """Arguments are given when a call is closed: only then they can be turned into JSON."""
+    """Arguments are emitted when the call is complete: only then they can become JSON."""
 
     name = "pythonic"
     markers = (_START,)
@@ -97,7 +97,7 @@ def _parenthesised(calls: CallWriter) -> Reading[str]:
 
 
 def _arguments(written: str) -> str:
-    """``(a=1, b="x")`` → JSON; nothing is evaluated but literals."""
+    """``(a=1, b="x")`` → JSON; only literals are evaluated."""
     try:
         call = ast.parse(f"f{written}", mode="eval").body
         if not isinstance(call, ast.Call) or call.args or not isinstance(call.func, ast.Name):
@@ -105,9 +105,9 @@ def _arguments(written: str) -> str:
         given = {each.arg: ast.literal_eval(_literal(each.value)) for each in call.keywords}
         if None in given:
             raise NotACallError
-        # Sets, bytes and infinities raise: JSON has no word for them.
+        # Sets, bytes and infinities raise: JSON cannot represent them.
         found = json.dumps(given, ensure_ascii=False, allow_nan=False)
-        # So does half a character, which cannot be sent.
+        # Half of a surrogate pair raises too: it cannot be sent.
         found.encode()
         return found
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
@@ -115,7 +115,7 @@ def _arguments(written: str) -> str:
 
 
 class _JsonWords(ast.NodeTransformer):
-    """JSON's words for constants, which models mix in."""
+    """Accepts JSON's constants, which models mix into Python."""
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         return ast.Constant(_WORDS[node.id]) if node.id in _WORDS else node

@@ -1,7 +1,7 @@
-"""Reads an answer character by character, so that nothing depends on how it was cut.
+"""Reads an answer character by character, so that nothing depends on how it was split.
 
-A format describes its calls as generators that ask for the next character; the reader gives them
-one as it comes. What they took in vain is read again, as text.
+A format describes its calls as generators that request the next character, and the reader sends
+characters as they arrive. Characters that turn out not to be a call are read again as text.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from enginehouse.api.tools.deltas import (
 )
 
 SPACE = frozenset(" \t\r\n")
-#: White space before a call is no content; more than this is not waited for.
+#: White space before a call is dropped; at most this many characters of it are held back.
 _MOST_SPACE = 64
 
 
 class CallGrammar(Protocol):
-    """The part of a `ToolFormat` that reading needs."""
+    """The part of a `ToolFormat` that the reader needs."""
 
     @property
     def markers(self) -> tuple[str, ...]:
@@ -48,12 +48,12 @@ class CallGrammar(Protocol):
 
 
 def new_call_id() -> str:
-    """An id such as OpenAI gives to calls."""
+    """An id in OpenAI's format for calls."""
     return f"call_{secrets.token_hex(12)}"
 
 
 class CallReader:
-    """A `ToolCallParser` for any grammar; it is also what the grammar reads from."""
+    """A `ToolCallParser` for any grammar; it is also the object that the grammar reads from."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class CallReader:
         parallel: bool = True,
         new_id: Callable[[], str] = new_call_id,
     ) -> None:
-        """`names` are the tools that were offered; without `parallel` only one call is given."""
+        """`names` are the offered tools; without `parallel` only one call is emitted."""
         self._grammar = grammar
         self._names = frozenset(names)
         self._most = None if parallel else 1
@@ -73,12 +73,12 @@ class CallReader:
         self._again: deque[str] = deque()
         self._taken: list[str] = []
         self._ended = False
-        # Whether it waits for text with nothing held back.
+        # Whether it expects text and holds nothing back.
         self._idle = False
         first = re.escape("".join(marker[0] for marker in grammar.markers))
         self._plain = re.compile(rf"(?:\s{{0,{_MOST_SPACE}}}[^\s{first}])+")
         self._reading = self._answer()
-        # Up to where it asks for the first character.
+        # Advance to the first request for a character.
         next(self._reading)
 
     @property
@@ -90,7 +90,8 @@ class CallReader:
         """See `ToolCallParser`."""
         at = 0
         while at < len(text):
-            # Most of an answer is neither call nor marker: it needs no look at each character.
+            # Most of an answer is neither call nor marker, and needs no inspection of each
+            # character.
             if self._idle and (plain := self._plain.match(text, at)):
                 self._say(plain[0])
                 at = plain.end()
@@ -179,7 +180,7 @@ class CallReader:
             self._idle = False
             self.keep()
             if character == END:
-                # White space after a call says nothing.
+                # White space after a call is dropped.
                 if held.strip() or not self.called:
                     self._say(held)
                 return None

@@ -1,4 +1,4 @@
-"""Fields of a request about tools."""
+"""Request fields about tools."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.api.refused import wrong
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-#: OpenAI's rule for names of functions.
+#: Function names as OpenAI allows them.
 FunctionName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
@@ -18,7 +18,7 @@ class FunctionDefinition(ReturnedModel):
     """A function that the model may call.
 
     Attributes:
-        parameters: a JSON Schema of an object; none is a function without arguments.
+        parameters: a JSON Schema of an object; None means that it takes no arguments.
         strict: enforced wherever a call is: with `tool_choice` required or naming a function.
     """
 
@@ -29,41 +29,41 @@ class FunctionDefinition(ReturnedModel):
 
 
 class Tool(ReturnedModel):
-    """One entry of `tools`; functions are the only kind."""
+    """One entry of `tools`; only functions are supported."""
 
     type: Literal["function"]
     function: FunctionDefinition
 
     def for_template(self) -> dict[str, Any]:
-        """What chat templates take: without what was left out, and without `strict`."""
+        """The form for chat templates, without unset fields and without `strict`."""
         function = self.function.model_dump(exclude_none=True, exclude={"strict"})
-        # Templates read it without asking whether it is there.
+        # Templates read this key without testing whether it is present.
         function.setdefault("parameters", {"type": "object", "properties": {}})
         return {"type": "function", "function": function}
 
 
 class FunctionReference(RequestModel):
-    """A function by its name."""
+    """A reference to a function by name."""
 
     name: FunctionName
 
 
 class NamedTool(RequestModel):
-    """A tool by its function's name."""
+    """A reference to a tool by its function's name."""
 
     type: Literal["function"] = "function"
     function: FunctionReference
 
 
 class AllowedChatTools(RequestModel):
-    """Some of the tools; the others are not shown to the model."""
+    """The tools that may be called; the others are not shown to the model."""
 
     mode: Literal["auto", "required"]
     tools: Annotated[list[NamedTool], Field(min_length=1)]
 
 
 class ChatToolChoice(RequestModel):
-    """`tool_choice` where it is an object: one function, or a set of allowed ones."""
+    """`tool_choice` as an object: one function, or a set of allowed ones."""
 
     type: Literal["function", "allowed_tools"]
     function: FunctionReference | None = None
@@ -79,14 +79,14 @@ class ChatToolChoice(RequestModel):
 
 
 class CalledFunction(ReturnedModel):
-    """The function of a call; `arguments` is JSON as the model wrote it."""
+    """The function of a call; `arguments` is JSON text as the model wrote it."""
 
     name: str
     arguments: str = ""
 
 
 class ToolCall(ReturnedModel):
-    """A call of an earlier answer, sent back with the conversation."""
+    """A call of an earlier answer that is part of the conversation."""
 
     id: str
     type: Literal["function"] = "function"
@@ -94,7 +94,7 @@ class ToolCall(ReturnedModel):
 
 
 def _functions_only(value: Any) -> Any:
-    """Other kinds by their name, where pydantic would only say what it expected."""
+    """Reject other types by name, where pydantic would only list the expected ones."""
     for item in value if isinstance(value, list) else [value]:
         kind = item.get("type") if isinstance(item, dict) else None
         if kind == "custom":

@@ -1,1 +1,1 @@
-"""The request that code works for: its id, its log lines, its line in the access log."""
+"""Request ids, log lines and the access log."""

@@ -1,4 +1,4 @@
-"""What became of each HTTP request: a counter, and a line if it is wanted."""
+"""Counts HTTP responses, and optionally writes the access log."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from enginehouse.api.tracing.context import current_request
 from prometheus_client import Counter
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Its records carry `fields`, which JSON lines take as they are.
+#: Records of this logger have `fields`, which JSON lines contain unchanged.
 ACCESS_LOGGER = "enginehouse.access"
 _log = logging.getLogger(ACCESS_LOGGER)
-#: A path that no route has: callers can make up any number of them.
+#: Label for paths without a route; callers can invent any number of them.
 _NO_ROUTE = "none"
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _GONE = 499
@@ -22,12 +22,12 @@ _MILLISECONDS = 1000.0
 class AccessLog:
     """ASGI middleware, inside of `RequestIds`.
 
-    A line names the route, not the path, and nothing that the caller wrote but its model's and its
-    tenant's name.
+    A line contains the route instead of the path. Of the caller's input it contains only the names
+    of model and tenant.
     """
 
     def __init__(self, app: ASGIApp, *, lines: bool) -> None:
-        """`lines`: write them; requests are counted in any case."""
+        """`lines` turns the access log on; responses are counted in any case."""
         self._app = app
         self._lines = lines
 
@@ -50,7 +50,8 @@ class AccessLog:
             await self._app(scope, receive, noted)
             failed = False
         finally:
-            # Whoever stands outside answers an exception with 500; without either nobody waits.
+            # The outer handler answers an exception with 500. No status and no exception means that
+            # the client disconnected (logged as 499).
             code = status or (500 if failed else _GONE)
             self._count(scope, code)
             if self._lines:

@@ -1,4 +1,4 @@
-"""Which request the running code works for: for logs, and for spans below the current one."""
+"""The request that the running code belongs to, for log lines and for child spans."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request; the same object in all tasks that work for it.
+    """One request; all tasks that work for it share this object.
 
     Attributes:
         trace_id: 32 hexadecimal digits; None without a trace.
-        facts: what became known of it, for its line in the access log; no text of the caller.
+        facts: details for its line in the access log; they contain no text of the caller.
     """
 
     request_id: str
@@ -25,21 +25,21 @@ _traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
 
 def current_request() -> RequestContext | None:
-    """The request that this code works for; None outside of any."""
+    """The request that the running code belongs to; None outside of a request."""
     return _request.get()
 
 
 def set_request(request: RequestContext | None) -> RequestContext | None:
-    """Work for another request from here on; returns the one before."""
+    """Set the current request; returns the previous one."""
     before = _request.get()
     _request.set(request)
     return before
 
 
 def request_of(request_id: str) -> RequestContext:
-    """The request with this id, made the current one if it is not.
+    """The current request if it has this id, else a new one, which becomes the current request.
 
-    A call that no HTTP request brought, as those of a batch, has nobody else to set it.
+    Calls without an HTTP request, such as those of a batch, have no middleware that sets it.
     """
     request = _request.get()
     if request is None or request.request_id != request_id:
@@ -49,10 +49,10 @@ def request_of(request_id: str) -> RequestContext:
 
 
 def current_traceparent() -> str | None:
-    """The current span as W3C's `traceparent`; None without a span that is kept."""
+    """The current span as W3C's `traceparent`; None without a recorded span."""
     return _traceparent.get()
 
 
 def set_traceparent(traceparent: str | None) -> None:
-    """Make a span the parent of what comes next in this task."""
+    """Make a span the parent of further spans of this task."""
     _traceparent.set(traceparent)

@@ -1,7 +1,7 @@
-"""The adapter's log lines: which request and trace they belong to, and nothing that callers wrote.
+"""The adapter's log format: each line has its request and trace id, and no text of a caller.
 
-An exception is written with its kind and its place. Its words are left out unless it is the
-operating system's: they may repeat a prompt, as those of parsers and databases do.
+An exception is logged with its type and location. Its message is left out unless it comes from the
+operating system, since messages of parsers and databases may contain parts of a prompt.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from enginehouse.urls import redacted
 
 
 def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
-    """Write all log records of this process that are warnings or worse, and the access log.
+    """Log every record of this process at level warning or above, and the access log.
 
     Args:
-        stream: None is the standard error stream.
+        stream: None means the standard error stream.
     """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines() if log_format is LogFormat.JSON else TextLines())
@@ -35,10 +35,10 @@ def configure_logs(log_format: LogFormat, stream: TextIO | None = None) -> None:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """Formats a record as one JSON object on a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """``time`` is UTC; ``request_id`` and ``trace_id`` are there where they are known."""
+        """``time`` is in UTC; ``request_id`` and ``trace_id`` are present if they are known."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -56,7 +56,7 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """One line for a reader, and below it the places of an exception."""
+    """Formats a record as a line of text, followed by the locations of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Time, level, logger, request id, message."""
@@ -69,7 +69,7 @@ class TextLines(logging.Formatter):
 
 
 def described(error: BaseException) -> list[str]:
-    """Kind and place of an exception and of what caused it, the latest first."""
+    """Type and location of an exception and of its causes, the latest first."""
     lines: list[str] = []
     seen: set[int] = set()
     current: BaseException | None = error

@@ -1,4 +1,4 @@
-"""Every request has an id, every response says it, and everything in between knows it."""
+"""Assigns an id to every request and returns it in a header."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from enginehouse.telemetry import TraceParent
 
 _HEADER = b"x-request-id"
 _TRACEPARENT = b"traceparent"
-# An id that could break a log line or a header is replaced, not repeated.
+# An id with other characters could break a log line or a header, so it is replaced.
 _SAFE = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 
 
 class RequestIds:
-    """ASGI middleware, outermost: `scope["state"]["request_id"]`, logs' context, the header.
+    """ASGI middleware, outermost.
 
-    The caller's own `x-request-id` is kept where it is harmless.
+    Sets `scope["state"]["request_id"]`, the log context and the header.
+
+    A valid `x-request-id` of the caller is kept.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,7 @@
-"""Of all errors that pydantic lists, the one that fits what was sent.
+"""Selects, of all errors that pydantic lists, the one that fits the request.
 
-For a union pydantic lists the errors of every member, with a tag for the member in their place
-(`loc`). A tag is told from a field by the body itself: a field is there, or is missing.
+For a union pydantic lists the errors of every member, with a tag for the member in their location
+(`loc`). The body tells a tag from a field: a field is present there, or is missing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 Error = Mapping[str, Any]
 Step = str | int
-#: Errors that say that a value is of another JSON type, so that this member was not meant.
+#: Errors for a value of another JSON type: the caller did not mean this member of the union.
 _OTHER_TYPE = {
     "string_type", "int_type", "float_type", "bool_type", "list_type", "dict_type", "none_required",
     "model_type", "model_attributes_type", "int_parsing", "float_parsing", "bool_parsing",
@@ -25,12 +25,12 @@ _KEY = "[key]"
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """One error.
+    """The selected error.
 
     Attributes:
-        place: fields and indexes from the body to the value; no tags.
-        value: what stands there; None if nothing does.
-        others: what other members of a union say of the same value, where none takes its type.
+        place: fields and indexes from the body to the value, without tags.
+        value: the value at that place; None if there is none.
+        others: errors of other members of a union for the same value, if none accepts its type.
     """
 
     error: Error
@@ -41,7 +41,7 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Fit:
-    """How well a member of a union fits; the greatest is the one that was meant."""
+    """How well a member of a union fits; the greatest is taken as the intended one."""
 
     of_its_kind: bool
     of_its_type: bool
@@ -52,12 +52,12 @@ class _Fit:
 
 
 def choose(errors: Sequence[Error], body: Any) -> Chosen:
-    """The error to tell of; `errors` are those of one request, with `loc` relative to `body`."""
+    """Select an error; `errors` are those of one request, with `loc` relative to `body`."""
     return _choose(list(errors), 0, (), body)
 
 
 def _choose(errors: list[Error], depth: int, place: tuple[Step, ...], value: Any) -> Chosen:
-    """Of errors that share their `loc` up to `depth`."""
+    """Select among errors whose `loc` agrees up to `depth`."""
     here = [error for error in errors if len(error["loc"]) == depth]
     if here:
         return Chosen(here[0], place, value)
@@ -97,7 +97,7 @@ def _fit(errors: Sequence[Error], chosen: Chosen, place: tuple[Step, ...]) -> _F
     below = chosen.place[len(place) :]
     kinds = any(e["type"] == "literal_error" and e["loc"][-1] in _KINDS for e in errors)
     other_type = not below and chosen.error["type"] in _OTHER_TYPE
-    # A word that is none of a list of words is one of them by its type.
+    # A string that is not among the allowed values still has the right type.
     if not below and chosen.error["type"] == "literal_error":
         other_type = not isinstance(chosen.value, str)
     index = next((step for step in below if isinstance(step, int)), -1)

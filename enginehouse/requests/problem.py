@@ -1,4 +1,4 @@
-"""The error object's fields, from pydantic's list of errors."""
+"""Fields of the error object, from pydantic's list of errors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.requests.branches import Chosen, Error, choose
 from enginehouse.requests.field_path import field_path
 from enginehouse.requests.sentences import kind_of, sentence
 
-#: What a validator of a whole model puts into its error's context, see `wrong`.
+#: Key of the field's name in the context of an error raised by a model validator; see `wrong`.
 FIELD = "field"
 _ROOT = "body"
 _TAGGED = {"union_tag_invalid", "union_tag_not_found"}
@@ -18,7 +18,7 @@ _TAGGED = {"union_tag_invalid", "union_tag_not_found"}
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """OpenAI's fields of an error; `param` is None where the body as a whole is wrong."""
+    """Fields of OpenAI's error object; `param` is None if the body as a whole is wrong."""
 
     message: str
     param: str | None
@@ -26,11 +26,11 @@ class Problem:
 
 
 def problem_of(errors: Sequence[Error], body: Any) -> Problem:
-    """The problem to tell of.
+    """The error to report.
 
     Args:
-        errors: of pydantic, at least one, with `loc` relative to `body`.
-        body: what was validated.
+        errors: pydantic's errors, at least one, with `loc` relative to `body`.
+        body: the validated body.
     """
     chosen = choose(errors, body)
     name = field_path(_place(chosen)) or None
@@ -45,7 +45,7 @@ def _place(chosen: Chosen) -> tuple[str | int, ...]:
     if FIELD in context:
         return (*chosen.place, str(context[FIELD]))
     if chosen.error["type"] in _TAGGED:
-        # pydantic quotes the discriminator; one that is a function has none.
+        # pydantic quotes the name of a discriminator; a function has no name.
         field = str(context.get("discriminator", "")).strip("'")
         return (*chosen.place, field) if field.isidentifier() else chosen.place
     return chosen.place

@@ -1,6 +1,6 @@
-"""What is wrong with a value, in the words of OpenAI's API, which clients know and match.
+"""Error messages for wrong values, worded like those of OpenAI's API, which clients match.
 
-Values are told back only where they are short: a body may be long, and private.
+A message contains the value only if it is short: a body may be long, and private.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _KINDS: tuple[tuple[tuple[type, ...], str], ...] = (
     ((list, tuple), "an array"),
     ((dict,), "an object"),
 )
-#: pydantic's error → what it expected.
+#: pydantic's error type → what was expected.
 _EXPECTED = {
     "string_type": "a string",
     "int_type": "an integer",
@@ -50,7 +50,7 @@ Told = tuple[str, str]
 
 
 def sentence(chosen: Chosen, name: str) -> Told:
-    """OpenAI's code, and a sentence that names the field."""
+    """OpenAI's error code, and a message that names the field."""
     kind = chosen.error["type"]
     told = _BY_TYPE.get(kind, _by_default)(chosen, repr(name))
     if kind in _EXPECTED:
@@ -60,7 +60,7 @@ def sentence(chosen: Chosen, name: str) -> Told:
 
 
 def shown(value: Any) -> str:
-    """A value as it is told back: whole if it is short, else its kind and size."""
+    """A value for a message: the value itself if it is short, else its type and size."""
     if isinstance(value, dict):
         return f"an object with {_several(len(value), 'property', 'properties')}"
     if isinstance(value, list | tuple):
@@ -136,7 +136,7 @@ def _tag(chosen: Chosen, name: str) -> Told:
 def _bound(chosen: Chosen, name: str) -> Told:
     code, what, sign, key = _BOUNDS[chosen.error["type"]]
     limit, value = chosen.error["ctx"][key], chosen.value
-    # Six digits where they say the bound exactly: the largest float32 below 1 is not 1.
+    # Six digits are used only if they are exact: the largest float32 below 1 is not 1.
     short = f"{limit:g}"
     least = short if isinstance(limit, float) and float(short) == limit else str(limit)
     number = "integer" if isinstance(limit, int) else "decimal"
@@ -150,7 +150,7 @@ def _bound(chosen: Chosen, name: str) -> Told:
 
 
 def _size(chosen: Chosen, name: str) -> Told:
-    """Of arrays and objects."""
+    """Message for a wrong number of array or object elements."""
     context = chosen.error["ctx"]
     kind, unit = ("object", "properties") if isinstance(chosen.value, dict) else ("array", "length")
     long = chosen.error["type"] == "too_long"
@@ -169,7 +169,7 @@ def _size(chosen: Chosen, name: str) -> Told:
 
 
 def _length(chosen: Chosen, name: str) -> Told:
-    """Of strings."""
+    """Message for a wrong length of a string."""
     context, value = chosen.error["ctx"], chosen.value
     if not value:
         return "empty_string", f"Invalid {name}: empty string. Give at least one character."
@@ -212,7 +212,7 @@ def _refused(chosen: Chosen, name: str) -> Told:
 
 
 def _raised(chosen: Chosen, name: str) -> Told:
-    """A validator of ours raised `ValueError`."""
+    """Message for a `ValueError` raised by one of our validators."""
     return "invalid_value", f"Invalid {name}: {chosen.error['ctx']['error']}"
 
 

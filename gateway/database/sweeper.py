@@ -1,4 +1,4 @@
-"""Removing from time to time what is past its time."""
+"""Regular removal of expired rows and files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def sweeping(every_s: float, *sweeps: Callable[[], Awaitable[object]]) -> AsyncIterator[None]:
-    """Have every sweep run each so many seconds, as long as the block lasts."""
+    """Run each sweep every `every_s` seconds until the block ends."""
 
     async def forever() -> None:
         while True:
@@ -23,7 +23,7 @@ async def sweeping(every_s: float, *sweeps: Callable[[], Awaitable[object]]) -> 
                 try:
                     await sweep()
                 except EnginehouseError as error:
-                    # The next one finds what this one left.
+                    # The next sweep removes what this one left.
                     _log.warning("what is past its time was not removed: %s", error)
 
     task = asyncio.create_task(forever())

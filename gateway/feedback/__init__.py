@@ -1,1 +1,1 @@
-"""What users think of responses."""
+"""User feedback on responses."""

@@ -1,4 +1,4 @@
-"""`POST /v1/feedback`: a user's word on a response."""
+"""Route `POST /v1/feedback`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _THUMBS = {"up": 1, "down": -1}
 
 
 class FeedbackRequest(RequestModel):
-    """What is said, and of which response."""
+    """Feedback on a response."""
 
     response_id: str
     thumbs: Literal["up", "down"] | None = None
@@ -37,7 +37,7 @@ class FeedbackRequest(RequestModel):
 
 
 class FeedbackGiven(BaseModel):
-    """What was kept, and of which version."""
+    """The stored feedback, and the version that it belongs to."""
 
     object: Literal["feedback"]
     response_id: str
@@ -50,10 +50,10 @@ class FeedbackGiven(BaseModel):
     responses={200: {"model": FeedbackGiven}, **error_responses()},
 )
 async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
-    """Keep what a user thinks of a response, for the analysis of its version.
+    """Store a user's feedback on a response, for the analysis of its version.
 
     Raises:
-        HTTPException: 404 if no such response is remembered.
+        HTTPException: 404 if the response is not in memory any more.
     """
     sample = state.samples.of_request(body.response_id)
     if sample is None:
@@ -75,6 +75,6 @@ async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
         arm=sample.arm,
     )
     await state.journal.append("feedback", feedback.model_dump_json())
-    # What a user wrote stays in that one file.
+    # The comment is stored only in the journal.
     state.samples.add(feedback.model_copy(update={"comment": None}))
     return {"object": "feedback", "response_id": sample.request_id, "version": sample.version}

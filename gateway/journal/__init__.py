@@ -1,1 +1,1 @@
-"""Files of JSON lines that other processes read."""
+"""Files of JSON lines for other processes."""

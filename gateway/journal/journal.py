@@ -1,4 +1,4 @@
-"""Lines that outlive the process: one file a kind, JSON by JSON."""
+"""Append-only files of JSON lines, one file for each kind."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 
 
 class Journal:
-    """Appends to files that only their owner may read: they can hold what users wrote."""
+    """Appends to files with access for their owner only, since they may contain texts of users."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._lock = threading.Lock()
 
     async def append(self, kind: str, line: str) -> None:
-        """Add a line to ``<kind>.jsonl``; it is on its way to the disk when this returns.
+        """Append a line to ``<kind>.jsonl``; on return it was handed to the operating system.
 
         Raises:
             OSError: if it cannot be written.

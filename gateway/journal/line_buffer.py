@@ -1,4 +1,4 @@
-"""Lines for the journal that nobody waits for."""
+"""Writes lines of the journal in the background."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MOST = 10_000
 
 
 class LineBuffer:
-    """Gathers lines while the last ones are being written, so that one write carries many.
+    """Collects lines while a write is running, so that the next write contains many.
 
-    A disk that is full or slow costs lines, which are counted, and no request.
+    If the disk is full or slow, lines are dropped and counted; requests are not affected.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class LineBuffer:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, kind: str, line: str) -> None:
-        """Have a line appended to ``<kind>.jsonl``; to be called on the event loop."""
+        """Queue a line for ``<kind>.jsonl``; call it on the event loop."""
         if len(self._lines[kind]) >= _MOST:
             self._on_drop(1)
             return
@@ -37,7 +37,7 @@ class LineBuffer:
             self._task = asyncio.create_task(self._write())
 
     async def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining lines."""
         if self._task is not None:
             await self._task
 

@@ -1,1 +1,1 @@
-"""Other names for models, and defaults of the requests to them."""
+"""Model aliases, and defaults for requests to a model."""

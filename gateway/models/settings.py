@@ -1,4 +1,4 @@
-"""What is set for each model: other names for it, and defaults of the requests to it."""
+"""Settings of each model: aliases, and defaults for its requests."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from enginehouse.requests.wire_types import MinP, Penalty, RepetitionPenalty, Te
 
 _T = TypeVar("_T")
 _Body = TypeVar("_Body", bound=BaseModel)
-#: The fields of a request that limit its answer, the newer name first.
+#: Request fields that limit the length of an answer, the newer name first.
 _LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class SamplingDefaults(BaseModel):
-    """Fields of a request for callers who leave them out; None leaves them to the version."""
+    """Defaults for sampling fields; None leaves a field to the version."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -36,16 +36,16 @@ class SamplingDefaults(BaseModel):
 
 
 class PerModel(BaseModel):
-    """What is set for one model; every field has a default that changes nothing.
+    """Settings of one model; the default of every field changes nothing.
 
     Attributes:
-        sampling: for what callers leave out.
-        max_tokens: most tokens of one answer; who asks for more is refused, who does not say gets
-            so many at most.
-        tool_format: of tool calls, by its name; None takes it from the chat template.
+        sampling: defaults for fields that callers leave out.
+        max_tokens: most tokens of one answer. A request for more is rejected; it is also the limit
+            of requests without one.
+        tool_format: name of the format of tool calls; None takes it from the chat template.
         system_prompt: ``prompts:/NAME/3`` or ``prompts:/NAME@ALIAS`` in MLflow's prompt registry,
             put before every conversation.
-        priority: class of the requests to it that have no other.
+        priority: priority class of requests that have no other.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -70,10 +70,10 @@ class ModelsConfig(BaseModel):
     """Section `models` of the endpoint's file.
 
     Attributes:
-        default: model that stands first in `/v1/models`, which clients take that are told none;
-            None is the first text generator by name.
-        aliases: other name → ``model[@version][:adapter]``.
-        settings: by model, whatever the version or the name that it was asked by.
+        default: first model in `/v1/models`, which clients without a configured model use; None
+            is the first text generator by name.
+        aliases: alias → ``model[@version][:adapter]``.
+        settings: by model; they apply to all its versions and aliases.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -96,10 +96,10 @@ class ModelsConfig(BaseModel):
 
 
 class ModelSettings:
-    """Points aliases at their models, and says what is set for a model.
+    """Resolves aliases, and applies the settings of a model.
 
-    The answer's field `model` names the model, not the alias, so that who reads it knows what
-    answered.
+    The answer's field `model` contains the model instead of the alias, so that a reader knows which
+    model answered.
     """
 
     name = "model_settings"
@@ -120,18 +120,18 @@ class ModelSettings:
 
     @property
     def default(self) -> str | None:
-        """Name that goes first in a list of models."""
+        """Name of the first model in lists."""
         return self._config.default
 
     @property
     def aliases(self) -> Mapping[str, str]:
-        """Other name → the model that it stands for."""
+        """Alias → its model."""
         return self._config.aliases
 
     def resolved(self, name: str) -> str:
-        """The model of ours that a name stands for; any other name as it is.
+        """The model that an alias stands for; any other name is returned unchanged.
 
-        An alias may be followed by a version or an adapter, if it has none itself.
+        A version or an adapter may follow an alias that has none itself.
         """
         aliases = self._config.aliases
         if name in aliases:
@@ -143,27 +143,27 @@ class ModelSettings:
         return target + name.removeprefix(model)
 
     def of(self, name: str) -> PerModel:
-        """What is set for a model, by any of its names."""
+        """The settings of a model, by any of its names."""
         model = ModelName.parse(self.resolved(name)).model
         return self._config.settings.get(model) or PerModel()
 
     def fingerprint(self, model: str) -> Any:
-        """What of this changes a model's answers, as JSON; for the keys of a cache."""
+        """The settings that affect a model's answers, as JSON; part of cache keys."""
         found = self.of(model)
         return [found.sampling.model_dump(exclude_none=True), found.max_tokens, found.tool_format]
 
 
 def aliases_among(aliases: Mapping[str, str], served: Mapping[str, _T]) -> dict[str, _T]:
-    """The aliases of models that are served → what is known of these."""
+    """The aliases of served models → the value of their model."""
     found = {alias: served.get(ModelName.parse(name).model) for alias, name in aliases.items()}
     return {alias: known for alias, known in found.items() if known is not None}
 
 
 def settled(body: _Body, settings: PerModel) -> _Body:
-    """The request with the model's defaults for every field that the caller left out.
+    """The request, with the model's defaults for all fields that the caller left out.
 
     Raises:
-        InvalidRequestError: if it asks for more tokens than the model may give.
+        InvalidRequestError: if it asks for more tokens than the model may generate.
     """
     update = {
         name: value

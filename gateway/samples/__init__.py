@@ -1,1 +1,1 @@
-"""What requests came to: samples that the release controller reads."""
+"""Samples of requests, which the release controller fetches."""

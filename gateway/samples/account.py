@@ -1,4 +1,4 @@
-"""The books of one attempt at a request: its metrics and its sample, completed in one place."""
+"""Metrics and sample of one attempt at a request."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Origin:
     """What is known of a request before it is answered; fields as in `RequestSample`.
 
     Attributes:
-        prefix: of the response's id, ``prefix-…``.
+        prefix: prefix of the response's id, ``prefix-…``.
     """
 
     model: str
@@ -48,7 +48,7 @@ class Origin:
 
 
 def code_of(error: EnginehouseError) -> str:
-    """The status that an error has in metrics and samples."""
+    """The status of an error in metrics and samples."""
     return (
         CLIENT_GONE if isinstance(error, RequestCancelledError) else str(status_of(error)[0].value)
     )
@@ -56,12 +56,12 @@ def code_of(error: EnginehouseError) -> str:
 
 @dataclass(slots=True)
 class Account:
-    """Follows one attempt from its route to its end.
+    """Observes one attempt from its route to its end.
 
     Attributes:
         generations: the answers that it runs, once they are known.
-        prompt_tokens: where there are no generations.
-        follower: who wants to know more of it, or None.
+        prompt_tokens: used if there are no generations.
+        follower: observer of the answer beside the request, or None.
     """
 
     origin: Origin
@@ -81,7 +81,7 @@ class Account:
         self._began = time.perf_counter()
 
     def see(self, piece: Piece) -> None:
-        """Text is on its way to the caller."""
+        """Observe a chunk that is sent to the caller."""
         if self.follower is not None:
             self.follower.see(piece)
         if piece.text:
@@ -92,10 +92,10 @@ class Account:
             self._finish = piece.finish
 
     def close(self, code: str, *, version: int | None = None) -> None:
-        """The end of the attempt, whatever it was.
+        """Record the end of the attempt.
 
         Args:
-            version: who answered, where that was not known before.
+            version: version that answered, if it was not known before.
         """
         origin = self.origin
         served_by = version or origin.version

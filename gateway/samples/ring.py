@@ -1,4 +1,4 @@
-"""What requests came to: a ring of samples in memory, which the release controller reads."""
+"""A ring buffer of request samples in memory, which the release controller reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.traffic import Feedback, Outcome, RequestSample, SamplePage
 
 __all__ = ["CLIENT_GONE", "HEAD_CHARACTERS", "SampleRing", "is_refusal", "outcome_of"]
 
-#: nginx's number for a client that went, as HTTP has none.
+#: nginx's status for a client that disconnected; HTTP has none.
 CLIENT_GONE = "499"
 _FIRST_4XX, _FIRST_5XX = 400, 500
 
@@ -28,7 +28,7 @@ def outcome_of(code: str) -> Outcome:
 
 
 class SampleRing:
-    """The newest samples and feedback of this process, in one row of places from 1."""
+    """The newest samples and feedback of this process, numbered consecutively from 1."""
 
     def __init__(self, size: int) -> None:
         self.boot = uuid.uuid4().hex
@@ -38,7 +38,7 @@ class SampleRing:
         self._by_request: dict[str, RequestSample] = {}
 
     def add(self, item: RequestSample | Feedback) -> None:
-        """Remember it, and forget the oldest."""
+        """Add an item, and drop the oldest one if the ring is full."""
         self._last += 1
         at = self._last % self._size
         oldest = self._ring[at]
@@ -49,11 +49,11 @@ class SampleRing:
             self._by_request[item.request_id] = item
 
     def of_request(self, request_id: str) -> RequestSample | None:
-        """The sample of a response that is still in memory."""
+        """The sample of a response, if it is still in memory."""
         return self._by_request.get(request_id)
 
     def page(self, after: int, limit: int) -> SamplePage:
-        """What came after a place, at most `limit` of it; `last` is where the page ends."""
+        """At most `limit` items after a number; `last` is the number of the page's last item."""
         first = max(1, self._last - self._size + 1)
         begin = max(after + 1, first)
         end = min(self._last, begin + limit - 1)

@@ -1,1 +1,1 @@
-"""Token ids of texts, and texts of token ids."""
+"""Routes for tokenizing and detokenizing."""

@@ -1,4 +1,4 @@
-"""`POST /tokenize` and `POST /detokenize`, under the names that other servers of this API use."""
+"""Routes `POST /tokenize` and `POST /detokenize`, named as on other servers of OpenAI's API."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ router = APIRouter(route_class=JsonRoute)
 
 
 class TokenizeRequest(ChatForm):
-    """A text, or a conversation as the model's chat template writes it.
+    """A text, or a conversation that is rendered with the model's chat template.
 
     Attributes:
-        add_special_tokens: of a text: the token that begins every text, for models that have one;
-            true by default.
-        return_token_strs: whether the text of each token is given too.
+        add_special_tokens: whether a text gets the model's begin token, if it has one; true by
+            default.
+        return_token_strs: whether to return the text of each token too.
     """
 
     model: str
@@ -72,7 +72,7 @@ class DetokenizeRequest(RequestModel):
 
 
 class Detokenized(BaseModel):
-    """Their text, control tokens in their written form."""
+    """Text of the token ids, with control tokens in their written form."""
 
     prompt: str
 
@@ -85,7 +85,7 @@ async def tokenize(body: TokenizeRequest, request: Request, state: State) -> Res
 
     Raises:
         ModelNotFoundError: if there is no such model.
-        InvalidRequestError: if it has no tokens to show.
+        InvalidRequestError: if the model has no tokenizer.
     """
     messages = [message.for_template() for message in body.messages or ()]
     revision = await _revision(state, request, body.model, messages)
@@ -106,11 +106,11 @@ async def tokenize(body: TokenizeRequest, request: Request, state: State) -> Res
     responses={200: {"model": Detokenized}, **error_responses()},
 )
 async def detokenize(body: DetokenizeRequest, request: Request, state: State) -> Response:
-    """The text of token ids.
+    """Text of token ids.
 
     Raises:
         ModelNotFoundError: if there is no such model.
-        InvalidRequestError: if it has no such token.
+        InvalidRequestError: if the model has no such token.
     """
     revision = await _revision(state, request, body.model, [])
     ids = check_ids(body.tokens, revision, "tokens")
