@@ -108,7 +108,9 @@ class Keyring:
             return caller
         stored = await self._stored(caller.key_id)
         if stored is None:
-            raise UnauthenticatedError("the API key of this batch is gone: make it again")
+            raise UnauthenticatedError(
+                "the API key of this batch was deleted: create the batch again with another key"
+            )
         self._refuse_ended(stored.key)
         return stored.key.caller
 

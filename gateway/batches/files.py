@@ -119,7 +119,7 @@ class FileStore:
         row = await self._database.run(lambda connection: connection.execute(wanted).one_or_none())
         if row is None:
             raise NotFoundError(
-                f"no file {file_id!r}: it was deleted or is past its time", field="file_id"
+                f"no file {file_id!r}: it was deleted or has expired", field="file_id"
             )
         return _file(row)
 

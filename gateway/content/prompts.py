@@ -144,7 +144,7 @@ def _field(call: Call) -> str:
 
 def _blocked(rule: str, call: Call) -> ContentBlockedError:
     return ContentBlockedError(
-        f"{_field(call)}: the content rule {rule!r} of this endpoint refuses this text: change it, "
-        "or ask who runs the endpoint what the rule is for",
+        f"{_field(call)}: the content rule {rule!r} of this endpoint rejects this text: change it, "
+        "or ask the operator of the endpoint about the rule",
         field=_field(call),
     )

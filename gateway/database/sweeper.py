@@ -24,7 +24,7 @@ async def sweeping(every_s: float, *sweeps: Callable[[], Awaitable[object]]) -> 
                     await sweep()
                 except EnginehouseError as error:
                     # The next sweep removes what this one left.
-                    _log.warning("what is past its time was not removed: %s", error)
+                    _log.warning("expired rows or files were not removed: %s", error)
 
     task = asyncio.create_task(forever())
     try:

@@ -179,7 +179,7 @@ async def _first(pieces: AsyncGenerator[Piece, None], target: FallbackTarget) ->
             piece = await anext(pieces, None)
     except TimeoutError:
         raise DeadlineError(
-            f"{target.label} gave no first piece within {target.first_piece_timeout_s:g} s"
+            f"{target.label} sent no first chunk within {target.first_piece_timeout_s:g} s"
         ) from None
     if piece is None:
         raise EngineUnavailableError(f"{target.label} ended without an answer")

@@ -104,7 +104,9 @@ class ProviderAnswerReader:
             if chunk.get("usage"):
                 self.usage = _usage(chunk["usage"])
         except (KeyError, TypeError, ValueError, AttributeError):
-            raise EngineUnavailableError("the provider sent what is no answer") from None
+            raise EngineUnavailableError(
+                "the provider sent something that is not an answer"
+            ) from None
         return [piece for piece in pieces if self._shown(piece)]
 
     def _shown(self, piece: Piece) -> bool:

@@ -17,7 +17,7 @@ class LedgerMetrics:
         self.written = counter("written", "Records that the database took; repeated ones count not")
         self.spooled = counter("spooled", "Records that went to the spool, on their way there")
         self.lost = counter("lost", "Records that neither took: their numbers are in the log")
-        self.damaged = counter("damaged", "Lines of the spool that are no records")
+        self.damaged = counter("damaged", "Lines of the spool that are not records")
         self.failures = counter("failures", "Transactions that failed")
         self.failing = Gauge(
             f"{_PREFIX}_failing", "1 while the database takes no records", registry=registry

@@ -97,7 +97,7 @@ def parse_by(text: str) -> tuple[UsageGrouping, ...]:
     for name in names:
         if name not in known:
             raise InvalidRequestError(
-                f"by is {text!r}, and {name!r} is none of {', '.join(sorted(known))}", field="by"
+                f"by is {text!r}, and {name!r} is not one of {', '.join(sorted(known))}", field="by"
             )
     return tuple(dict.fromkeys(UsageGrouping(name) for name in names))
 

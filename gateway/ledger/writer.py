@@ -266,7 +266,9 @@ class GroupWriter:
 
     def _damaged(self, line: bytes) -> None:
         self._metrics.damaged.inc()
-        _log.error("the usage ledger's spool has a line of %d bytes that is no record", len(line))
+        _log.error(
+            "the usage ledger's spool has a line of %d bytes that is not a record", len(line)
+        )
         self._spool.keep_damaged(line)
 
 

@@ -58,7 +58,9 @@ class Ticket:
     def __post_init__(self) -> None:
         """Reject a ticket that cannot be accounted for, so that only its own call fails."""
         if not 0 < self.cost <= _MOST_TOKENS or self.width < 1 or not 0.0 < self.weight < math.inf:
-            raise ValueError(f"a call of {self.cost} tokens in {self.width} slots has no turn")
+            raise ValueError(
+                f"a call of {self.cost} tokens in {self.width} slots cannot be scheduled"
+            )
 
 
 #: Weight of the newest call in the running average of the part of its limit that a tenant uses.

@@ -34,7 +34,7 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
     status: {**described, "model": MessagesErrorBody}
     for status, described in error_responses().items()
     if status != HTTPStatus.SERVICE_UNAVAILABLE
-} | {OVERLOADED: {"model": MessagesErrorBody, "description": "Nobody can answer right now."}}
+} | {OVERLOADED: {"model": MessagesErrorBody, "description": "No version can answer now."}}
 _ANSWERED: dict[str, Any] = {
     "model": MessageBody,
     "description": "The message. With `stream`, server-sent events, each named by its type: "

@@ -158,6 +158,6 @@ class MessagesRequest(MessagesPrompt):
     thread: Annotated[None, refused("no conversation is kept here: send it whole")] = None
     fallbacks: Annotated[
         Annotated[list[Any], Field(max_length=0)] | None,
-        refused_unless([], "fallbacks are set by whoever runs this endpoint"),
+        refused_unless([], "fallbacks are configured by the operator of this endpoint"),
     ] = None
     fallback_credit_token: Hint = None

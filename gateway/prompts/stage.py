@@ -99,7 +99,7 @@ def _texts(variables: Mapping[str, Any]) -> dict[str, str]:
         text = value.get("text") if isinstance(value, Mapping) else value
         if not isinstance(text, str):
             raise InvalidRequestError(
-                f"prompt.variables.{name} is no text: give a string", field=_FIELD
+                f"prompt.variables.{name} is not a string: give a string", field=_FIELD
             )
         found[name] = text
     return found

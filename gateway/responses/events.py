@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from enginehouse.gateway.responses.stored import Stored, new_id, output_text
+from enginehouse.gateway.responses.stored import StoredItem, new_id, output_text
 
 from enginehouse.errors import EnginehouseError
 from enginehouse.http_errors import public_text, status_of
@@ -23,7 +23,7 @@ _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"
 class _Open(Protocol):
     """An item under construction."""
 
-    item: Stored
+    item: StoredItem
 
     def begin(self) -> list[Event]:
         """Events after `response.output_item.added`."""
@@ -42,7 +42,7 @@ class _Text:
         self._texts: list[str] = []
         self._logprobs: list[dict[str, Any]] = []
         role: dict[str, Any] = {"role": "assistant"} if kind == "message" else {"summary": []}
-        self.item: Stored = {
+        self.item: StoredItem = {
             "id": new_id(kind),
             "type": kind,
             "status": "in_progress",
@@ -87,7 +87,7 @@ class _FunctionCall:
     def __init__(self, call_id: str, name: str, place: int) -> None:
         self.place = place
         self._arguments: list[str] = []
-        self.item: Stored = {
+        self.item: StoredItem = {
             "id": new_id("function_call"),
             "type": "function_call",
             "status": "in_progress",

@@ -28,7 +28,7 @@ from enginehouse.gateway.responses.names import own_names
 from enginehouse.gateway.responses.paths import ONE_RESPONSE, Id
 from enginehouse.gateway.responses.schemas import ResponsePrompt, ResponseRequest, TokenCountRequest
 from enginehouse.gateway.responses.store import ResponseChain, ResponseStore
-from enginehouse.gateway.responses.stored import Stored, references, stored_items
+from enginehouse.gateway.responses.stored import StoredItem, references, stored_items
 from enginehouse.gateway.responses.stream import ResponseStream, sse
 from enginehouse.gateway.responses.translate import told_by
 from enginehouse.gateway.translation.counting import counted_tokens
@@ -93,7 +93,7 @@ async def create_response(
 
 async def _conversation(
     body: ResponsePrompt, tenant: str, store: ResponseStore
-) -> tuple[ResponseChain, list[Stored]]:
+) -> tuple[ResponseChain, list[StoredItem]]:
     """The earlier conversation, and the request's own items."""
     previous = body.previous_response_id
     chain = ResponseChain() if previous is None else await store.chain(tenant, previous)

@@ -270,7 +270,7 @@ class ResponseRequest(ResponsePrompt, _Sampled):
     background: Annotated[
         Literal[False] | None,
         refused_unless(
-            False, "a response is answered at once: send work that can wait to /v1/batches"
+            False, "responses do not run in the background: send work that can wait to /v1/batches"
         ),
     ] = None
     background_options: BackgroundOptions | None = None
@@ -281,7 +281,7 @@ class ResponseRequest(ResponsePrompt, _Sampled):
         None, refused('nothing is summed up: truncation "auto" drops the oldest items')
     ] = None
     moderation: Annotated[
-        None, refused("content rules are set by whoever runs this endpoint: leave it out")
+        None, refused("content rules are configured by the operator of this endpoint: leave it out")
     ] = None
 
     @field_validator("stream_options")

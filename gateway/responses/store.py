@@ -16,7 +16,7 @@ import orjson
 from enginehouse.gateway.database.database import Database, metadata
 from enginehouse.gateway.database.sweeper import sweeping
 from enginehouse.gateway.responses.config import ResponsesConfig
-from enginehouse.gateway.responses.stored import Stored
+from enginehouse.gateway.responses.stored import StoredItem
 from sqlalchemy import (
     Column,
     Connection,
@@ -74,7 +74,7 @@ class ResponseChain:
     """
 
     ids: tuple[str, ...] = ()
-    items: tuple[Stored, ...] = ()
+    items: tuple[StoredItem, ...] = ()
 
 
 class ResponseStore:
@@ -88,7 +88,7 @@ class ResponseStore:
         self._now = now
 
     async def save(
-        self, tenant: str, body: dict[str, Any], items: list[Stored], chain: ResponseChain
+        self, tenant: str, body: dict[str, Any], items: list[StoredItem], chain: ResponseChain
     ) -> None:
         """Store a response with its own items, and extend the lifetime of those it continues.
 
@@ -130,7 +130,7 @@ class ResponseStore:
         body, _ = await self._one(tenant, response_id)
         return body
 
-    async def items(self, tenant: str, response_id: str) -> list[Stored]:
+    async def items(self, tenant: str, response_id: str) -> list[StoredItem]:
         """Items of the request, oldest first; errors as `body`."""
         _, items = await self._one(tenant, response_id)
         return items
@@ -160,17 +160,17 @@ class ResponseStore:
         if missing is not None:
             raise InvalidRequestError(
                 f"previous_response_id {response_id!r}: no response {missing!r} is stored; it was "
-                "deleted, is past its time, was made with store: false or was cut off: send the "
+                "deleted, has expired, was made with store: false or was cut off: send the "
                 "conversation as input",
                 field="previous_response_id",
             )
-        items: list[Stored] = []
+        items: list[StoredItem] = []
         for row in reversed(rows):
             items += orjson.loads(row.items)
             items += orjson.loads(row.body)["output"]
         return ResponseChain(tuple(row.id for row in rows), tuple(items))
 
-    async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, Stored]:
+    async def referred(self, tenant: str, wanted: Mapping[str, str]) -> dict[str, StoredItem]:
         """Stored items by id.
 
         Args:
@@ -188,7 +188,7 @@ class ResponseStore:
             .where(response_items.c.item_id.in_(wanted))
         )
         rows = await self._database.run(lambda connection: connection.execute(chosen).all())
-        found: dict[str, Stored] = {}
+        found: dict[str, StoredItem] = {}
         # If an item was sent repeatedly, the newest response's version counts.
         for row in sorted(rows, key=lambda row: row.created_at):
             for item in [*orjson.loads(row.items), *orjson.loads(row.body)["output"]]:
@@ -225,7 +225,7 @@ class ResponseStore:
         old = delete(responses).where(responses.c.expires_at <= self._now())
         return await self._database.run(lambda connection: connection.execute(old).rowcount)
 
-    async def _one(self, tenant: str, response_id: str) -> tuple[dict[str, Any], list[Stored]]:
+    async def _one(self, tenant: str, response_id: str) -> tuple[dict[str, Any], list[StoredItem]]:
         wanted = _alive(tenant, self._now()).where(responses.c.id == response_id)
         row = await self._database.run(lambda connection: connection.execute(wanted).one_or_none())
         if row is None:
@@ -239,7 +239,7 @@ def _alive(tenant: str, now: float) -> Any:
 
 def _unknown(response_id: str) -> NotFoundError:
     return NotFoundError(
-        f"no response {response_id!r} is stored: it was deleted, is past its time, or was made "
+        f"no response {response_id!r} is stored: it was deleted, has expired, or was made "
         "with store: false",
         field="response_id",
     )

@@ -20,7 +20,7 @@ from enginehouse.gateway.responses.items import (
 )
 
 #: An item as it is stored and returned: JSON with an id.
-Stored = dict[str, Any]
+StoredItem = dict[str, Any]
 _PREFIXES = {
     "message": "msg",
     "function_call": "fc",
@@ -44,8 +44,8 @@ def references(given: str | Sequence[Item]) -> dict[str, str]:
 
 
 def stored_items(
-    given: str | Sequence[Item], referred: Mapping[str, Stored] = MappingProxyType({})
-) -> list[Stored]:
+    given: str | Sequence[Item], referred: Mapping[str, StoredItem] = MappingProxyType({})
+) -> list[StoredItem]:
     """The request's own items in stored form, each with an id and its text in parts.
 
     Args:
@@ -56,7 +56,7 @@ def stored_items(
     return [_stored(item, referred) for item in given]
 
 
-def _stored(item: Item, referred: Mapping[str, Stored]) -> Stored:
+def _stored(item: Item, referred: Mapping[str, StoredItem]) -> StoredItem:
     rest: dict[str, Any]
     match item:
         case ItemReference():
@@ -75,7 +75,7 @@ def _stored(item: Item, referred: Mapping[str, Stored]) -> Stored:
     return _item(item, **rest)
 
 
-def _message(item: MessageItem) -> Stored:
+def _message(item: MessageItem) -> StoredItem:
     texts: list[dict[str, Any]]
     if item.role != "assistant":
         # Model output that a user quotes is stored as the user's text.
@@ -98,7 +98,7 @@ def _message(item: MessageItem) -> Stored:
 
 def _item(
     item: MessageItem | FunctionCallItem | FunctionOutputItem | ReasoningItem, **rest: Any
-) -> Stored:
+) -> StoredItem:
     kind = item.type or "message"
     return {"id": item.id or new_id(kind), "type": kind, "status": item.state, **rest}
 

@@ -14,7 +14,7 @@ from enginehouse.gateway.responses.schemas import (
     ToolChoiceAllowed,
     ToolChoiceFunction,
 )
-from enginehouse.gateway.responses.stored import Stored
+from enginehouse.gateway.responses.stored import StoredItem
 
 from enginehouse.errors import InvalidRequestError
 
@@ -42,7 +42,7 @@ class TranslatedMessages:
 
 
 def told(
-    instructions: str | None, items: Sequence[Stored], own: int | None = None
+    instructions: str | None, items: Sequence[StoredItem], own: int | None = None
 ) -> TranslatedMessages:
     """Translate items to chat messages; text and calls of one turn become one message.
 
@@ -94,7 +94,7 @@ def _text(parts: Sequence[Mapping[str, Any]]) -> str:
     return "".join(part["refusal"] if part["type"] == "refusal" else part["text"] for part in parts)
 
 
-def _add_call(found: TranslatedMessages, place: str, item: Stored) -> None:
+def _add_call(found: TranslatedMessages, place: str, item: StoredItem) -> None:
     if not found.messages or found.messages[-1]["role"] != "assistant":
         found.add(place, role="assistant", content=None)
     function = {"name": item["name"], "arguments": item["arguments"]}
@@ -102,7 +102,7 @@ def _add_call(found: TranslatedMessages, place: str, item: Stored) -> None:
     found.messages[-1].setdefault("tool_calls", []).append(call)
 
 
-def told_by(request: ResponsePrompt, items: Sequence[Stored]) -> TranslatedMessages:
+def told_by(request: ResponsePrompt, items: Sequence[StoredItem]) -> TranslatedMessages:
     """The chat messages of a request.
 
     Args:
