@@ -16,11 +16,11 @@ from enginehouse.gateway.samples.account import (
     TENANT_HEADER,
     UNEXPECTED,
     Account,
-    Origin,
+    RequestOrigin,
     code_of,
 )
 from enginehouse.gateway.samples.ring import CLIENT_GONE, SampleRing
-from enginehouse.gateway.shadow.aside import Aside, Asked
+from enginehouse.gateway.shadow.aside import Aside, ObservedRequest
 
 from enginehouse.errors import EnginehouseError, EngineUnavailableError, ModelNotFoundError
 
@@ -140,7 +140,7 @@ def run_engine(call: Call) -> AsyncGenerator[Piece, None]:
     return call.choices.pieces(call.remaining_s())
 
 
-def _asked(call: Call) -> Asked:
+def _asked(call: Call) -> ObservedRequest:
     async def start(route: Route, request_id: str) -> Generation:
         assert call.ask.prepare is not None  # noqa: S101 - text endpoints have it
         choices = await call.ask.prepare(call, route)
@@ -149,7 +149,7 @@ def _asked(call: Call) -> Asked:
     def ids() -> list[int]:
         return [] if call.choices is None else list(call.choices.generations[0].prompt.ids)
 
-    return Asked(tuple(call.messages), ids, start)
+    return ObservedRequest(tuple(call.messages), ids, start)
 
 
 def tenant_of(call: Call) -> str | None:
@@ -157,8 +157,8 @@ def tenant_of(call: Call) -> str | None:
     return call.caller.tenant if call.caller.key_id else call.headers.get(TENANT_HEADER)
 
 
-def _origin(call: Call, route: Route) -> Origin:
-    return Origin(
+def _origin(call: Call, route: Route) -> RequestOrigin:
+    return RequestOrigin(
         model=route.revision.target.model,
         version=route.revision.version,
         endpoint=call.ask.endpoint,

@@ -20,7 +20,7 @@ from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
-from enginehouse.gateway.samples.account import OK, UNEXPECTED, Account, Origin, code_of
+from enginehouse.gateway.samples.account import OK, UNEXPECTED, Account, RequestOrigin, code_of
 from enginehouse.gateway.samples.ring import CLIENT_GONE
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictStr
@@ -146,7 +146,7 @@ class _Work:
         target = revision.target
         call.served_by = ServedBy(target.model, revision.version, revision.fingerprint)
         call.response_headers[VERSION_HEADER] = str(revision.version)
-        origin = Origin(target.model, revision.version, _ENDPOINT, "embd", tenant_of(call))
+        origin = RequestOrigin(target.model, revision.version, _ENDPOINT, "embd", tenant_of(call))
         account = Account(replace(origin, pinned=pinned), state.metrics, state.samples, call.id)
         code, asked = CLIENT_GONE, target if pinned else Target(target.model)
         try:

@@ -16,7 +16,7 @@ from enginehouse.gateway.samples.ring import (
     is_refusal,
     outcome_of,
 )
-from enginehouse.gateway.shadow.aside import Follower
+from enginehouse.gateway.shadow.aside import RequestFollower
 
 from enginehouse.errors import EnginehouseError, RequestCancelledError
 from enginehouse.http_errors import status_of
@@ -28,7 +28,7 @@ TENANT_HEADER = "x-enginehouse-tenant"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class RequestOrigin:
     """What is known of a request before it is answered; fields as in `RequestSample`.
 
     Attributes:
@@ -64,13 +64,13 @@ class Account:
         follower: observer of the answer beside the request, or None.
     """
 
-    origin: Origin
+    origin: RequestOrigin
     metrics: ApiMetrics
     ring: SampleRing
     request_id: str = ""
     generations: Sequence[Generation] = ()
     prompt_tokens: int = 0
-    follower: Follower | None = None
+    follower: RequestFollower | None = None
     _began: float = field(init=False)
     _head: str = ""
     _visible: bool = False

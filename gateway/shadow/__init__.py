@@ -1,1 +1,1 @@
-"""Shadow copies, exposures and sampled traces, beside a request and never in its way."""
+"""Shadow copies, exposures and sampled traces; they run beside requests and never delay them."""

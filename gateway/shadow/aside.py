@@ -1,4 +1,4 @@
-"""What happens beside a request and never in its way: exposures, shadow copies, traces."""
+"""Observes requests for exposures, shadow copies and traces, without delaying them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, Protocol
 from enginehouse.api.exposure import ExposureLog, with_prompt
 from enginehouse.api.revision import Revision, Served
 from enginehouse.api.routing import Route
-from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY, Original, Shadow
-from enginehouse.gateway.shadow.shadow_copy import Running, Start
+from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY, OriginalAnswer, Shadow
+from enginehouse.gateway.shadow.shadow_copy import RunningCopy, Start
 from enginehouse.registry.quality.traces import TraceRecord, TraceWriter
 
 from enginehouse.traffic import Outcome, RequestSample, Routes, ShadowRoute
@@ -20,15 +20,15 @@ from enginehouse.traffic import Outcome, RequestSample, Routes, ShadowRoute
 _log = logging.getLogger(__name__)
 
 
-class Directory(Protocol):
-    """What is needed of `ModelDirectory`."""
+class ServingDirectory(Protocol):
+    """The part of `ModelDirectory` that is used here."""
 
     def revisions(self, model: str) -> Mapping[int, Served]:
-        """Versions that can be spoken to."""
+        """Versions that can be called."""
         ...
 
     def ready(self, model: str) -> frozenset[int]:
-        """Those of them that are ready somewhere."""
+        """Those of them that are ready on some replica."""
         ...
 
     def routes(self, model: str) -> Routes | None:
@@ -36,55 +36,61 @@ class Directory(Protocol):
         ...
 
 
-class Piece(Protocol):
-    """A piece of an answer; see `enginehouse.api.generation.Piece`."""
+class ObservedChunk(Protocol):
+    """A chunk of an answer; see `enginehouse.api.generation.Piece`."""
 
     @property
     def text(self) -> str:
-        """Text that became final."""
+        """Final text."""
         ...
 
     @property
     def finish(self) -> str | None:
-        """Why it ended, in the last piece."""
+        """Why the answer ended, in its last chunk."""
         ...
 
     @property
     def index(self) -> int:
-        """Which of several answers."""
+        """Index of the answer, if there are several."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A request, as far as it is followed.
+class ObservedRequest:
+    """A request, as far as it is observed.
 
     Attributes:
-        messages: of the caller; empty for an endpoint without messages.
-        prompt_ids: of the prompt, once it has been answered.
-        start: a route and a request id → the first of its answers, under way.
+        messages: messages of the caller; empty for an endpoint without messages.
+        prompt_ids: token ids of the prompt, once it has been answered.
+        start: a route and a request id → the first of its answers, started.
     """
 
     messages: Sequence[Mapping[str, str]]
     prompt_ids: Callable[[], Sequence[int]]
-    start: Callable[[Route, str], Awaitable[Running]]
+    start: Callable[[Route, str], Awaitable[RunningCopy]]
 
 
 class Aside:
-    """Decides what is to be followed, and does it once the answer is out."""
+    """Decides what is recorded of a request, and does it after the answer."""
 
     def __init__(
-        self, directory: Directory, shadow: Shadow, exposures: ExposureLog, traces: TraceWriter
+        self,
+        directory: ServingDirectory,
+        shadow: Shadow,
+        exposures: ExposureLog,
+        traces: TraceWriter,
     ) -> None:
         self._directory = directory
         self._shadow = shadow
         self._exposures = exposures
         self._traces = traces
 
-    def begin(self, route: Route, request_id: str, asked: Asked) -> Follower | None:
-        """A request is about to be answered; None if nobody wants to know more of it.
+    def begin(
+        self, route: Route, request_id: str, asked: ObservedRequest
+    ) -> RequestFollower | None:
+        """Start observing a request; None if nothing of it is recorded.
 
-        It raises nothing: what fails beside a request is for the log.
+        It raises no error: failures are logged.
         """
         model, version = route.revision.target.model, route.revision.version
         try:
@@ -98,16 +104,16 @@ class Aside:
             return None
         if route.treatment is None and shadow is None and not traced:
             return None
-        return Follower(self, route, asked, shadow, traced)
+        return RequestFollower(self, route, asked, shadow, traced)
 
-    def ended(self, follower: Follower, sample: RequestSample) -> None:
-        """The request has ended; raises nothing."""
+    def ended(self, follower: RequestFollower, sample: RequestSample) -> None:
+        """Record the end of a request; raises no error."""
         try:
             self._ended(follower, sample)
         except Exception:  # noqa: BLE001 - see `begin`
             _log.exception("a request was not followed to its end")
 
-    def _ended(self, follower: Follower, sample: RequestSample) -> None:
+    def _ended(self, follower: RequestFollower, sample: RequestSample) -> None:
         route, asked = follower.route, follower.asked
         if route.treatment is not None:
             self._exposures.ended(sample)
@@ -120,13 +126,13 @@ class Aside:
         answer, finish = "".join(follower.parts), follower.finish
         if follower.shadow is not None:
             prompt = "\n".join(f"{m['role']}: {m['content']}" for m in messages)
-            original = Original(sample, prompt, answer, finish)
+            original = OriginalAnswer(sample, prompt, answer, finish)
             self._shadow.copy(follower.shadow, original, self._copier(follower))
         if follower.traced:
             self._traces.offer(_record(sample, messages, answer, finish))
 
-    def _copier(self, follower: Follower) -> Start | None:
-        """How the shadow version is asked; None if it cannot be."""
+    def _copier(self, follower: RequestFollower) -> Start | None:
+        """A function that asks the shadow version; None if it cannot be asked."""
         assert follower.shadow is not None  # noqa: S101 - its caller looked
         route, version = follower.route, follower.shadow.version
         model = route.revision.target.model
@@ -140,12 +146,12 @@ class Aside:
 
 
 @dataclass(slots=True)
-class Follower:
-    """One request that is followed."""
+class RequestFollower:
+    """Observer of one request."""
 
     aside: Aside
     route: Route
-    asked: Asked
+    asked: ObservedRequest
     shadow: ShadowRoute | None
     traced: bool
     parts: list[str] = field(default_factory=list)
@@ -153,22 +159,22 @@ class Follower:
 
     @property
     def keeps_text(self) -> bool:
-        """Whether somebody needs the answer's text."""
+        """Whether the answer's text is needed."""
         return self.shadow is not None or self.traced
 
-    def see(self, piece: Piece) -> None:
-        """Text is on its way to the caller; of several answers the first counts."""
+    def see(self, piece: ObservedChunk) -> None:
+        """Observe a chunk that is sent to the caller; of several answers only the first is kept."""
         if self.keeps_text and piece.index == 0:
             self.parts.append(piece.text)
             self.finish = piece.finish or self.finish
 
     def end(self, sample: RequestSample) -> None:
-        """The request has ended; raises nothing."""
+        """Record the end of the request; raises no error."""
         self.aside.ended(self, sample)
 
 
 def _flat(message: Mapping[str, Any]) -> dict[str, str]:
-    """With calls of tools as their JSON: what is kept and compared is text."""
+    """A message as text, with tool calls as JSON, because only text is stored and compared."""
     return {
         key: value if isinstance(value, str) else json.dumps(value)
         for key, value in message.items()

@@ -1,4 +1,4 @@
-"""Putting together what happens beside requests."""
+"""Opens the parts that observe requests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from enginehouse.client import Embeddings, Target
 from enginehouse.gateway.journal.journal import Journal
 from enginehouse.gateway.journal.line_buffer import LineBuffer
 from enginehouse.gateway.samples.ring import SampleRing
-from enginehouse.gateway.shadow.aside import Aside, Directory
+from enginehouse.gateway.shadow.aside import Aside, ServingDirectory
 from enginehouse.gateway.shadow.shadow import Cosine, Shadow
 from enginehouse.gateway.shadow.shadow_metrics import ShadowMetrics
 from enginehouse.registry.quality.traces import TraceWriter
@@ -23,38 +23,38 @@ from prometheus_client import CollectorRegistry, Counter
 from enginehouse.errors import ServingError
 from enginehouse.settings import Settings
 
-# Longer texts are compared by their beginnings: an embedding model has a short context.
+# Embedding models have a short context, so longer texts are compared by their beginnings.
 _CHARACTERS = 800
 
 
-class ModelList(Directory, Protocol):
-    """What is needed of `ModelDirectory`."""
+class ChampionDirectory(ServingDirectory, Protocol):
+    """The part of `ModelDirectory` that is used here."""
 
     def models(self) -> list[Served]:
         """The champion of each model."""
         ...
 
 
-class Embedder(Protocol):
-    """What is needed of the fleet's client."""
+class TextEmbedder(Protocol):
+    """The part of the fleet's client that is used here."""
 
     async def embed(self, target: Target, texts: Sequence[str]) -> Embeddings:
-        """Vectors of texts."""
+        """Embeddings of texts."""
         ...
 
 
 @asynccontextmanager
 async def open_aside(
     settings: Settings,
-    directory: ModelList,
-    client: Embedder,
+    directory: ChampionDirectory,
+    client: TextEmbedder,
     registry: CollectorRegistry,
     samples: SampleRing,
     journal: Journal,
     *,
     pairs: int,
 ) -> AsyncIterator[Aside]:
-    """What happens beside requests, until the block ends; what is queued then is written."""
+    """Open the observers until the block ends; queued lines are written then."""
     dropped = Counter(
         "asides_dropped",
         "Lines of the journal and traces that came faster than they could be written",
@@ -78,12 +78,12 @@ async def open_aside(
     finally:
         await shadow.close()
         await lines.close()
-        # It writes what it still has, which may take seconds.
+        # Closing writes the remaining traces, which may take seconds.
         await asyncio.to_thread(traces.close)
 
 
-def cosine_by(directory: ModelList, client: Embedder) -> Cosine:
-    """Cosine of two texts by the first embedding model that serves, if there is one."""
+def cosine_by(directory: ChampionDirectory, client: TextEmbedder) -> Cosine:
+    """Cosine similarity of two texts by the first embedding model that serves, if there is one."""
 
     async def cosine(left: str, right: str) -> float | None:
         models = [m for m in directory.models() if m.manifest.embedding is not None]

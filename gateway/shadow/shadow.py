@@ -1,7 +1,8 @@
-"""Shadow copies: live requests asked again of a version whose answers go nowhere.
+"""Shadow copies: requests repeated on another version, whose answers are only compared.
 
-A copy starts when the champion has answered, so nobody waits for it; it is below everyone in the
-engine's queue, and there are never more of them than the routes allow.
+A copy starts after the champion has answered, so no request waits for it. It has the lowest
+priority
+in the engine's queue, and the routes limit the number of copies.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from enginehouse.gateway.journal.line_buffer import LineBuffer
-from enginehouse.gateway.shadow.shadow_copy import OK, Copied, Start, ask_again
+from enginehouse.gateway.shadow.shadow_copy import OK, CopyResult, Start, ask_again
 from enginehouse.gateway.shadow.shadow_metrics import ShadowMetrics
 
 from enginehouse.settings import ApiSettings, read
@@ -25,22 +26,22 @@ from enginehouse.traffic import RequestSample, Routes, ShadowRoute
 from enginehouse.traffic.comparison import Comparison, ShadowPair, compare_answers, pairs_path
 
 _log = logging.getLogger(__name__)
-#: In the engine's queue: below every request of a user.
+#: Priority in the engine's queue, below every request of a user.
 SHADOW_PRIORITY = -1
-#: Comparisons that one process writes down for a model: the metrics have the rest.
+#: Most comparisons that one process writes for a model; the metrics count all of them.
 _MOST_LINES = 10_000
 
-#: Cosine of two texts' embeddings; None where it cannot be had.
+#: Cosine similarity of two texts' embeddings; None if it cannot be computed.
 Cosine = Callable[[str, str], Awaitable[float | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Original:
+class OriginalAnswer:
     """A request as the champion answered it.
 
     Attributes:
-        prompt: its text, for pairs that are kept.
-        sample: its own; the copy's has the same rollout and generation.
+        prompt: text of the prompt, for stored pairs.
+        sample: sample of the request; the copy's sample has the same rollout and generation.
     """
 
     sample: RequestSample
@@ -50,7 +51,7 @@ class Original:
 
 
 class Shadow:
-    """Makes the copies of one adapter."""
+    """Runs the copies of one adapter."""
 
     def __init__(
         self,
@@ -62,12 +63,12 @@ class Shadow:
         cosine: Cosine | None = None,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Nothing runs before the first copy.
+        """Create it; no task starts before the first copy.
 
         Args:
-            keep: takes the copies' samples.
-            pairs: texts of so many pairs of a model are written down, redacted.
-            draw: gives a number from 0 up to 1.
+            keep: receives the samples of the copies.
+            pairs: number of pairs of texts that are stored for a model, redacted.
+            draw: returns a random number in [0, 1).
         """
         self._metrics = metrics
         self._keep = keep
@@ -80,7 +81,7 @@ class Shadow:
         self._tasks: set[asyncio.Task[None]] = set()
 
     def wanted(self, routes: Routes | None, version: int) -> ShadowRoute | None:
-        """By chance: the shadow that a request of the champion's is to be copied to."""
+        """Draw whether a request of the champion is copied; returns the shadow's route if so."""
         route = None if routes is None else routes.shadow
         if routes is None or route is None:
             return None
@@ -91,13 +92,13 @@ class Shadow:
     def copy(
         self,
         route: ShadowRoute,
-        original: Original,
+        original: OriginalAnswer,
         start: Start | None,
     ) -> None:
-        """Ask again, if there is room; returns at once and raises nothing.
+        """Start a copy if there is room; returns immediately and raises no error.
 
         Args:
-            start: request id → the answer under way; None if the version is ready nowhere.
+            start: request id → the started answer; None if no replica has the version ready.
         """
         model = original.sample.model
         labels = model, str(route.version)
@@ -112,16 +113,16 @@ class Shadow:
             task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """Cancel what runs."""
+        """Cancel running copies."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def settled(self) -> None:
-        """Wait until no copy runs."""
+        """Wait until no copy is running."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _run(self, route: ShadowRoute, original: Original, start: Start) -> None:
+    async def _run(self, route: ShadowRoute, original: OriginalAnswer, start: Start) -> None:
         model = original.sample.model
         try:
             copied = await ask_again(start)
@@ -136,11 +137,11 @@ class Shadow:
         finally:
             self._running[model] -= 1
 
-    async def _compare(self, version: int, original: Original, copied: Copied) -> None:
+    async def _compare(self, version: int, original: OriginalAnswer, copied: CopyResult) -> None:
         cosine = None
         if self._cosine is not None:
             cosine = await self._cosine(original.answer, copied.text)
-        # The matcher takes milliseconds, which every other request would wait for.
+        # The comparison takes milliseconds, which would delay all other requests.
         found = await asyncio.to_thread(
             compare_answers,
             original.answer,
@@ -153,7 +154,7 @@ class Shadow:
         await self._write(version, original, copied, found)
 
     async def _write(
-        self, version: int, original: Original, copied: Copied, found: Comparison
+        self, version: int, original: OriginalAnswer, copied: CopyResult, found: Comparison
     ) -> None:
         model = original.sample.model
         number = self._written[model]
@@ -175,7 +176,7 @@ class Shadow:
         self._lines.add(pairs_kind(model), pair.model_dump_json())
 
 
-def _texts(original: Original, copied: Copied) -> dict[str, str]:
+def _texts(original: OriginalAnswer, copied: CopyResult) -> dict[str, str]:
     return {
         "prompt": redacted_beginning(original.prompt),
         "champion_answer": redacted_beginning(original.answer),
@@ -184,12 +185,12 @@ def _texts(original: Original, copied: Copied) -> dict[str, str]:
 
 
 def pairs_kind(model: str) -> str:
-    """Name of the journal that holds a model's pairs."""
+    """Kind of the journal file with a model's pairs."""
     return pairs_path(Path(), model).stem
 
 
 def pairs_kept(environ: Mapping[str, str]) -> int:
-    """How many pairs' texts of a model are kept (``ENGINEHOUSE_SHADOW_PAIRS``); 0 unless set.
+    """Number of text pairs stored for each model (``ENGINEHOUSE_SHADOW_PAIRS``); 0 unless set.
 
     Raises:
         SettingsError: naming the variable.

@@ -1,4 +1,4 @@
-"""One shadow copy: asked, read to its end, written up as a sample."""
+"""Runs one shadow copy and makes its sample."""
 
 from __future__ import annotations
 
@@ -18,77 +18,77 @@ from enginehouse.http_errors import status_of
 from enginehouse.traffic import RequestSample
 
 OK = str(HTTPStatus.OK.value)
-#: A copy that takes longer than this is of no more use.
+#: Timeout of a copy, in seconds.
 DEADLINE_S = 60.0
 
 
-class Piece(Protocol):
-    """A piece of an answer; see `enginehouse.api.generation.Piece`."""
+class CopyChunk(Protocol):
+    """A chunk of an answer; see `enginehouse.api.generation.Piece`."""
 
     @property
     def text(self) -> str:
-        """Text that became final."""
+        """Final text."""
         ...
 
     @property
     def finish(self) -> str | None:
-        """Why it ended, in the last piece."""
+        """Why the answer ended, in its last chunk."""
         ...
 
 
-class Usage(Protocol):
-    """Tokens of an answer."""
+class CopyUsage(Protocol):
+    """Token counts of an answer."""
 
     @property
     def prompt_tokens(self) -> int:
-        """Of the prompt."""
+        """Tokens of the prompt."""
         ...
 
     @property
     def completion_tokens(self) -> int:
-        """Of the answer so far."""
+        """Tokens of the answer so far."""
         ...
 
 
-class Times(Protocol):
-    """When an answer's tokens came."""
+class CopyTimes(Protocol):
+    """Times of an answer's tokens."""
 
     @property
     def first_s(self) -> float | None:
-        """The first, in seconds after it was asked for."""
+        """Time to the first token, in seconds."""
         ...
 
     @property
     def inter_token_s(self) -> float | None:
-        """Mean wait between two tokens."""
+        """Mean time between two tokens, in seconds."""
         ...
 
 
-class Running(Protocol):
-    """One answer under way; see `enginehouse.api.generation.Generation`."""
+class RunningCopy(Protocol):
+    """An answer that was started; see `enginehouse.api.generation.Generation`."""
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> CopyUsage:
         """Its tokens."""
         ...
 
     @property
-    def times(self) -> Times:
+    def times(self) -> CopyTimes:
         """Its times."""
         ...
 
-    def pieces(self) -> AsyncGenerator[Piece, None]:
-        """Text as it comes."""
+    def pieces(self) -> AsyncGenerator[CopyChunk, None]:
+        """Text chunks as they arrive."""
         ...
 
 
-#: Request id → the answer under way.
-Start = Callable[[str], Awaitable[Running]]
+#: Request id → the started answer.
+Start = Callable[[str], Awaitable[RunningCopy]]
 
 
 @dataclass(slots=True)
-class Copied:
-    """What a copy came to."""
+class CopyResult:
+    """Result of a copy."""
 
     request_id: str
     text: str = ""
@@ -96,7 +96,7 @@ class Copied:
     code: str = OK
     late: bool = False
     total_s: float = 0.0
-    running: Running | None = None
+    running: RunningCopy | None = None
 
     def sample(self, original: RequestSample, version: int) -> RequestSample:
         """The copy's sample, in the original's rollout."""
@@ -124,13 +124,13 @@ class Copied:
         )
 
 
-async def ask_again(start: Start) -> Copied:
-    """Ask, and wait for the end, whatever it is.
+async def ask_again(start: Start) -> CopyResult:
+    """Run a copy to its end and return the result.
 
     Raises:
-        Exception: what nobody expected; errors of ours are in the result.
+        Exception: an unexpected error; errors of our own are part of the result.
     """
-    copied = Copied(f"shadow-{uuid.uuid4().hex}")
+    copied = CopyResult(f"shadow-{uuid.uuid4().hex}")
     began = time.perf_counter()
     try:
         async with asyncio.timeout(DEADLINE_S):

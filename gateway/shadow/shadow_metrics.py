@@ -12,7 +12,7 @@ _RATIOS = (0.25, 0.5, 0.67, 0.8, 0.9, 1.0, 1.11, 1.25, 1.5, 2.0, 4.0)
 
 
 class ShadowMetrics:
-    """What became of copies, and how alike the answers are."""
+    """Numbers of copies by how they ended, and similarity of the compared answers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         def counter(name: str, text: str, label: str) -> Counter:
@@ -25,9 +25,9 @@ class ShadowMetrics:
                 name, text, _LABELS, buckets=buckets, namespace="enginehouse", registry=registry
             )
 
-        #: end: compared, failed, late; or dropped before it began: busy, away.
+        #: Label `end`: compared, failed, late; or not started: busy, away.
         self.copies = counter("shadow_copies", "Copies of requests, by what became of them", "end")
-        #: in: exact, finish, json.
+        #: Label `in`: exact, finish, json.
         self.alike = counter("shadow_alike", "Compared pairs that are alike in something", "in")
         self.similarity = histogram(
             "shadow_similarity", "Share of words that both answers have in order", _SHARES
@@ -37,7 +37,7 @@ class ShadowMetrics:
         )
 
     def compared(self, model: str, version: str, found: Comparison) -> None:
-        """Count a pair."""
+        """Record a compared pair."""
         self.copies.labels(model, version, "compared").inc()
         for what, alike in (
             ("exact", found.exact),

@@ -124,7 +124,7 @@ def test_a_call_without_prompts_asks_nobody() -> None:
         ({"id": "nobody"}, ON, "no prompt 'prompts:/nobody@champion'"),
         ({"id": "greet", "version": "77"}, ON, "no prompt 'prompts:/greet/77'"),
         ({"id": "greet", "version": "1"}, ON, "variable 'who'"),
-        ({"id": "greet", "version": "1", "variables": {"who": 7}}, ON, "variables.who is not a string"),
+        ({"id": "greet", "version": "1", "variables": {"who": 7}}, ON, "who is not a string"),
         ({"id": "m", "version": "1"}, ON, "no prompt"),
         ({"id": "greet"}, PromptsConfig(), "takes no prompts by name"),
         (

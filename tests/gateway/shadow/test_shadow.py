@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from enginehouse.gateway.journal.journal import Journal
 from enginehouse.gateway.journal.line_buffer import LineBuffer
-from enginehouse.gateway.shadow.shadow import Original, Shadow, pairs_kept
+from enginehouse.gateway.shadow.shadow import OriginalAnswer, Shadow, pairs_kept
 from enginehouse.gateway.shadow.shadow_metrics import ShadowMetrics
 from prometheus_client import CollectorRegistry
 
@@ -95,8 +95,8 @@ class Bench:
         return self.registry.get_sample_value("enginehouse_shadow_copies_total", labels) or 0.0
 
 
-def original() -> Original:
-    return Original(SAMPLE, "user: I am a@b.org, what is 2+2?", "four", "stop")
+def original() -> OriginalAnswer:
+    return OriginalAnswer(SAMPLE, "user: I am a@b.org, what is 2+2?", "four", "stop")
 
 
 def test_a_copy_is_compared_sampled_and_counted(tmp_path: Path) -> None:
