@@ -172,7 +172,7 @@ def _report(
         raise QualityError(
             f"the engine is not proven: vectors differ by {measured.max_abs_difference:.2g} from "
             f"the reference's, more than {MAX_ABS_DIFFERENCE:g}; build with --accept-quality "
-            "REASON to take it all the same"
+            "REASON to accept it nevertheless"
         )
     unproven: Literal["accepted", "not_measured"] = "accepted" if measured else "not_measured"
     return EmbeddingParityReport(

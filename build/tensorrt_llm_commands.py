@@ -135,8 +135,8 @@ def _convert_argv(settings: TensorRtLlmSettings, gpu: GpuFormat, network: Networ
     if settings.kv_cache.dtype != "auto":
         if settings.kv_cache.dtype == "fp8" and family == "qwen":
             raise BuildError(
-                "kv_cache.dtype is 'fp8', which the vendor's converter of this family has not: "
-                "choose 'int8' or 'auto', or --format fp8"
+                "kv_cache.dtype is 'fp8', which NVIDIA's converter for this model family does not "
+                "support: choose 'int8' or 'auto', or --format fp8"
             )
         argv.append(f"--{settings.kv_cache.dtype}_kv_cache")
     if gpu.calibrated or settings.kv_cache.dtype == "int8":

@@ -54,8 +54,8 @@ class EmbeddingEngine:
         installed = package_version("openvino")
         if manifest.runtime_version != installed:
             raise FingerprintError(
-                f"{bundle.path} was built with openvino {manifest.runtime_version}, here is "
-                f"{installed}: build it again with `enginehouse build`"
+                f"{bundle.path} was built with openvino {manifest.runtime_version}, but "
+                f"{installed} is installed: build it again with `enginehouse build`"
             )
         self.facts = manifest.embedding
         self._pad_id = manifest.special_tokens.pad_id

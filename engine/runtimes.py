@@ -1,4 +1,4 @@
-"""Runtimes by name. A new runtime is one file and one line here, or one entry point."""
+"""The registry of runtimes. A new runtime is one file and one line here, or one entry point."""
 
 from __future__ import annotations
 

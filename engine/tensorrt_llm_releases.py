@@ -1,8 +1,8 @@
-"""The vendor's releases that we support: package, containers, and what else must fit.
+"""The supported releases of TensorRT-LLM, with package and containers of each.
 
 Sources: NVIDIA/TensorRT-LLM release notes and installation pages of each version, and the
-Dockerfiles of triton-inference-server/tensorrtllm_backend; docs/tensorrt-llm.md says which entry
-is read and which is inferred.
+Dockerfiles of triton-inference-server/tensorrtllm_backend. docs/tensorrt-llm.md says which entries
+are documented and which are inferred.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ WHEEL_INDEX = "https://pypi.nvidia.com"
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """One release.
+    """One release of TensorRT-LLM.
 
     Attributes:
         package: version of the Python package `tensorrt_llm`.
         container: image with the package, the command-line tools and the examples.
-        triton_container: image with Triton and its TensorRT-LLM backends; None where none is
-            known.
+        triton_container: image with Triton and its TensorRT-LLM backends; None if unknown.
     """
 
     package: str
@@ -32,7 +31,7 @@ class Release:
 
     @property
     def series(self) -> str:
-        """Major and minor number, which a bundle is bound to."""
+        """Major and minor version number, to which a bundle is bound."""
         return ".".join(self.package.split(".")[:2])
 
 
@@ -54,12 +53,12 @@ RELEASES: dict[Series, Release] = {
 
 
 def container(settings: TensorRtLlmSettings) -> str:
-    """The image to build and run in."""
+    """The container image for building and running."""
     return settings.serving.container or RELEASES[settings.version].container
 
 
 def what_to_install(settings: TensorRtLlmSettings) -> str:
-    """Where the package is to be had, as the end of a sentence."""
+    """How to install the package, as the end of a sentence."""
     release = RELEASES[settings.version]
     return (
         f"install tensorrt_llm {release.package} (pip3 install tensorrt_llm=={release.package} "

@@ -1,10 +1,10 @@
-"""Settings of the runtime `tensorrt_llm`, typed, for every supported version of NVIDIA's library.
+"""Typed settings of the runtime `tensorrt_llm` for every supported version of TensorRT-LLM.
 
-Two flavours: ``engine`` is a TensorRT plan that `trtllm-build` wrote, ``pytorch`` is a checkpoint
-that the LLM API runs as it is. Nothing here imports the vendor's package. What a version lacks is
-refused here, so that a build fails before it begins and not when the vendor's code sees it.
+There are two flavours: ``engine`` is a TensorRT plan written by `trtllm-build`, and ``pytorch`` is
+a checkpoint that the LLM API runs directly. Settings that a version does not support are refused
+here, so that a build fails before it starts. NVIDIA's package is not imported.
 
-Names and versions are held to the facts in `tests/contract/tensorrt_llm/`.
+Tests check names and versions against the recorded interface in `tests/contract/tensorrt_llm/`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from enginehouse.errors import BundleError
 from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 
 Flavour = Literal["engine", "pytorch"]
-#: Series of the vendor's releases; ``newest`` is the series after 1.2.
+#: Series of TensorRT-LLM releases; ``newest`` is the series after 1.2.
 Series = Literal["1.0", "1.1", "1.2", "newest"]
 
-#: The TensorRT plan was removed after 1.2, with the C++ backend of Triton.
+#: TensorRT-LLM removed TensorRT plans after 1.2, together with Triton's C++ backend.
 SERIES: dict[Flavour, tuple[Series, ...]] = {
     "engine": ("1.0", "1.1", "1.2"),
     "pytorch": ("1.0", "1.1", "1.2", "newest"),
@@ -39,13 +39,14 @@ class _Frozen(BaseModel):
 
 
 class Parallel(_Frozen):
-    """How the network is spread over GPUs.
+    """The distribution of the network over GPUs.
 
     Attributes:
-        tensor: GPUs that share each layer.
-        pipeline: stages, each with its own layers.
-        expert: ways in which the experts of a mixture are spread, out of `tensor`.
-        gpus_per_node: GPUs of one machine; ranks beyond them go to the next.
+        tensor: number of GPUs that share each layer.
+        pipeline: number of stages with layers of their own.
+        expert: number of groups over which the experts of a mixture are distributed; divides
+            `tensor`.
+        gpus_per_node: GPUs of one machine; further ranks run on the next machine.
     """
 
     tensor: PositiveInt = 1
@@ -55,12 +56,12 @@ class Parallel(_Frozen):
 
     @property
     def world_size(self) -> int:
-        """Ranks, one GPU each."""
+        """Number of ranks, with one GPU each."""
         return self.tensor * self.pipeline
 
     @property
     def nodes(self) -> int:
-        """Machines needed."""
+        """Number of machines."""
         return -(-self.world_size // self.gpus_per_node)
 
     @model_validator(mode="after")
@@ -79,14 +80,14 @@ class Parallel(_Frozen):
 
 
 class Limits(_Frozen):
-    """Sizes that the engine is built for, or the LLM API is told; sequences and tokens.
+    """Limits of the engine, in sequences and tokens.
 
     Attributes:
-        max_batch_size: sequences in flight.
-        max_input_len: tokens of a prompt.
-        max_seq_len: tokens of prompt and answer together; None takes the model's own.
-        max_num_tokens: tokens of one scheduling step, prompts' chunks included.
-        max_beam_width: beams of a sequence.
+        max_batch_size: most sequences in flight.
+        max_input_len: most tokens of a prompt.
+        max_seq_len: most tokens of prompt and answer together; None uses the model's limit.
+        max_num_tokens: most tokens of one scheduling step, including chunks of prompts.
+        max_beam_width: most beams of a sequence.
     """
 
     max_batch_size: PositiveInt = 64
@@ -109,14 +110,15 @@ class KvCache(_Frozen):
     """The paged KV cache.
 
     Attributes:
-        dtype: ``auto`` keeps the type of the activations; ``int8`` only in flavour `engine`.
-        free_gpu_memory_fraction: share of the memory left beside the weights.
-        max_tokens: upper bound of the pool in tokens; the smaller of both bounds counts.
-        tokens_per_block: a power of two; None leaves the vendor's 32.
+        dtype: ``auto`` uses the type of the activations; ``int8`` needs flavour `engine`.
+        free_gpu_memory_fraction: share of the memory beside the weights.
+        max_tokens: largest pool in tokens; the smaller of both limits applies.
+        tokens_per_block: a power of two; None uses TensorRT-LLM's default of 32.
         enable_block_reuse: keep prefixes for later requests.
-        host_cache_bytes: host memory for blocks that left the GPU.
-        max_attention_window: tokens that attention looks back, a value a layer, repeated.
-        sink_token_length: first tokens that stay visible outside the window.
+        host_cache_bytes: host memory for blocks that are evicted from the GPU.
+        max_attention_window: number of previous tokens that attention uses, one value for each
+            layer, repeated if there are fewer values.
+        sink_token_length: number of first tokens that attention always uses.
     """
 
     dtype: Literal["auto", "fp8", "int8"] = "auto"
@@ -131,13 +133,13 @@ class KvCache(_Frozen):
 
 
 class Scheduler(_Frozen):
-    """Which sequences run in the next step.
+    """The selection of sequences for each step.
 
     Attributes:
-        capacity_policy: ``GUARANTEED_NO_EVICT`` admits only what can run to its end,
+        capacity_policy: ``GUARANTEED_NO_EVICT`` admits only sequences that can run to their end;
             ``MAX_UTILIZATION`` admits more and may pause a sequence.
-        chunked_context: long prompts enter in chunks of `limits.max_num_tokens`.
-        chunking_policy: which prompts advance first; None leaves the vendor's.
+        chunked_context: process long prompts in chunks of `limits.max_num_tokens`.
+        chunking_policy: order of prompts; None uses TensorRT-LLM's default.
     """
 
     capacity_policy: Literal["GUARANTEED_NO_EVICT", "MAX_UTILIZATION"] = "GUARANTEED_NO_EVICT"
@@ -156,11 +158,11 @@ class Lora(_Frozen):
     """LoRA adapters that the engine can apply.
 
     Attributes:
-        max_rank: highest rank among the adapters.
-        target_modules: the vendor's module names (``attn_q``, ``attn_dense``, ``mlp_h_to_4h``…);
-            empty takes those of the first adapter.
-        gpu_cache_fraction: share of free GPU memory that holds adapters.
-        host_cache_bytes: host memory that holds adapters.
+        max_rank: highest rank of the adapters.
+        target_modules: TensorRT-LLM's module names (``attn_q``, ``attn_dense``, ``mlp_h_to_4h``…);
+            empty uses those of the first adapter.
+        gpu_cache_fraction: share of free GPU memory for adapters.
+        host_cache_bytes: host memory for adapters.
     """
 
     adapters: tuple[LoraAdapter, ...] = Field(min_length=1)
@@ -178,7 +180,7 @@ class Lora(_Frozen):
 
 
 class NGram(_Frozen):
-    """Drafts copied from the text so far; flavour `pytorch`."""
+    """Drafts copied from the previous text; flavour `pytorch`."""
 
     kind: Literal["ngram"] = "ngram"
     max_draft_len: PositiveInt = 4
@@ -186,7 +188,7 @@ class NGram(_Frozen):
 
 
 class DraftTarget(_Frozen):
-    """Drafts by a smaller model of the same vocabulary.
+    """Drafts by a smaller model with the same vocabulary.
 
     Attributes:
         model: Hugging Face directory of the draft model.
@@ -212,14 +214,14 @@ class Eagle3(_Frozen):
 
 
 class Mtp(_Frozen):
-    """Drafts by the checkpoint's own layers for later tokens; flavour `pytorch`.
+    """Drafts by the checkpoint's layers for multi-token prediction; flavour `pytorch`.
 
     Attributes:
-        layers: tokens predicted ahead.
-        relaxed_acceptance: accept likely drafts while the model thinks; sampling is then not
-            that of the model alone.
-        relaxed_top_k: drafts among so many candidates may pass.
-        relaxed_delta: most that a candidate's probability may be below the best.
+        layers: number of draft tokens.
+        relaxed_acceptance: accept likely drafts while the model reasons. The distribution of the
+            text is then not exactly that of the model.
+        relaxed_top_k: number of best candidates among which a draft is accepted.
+        relaxed_delta: largest difference between a candidate's probability and the best.
     """
 
     kind: Literal["mtp"] = "mtp"
@@ -245,7 +247,7 @@ class Medusa(_Frozen):
 
 
 class Lookahead(_Frozen):
-    """Drafts from n-grams found on the way; flavour `engine`."""
+    """Drafts by lookahead decoding, from n-grams generated in parallel; flavour `engine`."""
 
     kind: Literal["lookahead"] = "lookahead"
     window_size: PositiveInt = 7
@@ -254,7 +256,7 @@ class Lookahead(_Frozen):
 
     @property
     def max_draft_len(self) -> int:
-        """Draft tokens of one step (NVIDIA/TensorRT-LLM, examples/lookahead: 83 for 7, 7, 7)."""
+        """Draft tokens of a step (NVIDIA/TensorRT-LLM, examples/lookahead: 83 for 7, 7, 7)."""
         rows = self.window_size - 1 + self.verification_set_size
         return self.ngram_size - 2 + rows * (self.ngram_size - 1)
 
@@ -270,11 +272,11 @@ _SPECULATIVE_KINDS: dict[Flavour, tuple[str, ...]] = {
 
 
 class Calibration(_Frozen):
-    """What quantisation is calibrated on.
+    """The calibration data of quantisation.
 
     Attributes:
-        dataset: name or directory, as the vendor's scripts take it; None leaves their own.
-        samples: how many texts of it.
+        dataset: name or directory for NVIDIA's scripts; None uses their default.
+        samples: number of texts.
     """
 
     dataset: str | None = None
@@ -282,14 +284,13 @@ class Calibration(_Frozen):
 
 
 class Serving(_Frozen):
-    """Where the ranks of a served engine run.
+    """The location of the ranks of a served engine.
 
     Attributes:
-        gpu_device_ids: GPUs of each instance; empty takes 0, 1, … of the node.
-        participant_ids: MPI ranks of each instance; only an orchestrator that spawns nothing
-            needs them.
-        examples_dir: the vendor's examples inside the container.
-        container: image to build and run in; None is the one of the series.
+        gpu_device_ids: GPUs of each instance; empty uses 0, 1, … of the node.
+        participant_ids: MPI ranks of each instance, for an orchestrator that does not spawn them.
+        examples_dir: directory of NVIDIA's examples inside the container.
+        container: image for building and running; None uses that of the series.
     """
 
     gpu_device_ids: tuple[tuple[Annotated[int, Field(ge=0)], ...], ...] = ()
@@ -299,18 +300,18 @@ class Serving(_Frozen):
 
 
 class TensorRtLlmSettings(_Frozen):
-    """How a TensorRT-LLM engine is built and run.
+    """The settings for building and running a TensorRT-LLM engine.
 
     Attributes:
-        version: series of the vendor's library that will run it.
-        backend: what executes it in Triton: our Python runtime, or NVIDIA's C++ backend
+        version: series of TensorRT-LLM that will run it.
+        backend: ``python`` is Enginehouse's runtime, ``tensorrtllm`` is NVIDIA's C++ backend
             (flavour `engine` only).
-        compute_capability: of the target GPU, ``"9.0"`` for Hopper; None leaves it unchecked.
-        guided_decoding: library that constrains answers, or None.
-        sampler: the vendor's sampler by name; ``auto`` leaves the choice to the library.
+        compute_capability: of the target GPU, ``"9.0"`` for Hopper; None disables the check.
+        guided_decoding: library for guided decoding; None disables it.
+        sampler: name of TensorRT-LLM's sampler; ``auto`` leaves the choice to it.
         cuda_graphs: record decoding steps as CUDA graphs; flavour `pytorch`.
-        attention_data_parallel: spread attention by requests and not by heads; `pytorch`.
-        overlap_scheduler: prepare a step while the last one runs; flavour `pytorch`.
+        attention_data_parallel: distribute attention by requests instead of heads; `pytorch`.
+        overlap_scheduler: prepare a step while the previous one runs; flavour `pytorch`.
     """
 
     flavour: Flavour = "pytorch"
@@ -342,7 +343,7 @@ class TensorRtLlmSettings(_Frozen):
         if self.speculative is not None and self.speculative.kind not in kinds:
             raise ValueError(
                 f"speculative.kind is {self.speculative.kind!r}, which flavour {self.flavour!r} "
-                f"has not: choose one of {', '.join(kinds)}, or the other flavour"
+                f"does not support: choose one of {', '.join(kinds)}, or the other flavour"
             )
         if self.flavour == "pytorch":
             self._check_pytorch()
@@ -358,8 +359,8 @@ class TensorRtLlmSettings(_Frozen):
             )
         if self.kv_cache.dtype == "int8":
             raise ValueError(
-                "kv_cache.dtype is 'int8', which flavour 'pytorch' has not: choose 'auto' or "
-                "'fp8', or flavour 'engine'"
+                "kv_cache.dtype is 'int8', which flavour 'pytorch' does not support: choose 'auto' "
+                "or 'fp8', or flavour 'engine'"
             )
         if self.kv_cache.tokens_per_block is not None and self.version in {"1.0", "1.1"}:
             raise ValueError(
@@ -370,7 +371,8 @@ class TensorRtLlmSettings(_Frozen):
     def _check_engine(self) -> None:
         if self.guided_decoding == "llguidance":
             raise ValueError(
-                "guided_decoding is 'llguidance', which flavour 'engine' has not: choose 'xgrammar'"
+                "guided_decoding is 'llguidance', which flavour 'engine' does not support: choose "
+                "'xgrammar'"
             )
         if self.sampler != "auto" or not self.cuda_graphs or not self.overlap_scheduler:
             raise ValueError(
@@ -396,7 +398,7 @@ def settings_in(manifest: EngineManifest) -> TensorRtLlmSettings | None:
     """The section `tensorrt_llm` of a manifest; None if there is none.
 
     Raises:
-        BundleError: naming the field that this version does not understand.
+        BundleError: if this version does not know a field or a value; names the field.
     """
     if manifest.tensorrt_llm is None:
         return None

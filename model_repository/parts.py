@@ -63,13 +63,13 @@ class Parts:
         names = engine_outputs(asked, wanted)
         yield from self._call(TENSORRT_LLM, inputs, names, entry.engine_id, parameters)
 
-    def text(self, piece: Arrays) -> NDArray[Any]:
+    def text(self, chunk: Arrays) -> NDArray[Any]:
         """The decoded text of a response, ``[sequences]``.
 
         Raises:
             PartFailedError: with the Triton error of postprocessing.
         """
-        ids = {"TOKENS_BATCH": piece["output_ids"], "SEQUENCE_LENGTH": piece["sequence_length"]}
+        ids = {"TOKENS_BATCH": chunk["output_ids"], "SEQUENCE_LENGTH": chunk["sequence_length"]}
         (made,) = self._call(POSTPROCESSING, ids)
         return made["OUTPUT"]
 

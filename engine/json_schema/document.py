@@ -111,7 +111,7 @@ class Document:
                 f"{place}: only references into the schema work, and nothing is there"
             ) from None
         if not isinstance(found.contents, dict | bool):
-            raise SchemaRefusedError(f"{place}: that is no schema")
+            raise SchemaRefusedError(f"{place}: the target is not a schema")
         return self._literal(found.contents, found.resolver, parent.place)
 
     def _literal(self, schema: Any, resolver: Resolver, place: str) -> Literal:

@@ -1,4 +1,4 @@
-"""What one keyword may ask about the subschemas beside it and below it."""
+"""The interface through which keywords get the shapes of neighbouring and nested subschemas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from enginehouse.engine.json_schema.shapes import Group, Literal, ObjectShape, S
 
 
 class GroupShapes(Protocol):
-    """The shapes of every group of a document's subschemas; `Alternatives` computes them."""
+    """Computes the shapes of groups of a document's subschemas; implemented by `Alternatives`."""
 
     document: Document
 
@@ -18,22 +18,22 @@ class GroupShapes(Protocol):
         """The shapes of a group: a value fits the group exactly if it fits one of them.
 
         Raises:
-            SchemaRefusedError: for a keyword that cannot be enforced, with its place.
+            SchemaRefusedError: if a keyword cannot be enforced; names its location.
         """
         ...
 
     def met(self, one: Iterable[Shape], other: Iterable[Shape]) -> list[Shape]:
-        """The shapes of values that fit a shape of each list."""
+        """The pairwise intersections of two lists of shapes."""
         ...
 
     def any_of(self, literals: Iterable[Literal]) -> list[Shape]:
-        """The shapes of each literal, one after another."""
+        """The union of the literals' shapes, without duplicates."""
         ...
 
     def children(self, node: Subschema, keyword: str) -> list[Literal]:
-        """The subschemas of a keyword that holds a list of them."""
+        """The subschemas of a keyword whose value is a list of schemas."""
         ...
 
     def absent(self, name: str) -> ObjectShape:
-        """Objects without a member of this name."""
+        """The shape of objects without a member of this name."""
         ...

@@ -254,7 +254,7 @@ class _Reader:
         except ValueError:
             point = -1
         if not 0 <= point <= 0x10FFFF or (digits and len(text) != digits):  # noqa: PLR2004
-            raise self.refused(f"{text[:8]!r} is no code point in hexadecimal digits")
+            raise self.refused(f"{text[:8]!r} is not a code point in hexadecimal digits")
         return point
 
     def _property(self, *, negated: bool) -> CharSet:

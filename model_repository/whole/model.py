@@ -77,12 +77,12 @@ class TritonPythonModel:
     ) -> None:
         last = None
         try:
-            pieces = self._parts.generate(asked, wanted, parameters, entry)
+            chunks = self._parts.generate(asked, wanted, parameters, entry)
             if self._streams:
-                for piece in pieces:
-                    sender.send(self._made(asked, wanted, piece))
+                for chunk in chunks:
+                    sender.send(self._made(asked, wanted, chunk))
             else:
-                last = self._made(asked, wanted, gather(list(pieces)))
+                last = self._made(asked, wanted, gather(list(chunks)))
         except Exception as error:  # noqa: BLE001 - or the client would wait for ever
             last = _failure(error)
         # Remove the entry first: Triton must not be asked about a request that has been answered.
@@ -107,12 +107,12 @@ class TritonPythonModel:
         else:
             sender.send(last, flags=_FINAL)
 
-    def _made(self, asked: DividedRequest, wanted: list[str], piece: Outputs) -> Any:
+    def _made(self, asked: DividedRequest, wanted: list[str], chunk: Outputs) -> Any:
         """A response with the wanted outputs of a chunk, in the configuration's order."""
-        if asked.preprocessing is not None and "output_ids" in piece and "text_output" in wanted:
-            piece["text_output"] = self._parts.text(piece)
-        names = [name for name in wanted if name in piece]
-        return pb_utils.InferenceResponse([pb_utils.Tensor(name, piece[name]) for name in names])
+        if asked.preprocessing is not None and "output_ids" in chunk and "text_output" in wanted:
+            chunk["text_output"] = self._parts.text(chunk)
+        names = [name for name in wanted if name in chunk]
+        return pb_utils.InferenceResponse([pb_utils.Tensor(name, chunk[name]) for name in names])
 
     def finalize(self) -> None:
         """Stop the threads; Triton calls this when no request is left."""

@@ -75,7 +75,7 @@ def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> Pee
     body, ends = _body(whole)
     sizes = list(accumulate(len(data) for _, data in arrived))
     arrivals: list[float] = []
-    pieces: list[str] = []
+    parts: list[str] = []
     tokens = None
     for found in _EVENT.finditer(body):
         event = json.loads(found[1])
@@ -83,12 +83,12 @@ def read_answer(sent_at_s: float, arrived: Sequence[tuple[float, bytes]]) -> Pee
             raise ServingError(f"a stream failed: {event['error']}")
         tokens = (event.get("usage") or {}).get("completion_tokens", tokens)
         if text := _text(event):
-            pieces.append(text)
+            parts.append(text)
             place = bisect_right(sizes, _raw_place(ends, found.end() - 1))
             arrivals.append(arrived[place][0] - sent_at_s)
     if not arrivals or tokens is None:
         raise ServingError(f"a stream was cut: it ends in {whole[-_SHOWN:]!r}")
-    return PeerAnswer(Trace(arrivals, int(tokens)), "".join(pieces))
+    return PeerAnswer(Trace(arrivals, int(tokens)), "".join(parts))
 
 
 def _text(event: dict[str, Any]) -> str:
@@ -102,7 +102,7 @@ def _body(whole: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     start = len(head) + len(_HEAD_END)
     if b"transfer-encoding: chunked" not in head.lower():
         return rest, [(len(rest), len(whole))]
-    pieces: list[bytes] = []
+    parts: list[bytes] = []
     ends: list[tuple[int, int]] = []
     length = 0
     while (line := whole.find(b"\r\n", start)) >= 0:
@@ -110,11 +110,11 @@ def _body(whole: bytes) -> tuple[bytes, list[tuple[int, int]]]:
         begin = line + 2
         if size == 0:
             break
-        pieces.append(whole[begin : begin + size])
+        parts.append(whole[begin : begin + size])
         length += size
         ends.append((length, begin + size))
         start = begin + size + 2
-    return b"".join(pieces), ends
+    return b"".join(parts), ends
 
 
 def _raw_place(ends: list[tuple[int, int]], place: int) -> int:

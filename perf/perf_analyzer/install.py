@@ -202,7 +202,7 @@ def _unpack_loader(target: Path, mirror: str) -> None:
     if shutil.which("dpkg-deb") is None:
         raise StackError(
             f"perf_analyzer needs glibc {_GLIBC[0]}.{_GLIBC[1]}; a newer loader is unpacked with "
-            "dpkg-deb, which this system has not: use the vendor's container"
+            "dpkg-deb, which this system lacks: use NVIDIA's container"
         )
     with tempfile.TemporaryDirectory() as scratch:
         for package in _PACKAGES:
