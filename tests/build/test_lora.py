@@ -10,7 +10,7 @@ from enginehouse.build.lora import take_adapter
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import CheckpointError, NameRefusedError
-from tests.conftest import run_cli, stack_env
+from tests.conftest import call_cli, stack_env
 from tests.engine.adapters import write_adapter
 
 
@@ -58,7 +58,7 @@ def test_an_adapter_of_another_model(adapter: Path, bundle: Bundle, tmp_path: Pa
 def test_an_estimate_shows_sizes_and_builds_nothing(tmp_path: Path) -> None:
     env = stack_env(tmp_path)
     options = ("--name", "m", "--format", "int4", "--kv-cache-precision", "u8", "--estimate")
-    done = run_cli(env, "build", "smollm2", *options)
+    done = call_cli(env, "build", "smollm2", *options)
     assert done.returncode == 0, done.stderr
     assert "13,680 bytes a token" in done.stdout
     assert "2309.06180" in done.stdout
@@ -66,6 +66,6 @@ def test_an_estimate_shows_sizes_and_builds_nothing(tmp_path: Path) -> None:
 
 
 def test_a_lora_option_without_a_directory(tmp_path: Path) -> None:
-    done = run_cli(stack_env(tmp_path), "build", "smollm2", "--name", "m", "--lora", "loud")
+    done = call_cli(stack_env(tmp_path), "build", "smollm2", "--name", "m", "--lora", "loud")
     assert done.returncode == 1
     assert "give NAME=DIR" in " ".join(done.stderr.split())

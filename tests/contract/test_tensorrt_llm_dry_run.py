@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from enginehouse.model_repository import config
 
-from tests.conftest import run_cli, stack_env
+from tests.conftest import call_cli, stack_env
 from tests.contract.facts import facts
 
 _LLAMA = {"model_type": "llama", "vocab_size": 32_000, "max_position_embeddings": 4096,
@@ -45,7 +45,7 @@ def dry_run(tmp_path: Path) -> DryRun:
         checkpoint = tmp_path / f"llama-{size}"
         checkpoint.mkdir(exist_ok=True)
         (checkpoint / "config.json").write_text(json.dumps(_LLAMA | _SIZES[size]))
-        done = run_cli(
+        done = call_cli(
             stack_env(tmp_path / "home"), "build", checkpoint, "--name", f"llama-{size}",
             "--runtime", "tensorrt_llm", "--dry-run", *options,
         )  # fmt: skip
@@ -170,7 +170,7 @@ def test_what_the_vendor_has_not_is_refused_by_name(
     tmp_path: Path, options: tuple[str, ...], message: str
 ) -> None:
     (tmp_path / "config.json").write_text(json.dumps(_LLAMA | _SIZES["7b"]))
-    done = run_cli(
+    done = call_cli(
         stack_env(tmp_path / "home"), "build", tmp_path, "--name", "m", "--runtime",
         "tensorrt_llm", "--dry-run", *options,
     )  # fmt: skip
@@ -183,7 +183,7 @@ def test_a_build_without_the_package_says_where_to_get_it(tmp_path: Path) -> Non
     for name in ("model.safetensors", "tokenizer.json"):
         (tmp_path / name).write_text("{}")
     (tmp_path / "chat_template.jinja").write_text("{{ messages }}")
-    done = run_cli(
+    done = call_cli(
         stack_env(tmp_path / "home"), "build", tmp_path, "--name", "m", "--runtime", "tensorrt_llm"
     )
     assert done.returncode == 1
@@ -193,6 +193,6 @@ def test_a_build_without_the_package_says_where_to_get_it(tmp_path: Path) -> Non
 
 
 def test_options_of_this_runtime_mean_nothing_to_another(tmp_path: Path) -> None:
-    done = run_cli(stack_env(tmp_path), "build", tmp_path, "--name", "m", "--dry-run")
+    done = call_cli(stack_env(tmp_path), "build", tmp_path, "--name", "m", "--dry-run")
     assert done.returncode == 1
     assert "--runtime tensorrt_llm" in " ".join(done.stderr.split())

@@ -15,9 +15,9 @@ from enginehouse.stack.process import ManagedProcess
 from enginehouse.bundle import Bundle
 from tests.conftest import (
     RunningStack,
+    call_cli,
     copied_home,
     free_ports,
-    run_cli,
     running_stack,
     stack_env,
     wait_until,
@@ -65,7 +65,7 @@ class Shared:
 
     def key(self, tenant: str, *options: str) -> str:
         """A new key of a tenant."""
-        done = run_cli(self.stack.env, "keys", "create", "--tenant", tenant, *options)
+        done = call_cli(self.stack.env, "keys", "create", "--tenant", tenant, *options)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -89,7 +89,7 @@ class Shared:
 
     def usage(self, tenant: str) -> dict[str, Any]:
         """The one row of a tenant's usage."""
-        done = run_cli(self.stack.env, "usage", "--tenant", tenant, "--by", "tenant", "--json")
+        done = call_cli(self.stack.env, "usage", "--tenant", tenant, "--by", "tenant", "--json")
         assert done.returncode == 0, done.stderr
         rows = json.loads(done.stdout)
         rows = rows["rows"] if isinstance(rows, dict) else rows

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import sqlalchemy
 
-from tests.conftest import run_cli, wait_until
+from tests.conftest import call_cli, wait_until
 from tests.endpoint.conftest import Shared, ask
 
 _SECRET_PROMPT = "My aunt's parrot is called Zebulon-7731"
@@ -36,7 +36,7 @@ def test_a_key_opens_its_models_on_both_adapters_until_it_is_revoked(shared: Sha
         assert answer.headers["x-request-id"]
     other = shared.key("acme", "--model", "another-model")
     assert ask(shared.stack.url, other, "Say yes.").status_code == 403
-    revoked = run_cli(shared.stack.env, "keys", "revoke", key.split("_")[1])
+    revoked = call_cli(shared.stack.env, "keys", "revoke", key.split("_")[1])
     assert revoked.returncode == 0, revoked.stderr
     for url in shared.urls:
         wait_until(lambda url=url: ask(url, key, "Hm?").status_code == 401, "the end", 10.0)  # type: ignore[misc]
@@ -212,7 +212,7 @@ def test_the_audit_trail_holds_and_no_log_has_a_prompt_an_answer_or_a_key(shared
     answer = ask(shared.second_url, key, _SECRET_PROMPT, max_tokens=16)
     text = answer.json()["choices"][0]["message"]["content"]
     wait_until(lambda: answer.json()["id"] in _trail(shared), "the record", 20.0)
-    verified = run_cli(shared.stack.env, "audit", "verify", "--allow-open")
+    verified = call_cli(shared.stack.env, "audit", "verify", "--allow-open")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     secret = key.rpartition("_")[2]
     logs = sorted(shared.stack.settings.logs_dir.glob("*.log"))

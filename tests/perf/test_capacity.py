@@ -9,7 +9,7 @@ from enginehouse.perf.capacity.search import LatencyLimits, search
 from enginehouse.perf.capacity.sizing import size
 from enginehouse.perf.measurement import Figures, LatencyPercentiles
 
-from tests.conftest import RunningStack, run_cli
+from tests.conftest import RunningStack, call_cli
 
 
 def _all(value: float) -> LatencyPercentiles:
@@ -110,7 +110,7 @@ def test_the_command_finds_a_capacity_of_the_real_stack(
         "name: short\ndescription: d\nmix: [{name: c, input: {mean: 10}, output: {mean: 2}}]\n"
         "load: {kind: request_rate, levels: [32], arrivals: constant, duration_s: 1}\nwarm_up: 1\n"
     )
-    done = run_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "3s",
+    done = call_cli(stack.env, "perf", "capacity", "--profile", profile, "--ttft-p95", "3s",
                    "--demand", 100, "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
@@ -132,6 +132,6 @@ def test_the_command_finds_a_capacity_of_the_real_stack(
 def test_a_search_without_limits_or_rates_is_refused(
     options: tuple[str, ...], said: str, tmp_path: Path
 ) -> None:
-    done = run_cli({"ENGINEHOUSE_HOME": str(tmp_path)}, "perf", "capacity", *options)
+    done = call_cli({"ENGINEHOUSE_HOME": str(tmp_path)}, "perf", "capacity", *options)
     assert done.returncode == 1
     assert said in done.stderr

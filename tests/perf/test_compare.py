@@ -11,7 +11,7 @@ from enginehouse.perf.private_stack import with_runtime
 from enginehouse.perf.runtimes.slowed import NAME, SHARE_VARIABLE
 
 from enginehouse.bundle import Bundle
-from tests.conftest import copied_home, run_cli, stack_env
+from tests.conftest import call_cli, copied_home, run_cli, stack_env
 
 pytestmark = pytest.mark.whole_machine
 _PROFILE = """
@@ -27,7 +27,7 @@ def test_a_version_that_takes_three_times_as_long_is_found(bundle: Bundle, tmp_p
     env = stack_env(tmp_path) | {SHARE_VARIABLE: "2.0"}
     slow = with_runtime(bundle, NAME, tmp_path / "slow")
     copied_home(tmp_path, bundle)
-    done = run_cli(env, "register", slow.path, "--name", "smollm2")
+    done = call_cli(env, "register", slow.path, "--name", "smollm2")
     assert done.returncode == 0, done.stderr
     profile = tmp_path / "small.yaml"
     profile.write_text(_PROFILE)
@@ -50,9 +50,9 @@ def test_a_version_that_takes_three_times_as_long_is_found(bundle: Bundle, tmp_p
 def test_what_cannot_be_compared_is_refused(bundle: Bundle, tmp_path: Path) -> None:
     env = stack_env(tmp_path)
     copied_home(tmp_path, bundle)
-    gone = run_cli(env, "perf", "compare", "smollm2", 1, 7)
+    gone = call_cli(env, "perf", "compare", "smollm2", 1, 7)
     assert gone.returncode == 1
     assert "version 7" in gone.stderr
-    rate = run_cli(env, "perf", "compare", "smollm2", 1, 1, "--profile", "poisson")
+    rate = call_cli(env, "perf", "compare", "smollm2", 1, 1, "--profile", "poisson")
     assert rate.returncode == 1
     assert "at a concurrency" in rate.stderr

@@ -12,7 +12,7 @@ from enginehouse.perf.perf_analyzer.install import install
 from enginehouse.registry import Registry
 
 from enginehouse.errors import EnginehouseError
-from tests.conftest import RunningStack, run_cli
+from tests.conftest import RunningStack, call_cli
 
 _PROFILE = """
 name: tiny
@@ -29,7 +29,7 @@ _OPEN = "{kind: bursts, levels: [3], every_s: 1, count: 2}"
 def _run(stack: RunningStack, folder: Path, load: str, *options: object) -> dict[str, Any]:
     profile = folder / "tiny.yaml"
     profile.write_text(_PROFILE % load)
-    done = run_cli(stack.env, "perf", "run", profile, "--json", *options)
+    done = call_cli(stack.env, "perf", "run", profile, "--json", *options)
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
     return found
@@ -139,13 +139,13 @@ def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
 def test_what_cannot_be_run_is_refused_by_name(
     stack: RunningStack, options: tuple[str, ...], said: str
 ) -> None:
-    done = run_cli(stack.env, "perf", "run", *options)
+    done = call_cli(stack.env, "perf", "run", *options)
     assert done.returncode == 1
     assert said in done.stderr
 
 
 def test_a_key_never_stands_among_a_tool_s_arguments(stack: RunningStack) -> None:
     env = stack.env | {"ENGINEHOUSE_API_KEY": "eh_secret"}
-    done = run_cli(env, "perf", "run", "standard")
+    done = call_cli(env, "perf", "run", "standard")
     assert done.returncode == 1
     assert "or `enginehouse`" in done.stderr

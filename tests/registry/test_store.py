@@ -10,7 +10,7 @@ from enginehouse.registry import BundleCache, Registry
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BundleError, NotRegisteredError, RegistryError
 from enginehouse.settings import Settings
-from tests.conftest import registered_home, run_cli, stack_env
+from tests.conftest import call_cli, registered_home, stack_env
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_promoting_remembers_the_version_before(registry: Registry, bundle: Bund
 
 
 def test_versions_as_json(home: Path) -> None:
-    done = run_cli(stack_env(home), "versions", "smollm2", "--json")
+    done = call_cli(stack_env(home), "versions", "smollm2", "--json")
     listed = json.loads(done.stdout)
     assert done.returncode == 0
     assert {"version", "aliases", "bundle", "created", "tags"} == listed[0].keys()
@@ -58,7 +58,7 @@ def test_unknown_models_and_versions_are_refused_by_name(registry: Registry, hom
         registry.champion("nobody")
     with pytest.raises(NotRegisteredError, match="no version 99; its versions: 1"):
         registry.promote("smollm2", 99)
-    done = run_cli(stack_env(home), "promote", "smollm2", 99)
+    done = call_cli(stack_env(home), "promote", "smollm2", 99)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
 

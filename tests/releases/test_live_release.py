@@ -30,7 +30,7 @@ from enginehouse.admin_token import ensure_admin_token
 from enginehouse.bundle import Bundle
 from enginehouse.errors import ControllerError
 from enginehouse.triton_control import http_headers, triton_control_secret
-from tests.conftest import RunningStack, run_cli, running_stack, stack_env, wait_until
+from tests.conftest import RunningStack, call_cli, running_stack, stack_env, wait_until
 from tests.mlflow_server import MlflowServer
 from tests.releases.traffic import Tally, traffic
 
@@ -192,7 +192,7 @@ def live(
         ("register", made.path, "--name", "smollm2"),
         ("promote", "smollm2", 1),
     ):
-        done = run_cli(env, *command)
+        done = call_cli(env, *command)
         assert done.returncode == 0, done.stderr
     with (
         running_stack(env) as stack,
@@ -233,7 +233,7 @@ def _place(model: dict[str, Any]) -> str:
 
 
 def test_a_rollback_moves_all_new_traffic_at_once_and_prints_its_time(live: Live) -> None:
-    done = run_cli(live.stack.env, "rollback", "smollm2", "--reason", "a test")
+    done = call_cli(live.stack.env, "rollback", "smollm2", "--reason", "a test")
     assert done.returncode == 0, done.stderr
     print(done.stdout)
     assert "all new traffic on version 1 after" in done.stdout
@@ -337,7 +337,7 @@ def test_moving_the_alias_in_mlflow_promotes(live: Live) -> None:
     live.registry.set_alias("smollm2", "champion", 2)
     live.until(lambda m: m["champion"] == 2, "the champion 2")
     assert live.served_from_now(20) == {"2"}
-    shown = run_cli(live.stack.env, "rollout", "history", "smollm2", "--json")
+    shown = call_cli(live.stack.env, "rollout", "history", "smollm2", "--json")
     history = json.loads(shown.stdout)
     assert history[0]["champion"] == 1
     assert history[0]["challenger"] == 2

@@ -16,7 +16,7 @@ from enginehouse.perf.runtimes import slowed
 from enginehouse.registry import Registry
 
 from enginehouse.bundle import Bundle
-from tests.conftest import RunningStack, copied_home, run_cli, running_stack, stack_env, wait_until
+from tests.conftest import RunningStack, call_cli, copied_home, running_stack, stack_env, wait_until
 from tests.releases.traffic import traffic
 
 pytestmark = pytest.mark.slow(
@@ -36,7 +36,7 @@ def stack(
     slow = with_runtime(bundle, slowed.NAME, home / "slow")
     copied_home(home, bundle)
     env = stack_env(home) | {"ENGINEHOUSE_TICK_S": "0.3", slowed.SHARE_VARIABLE: "1.0"}
-    done = run_cli(env, "register", slow.path, "--name", "smollm2")
+    done = call_cli(env, "register", slow.path, "--name", "smollm2")
     assert done.returncode == 0, done.stderr
     with running_stack(env) as running:
         yield running

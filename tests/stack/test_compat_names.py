@@ -13,8 +13,8 @@ import pytest
 from enginehouse.bundle import Bundle
 from tests.conftest import (
     RunningStack,
+    call_cli,
     registered_home,
-    run_cli,
     running_stack,
     stack_env,
     wait_until,
@@ -100,7 +100,7 @@ def test_an_adapter_is_asked_for_by_name(compat: RunningStack) -> None:
 
 def test_bare_names_follow_the_champion(compat: RunningStack, bundle: Bundle) -> None:
     for command in (("register", bundle.path, "--name", "smollm2"), ("promote", "smollm2", 2)):
-        done = run_cli(compat.env, *command)
+        done = call_cli(compat.env, *command)
         assert done.returncode == 0, done.stderr
     url = f"{compat.settings.addresses.triton_http_url}/v2/models"
 

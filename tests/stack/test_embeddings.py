@@ -24,7 +24,7 @@ from enginehouse.errors import ContextOverflowError, ServingError
 from tests.conftest import (
     BOTH_READY,
     RunningStack,
-    run_cli,
+    call_cli,
     wait_until,
 )
 
@@ -222,7 +222,7 @@ def test_promotion_and_rollback_lose_no_request(both: RunningStack) -> None:
     triton_pid = next(p.pid for p in both.family() if p.name() == "tritonserver")
     try:
         for version, other in ((2, 1), (1, 2)):
-            assert run_cli(both.env, "promote", "minilm", version).returncode == 0
+            assert call_cli(both.env, "promote", "minilm", version).returncode == 0
             wait_until(lambda v=version: traffic.versions[-1:] == [v], f"version {version}")
             gone = f"minilm/{other}"
             wait_until(lambda g=gone: g not in stub_pids(triton_pid), f"{gone} unloaded")
@@ -235,7 +235,7 @@ def test_promotion_and_rollback_lose_no_request(both: RunningStack) -> None:
 
 
 def test_a_name_is_of_one_kind(both: RunningStack, embedding_bundle: Bundle) -> None:
-    done = run_cli(both.env, "register", embedding_bundle.path, "--name", "smollm2")
+    done = call_cli(both.env, "register", embedding_bundle.path, "--name", "smollm2")
     assert done.returncode == 1
     assert "register it under a name of its own" in done.stderr.replace("\n", " ")
 

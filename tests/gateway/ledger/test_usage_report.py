@@ -17,7 +17,7 @@ from enginehouse.gateway.ledger.spending import LedgerSpending
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tests.conftest import run_cli, stack_env
+from tests.conftest import call_cli, stack_env
 from tests.gateway.ledger.ledger_calls import drain, engine, new_call, opened
 
 _FIRST = datetime(2026, 11, 1, tzinfo=UTC)
@@ -133,23 +133,23 @@ def test_the_command_prints_json_csv_and_a_table(tmp_path: Path) -> None:
     _fill(f"sqlite:///{tmp_path / 'endpoint.db'}", tmp_path)
     env = stack_env(tmp_path) | {"COLUMNS": "160"}
     arguments = ("usage", "--tenant", "acme", "--since", "2026-11-01", "--by", "tenant,day")
-    as_json = run_cli(env, *arguments, "--json")
+    as_json = call_cli(env, *arguments, "--json")
     assert as_json.returncode == 0, as_json.stderr
     found = json.loads(as_json.stdout)
     assert [(row["day"], row["requests"]) for row in found] == [
         ("2026-11-01", 1), ("2026-11-20", 1), ("2026-11-21", 1),
     ]  # fmt: skip
-    as_csv = run_cli(env, *arguments, "--csv")
+    as_csv = call_cli(env, *arguments, "--csv")
     assert [row["day"] for row in csv.DictReader(io.StringIO(as_csv.stdout))] == [
         "2026-11-01", "2026-11-20", "2026-11-21",
     ]  # fmt: skip
-    table = run_cli(env, *arguments)
+    table = call_cli(env, *arguments)
     assert "2026-11-20" in table.stdout
     assert "has not got" not in table.stderr
     left = Path(env["ENGINEHOUSE_HOME"]) / "ledger" / "usage-spool.left.jsonl"
     left.parent.mkdir(exist_ok=True)
     left.write_bytes(b"{}\n{}\n")
-    assert "has not got 2 calls" in run_cli(env, *arguments).stderr
-    refused = run_cli(env, "usage", "--by", "colour")
+    assert "has not got 2 calls" in call_cli(env, *arguments).stderr
+    refused = call_cli(env, "usage", "--by", "colour")
     assert refused.returncode == 1
     assert "'colour' is not one of" in refused.stderr
