@@ -35,7 +35,12 @@ $(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
 	@$(BIN)/python -m compileall -q enginehouse api build cli client engine gateway model_repository perf registry stack
 	@touch $@
 
-$(VENV)/.test: requirements-test.lock $(VENV)/.base
+# Runtimes for tests and measurements, which are in no wheel: only their entry points are installed.
+$(VENV)/.runtimes: perf/runtimes/pyproject.toml $(VENV)/.base
+	@$(PIP) install --no-deps ./perf/runtimes
+	@touch $@
+
+$(VENV)/.test: requirements-test.lock $(VENV)/.runtimes
 	@echo "== Installing pinned test dependencies =="
 	@$(PIP) install --require-hashes -r requirements-test.lock
 	@touch $@
@@ -90,11 +95,11 @@ bench-instances: $(VENV)/.base ## Measure one engine against two on the same CPU
 bench-settings: $(VENV)/.base ## Measure engine settings side by side on the raw pipeline
 	@$(BIN)/python -m enginehouse.perf.settings_sweep $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2
 
-bench-targets: $(VENV)/.base ## Measure what the path is to reach, each figure beside its target (ten minutes)
+bench-targets: $(VENV)/.runtimes ## Measure what the path is to reach, each figure beside its target (ten minutes)
 	@$(BIN)/enginehouse perf targets
 
-bench-trials: $(VENV)/.base ## Try on purpose how often perf compare errs (hours)
-	@$(BIN)/python -m enginehouse.perf.compare.trials $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/trials.md
+bench-trials: $(VENV)/.runtimes ## Try on purpose how often perf compare errs (hours)
+	@$(BIN)/python -m enginehouse.perf.trials $${ENGINEHOUSE_HOME:-.enginehouse}/bundles/smollm2 --out $${ENGINEHOUSE_HOME:-.enginehouse}/reports/trials.md
 
 perf: $(VENV)/.base ## Run perf_analyzer's concurrency sweep through every entry point, and write reports
 	@$(BIN)/enginehouse perf install
@@ -130,7 +135,7 @@ lint: $(VENV)/.test ## Ruff, and the imports that the layout allows
 types: $(VENV)/.test ## mypy --strict
 	@$(TYPES)
 
-bench: $(VENV)/.base ## Measure the raw pipeline against the whole path, and what each stage of the endpoint costs
+bench: $(VENV)/.runtimes ## Measure the raw pipeline against the whole path, and what each stage of the endpoint costs
 	@$(BIN)/enginehouse bench
 	@$(BIN)/enginehouse bench --stages
 

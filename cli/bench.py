@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from enginehouse.cli.checkout import require_checkout
 from enginehouse.cli.common import JsonOption, current_settings, print_json, say
 from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import measured_stack, served_model
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.bench_report import with_circumstances, write_report
-from enginehouse.perf.stage_costs import measure_stages
 from enginehouse.perf.workload import NEW_TOKENS
 
 from enginehouse.settings import Settings
@@ -33,6 +33,7 @@ def bench(
     """
     settings = current_settings()
     if stages:
+        require_checkout("enginehouse bench --stages")
         with measured_stack(settings):
             _stage_costs(settings, rounds)
         return
@@ -57,6 +58,8 @@ def bench(
 
 
 def _stage_costs(settings: Settings, rounds: int) -> None:
+    from enginehouse.perf.targets.stage_costs import measure_stages
+
     served = served_model(settings)
     text = measure_stages(settings, served.bundle, requests=50 * rounds, rounds=rounds, report=say)
     path = settings.reports_dir / "stages.md"

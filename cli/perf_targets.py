@@ -6,16 +6,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from enginehouse.cli.checkout import require_checkout
 from enginehouse.cli.common import JsonOption, current_settings, print_json, say
 from enginehouse.cli.markdown import print_markdown
 from enginehouse.cli.measured_stack import measured_stack, served_model
 from enginehouse.perf.bench import run_bench
 from enginehouse.perf.campaign import measured_versions
-from enginehouse.perf.targets.carriage import carried, idle
-from enginehouse.perf.targets.outcome import TargetsReport, markdown
-from enginehouse.perf.targets.path import from_bench
-from enginehouse.perf.targets.share import adapter_share
-from enginehouse.perf.targets.start import start_and_rest
 
 from enginehouse.host import host_fingerprint
 
@@ -30,6 +26,13 @@ def targets(
 
     Example: `enginehouse perf targets`
     """
+    require_checkout("enginehouse perf targets")
+    from enginehouse.perf.targets.carriage import carried, idle
+    from enginehouse.perf.targets.outcome import TargetsReport, markdown
+    from enginehouse.perf.targets.path import from_bench
+    from enginehouse.perf.targets.share import adapter_share
+    from enginehouse.perf.targets.start import start_and_rest
+
     settings = current_settings()
     with measured_stack(settings):
         served = served_model(settings)

@@ -167,6 +167,10 @@ class StackError(EnginehouseError):
     """The local stack cannot start or cannot keep running."""
 
 
+class CheckoutOnlyError(EnginehouseError):
+    """The command's code is in a checkout of the project, and not in the installed package."""
+
+
 class PortTakenError(StackError):
     """A port that the stack needs is already in use."""
 

@@ -1,0 +1,1 @@
+"""Trials of `perf compare` with versions whose difference is known; only in a checkout."""
