@@ -50,7 +50,7 @@ def manifest_at(path: Path, *, context_length: int = 2048) -> EngineManifest:
 
 @dataclass
 class Speaker(FakeReplica):
-    """Says the next of its texts to whoever asks, cut off where the request's limit is."""
+    """Answers each request with the next of its texts, truncated at the request's limit."""
 
     says: deque[str] = field(default_factory=deque)
     refusal: ServingError | None = None

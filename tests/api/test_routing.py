@@ -171,7 +171,7 @@ def test_a_version_that_is_ready_nowhere_is_stood_in_for(revisions: dict[int, Re
     assert _ask(router).revision.version == 1
     directory.down = {1}
     assert _ask(router).revision.version == 2
-    # Nothing is ready: whoever was chosen says so itself.
+    # No version is ready, so the chosen one reports the error itself.
     directory.down = {1, 2, 3}
     assert _ask(router).revision.version == 2
 

@@ -1,4 +1,4 @@
-"""Calls that are routed already, and what stands behind the cache."""
+"""Routed calls, and a stub of the stages behind the cache."""
 
 from __future__ import annotations
 

@@ -288,7 +288,7 @@ def test_a_record_that_nothing_takes_is_in_the_log_and_counted(
                     _ = [piece async for piece in stage]
             else:
                 assert [piece.text async for piece in stage] == ["hidden word", "end"]
-            # Now that it is known to fail, nobody is made to wait.
+            # The failure is known now, so further calls do not wait.
             ledger.record_cut(new_call("lost too"), UsageOutcome.CANCELLED)
             await asyncio.to_thread(
                 wait_until, lambda: _count(registry, "lost_total") > 1, "the other"

@@ -115,7 +115,7 @@ def vector_call(tokens: int = 10, caller: Caller | None = None) -> Call:
 
 
 def engine(tokens: int = 5) -> Proceed:
-    """Answers with so many tokens, one a piece."""
+    """Answers with a number of tokens, one in each chunk."""
 
     async def run(call: Call) -> AsyncGenerator[Piece, None]:
         for _ in range(tokens):

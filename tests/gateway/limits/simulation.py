@@ -13,7 +13,7 @@ from enginehouse.gateway.limits.fair_share import FairShare, Ticket
 
 @dataclass
 class Arrival:
-    """A call that comes at a time and takes so many tokens; `expected` is what it asks for."""
+    """A call that arrives at time `at` and uses `tokens`; `expected` is what it declares."""
 
     at: float
     tenant: str

@@ -48,7 +48,7 @@ class _Adapter:
         return self.registry.get_sample_value("enginehouse_limit_store_failures_total") or 0
 
     async def taken(self, key: str, count: int, capacity: int = 40) -> int:
-        """How many of so many calls at once were let through."""
+        """Number of concurrent calls that were admitted."""
         found = await asyncio.gather(
             *(self.store.take(_wanted(key, capacity)) for _ in range(count))
         )
@@ -136,7 +136,7 @@ def test_a_redis_that_hangs_holds_nobody_up(own_redis: RedisServer):
         own_redis.pause()
         assert not isinstance(await store.take(_wanted("a")), LimitRefusal)
         assert store._away
-        # From now on nobody asks it but the one that looks whether it is back.
+        # From here on only the task that polls it sends anything.
         asked = redis.take
         redis.take = _unasked  # type: ignore[method-assign]
         assert not isinstance(await store.take(_wanted("a")), LimitRefusal)

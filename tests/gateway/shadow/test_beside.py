@@ -134,7 +134,7 @@ def test_an_experiment_from_assignment_to_analysis(
     assert len(exposures) == len(samples) == 24 + len(WARM) + 1
     assert len({exposure.unit for exposure in exposures}) == len(USERS)
     assert not any("user-" in path.read_text() for path in journal.glob("*"))
-    # A version that an experiment chose is no part of the rollout's comparison.
+    # A version that an experiment chose is not part of the rollout's comparison.
     assert {s["rollout"] for s in kept if s["arm"] == "warm"} == {None}
     assert {s["rollout"] for s in kept if s["arm"] == "control"} == {"r"}
 
