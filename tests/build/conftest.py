@@ -9,7 +9,7 @@ from enginehouse.build.default_checkpoint import default_checkpoint
 
 @pytest.fixture
 def unknown_checkpoint(tmp_path: Path) -> Path:
-    """The default model as another file, for which no reference is packaged: 32 bytes follow."""
+    """The default model with 32 bytes appended: a file for which no reference is packaged."""
     checkpoint = tmp_path / "other.gguf"
     shutil.copy(default_checkpoint(), checkpoint)
     with checkpoint.open("ab") as stream:

@@ -149,7 +149,7 @@ def test_a_killed_build_leaves_no_bundle_and_the_next_one_cleans_up(
     unknown_checkpoint: Path, tmp_path: Path
 ) -> None:
     env = stack_env(tmp_path)
-    # Taken at somebody's word: a proof would take most of the time, and comes later.
+    # Accepted without a proof, which would take most of the time; another test has it.
     arguments = [
         "build", str(unknown_checkpoint), "--name", "m", "--output", str(tmp_path / "b"),
         "--runtime", "openvino", "--accept-quality", "a test of what is left behind",

@@ -59,7 +59,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path
 
 
 def _build(checkpoint: Path, home: Path, weight_format: WeightFormat) -> Bundle:
-    """Random weights are nobody's quality: what the proof finds is recorded and accepted."""
+    """Random weights fail the proof: its result is recorded, and the engine is accepted."""
     plan = BuildPlan(
         checkpoint,
         "tiny",

@@ -19,7 +19,7 @@ _BAD = Guide(GuideKind.REGEX, "(")
 
 
 class GatedCompiler:
-    """Compiles nothing, and not before it is let."""
+    """A compiler that blocks until the test releases it, and compiles nothing."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()

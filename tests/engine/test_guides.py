@@ -65,7 +65,7 @@ def test_guides_become_grammars_and_are_remembered(
     compiled = made.compile(guide)
     assert compiled.kind is GuideKind.EBNF_GRAMMAR
     assert "root ::=" in compiled.text
-    # Counted, not unrolled.
+    # The repetition is counted, not unrolled.
     assert len(compiled.text) < 20_000
     assert made.known(guide) == compiled
 

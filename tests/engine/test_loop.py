@@ -64,7 +64,7 @@ def test_a_deterministic_engine_has_one_answer_in_a_step_and_a_probe_none() -> N
     for sink in (first, *others):
         assert sink.wait().finish is FinishReason.LENGTH
     assert bench.runtime.most_at_once == 1
-    # Alone it is a request like any other.
+    # Without other requests a probe is handled like any request.
     assert bench.submit(13, tokens=1, priority=PROBE_PRIORITY).wait().ids == [0]
     bench.loop.close()
 

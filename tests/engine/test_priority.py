@@ -1,4 +1,4 @@
-"""Threads that compute give way, and no other does."""
+"""Only threads that compute have a lower priority."""
 
 from __future__ import annotations
 

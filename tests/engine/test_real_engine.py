@@ -77,7 +77,7 @@ def served(whole_machine: None, bundle: Bundle) -> Iterator[Served]:
 
 
 def test_json_schema_output_parses_and_validates(served: Served) -> None:
-    """A hot model writes what a grammar lets it, not what would be likely."""
+    """At a high temperature the grammar decides what is generated, not the probabilities."""
     asked = [(schema, heat) for schema in SCHEMAS for heat in (0.8, 2.0)]
     sinks = [
         served.submit(
@@ -182,7 +182,7 @@ def test_bad_words_do_not_come_however_tokens_split_them(served: Served) -> None
 
 
 def test_a_guide_that_breaks_a_step_all_the_same_fails_alone(served: Served) -> None:
-    """Past the compiler, as none should come: the loop clears the step and goes on."""
+    """A guide that bypasses the compiler, which must not happen: the loop recovers from it."""
     assert served.stats is not None
     recoveries = served.stats.recoveries
     alone = served.submit(served.request("Count to ten.", 40)).wait()
@@ -269,7 +269,7 @@ def test_cancelled_poisoned_and_over_long_requests_leave_the_cache_at_its_baseli
 
 @pytest.mark.slow(reason="two prefills of a whole context, 8,180 tokens")
 def test_a_prompt_as_long_as_the_context_and_its_repetition(served: Served) -> None:
-    """Chunked prefill takes it in pieces; the prefix cache spares the second one most of it."""
+    """Chunked prefill splits the prompt; the prefix cache has most of the second one."""
     ids = served.tokenizer.encode("The quick brown fox jumps over the lazy dog. " * 800)[:8180]
     steps = []
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Responses of one step go out side by side, those of one request one after another."""
+"""Responses of one step are sent in parallel, those of one request in sequence."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_closing_ends_the_threads() -> None:
 
 
 class _Meeting(Collector):
-    """Its first response waits until another request's is being sent too."""
+    """Blocks in its first response until another request's is being sent."""
 
     together = threading.Barrier(2)
 
@@ -69,7 +69,7 @@ class _Meeting(Collector):
 
 
 class _Alone(Collector):
-    """Notes whether two threads ever sent to it at once."""
+    """Records whether two threads ever sent to it at the same time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class _Alone(Collector):
         if not self.lock.acquire(blocking=False):
             self.collisions += 1
             return
-        # Whoever else would send now comes while this thread waits.
+        # Another thread that would send at the same time does so during this wait.
         threading.Event().wait(0.001)
         self.chunks.append(chunk)
         self.ended += chunk.finish is not None

@@ -29,7 +29,7 @@ _STREAMS = {"stream", "streaming", "stop"}
 
 
 def _sample(name: str) -> Any:
-    """A value of an input that asks for something."""
+    """A value of an input that requests something."""
     spec = next(spec for spec in WHOLE_INPUTS if spec.name == name)
     shape = [1, *(2 if size == -1 else size for size in spec.dims)]
     return np.full(shape, b"1" if spec.dtype == "STRING" else 1, dtype=_NUMPY[spec.dtype])

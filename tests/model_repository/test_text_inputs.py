@@ -1,4 +1,4 @@
-"""Every text input of the contract says by its name that its bytes are no text."""
+"""Every text input of the contract refuses bytes that are not text, and is named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from enginehouse.errors import InvalidRequestError
 from enginehouse.manifest import SpecialTokens
 from tests.api.speaking import default_tokenizer
 
-#: A byte that begins nothing, a cut character, a surrogate in UTF-8's manner, an overlong one.
+#: Invalid UTF-8: a continuation byte, a truncated character, a surrogate, an overlong character.
 _NO_TEXT = [b"\xff", b"ab\xe2\x82", b"\xed\xa0\xbd", b"\xc0\xaf", b"\xf5\x80\x80\x80"]
 
 

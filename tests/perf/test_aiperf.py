@@ -141,7 +141,7 @@ def test_an_answer_of_one_token_has_no_gaps() -> None:
 
 
 class _Fake:
-    """Stands for the tool's process: notes how it was called, and writes an export."""
+    """Replaces the tool's process: records its arguments and writes an export."""
 
     def __init__(self, export: list[str]) -> None:
         self.export = export
@@ -229,7 +229,7 @@ def test_what_is_not_installed_is_said_with_the_way_out(name: str, tmp_path: Pat
 
 
 class _Pip:
-    """Stands for the processes of an installation; fails at the one that `broken` names."""
+    """Replaces the processes of an installation; the one that `broken` names fails."""
 
     def __init__(self, broken: str = "nothing") -> None:
         self.broken = broken

@@ -41,7 +41,7 @@ def test_the_highest_rate_that_holds_is_found(capacity: float) -> None:
     found = search(lambda rate: _figures(100 if rate <= capacity else 900), limits, 1.0)
     assert found.best is not None
     assert capacity / 1.1 <= found.best.rate <= capacity
-    # It held twice.
+    # The rate passed twice.
     assert sum(t.rate == found.best.rate and t.broken is None for t in found.trials) == 2
 
 
@@ -85,7 +85,7 @@ def test_every_limit_is_named_when_it_breaks() -> None:
     assert "failed" in str(limits.broken_by(_figures(failed=1)))
     assert "generator was 80 ms late" in str(limits.broken_by(_figures(late=80.0)))
     assert LatencyLimits(100.0, 20.0).broken_by(_figures()) is None
-    # Measured against a limit of a second, 80 ms do not matter.
+    # With a limit of one second a delay of 80 ms is negligible.
     assert LatencyLimits(1000.0, None).broken_by(_figures(late=80.0)) is None
 
 

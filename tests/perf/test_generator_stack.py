@@ -1,4 +1,4 @@
-"""A whole stack whose engine takes a set time for a step, however much it has to do."""
+"""A whole stack whose engine takes a set time for each step, independent of the load."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_path_carries_every_token_of_a_generator(stack: PrivateStack) -> Non
 def test_a_flood_of_one_tenant_hardly_moves_the_first_token_of_another(
     stack: PrivateStack, bundle: Bundle
 ) -> None:
-    # More than the engine takes at once: without turns the other tenant would wait for its calls.
+    # More than the engine takes at once: without fair sharing the other tenant would have to wait.
     assert bundle.manifest.engine_settings.max_batch < _FLOOD
 
     async def scenario() -> tuple[list[_First], list[_First]]:

@@ -134,7 +134,7 @@ def test_a_report_without_a_benchmark_is_an_error() -> None:
 
 
 class _Fake:
-    """Stands for the tool's process: notes how it was called, and writes a report."""
+    """Replaces the tool's process: records its arguments and writes a report."""
 
     def __init__(self) -> None:
         self.report: dict[str, Any] | None = _CLOSED_REPORT

@@ -1,4 +1,4 @@
-"""The load generator's HTTP, against a server that says what it is told."""
+"""The load generator's HTTP client with a server that sends given bytes."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
     page = (folder / "report.html").read_text()
     assert page.count("data:image/png;base64,") == 3
     assert "smollm2 version 1" in page
-    # Nothing is fetched; base64 has no colon, and now and then the letters of "http".
+    # The page fetches nothing. Base64 has no colon, but may contain the letters "http".
     assert "://" not in page.split("</style>")[1]
     registry = Registry(stack.settings)
     run_id = registry.version("smollm2", 1).run_id

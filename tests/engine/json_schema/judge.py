@@ -43,11 +43,11 @@ class Judge:
         return [int(index) for index in np.flatnonzero(bits[: _END + 1])]
 
     def start(self) -> None:
-        """Go back to the begin."""
+        """Return to the start."""
         self._matcher.reset()
 
     def take(self, byte: int) -> None:
-        """Go on with a byte that is allowed."""
+        """Advance by an allowed byte."""
         assert self._matcher.accept_token(byte, False)
 
 

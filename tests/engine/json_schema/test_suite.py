@@ -1,4 +1,4 @@
-"""The JSON Schema Test Suite as a judge that is not ours (draft 2020-12, shared/).
+"""The JSON Schema Test Suite as an independent check (draft 2020-12, shared/).
 
 Each schema is refused by name, or its grammar admits no instance that is marked invalid, without
 exception, and all that are marked valid. Of formats a grammar writes only the usual spellings, so
@@ -22,7 +22,7 @@ from tests.engine.json_schema.judge import Judge
 
 SUITE = Path(__file__).parents[4] / "shared" / "json-schema-test-suite" / "draft2020-12"
 FILES = sorted(SUITE.rglob("*.json"))
-#: Spellings of a format that no grammar of ours writes.
+#: Spellings of a format that the grammars here do not generate.
 _UNUSUAL: dict[str, Callable[[str], bool]] = {
     "time": lambda text: ":60" in text,  # leap seconds but those at 23:59:60 UTC
     "date-time": lambda text: ":60" in text,
