@@ -20,6 +20,7 @@ from enginehouse.client.model_configs import is_embedding, pinned_version
 
 from enginehouse.errors import EnginehouseError, ModelNotFoundError, ServingError
 from enginehouse.names import TENSORRT_LLM, part
+from enginehouse.supervision import start_loop
 from enginehouse.traffic import Arm, Routes
 
 _log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class ModelDirectory:
         self._task: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._task = asyncio.create_task(self._follow())
+        self._task = start_loop("model-directory", self._follow)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -11,13 +11,21 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from enginehouse.supervision import SUPERVISOR
+
 router = APIRouter(route_class=JsonRoute)
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process answers, and what runs beside the requests.
 
-    status: Literal["live"]
+    Attributes:
+        status: ``stuck`` (with 503) once a background task has failed for five minutes.
+        failing: background task → its last error, until it has run for a minute without another.
+    """
+
+    status: Literal["live", "stuck"]
+    failing: dict[str, str] = {}
 
 
 class Ready(BaseModel):
@@ -27,11 +35,12 @@ class Ready(BaseModel):
     models: dict[str, str]
 
 
-@router.get("/health", responses={200: {"model": Live}})
-@router.get("/health/live", responses={200: {"model": Live}})
-async def live() -> Any:
-    """The process answers."""
-    return {"status": "live"}
+@router.get("/health", responses={200: {"model": Live}, 503: {"model": Live}})
+@router.get("/health/live", responses={200: {"model": Live}, 503: {"model": Live}})
+async def live() -> JSONResponse:
+    """The process answers, and none of its background tasks is stuck: else restart it."""
+    body, status_code = SUPERVISOR.liveness()
+    return JSONResponse(body, status_code)
 
 
 @router.get("/health/ready", responses={200: {"model": Ready}, 503: {"model": Ready}})

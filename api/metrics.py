@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from enginehouse.supervision import SUPERVISOR
+
 _NAMESPACE = "enginehouse"
 
 
@@ -16,6 +18,14 @@ class ApiMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         registry = self.registry
+        self._background_failures = Counter(
+            "background_failures",
+            "Unexpected errors of background tasks, each of which was started again",
+            ["task"],
+            namespace=_NAMESPACE,
+            registry=registry,
+        )
+        self._shown_failures: dict[str, int] = {}
         self.requests = Counter(
             "requests",
             "Requests by outcome",
@@ -47,4 +57,8 @@ class ApiMetrics:
 
     def page(self) -> bytes:
         """The exposition text."""
+        # Loops of the process outlive an application, and may fail before it is made.
+        for task, count in SUPERVISOR.failures().items():
+            self._background_failures.labels(task).inc(count - self._shown_failures.get(task, 0))
+            self._shown_failures[task] = count
         return generate_latest(self.registry)

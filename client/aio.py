@@ -39,6 +39,7 @@ from tritonclient.grpc import service_pb2_grpc as rpc
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
+from enginehouse.supervision import start_job
 from enginehouse.triton_control import grpc_metadata
 
 #: All streams share one channel, so message sizes are not limited.
@@ -282,7 +283,7 @@ class AsyncTritonClient:
         finally:
             if ended:
                 # The last response has arrived; do not wait for the stream to close.
-                settling = asyncio.create_task(_settle(call))
+                settling = start_job("stream-settle", _settle(call))
                 self._settling.add(settling)
                 settling.add_done_callback(self._settling.discard)
             else:

@@ -18,6 +18,7 @@ from enginehouse.client.wire import Target
 
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, GenerationRequest
+from enginehouse.supervision import start_job, start_loop
 
 _log = logging.getLogger(__name__)
 _READY = "READY"
@@ -120,10 +121,11 @@ class FleetMember:
         """
         asked = self._engines.get(wanted)
         if asked is None:
-            asked = self._engines[wanted] = asyncio.create_task(self._describe(target))
+            asked = self._engines[wanted] = start_job("fleet-describe", self._describe(target))
         if not asked.done():
             await asyncio.wait([asked], timeout=_DESCRIBE_PATIENCE_S)
-        return asked.result() if asked.done() and not asked.cancelled() else ""
+        known = asked.done() and not asked.cancelled() and asked.exception() is None
+        return asked.result() if known else ""
 
     async def _describe(self, target: Target) -> str:
         try:
@@ -180,7 +182,7 @@ class FleetMember:
     def look(self) -> asyncio.Task[None]:
         """Refresh the model index; concurrent callers share one request."""
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._look())
+            self._looking = start_job("fleet-look", self._look())
         return self._looking
 
     async def _look(self) -> None:
@@ -235,8 +237,8 @@ class Members:
         await self.discover()
         await self.look()
         self._tasks = [
-            asyncio.create_task(self._follow_discovery()),
-            asyncio.create_task(self._follow_states()),
+            start_loop("fleet-discovery", self._follow_discovery),
+            start_loop("fleet-states", self._follow_states),
         ]
 
     async def close(self) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 
 from enginehouse.engine.stats import LoopStats
 
+from enginehouse.supervision import start_thread
+
 _Value = Callable[[LoopStats], float]
 
 
@@ -119,8 +121,7 @@ class NvidiaMetrics:
         self._stats: LoopStats | None = None
         self._finished: list[tuple[int, int]] = []
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name="nvidia-metrics", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("nvidia-metrics", self._run)
 
     def publish(self, stats: LoopStats) -> None:
         """Queue the loop's statistics for publication."""

@@ -12,11 +12,11 @@ import hashlib
 import os
 import socket
 import tempfile
-import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from enginehouse.private_directory import private_directory
+from enginehouse.supervision import start_thread
 
 _MAX_ID_BYTES = 4096
 
@@ -44,8 +44,7 @@ class StopRelay:
         self._path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(self._path))
-        self._thread = threading.Thread(target=self._listen, name="stop-relay", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("stop-relay", self._listen)
 
     def send(self, request_id: str) -> None:
         """Send a request id to the other instances. Instances that have ended are skipped."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import queue
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from enginehouse.engine.job import Job, Sink
 
 from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, GenerationRequest, Timings
+from enginehouse.supervision import start_thread
 from enginehouse.telemetry import SpanExport, TraceParent, open_export, read_telemetry
 
 if TYPE_CHECKING:
@@ -67,8 +67,7 @@ class EngineSpans:
         }
         self._endings: queue.Queue[EndedGeneration | None] = queue.Queue(_MOST_WAITING)
         self._dropped = 0
-        self._thread = threading.Thread(target=self._work, name="engine-spans", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("engine-spans", self._work)
 
     def followed(self, request: GenerationRequest, sink: Sink) -> Sink:
         """The sink to use for a request: wrapped if its trace is sampled, otherwise unchanged."""

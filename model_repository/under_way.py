@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from enginehouse.errors import QueueFullError
+from enginehouse.supervision import start_thread
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.2
@@ -64,8 +65,7 @@ class UnderWay:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._watch, name="under-way", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("under-way", self._watch)
 
     def enter(self, client_id: str, cancelled: Callable[[], bool]) -> ActiveRequest:
         """Add a request.

@@ -20,6 +20,7 @@ from enginehouse.gateway.audit.records import AuditRecordKind
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import StoreError
+from enginehouse.supervision import start_thread
 
 _log = logging.getLogger(__name__)
 _SYNC_EVERY_S = 1.0
@@ -74,8 +75,7 @@ class AuditTrail:
         self._ending = False
         self._changed = threading.Condition()
         self._unsynced_since: float | None = None
-        self._thread = threading.Thread(target=self._run, name="audit-trail", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("audit-trail", self._run)
 
     def check(self) -> None:
         """Check that a call may be served.

@@ -17,6 +17,8 @@ from enginehouse.gateway.batches.work import WorkStore
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.database.sweeper import sweeping
 
+from enginehouse.supervision import start_loop
+
 
 @dataclass(frozen=True, slots=True)
 class BatchServices:
@@ -54,7 +56,7 @@ async def open_batches(
         work = WorkStore(database, files, config)
         runner = BatchRunner(work, files, run_line, config)
     async with sweeping(config.sweep_every_s, files.sweep, store.sweep):
-        task = None if runner is None else asyncio.create_task(runner.run())
+        task = None if runner is None else start_loop("batches", runner.run)
         try:
             yield BatchServices(files, store, runner, config)
         finally:

@@ -19,6 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, RedisError  # noqa: A004 - Redis' own
 
+from enginehouse.supervision import start_job
+
 _log = logging.getLogger(__name__)
 _PREFIX = "enginehouse:cache:"
 #: After a failure Redis is not asked for this many seconds, so that not every request waits for a
@@ -105,7 +107,7 @@ class RedisCacheStore:
             await self._redis.unlink(*names)
 
     def _start(self, during: str, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._guarded(during, work))
+        task = start_job("cache-write", self._guarded(during, work))
         self._writes.add(task)
         task.add_done_callback(self._writes.discard)
 

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from enginehouse.errors import EnginehouseError
+from enginehouse.supervision import start_loop
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ async def sweeping(every_s: float, *sweeps: Callable[[], Awaitable[object]]) -> 
                     # The next sweep removes what this one left.
                     _log.warning("expired rows or files were not removed: %s", error)
 
-    task = asyncio.create_task(forever())
+    task = start_loop("sweeper", forever)
     try:
         yield
     finally:

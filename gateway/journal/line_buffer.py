@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from enginehouse.gateway.journal.journal import Journal
 
+from enginehouse.supervision import start_loop
+
 _log = logging.getLogger(__name__)
 _MOST = 10_000
 
@@ -34,7 +36,7 @@ class LineBuffer:
             return
         self._lines[kind].append(line)
         if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._write())
+            self._task = start_loop("journal", self._write)
 
     async def close(self) -> None:
         """Write the remaining lines."""

@@ -19,6 +19,7 @@ from enginehouse.gateway.ledger.tables import insert_once
 from sqlalchemy import Connection
 
 from enginehouse.errors import StoreError
+from enginehouse.supervision import start_thread
 
 _log = logging.getLogger(__name__)
 #: How long records are collected for one transaction if no call waits for it, in seconds.
@@ -74,8 +75,7 @@ class GroupWriter:
         self._kept = self._ending = self._gathering = False
         self._errands: list[_Errand] = []
         metrics.failing.set_function(lambda: self.failing)
-        self._thread = threading.Thread(target=self._run, name="usage-ledger", daemon=True)
-        self._thread.start()
+        self._thread = start_thread("usage-ledger", self._run)
 
     @property
     def failing(self) -> bool:

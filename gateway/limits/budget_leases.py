@@ -17,6 +17,7 @@ from enginehouse.gateway.limits.redis_steps import RENEWALS, RedisSteps
 from enginehouse.gateway.limits.scripts import HOLD, KEEP
 
 from enginehouse.errors import StoreError
+from enginehouse.supervision import start_loop
 
 _log = logging.getLogger(__name__)
 
@@ -83,7 +84,7 @@ class BudgetLeases:
         self._clock = clock
         self._away_until: float | None = None
         self._held: dict[tuple[str, str], BudgetAmount] = {}
-        self._renewing = asyncio.create_task(self._renew(), name="limits-renew-budget-leases")
+        self._renewing = start_loop("limits-renew-budget-leases", self._renew)
 
     async def hold(self, key: str, amount: BudgetAmount, left: BudgetRemainder) -> BudgetLease:
         """Reserve an amount if it fits beside all others. This is one atomic step in Redis.

@@ -14,6 +14,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from enginehouse.errors import StoreError
+from enginehouse.supervision import start_loop
 
 _log = logging.getLogger(__name__)
 _CONNECTIONS = 32
@@ -48,7 +49,7 @@ class RedisSteps:
         self._timeout_s = timeout_s
         self._failed = failed
         self._steps: asyncio.Queue[_Step] = asyncio.Queue()
-        self._writing = asyncio.create_task(self._write(), name="limits-write")
+        self._writing = start_loop("limits-write", self._write)
 
     def script(self, text: str) -> Any:
         """Register a script for `ask`."""

@@ -19,6 +19,8 @@ from enginehouse.gateway.limits.store import (
 )
 from enginehouse.gateway.limits.window import PARTS
 
+from enginehouse.supervision import start_loop
+
 
 class RedisLimitStore:
     """Takes a claim in one atomic step of Redis; what is released is written in the background.
@@ -44,7 +46,7 @@ class RedisLimitStore:
         self._take = self.steps.script(TAKE)
         self._lease_s = lease_s
         self._held: dict[str, set[str]] = {}
-        self._renewing = asyncio.create_task(self._renew(), name="limits-renew")
+        self._renewing = start_loop("limits-renew", self._renew)
 
     async def take(self, wanted: LimitClaim) -> LimitHold | LimitRefusal:
         """See `LimitStore`; a call that Redis does not answer in time fails."""

@@ -21,6 +21,7 @@ from enginehouse.gateway.limits.store import (
 )
 
 from enginehouse.errors import StoreError
+from enginehouse.supervision import start_loop
 
 _log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ class SharedLimitStore:
         part = f"this adapter enforces 1/{self._degradation.adapters} of each"
         how = "calls that have limits are refused" if self._degradation.refuse else part
         _log.warning("%s; until it does, %s", error, how)
-        self._looking = asyncio.create_task(self._look(), name="limits-look")
+        self._looking = start_loop("limits-look", self._look)
 
     async def _look(self) -> None:
         """Poll Redis until it answers; no call waits for this."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 from pydantic import ValidationError
 
+from enginehouse.supervision import SupervisedThread
 from enginehouse.traffic import Feedback, RequestSample, SamplePage
 
 _EVERY_S = 0.5
@@ -54,7 +55,7 @@ class SampleCollector:
         self._gathered: dict[str, Gathered] = {}
         self._lock = threading.Lock()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="samples", daemon=True)
+        self._thread = SupervisedThread("samples", self._run)
 
     def start(self) -> None:
         """Start the background thread."""

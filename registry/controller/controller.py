@@ -40,6 +40,7 @@ from enginehouse.errors import (
 )
 from enginehouse.manifest import EngineSettings
 from enginehouse.settings import Settings
+from enginehouse.supervision import SupervisedThread
 from enginehouse.traffic import Routes
 from enginehouse.traffic.routes import routes_path, write_routes
 from enginehouse.triton_control import triton_control_secret
@@ -92,7 +93,7 @@ class Controller:
         self._said = ""
         self._read = False
         self._problem: str | None = None
-        self._thread = threading.Thread(target=self._run, name="controller", daemon=True)
+        self._thread = SupervisedThread("controller", self._run)
 
     def start(self) -> None:
         """Start; acts once it holds the lease."""

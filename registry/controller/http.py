@@ -18,9 +18,11 @@ from enginehouse.registry.rollouts.state import RolloutCommand
 from enginehouse.registry.store import Registry
 from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse
 
 from enginehouse.admin_token import check_admin_token
 from enginehouse.requests.wire_types import Version
+from enginehouse.supervision import SUPERVISOR
 
 #: Verifies a webhook by its headers and body; raises if it is not MLflow's.
 Verify = Callable[[Mapping[str, str], bytes], object]
@@ -92,9 +94,13 @@ def _open_routes(controller: Controller, webhooks: Verify | None) -> APIRouter:
     router = APIRouter(route_class=ControllerRoute)
 
     @router.get("/health/live")
-    def live() -> dict[str, Any]:
-        """Liveness, and whether this process holds the lease."""
-        return {"status": "live", "acting": controller.acting}
+    def live() -> JSONResponse:
+        """Liveness, whether this process holds the lease, and which background tasks fail.
+
+        503 once a background task has been failing for five minutes: restart the process.
+        """
+        body, status_code = SUPERVISOR.liveness()
+        return JSONResponse({**body, "acting": controller.acting}, status_code)
 
     @router.post("/webhooks/mlflow", status_code=204)
     async def webhook(request: Request) -> None:

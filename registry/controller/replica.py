@@ -31,6 +31,7 @@ from enginehouse.registry.controller.replica_plan import (
 
 from enginehouse.errors import EnginehouseError, LeaseLostError, ServingError
 from enginehouse.names import POSTPROCESSING, PREPROCESSING, TENSORRT_LLM, part
+from enginehouse.supervision import SupervisedThread
 
 _log = logging.getLogger(__name__)
 _LOOK_EVERY_S = 0.5
@@ -90,7 +91,7 @@ class ReplicaWorker:
         self._known_alive: set[str] = set()
         self._wake = threading.Event()
         self._closing = False
-        self._thread = threading.Thread(target=self._run, name=replica.name, daemon=True)
+        self._thread = SupervisedThread(replica.name, self._run, task="replica")
 
     def start(self) -> None:
         """Start the thread."""

@@ -20,6 +20,7 @@ from enginehouse.registry.store import Registry
 
 from enginehouse.errors import EnginehouseError
 from enginehouse.settings import Settings
+from enginehouse.supervision import start_thread
 from enginehouse.text.redaction import redact_messages, redacted_beginning
 
 _log = logging.getLogger(__name__)
@@ -85,8 +86,7 @@ class TraceWriter:
     def start(self) -> None:
         """Start the thread, if any requests are to be recorded."""
         if self.share > 0:
-            self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
-            self._thread.start()
+            self._thread = start_thread("traces", self._run)
 
     def wanted(self) -> bool:
         """Whether to record the next request; call once for each request."""

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from enginehouse.api.directory import ModelDirectory
+from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.revision import Served
 from enginehouse.api.route_files import RouteFiles
 from enginehouse.client import AsyncFleetClient
 
 from enginehouse.errors import BundleError, ModelNotFoundError
+from enginehouse.supervision import SUPERVISOR
 from enginehouse.traffic import Arm, Routes
 from enginehouse.traffic.routes import write_routes
 from tests.api.conftest import MakeRevision
@@ -171,3 +173,40 @@ def test_an_embedding_models_highest_version_serves(
         assert world.state("minilm") == ([2], [1, 2])
 
     run(test, replica)
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_the_following(
+    run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("enginehouse.supervision._FIRST_PAUSE_S", 0.0)
+    before = SUPERVISOR.failures().get("model-directory", 0)
+    poll = RouteFiles.poll
+    polled = asyncio.Event()
+    calls = 0
+
+    def planted(files: RouteFiles) -> bool:
+        nonlocal calls
+        calls += 1
+        if calls <= 2:
+            raise ZeroDivisionError("nobody foresaw it")
+        polled.set()
+        return poll(files)
+
+    async def test(world: _World) -> None:
+        monkeypatch.setattr(RouteFiles, "poll", planted)
+        async with world.directory:
+            await polled.wait()
+            assert SUPERVISOR.liveness()[0]["failing"] == {"model-directory": "ZeroDivisionError"}
+
+    run(test, generator(1))
+    assert SUPERVISOR.failures()["model-directory"] == before + 2
+    assert "ZeroDivisionError: nobody foresaw it" in caplog.text
+
+
+def test_the_metrics_page_counts_background_failures_once_however_often_it_is_read() -> None:
+    SUPERVISOR.failed("planted", ValueError())
+    SUPERVISOR.ended("planted")
+    metrics = ApiMetrics()
+    for _ in range(2):
+        page = metrics.page().decode()
+    assert 'enginehouse_background_failures_total{task="planted"} 1.0' in page
