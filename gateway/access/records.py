@@ -9,6 +9,7 @@ from typing import Any
 from enginehouse.api.call import Caller, Role
 from enginehouse.gateway.access.secret import ID_CHARACTERS
 from enginehouse.gateway.database.database import metadata
+from enginehouse.gateway.database.schema import own_tables
 from sqlalchemy import JSON, Column, Float, LargeBinary, Row, String, Table
 
 #: Times are in Unix seconds.
@@ -30,6 +31,7 @@ KEYS = Table(
     Column("rotated_at", Float),
     Column("last_used_at", Float),
 )
+own_tables("access", __file__, KEYS)
 
 
 class KeyState(StrEnum):

@@ -9,6 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from enginehouse.gateway.database.database import metadata
+from enginehouse.gateway.database.schema import own_tables
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -114,3 +115,5 @@ batch_lines = Table(
     Column("answer", Text),
     PrimaryKeyConstraint("batch_id", "line"),
 )
+
+own_tables("batches", __file__, files, batches, batch_lines)

@@ -13,6 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from alembic.util import CommandError
+from enginehouse.gateway.database.migration import migrate
+from enginehouse.gateway.database.schema import schemas
+from enginehouse.gateway.database.text_values import storable
 from sqlalchemy import Connection, Engine, MetaData, create_engine, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -22,7 +26,7 @@ from enginehouse.lines import split_lines
 from enginehouse.sqlite_urls import sqlite_path
 from enginehouse.urls import redacted
 
-#: Every table of the endpoint; each module that has one declares it here.
+#: Every table of the endpoint; each module that has some declares them here, and with `own_tables`.
 metadata = MetaData()
 _T = TypeVar("_T")
 #: Any number that nothing else locks in this database.
@@ -33,29 +37,22 @@ class Database:
     """Transactions on one database."""
 
     def __init__(self, url: str) -> None:
-        """Open it and create the tables that are missing.
+        """Open it and bring its tables to what this version of the code needs.
 
         Raises:
-            StoreError: if it cannot be opened.
+            StoreError: if it cannot be opened or upgraded; nothing was changed then.
         """
         self._url = url
         file = sqlite_path(url)
         if file is not None:
             _private_file(file)
         try:
+            _migrate(url)
             self._engine = _engine(url)
-            self._create_tables()
-        except (SQLAlchemyError, OSError, ValueError) as error:
+        except (SQLAlchemyError, CommandError, OSError, ValueError) as error:
             raise StoreError(
                 f"the endpoint's database cannot be used: {redacted(_reason(error), url)}"
             ) from None
-
-    def _create_tables(self) -> None:
-        with self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                # Two adapters that start at once would both make the same table.
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
-            metadata.create_all(connection)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -89,23 +86,65 @@ class Database:
         self._engine.dispose()
 
 
-def _engine(url: str) -> Engine:
+def _migrate(url: str) -> None:
+    """One transaction over the tables of all stages; processes that start at once do it in turn."""
+    engine = _engine(url, foreign_keys=False)
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            for schema in schemas().values():
+                migrate(connection, schema, metadata)
+            if connection.dialect.name == "sqlite":
+                _check_foreign_keys(connection)
+    finally:
+        engine.dispose()
+
+
+def _check_foreign_keys(connection: Connection) -> None:
+    broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+    if broken is not None:
+        raise StoreError(
+            f"the endpoint's database: a row of {broken[0]!r} refers to a row of {broken[2]!r} "
+            "that does not exist; nothing was changed"
+        )
+
+
+def _engine(url: str, *, foreign_keys: bool = True) -> Engine:
+    """An engine whose transactions write from their beginning, and whose texts are `storable`.
+
+    Args:
+        foreign_keys: off for migrations. SQLite changes a table by writing it anew and dropping
+            the old one, which would delete what refers to its rows.
+    """
     if not url.startswith("sqlite:"):
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
-    engine = create_engine(url, connect_args={"timeout": 30.0}, hide_parameters=True)
+        engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+    else:
+        engine = create_engine(url, connect_args={"timeout": 30.0}, hide_parameters=True)
+        _settle_sqlite(engine, foreign_keys=foreign_keys)
+
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def _storable(*call: Any) -> tuple[str, Any]:
+        _connection, _cursor, statement, parameters, _context, _many = call
+        return statement, storable(parameters)
+
+    return engine
+
+
+def _settle_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
+    # Readers and a writer side by side; a commit survives the process' death.
+    switch = "ON" if foreign_keys else "OFF"
+    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", f"foreign_keys={switch}")
 
     @event.listens_for(engine, "connect")
     def _settle(connection: Any, _: ConnectionPoolEntry) -> None:
-        # Readers and a writer side by side; a commit survives the process' death.
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        for pragma in pragmas:
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")
     def _write_lock(connection: Connection) -> None:
         # A transaction that reads and then writes must not find that another has written.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _private_file(path: Path) -> None:

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import Any
 
 from enginehouse.gateway.database.database import metadata
+from enginehouse.gateway.database.schema import own_tables
 from enginehouse.gateway.ledger.records import UsageRecord
 from sqlalchemy import (
     BigInteger,
@@ -83,6 +84,7 @@ usage_day = Table(
     Column("cost_micros", BigInteger, nullable=False),
 )
 
+own_tables("ledger", __file__, usage, usage_day)
 
 _ROW = tuple(column.name for column in usage.columns)
 _CELLS = attrgetter(*_ROW)

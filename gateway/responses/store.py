@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 from enginehouse.gateway.database.database import Database, metadata
+from enginehouse.gateway.database.schema import own_tables
 from enginehouse.gateway.database.sweeper import sweeping
 from enginehouse.gateway.responses.config import ResponsesConfig
 from enginehouse.gateway.responses.stored import StoredItem
@@ -62,6 +63,7 @@ response_items = Table(
         index=True,
     ),
 )
+own_tables("responses", __file__, responses, response_items)
 
 
 @dataclass(frozen=True, slots=True)
