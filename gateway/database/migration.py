@@ -35,7 +35,7 @@ class TableShape:
 
 
 def migrate(connection: Connection, schema: StageSchema, metadata: MetaData) -> None:
-    """Upgrade one stage's tables, or make them.
+    """Upgrade one stage's tables, or make those that are missing.
 
     Args:
         connection: in a transaction that holds off every other process that migrates.
@@ -61,6 +61,9 @@ def migrate(connection: Connection, schema: StageSchema, metadata: MetaData) -> 
             command.stamp(config, first)
         if found != scripts.get_current_head():
             command.upgrade(config, "head")
+        else:
+            # A table that somebody dropped is made again, empty.
+            metadata.create_all(connection, [metadata.tables[name] for name in schema.tables])
 
 
 def stage_config(connection: Connection | None, schema: StageSchema, metadata: MetaData) -> Config:

@@ -270,6 +270,14 @@ def test_without_a_stage_s_folder_the_others_are_upgraded(
     assert ("schema_version_responses",) in _version_tables(old_url)
 
 
+def test_a_table_that_was_dropped_is_made_again(old_url: str) -> None:
+    Database(old_url).close()
+    change(old_url, "DROP TABLE usage")
+    Database(old_url).close()
+    assert ask(old_url, "SELECT * FROM usage") == []
+    assert ask(old_url, _DAYS) == [(40, 1180, 2340, 8580)]
+
+
 def test_a_stage_and_a_table_are_registered_once() -> None:
     with pytest.raises(ValueError, match="'ledger'"):
         own_tables("ledger", __file__)
