@@ -10,11 +10,11 @@ from typing import Any
 import httpx
 
 from enginehouse.errors import EngineUnavailableError, ServingError
-from enginehouse.lines import lines_of
+from enginehouse.server_sent_events import data_of
 from enginehouse.settings import ClientSettings, read
 from enginehouse.tls import tls_context
 
-_DATA, _DONE = b"data:", b"[DONE]"
+_DONE = b"[DONE]"
 _TIMEOUT_S = 600.0
 _CONNECT_TIMEOUT_S = 5.0
 
@@ -83,9 +83,8 @@ def events(answer: httpx.Response) -> Iterator[dict[str, Any]]:
     Raises:
         ServingError: if one of them is an error.
     """
-    for line in lines_of(answer.iter_bytes()):
-        data = line.removeprefix(_DATA).strip()
-        if not line.startswith(_DATA) or data == _DONE:
+    for data in data_of(answer.iter_bytes()):
+        if data.strip() == _DONE:
             continue
         chunk = json.loads(data)
         if "error" in chunk:

@@ -1,4 +1,4 @@
-"""Splits external text into lines: event streams, JSON Lines, templates.
+"""Splits external text into lines: JSON Lines, logs, templates.
 
 Only LF and CRLF end a line. `str.splitlines` and httpx' `iter_lines` also split at U+2028, U+2029,
 U+0085, form feeds and others. JSON allows these inside a string, so an answer with one would be

@@ -33,11 +33,11 @@ from enginehouse.errors import (
     QueueFullError,
     ServingError,
 )
-from enginehouse.lines import lines_of_stream
 from enginehouse.requests.json_text import read_json
+from enginehouse.server_sent_events import data_of_stream
 
 _T = TypeVar("_T")
-_DATA, _DONE = b"data:", b"[DONE]"
+_DONE = b"[DONE]"
 _AGAIN = {408, 429, 500, 502, 503, 504}
 #: The caller's fault rather than the provider's.
 _REFUSED = {400, 413, 422}
@@ -151,11 +151,11 @@ class Provider:
             headers={"content-type": "application/json", "x-request-id": call.request_id},
         )
         response = await self._within(attempt, self._http.send(request, stream=True))
-        async with aclosing(response), aclosing(_data(response)) as events:
+        async with aclosing(response), aclosing(data_of_stream(response.aiter_bytes())) as events:
             await self._check(attempt, response)
             # A stream that breaks off before its first piece may work the next time.
             attempt.again = True
-            while (data := await self._within(attempt, anext(events, _DONE))) != _DONE:
+            while (data := await self._within(attempt, anext(events, _DONE))).strip() != _DONE:
                 pieces = answer.read(_chunk(data))
                 call.usage = answer.usage
                 for piece in pieces:
@@ -223,14 +223,6 @@ async def _head(response: httpx.Response) -> bytes:
         if len(found) >= _MOST_ERROR_BYTES:
             break
     return found
-
-
-async def _data(response: httpx.Response) -> AsyncGenerator[bytes, None]:
-    """The data of server-sent events; comments and other fields are left out."""
-    async with aclosing(lines_of_stream(response.aiter_bytes())) as lines:
-        async for line in lines:
-            if line.startswith(_DATA):
-                yield line.removeprefix(_DATA).strip()
 
 
 def _json(data: bytes) -> Any:
