@@ -1,7 +1,7 @@
-"""Every error → HTTP status and OpenAI error body, in one table.
+"""Maps every error to an HTTP status and an OpenAI error body, in one table.
 
-The adapter and the release controller answer from it; no web framework is imported here, so each
-server has a few handlers of its own that turn an `ErrorReply` into a response.
+Used by the adapter and the release controller. No web framework is imported here: each server has a
+few handlers of its own that turn an `ErrorReply` into a response.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from enginehouse.urls import redacted
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
 
-#: Exception → (status, OpenAI's `type`); the first class that matches.
+#: Exception → (status, OpenAI's `type`); the first matching class wins.
 _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.InvalidRequestError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
     (errors.ContentBlockedError, HTTPStatus.BAD_REQUEST, "invalid_request_error"),
@@ -46,7 +46,7 @@ _TABLE: tuple[tuple[type[errors.EnginehouseError], HTTPStatus, str], ...] = (
     (errors.EnginehouseError, HTTPStatus.INTERNAL_SERVER_ERROR, "server_error"),
 )
 
-#: The contract's input names → the names that callers of this API know.
+#: The contract's input names → the names that callers of the HTTP API use.
 _PARAMS = {
     "request_output_len": "max_tokens",
     "input_ids": "messages",
@@ -55,7 +55,7 @@ _PARAMS = {
     "runtime_top_k": "top_k",
 }
 
-#: Code of an error that the framework raises.
+#: Error codes for HTTP errors that the web framework raises.
 _HTTP_CODES = {
     HTTPStatus.UNAUTHORIZED: "unauthorized",
     HTTPStatus.NOT_FOUND: "not_found",
@@ -83,7 +83,7 @@ def status_of(error: errors.EnginehouseError) -> tuple[HTTPStatus, str]:
 
 
 def public_text(error: errors.EnginehouseError) -> str:
-    """What callers are told; where that is less than the error says, the log has all of it."""
+    """The message for callers; if it hides details, they are logged."""
     if error.public is None:
         return str(error)
     if error.public != str(error):
@@ -95,7 +95,7 @@ def error_body(error: errors.EnginehouseError, *, operator: bool = False) -> dic
     """OpenAI's error object.
 
     Args:
-        operator: whether it is for one who runs the service, and is told all but credentials.
+        operator: whether it is for an operator, who gets all details except credentials.
     """
     _, kind = status_of(error)
     code = error.code if isinstance(error, errors.ServingError) else "internal_error"
@@ -105,7 +105,7 @@ def error_body(error: errors.EnginehouseError, *, operator: bool = False) -> dic
 
 
 def reply_to(error: errors.EnginehouseError, *, operator: bool = False) -> ErrorReply:
-    """The reply to an error of ours; for `operator` see `error_body`."""
+    """The reply to one of our errors; for `operator` see `error_body`."""
     status, _ = status_of(error)
     busy = status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
     headers = {"Retry-After": _retry_after(error)} if busy else {}
@@ -118,9 +118,9 @@ def reply_to_invalid(found: Sequence[Mapping[str, Any]], body: Any) -> ErrorRepl
     """The reply to a request that does not fit its model.
 
     Args:
-        found: pydantic's errors; places begin with the part of the request: ``body``, ``query``,
-            ``path`` or ``header``.
-        body: the request's body as it was read.
+        found: pydantic's errors; their `loc` begins with the part of the request: ``body``,
+            ``query``, ``path`` or ``header``.
+        body: the request's parsed body.
     """
     problem = _problem(found, body)
     return ErrorReply(
@@ -137,10 +137,10 @@ def reply_to_http(status: int, detail: str, headers: Mapping[str, str] | None) -
 
 
 def reply_to_unexpected(error: Exception, process: str) -> ErrorReply:
-    """The reply to an error that no code expects, which is logged with its traceback.
+    """The reply to an unexpected error, which is logged with its traceback.
 
     Args:
-        process: whose log has the details, for example ``adapter``.
+        process: process whose log has the details, for example ``adapter``.
     """
     _log.error("unexpected error", exc_info=error)
     return ErrorReply(
@@ -152,13 +152,13 @@ def reply_to_unexpected(error: Exception, process: str) -> ErrorReply:
 
 
 def _openai_error(message: str, kind: str, param: str | None, code: str | None) -> dict[str, Any]:
-    # What is told back of a request must not make its answer fail.
+    # Text from the request must not make the response fail.
     named = None if param is None else well_formed(param)
     return {"error": {"message": well_formed(message), "type": kind, "param": named, "code": code}}
 
 
 def _retry_after(error: errors.EnginehouseError) -> str:
-    """Whole seconds, at least one, as HTTP has them."""
+    """Whole seconds, at least one, as HTTP requires."""
     if isinstance(error, errors.RateLimitError | errors.QueueFullError):
         return str(max(1, math.ceil(error.retry_after_s)))
     return _RETRY_AFTER_S

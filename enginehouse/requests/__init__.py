@@ -1,6 +1,6 @@
-"""Requests of HTTP callers: how JSON is read, which numbers fit, and how a refusal is worded.
+"""Validation of HTTP requests: reading JSON, numeric ranges, and the wording of errors.
 
-Both HTTP servers use it, the adapter and the release controller; no web framework is imported here.
+Used by the adapter and the release controller; no web framework is imported here.
 """
 
 from __future__ import annotations

@@ -1,20 +1,20 @@
-"""The type and the coding that a request's body must be declared with."""
+"""Checks the declared type and encoding of a request's body."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from email.message import Message
 
-#: Characters of a header's value that are told back.
+#: Maximum length of a header's value in an error message.
 _MOST_SHOWN = 80
 
 
 def content_type_problem(headers: Mapping[str, str], wanted: str) -> str | None:
-    """Why a body cannot be read: the message of a 415; None if it can.
+    """Why a body cannot be read, as the message of a 415; None if it can be.
 
     Args:
         headers: of the request, names in lower case.
-        wanted: ``type/subtype``; ``application/json`` stands for ``application/*+json`` too.
+        wanted: ``type/subtype``; ``application/json`` also permits ``application/*+json``.
     """
     coding = headers.get("content-encoding", "identity")
     if coding.strip().lower() not in {"", "identity"}:

@@ -1,15 +1,15 @@
-"""Places in a request's body, written as OpenAI writes them: ``input[2].content[0].text``."""
+"""Formats places in a request's body as OpenAI does: ``input[2].content[0].text``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-#: Names may be a caller's own, as the keys of `metadata` are, and as long as they like.
+#: Length limits: names may be chosen by the caller, for example the keys of `metadata`.
 _MOST_NAME, _MOST_PATH = 64, 256
 
 
 def field_path(steps: Iterable[str | int]) -> str:
-    """A place; the body itself is the empty text."""
+    """Format a place; the body itself gives the empty string."""
     path = ""
     for step in steps:
         if isinstance(step, int):

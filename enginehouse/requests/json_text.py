@@ -1,14 +1,14 @@
-r"""JSON of a caller, read in one way wherever it comes in: bodies of all routes, lines of batches.
+r"""Reads JSON from callers, in the same way for all routes and for the lines of batches.
 
-RFC 8259 leaves to the reader what to do with some texts. Here they are settled once, so that
-nothing behind has to think of them:
+RFC 8259 leaves some cases to the reader. They are decided here, so that no later code has to handle
+them:
 
-- A lone surrogate (``"\ud83d"``, which JavaScript sends when it cuts an emoji) becomes U+FFFD, as
-  `TextEncoder` and `String.toWellFormed` make it. It is no character, and UTF-8 cannot carry it.
-- A number beyond 64 bits, and what Python's and JavaScript's writers make of infinity and NaN, is
-  refused with its place. Most of JSON's other readers would round it in silence.
-- Nesting deeper than `MOST_LEVELS` is refused: what walks through JSON does so by recursion.
-- The text is UTF-8, and nothing else.
+- A lone surrogate (``"\ud83d"``, which JavaScript sends if it splits an emoji) becomes U+FFFD, as
+  with `TextEncoder` and `String.toWellFormed`. It is not a character, and UTF-8 cannot encode it.
+- A number beyond 64 bits, and infinity and NaN as Python and JavaScript write them, are rejected
+  with their place. Most other JSON readers would round them silently.
+- Nesting deeper than `MOST_LEVELS` is rejected, because later code walks through JSON recursively.
+- The text has to be UTF-8.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ from enginehouse.json_depth import is_shallow
 from enginehouse.requests.field_path import field_path
 
 MOST_LEVELS = 128
-#: Characters of a name that are told back.
+#: Maximum length of a name in an error message.
 _MOST_NAME = 64
 _BROKEN = "We could not parse the JSON body of your request"
 _LOWEST, _HIGHEST = -(2**63), 2**64 - 1
-#: Escapes of a string, each consumed whole: a backslash that is itself escaped begins none.
+#: Escapes in a string, each matched as a whole, so that an escaped backslash begins none.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
     rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
 )
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-#: Digits of numbers that may not fit; they may stand in a string as well.
+#: Digits of numbers that may be out of range; they may also be inside a string.
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def read_json(raw: bytes) -> Any:
-    """The value; see above.
+    """Parse JSON; see the module's docstring.
 
     Raises:
         InvalidJsonError: if it is not JSON.
-        InvalidRequestError: naming the number that is out of range.
+        InvalidRequestError: names the number that is out of range.
     """
     if _SURROGATE.search(raw):
         raw = _ESCAPE.sub(_well_formed, raw)
@@ -71,7 +71,7 @@ def read_json(raw: bytes) -> Any:
 
 
 class _Doubtful:
-    """Reads numbers that JSON's grammar allows and nothing behind can hold, and remembers it."""
+    """Parses numbers that JSON permits but later code cannot hold, and records that it did."""
 
     def __init__(self) -> None:
         self.found = False
@@ -86,14 +86,14 @@ class _Doubtful:
         return float(written)
 
     def integer(self, written: str) -> float:
-        """Python reads no more digits than some thousands, and slowly."""
+        """Parse long integers as floats: Python limits their digits, and is slow."""
         value = int(written) if len(written) <= len(str(_LOWEST)) else math.inf
         self.found = self.found or not _LOWEST <= value <= _HIGHEST
         return value
 
 
 def well_formed(text: str) -> str:
-    """A text that comes from elsewhere than JSON, with U+FFFD for each lone surrogate."""
+    """Replace each lone surrogate by U+FFFD in text that does not come from JSON."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 

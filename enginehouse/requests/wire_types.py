@@ -1,7 +1,7 @@
-"""Numbers of requests, bounded to what carries them further: the tensor contract, Triton, MLflow.
+"""Numeric types of requests, bounded by what the tensor contract, Triton and MLflow can carry.
 
-Every integer of a request has one of these types or bounds of its own; a test walks all request
-models and asks for it. An unbounded integer fails late, in a place that knows no field.
+Every integer of a request has one of these types or its own bounds; a test checks all request
+models. An unbounded integer would fail late, where the field's name is unknown.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ _DECIMAL = re.compile(r"-?[0-9]{1,20}")
 PositiveCount = Annotated[int, Field(ge=1, le=INT32_MAX)]
 #: A count that may be 0, sent as INT32.
 Count = Annotated[int, Field(ge=0, le=INT32_MAX)]
-#: A count where -1 stands for none, as other servers of this API have it.
+#: A count that -1 switches off, as in other servers of this API.
 CountOrOff = Annotated[int, Field(ge=-1, le=INT32_MAX)]
-#: The contract's seed is UINT64; a negative one, which OpenAI's type allows, is its complement.
+#: The contract's seed is UINT64; a negative seed, which OpenAI permits, becomes its complement.
 Seed = Annotated[int, Field(ge=_INT64_MIN, le=_UINT64_MAX)]
-#: A token id is INT32; whether the model has it is known only when the request is routed.
+#: A token id is INT32; whether the model has it is checked after routing.
 TokenId = Annotated[StrictInt, Field(ge=0, le=INT32_MAX)]
-#: A model's version, as MLflow's database and Triton number them.
+#: A model's version, as numbered by MLflow's database and Triton.
 Version = Annotated[int, Field(ge=1, le=INT32_MAX)]
 
 
 def _decimal(value: Any) -> Any:
-    """Keys of JSON objects are text: only plain digits are a number, so no two keys are one id."""
+    """Keys of JSON objects are text; only plain digits are accepted, so that keys are unique."""
     if isinstance(value, str):
         if not _DECIMAL.fullmatch(value):
             raise PydanticCustomError("token_id", "the key is not a token id: give an integer")
@@ -45,7 +45,7 @@ def _decimal(value: Any) -> Any:
     return value
 
 
-#: Numbers that travel as float32: what it cannot hold is refused, or means the same as what it can.
+#: Numbers sent as float32: values that it cannot hold are rejected or have an equivalent.
 Temperature = Annotated[float, Field(ge=0.0, le=2.0)]
 TopP = Annotated[float, Field(ge=0.0, le=1.0)]
 MinP = Annotated[float, Field(ge=0.0, le=LARGEST_SHARE)]

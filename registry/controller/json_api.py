@@ -1,4 +1,4 @@
-"""How the controller's HTTP API reads JSON bodies and answers errors."""
+"""JSON bodies and error replies of the controller's HTTP API."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from enginehouse.requests.json_text import read_json
 
 
 class ControllerRoute(APIRoute):
-    """A route whose body, if it has one, is read with `read_json`."""
+    """A route that reads its body, if it has one, with `read_json`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See FastAPI.
 
         Raises:
-            HTTPException: 415 if the body is declared as something else than JSON.
+            HTTPException: 415 if the body is declared as something other than JSON.
             InvalidRequestError: if it is not JSON, see `read_json`.
         """
         handler = super().get_route_handler()
@@ -63,7 +63,7 @@ class _ControllerRequest(Request):
 
 
 def install_controller_errors(app: FastAPI) -> None:
-    """Register the error handlers; operators are told every detail but credentials."""
+    """Register the error handlers; operators get all details except credentials."""
     app.add_exception_handler(EnginehouseError, _on_enginehouse_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(StarletteHTTPException, _on_http_exception)
