@@ -56,7 +56,7 @@ def usage(
     finally:
         database.close()
     if left := spool.waiting(settings.ledger_dir):
-        say(f"the database has not got {left} calls yet that are in {settings.ledger_dir}")
+        say(f"{left} calls in {settings.ledger_dir} are not in the database yet")
     if as_json:
         print_json([row.as_json() for row in rows])
     elif as_csv:

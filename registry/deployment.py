@@ -58,7 +58,7 @@ def _until_served(
         if time.monotonic() > until:
             raise ControllerError(
                 f"{name} version {version} does not serve all traffic after {wait_s:g} s and its "
-                f"release goes on: {found.get('problem') or rollout.get('phase') or 'loading'}; "
+                f"release continues: {found.get('problem') or rollout.get('phase') or 'loading'}; "
                 f"see `enginehouse rollout status {name}`"
             )
         time.sleep(min(_POLL_S, wait_s))

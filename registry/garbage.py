@@ -167,9 +167,9 @@ class Collector:
                 if digest is None:
                     yield _directory(path, "a download that did not end")
                 elif digest not in references.known:
-                    yield _directory(path, "cached copy of a version that is no more")
+                    yield _directory(path, "cached copy of a deleted version")
                 elif digest not in references.needed:
-                    yield _directory(path, "cached copy of a version that nobody serves")
+                    yield _directory(path, "cached copy of a version that is not served")
 
     def _old(self, since: float) -> bool:
         return self._now() - since > GRACE_S

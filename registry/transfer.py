@@ -66,7 +66,7 @@ def transfer(source: Registry, target: Registry, name: str, version: int) -> Tra
     if digest is None:
         raise RegistryError(
             f"{name} version {version} has no tag {records.TAG_MANIFEST}: it was not registered "
-            "by `enginehouse register`, so nobody can say whether two are the same"
+            "by `enginehouse register`, so it cannot be compared with other versions"
         )
     known = _versions(target, name)
     for existing in known:

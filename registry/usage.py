@@ -99,7 +99,9 @@ def _object(where: str, raw: str | None) -> dict[str, Any]:
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise RegistryError(f"{where} is not a JSON object, so the loaded versions are unknown")
+        raise RegistryError(
+            f"{where} is not a JSON object, so the loaded versions are unknown: correct it"
+        )
     return value
 
 

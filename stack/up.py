@@ -241,7 +241,9 @@ class Stack:
             self._stuck.forget(triton.name)
             what = f"{triton.name}: {', '.join(hanging)} hangs in loading, its process is gone"
             if serves_alone(triton.name, indexes):
-                self._report(f"{what}; it goes on, since it alone serves what it holds")
+                self._report(
+                    f"{what}; it is not restarted, because no other replica serves what it holds"
+                )
                 continue
             self._report(f"{what}: starting it again")
             triton.kill()

@@ -181,7 +181,7 @@ class Controller:
         """The model, updated with the registry's current state."""
         if not self._lease.acquire():
             holder = self._lease.holder()
-            where = f"{holder.name} at {holder.url}" if holder is not None else "nobody yet"
+            where = f"{holder.name} at {holder.url}" if holder is not None else "no controller yet"
             raise ConflictError(f"this controller stands by; the lease is held by {where}")
         self._stand_up()
         snapshot = self._registry.snapshot()
@@ -211,7 +211,7 @@ class Controller:
             # The disk may be that of the ledger, of the routes or of the log.
             except (EnginehouseError, OSError) as error:
                 self._problem = str(error)
-                self._say_once(f"{error}; serving goes on")
+                self._say_once(f"{error}; serving continues")
             else:
                 self._problem = None
                 self._said = ""

@@ -195,7 +195,7 @@ def _system_text(prompt: Any, wanted: str) -> str:
     if prompt.variables:
         raise RolloutError(
             f"prompt {wanted!r} has variables ({', '.join(sorted(prompt.variables))}): an arm's "
-            "system prompt is used as it stands; register a version without them"
+            "system prompt is used without changes; register a version without them"
         )
     if isinstance(prompt.template, str):
         return prompt.template

@@ -127,8 +127,8 @@ def test_cached_copies_of_what_nobody_serves_go(
     Retirement(own, None).delete("smollm2", 4)
     found = {Path(item.where).name: item.reason for item in collector.collect(dry_run=False)}
     assert found == {
-        "3": "cached copy of a version that nobody serves",
-        "4": "cached copy of a version that is no more",
+        "3": "cached copy of a version that is not served",
+        "4": "cached copy of a deleted version",
         ".fetching-x": "a download that did not end",
         "bundle": "its version was deleted",
     }
@@ -145,7 +145,7 @@ def test_a_tag_that_cannot_be_read_stops_everything(
 ) -> None:
     register(own, tmp_path, 1)
     own.set_model_tag("smollm2", "enginehouse.release", "{")
-    with pytest.raises(RegistryError, match="nobody can say"):
+    with pytest.raises(RegistryError, match="the loaded versions are unknown"):
         collector.collect(dry_run=False)
 
 

@@ -42,7 +42,7 @@ def test_the_controller_says_what_is_wrong_and_goes_on_when_it_is_mended(
         controller.start()
         wait_until(lambda: controller.describe()["problem"] is not None, "the problem")
         assert "No space left on device" in controller.describe()["problem"]
-        assert "No space left on device; serving goes on" in said[0]
+        assert "No space left on device; serving continues" in said[0]
         assert not controller.describe()["read"]
     controller.hint()
     wait_until(lambda: bool(controller.describe()["read"]), "the registry to be read")
