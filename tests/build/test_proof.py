@@ -52,6 +52,7 @@ def _report(bundle: Bundle) -> ParityReport:
     return ParityReport.model_validate_json((bundle.path / "reports/parity.json").read_bytes())
 
 
+@pytest.mark.slow(reason="a build of the whole model in int4, with its proof")
 def test_a_compressed_bundle_is_proven_and_answers(compressed: Bundle, bundle: Bundle) -> None:
     compressed.verify()
     report = _report(compressed)
@@ -116,7 +117,13 @@ def _swap_tokens(tokenizer: Path) -> None:
 
 @pytest.mark.parametrize(
     ("damage", "found"),
-    [("scaled", "perplexity ratio"), ("tokenizer", "tokenizer gives other ids")],
+    [
+        pytest.param(
+            *("scaled", "perplexity ratio"),
+            marks=pytest.mark.slow(reason="the whole proof of the whole model once more"),
+        ),
+        ("tokenizer", "tokenizer gives other ids"),
+    ],
 )
 def test_a_damaged_bundle_with_a_matching_manifest_is_refused(
     bundle: Bundle, tmp_path: Path, damage: str, found: str

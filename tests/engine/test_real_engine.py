@@ -76,6 +76,7 @@ def served(whole_machine: None, bundle: Bundle) -> Iterator[Served]:
     made.service.close()
 
 
+@pytest.mark.slow(reason="answers of up to 300 tokens to 33 schemas, at two temperatures")
 def test_json_schema_output_parses_and_validates(served: Served) -> None:
     """At a high temperature the grammar decides what is generated, not the probabilities."""
     asked = [(schema, heat) for schema in SCHEMAS for heat in (0.8, 2.0)]

@@ -67,6 +67,7 @@ def test_the_path_carries_every_token_of_a_generator(stack: PrivateStack) -> Non
     assert all(len(trace.arrivals_s) >= 60 / 8 for trace in traces)
 
 
+@pytest.mark.slow(reason="120 callers at once, for as long as another asks 60 times")
 def test_a_flood_of_one_tenant_hardly_moves_the_first_token_of_another(
     stack: PrivateStack, bundle: Bundle
 ) -> None:

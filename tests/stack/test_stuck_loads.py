@@ -60,6 +60,7 @@ def test_a_replica_serves_alone_what_no_other_has_ready() -> None:
     assert not serves_alone("b", {"a": [], "b": [("m", "1", "READY")]})
 
 
+@pytest.mark.slow(reason="a stack whose engine is killed at sight until a load hangs")
 @pytest.mark.whole_machine
 def test_a_stub_killed_as_it_starts_does_not_keep_the_stack_from_serving(
     tmp_path: Path, bundle: Bundle
