@@ -78,7 +78,7 @@ test test-all:
 
 test-build: ## Test builds from Hugging Face directories (installs torch: 6 GB)
 	@$(PYTHON) -m venv .venv-build
-	@.venv-build/bin/pip install --quiet --editable '.[build,test]'
+	@.venv-build/bin/pip install --quiet --editable '.[all,build,test]'
 	@.venv-build/bin/pip install --require-hashes --no-deps --quiet -r requirements-no-deps.lock
 	@.venv-build/bin/python -m pytest tests/build/test_huggingface.py
 
@@ -140,8 +140,8 @@ bench: $(VENV)/.runtimes ## Measure the raw pipeline against the whole path, and
 	@$(BIN)/enginehouse bench --stages
 
 lock: ## Renew the hashed lock files (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml -o requirements.lock
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml --extra test -c requirements.lock -o requirements-test.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml --extra all -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --annotation-style line --quiet pyproject.toml --extra all --extra test -c requirements.lock -o requirements-test.lock
 
 lock-clients: $(VENV)/.test ## Renew the hashed lock files of test-clients (needs uv)
 	@$(BIN)/python -m tests.client_matrix.lock
