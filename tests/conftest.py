@@ -149,9 +149,18 @@ class RunningStack:
         return [top, *top.children(recursive=True)]
 
 
+class _Current:
+    """The test that runs; what is no test may start a stack."""
+
+    may_start = True
+
+
 @contextmanager
 def running_stack(env: dict[str, str]) -> Iterator[RunningStack]:
     """`enginehouse up` until the block ends, and the proof that nothing is left of it."""
+    assert _Current.may_start, (
+        "mark this test `whole_machine`: it would start a stack beside another"
+    )
     settings = load_settings(env, cwd=Path.cwd())
     log = settings.home / "up.log"
     stack = RunningStack(settings, env, ManagedProcess("up", [*CLI, "up"], env, log))
@@ -175,6 +184,12 @@ hypothesis.settings.load_profile("quick")
 @pytest.fixture(scope="session")
 def whole_machine() -> None:
     """Requested by each fixture that starts a stack or an engine; marks the tests that use it."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A stack that no mark announces would run beside another one: see `running_stack`."""
+    _Current.may_start = item.get_closest_marker("whole_machine") is not None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
