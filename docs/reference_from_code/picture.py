@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-_FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
+_FONT = re.compile(r"\s*@font-face \{.*?\}|<!--.*?-->", re.DOTALL)
 _MOST_BYTES = 60_000
 
 
