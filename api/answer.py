@@ -1,23 +1,24 @@
-"""From a call to a response, streamed or whole."""
+"""From a call to a response of OpenAI's chat or completions API, streamed or whole."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.call import Call, Ends, Shape
+from enginehouse.api.begun import Begun, Ends, begin
+from enginehouse.api.call import TextCall
 from enginehouse.api.generation import Piece
 from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
-from enginehouse.api.streaming import EventStream, LastEvents, event, primed, until_disconnect
+from enginehouse.api.streaming import ErrorEvents, EventStream, event, until_disconnect
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
-from enginehouse.errors import EngineUnavailableError
+from enginehouse.errors import EnginehouseError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,9 @@ class Envelope:
     tier: str | None = None
 
     @classmethod
-    def new(cls, kind: str, call: Call) -> Envelope:
-        """The envelope of an answer whose source is known."""
-        assert call.served_by is not None  # noqa: S101 - its first piece is there
-        served = call.served_by
+    def new(cls, kind: str, begun: Begun) -> Envelope:
+        """The envelope of an answer."""
+        call, served = begun.call, begun.answered.served_by
         tier = served_tier(call)
         return cls(call.id, kind, int(time.time()), served.model, served.fingerprint, tier)
 
@@ -53,116 +53,119 @@ class Envelope:
         }
 
 
-async def answer(request: Request, state: ApiState, call: Call) -> Response:
+async def answer(request: Request, state: ApiState, call: TextCall) -> Response:
     """Run a call through the stages and answer.
 
     Raises:
         EnginehouseError: if it fails before the first byte.
     """
     request.state.response_headers = call.response_headers
-    pieces = state.pipeline(call)
     if call.ask.stream:
-        begun = await until_disconnect(request.receive, primed(pieces))
-        return EventStream(_events(begun, call), call.response_headers)
-    body = await until_disconnect(request.receive, whole_body(pieces, call))
-    return WholeAnswer(body, call.response_headers, pieces)
+        begun = await until_disconnect(request.receive, begin(state.text, call))
+        return EventStream(begun, ChatEvents(begun))
+    body, begun = await until_disconnect(request.receive, _whole(state, call))
+    return WholeAnswer(body, call.response_headers, begun)
 
 
 class WholeAnswer(JSONResponse):
-    """An answer that is not streamed; the stages close their books once it is out."""
+    """An answer that is not streamed; the stages behind its last piece end once it is out."""
 
-    def __init__(
-        self, body: Any, headers: Mapping[str, str], pieces: AsyncGenerator[Piece, None]
-    ) -> None:
+    def __init__(self, body: Any, headers: Mapping[str, str], begun: Begun) -> None:
         super().__init__(body, headers=headers)
-        self._pieces = pieces
+        self._begun = begun
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See the ASGI specification."""
-        async with aclosing(self._pieces):
+        async with self._begun as pieces:
             await super().__call__(scope, receive, send)
-            await run_out(self._pieces)
+            async for _ in pieces:
+                pass
 
 
-async def run_out(pieces: AsyncGenerator[Piece, None]) -> None:
-    """Let the stages come to their ends behind the last piece."""
-    async for _ in pieces:
-        pass
+async def _whole(state: ApiState, call: TextCall) -> tuple[dict[str, Any], Begun]:
+    begun = await begin(state.text, call)
+    return await whole_body(begun), begun
 
 
-async def whole_body(pieces: AsyncGenerator[Piece, None], call: Call) -> dict[str, Any]:
+async def whole_body(begun: Begun) -> dict[str, Any]:
     """The body of an answer that is not streamed.
 
-    `pieces` is given on behind its last one, see `run_out`; it is closed if this fails.
+    The answer is behind its last piece then; the block around it has ended only if this fails.
 
     Raises:
         ServingError: if the call fails.
     """
     async with AsyncExitStack() as failing:
-        await failing.enter_async_context(aclosing(pieces))
-        answers = await _gathered(pieces, call)
-        shape = shape_of(call)
-        body = Envelope.new(shape.whole_object, call).body(
-            choices=[shape.whole(one) for one in answers], usage=call.usage.as_json()
+        failing.push_async_exit(begun)
+        answers = await _gathered(begun)
+        shape = begun.shape()
+        body = Envelope.new(shape.whole_object, begun).body(
+            choices=[shape.whole(one) for one in answers], usage=begun.answered.usage.as_json()
         )
         failing.pop_all()
     return body
 
 
-async def _gathered(pieces: AsyncGenerator[Piece, None], call: Call) -> list[list[Piece]]:
+async def _gathered(begun: Begun) -> list[list[Piece]]:
     """All pieces of each answer that is kept, by index.
 
     Raises:
         ServingError: if the call fails.
     """
     found: dict[int, list[Piece]] = {}
-    ends = Ends(call)
-    async for piece in pieces:
+    ends = Ends(begun.call)
+    async for piece in begun.pieces:
         found.setdefault(piece.index, []).append(piece)
         if ends.after(piece):
             break
-    if not found:
-        raise EngineUnavailableError("the engine's stream ended too early")
     answers = [found[index] for index in sorted(found)]
-    return answers if call.choices is None else call.choices.best(answers)
+    choices = begun.answered.choices
+    return answers if choices is None else choices.best(answers)
 
 
-def shape_of(call: Call) -> Shape:
-    """How a call is written; its first piece is there."""
-    assert call.ask.shape is not None  # noqa: S101 - text endpoints have it
-    # An external provider's answer has no tokens of ours.
-    return call.ask.shape(call, None if call.route is None else call.route.revision.tokenizer)
+class ChatEvents(ErrorEvents):
+    """OpenAI's events of a streamed answer; see `EventWriter`."""
 
+    def __init__(self, begun: Begun) -> None:
+        """Nothing has been written yet."""
+        self._answered = begun.answered
+        self._ask = begun.call.ask
+        self._shape = begun.shape()
+        self._envelope = Envelope.new(self._shape.stream_object, begun)
+        self._opened: set[int] = set()
+        self._ends = Ends(begun.call)
+        self._complete = False
 
-async def _events(pieces: AsyncGenerator[Piece, None], call: Call) -> AsyncGenerator[bytes, None]:
-    shape = shape_of(call)
-    envelope = Envelope.new(shape.stream_object, call)
-    opened: set[int] = set()
-    ends, ended = Ends(call), False
+    def opening(self) -> bytes:
+        """Nothing."""
+        return b""
 
-    def so_far() -> dict[str, Any]:
-        if call.ask.usage_so_far and call.choices is not None:
-            return {"usage": call.choices.usage.as_json()}
-        return {"usage": None} if call.ask.include_usage else {}
+    def events(self, piece: Piece) -> bytes:
+        """The events of a piece; one write to the socket for all of them."""
+        said = list(self._shape.delta(piece))
+        if self._shape.opening is not None and piece.index not in self._opened:
+            self._opened.add(piece.index)
+            said.insert(0, {"index": piece.index, **self._shape.opening})
+        extra, envelope = self._so_far(), self._envelope
+        text = b"".join(event(envelope.body(choices=[one], **extra)) for one in said)
+        self._complete = self._ends.after(piece)
+        return text + self._usage() if self._complete else text
 
-    def usage() -> bytes:
-        if not call.ask.include_usage:
+    def last(self) -> bytes | None:
+        """`[DONE]`, once the last piece is out."""
+        return self.done if self._complete else None
+
+    async def ending(self, error: EnginehouseError | None) -> bytes:
+        """See `EventWriter`; for an answer whose last piece was not recognized."""
+        end = await super().ending(error)
+        return end if error is not None else self._usage() + end
+
+    def _so_far(self) -> dict[str, Any]:
+        if self._ask.usage_so_far and self._answered.choices is not None:
+            return {"usage": self._answered.choices.usage.as_json()}
+        return {"usage": None} if self._ask.include_usage else {}
+
+    def _usage(self) -> bytes:
+        if not self._ask.include_usage:
             return b""
-        return event(envelope.body(choices=[], usage=call.usage.as_json()))
-
-    async with aclosing(pieces):
-        async for piece in pieces:
-            said = list(shape.delta(piece))
-            if shape.opening is not None and piece.index not in opened:
-                opened.add(piece.index)
-                said.insert(0, {"index": piece.index, **shape.opening})
-            # One write to the socket for all that a piece says.
-            extra = so_far()
-            text = b"".join(event(envelope.body(choices=[one], **extra)) for one in said)
-            if ends.after(piece):
-                ended = True
-                yield LastEvents(text + usage())
-            elif text:
-                yield text
-    if not ended:
-        yield LastEvents(usage())
+        return event(self._envelope.body(choices=[], usage=self._answered.usage.as_json()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from enginehouse.api import chat, completions, embeddings, health, internal, models
@@ -10,51 +10,32 @@ from enginehouse.api.assembly import Assembly
 from enginehouse.api.body_limit import BodyLimit
 from enginehouse.api.browsers.cors import allow_origins
 from enginehouse.api.browsers.head import HeadAsGet
-from enginehouse.api.configuration import load_endpoint_file
+from enginehouse.api.bundles import VersionOpener
+from enginehouse.api.configuration import load_sections
 from enginehouse.api.errors import install_error_handlers
-from enginehouse.api.revision import Served
+from enginehouse.api.registration import Registration, Surface, registered
 from enginehouse.api.tracing.access_log import AccessLog
 from enginehouse.api.tracing.request_ids import RequestIds
 from enginehouse.client.members import ReplicaClient
-from enginehouse.gateway.access import admin
-from enginehouse.gateway.access.guard import Guard
-from enginehouse.gateway.batches import routes as batches
-from enginehouse.gateway.feedback import routes as feedback
-from enginehouse.gateway.ledger import routes as usage
-from enginehouse.gateway.messages import routes as messages
-from enginehouse.gateway.messages.errors import MessagesErrors
-from enginehouse.gateway.responses import routes as responses
-from enginehouse.gateway.tokenize import routes as tokenize
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 from enginehouse import __version__
+from enginehouse.errors import SettingsError
 from enginehouse.settings import Settings
 
-#: What a form has around the file in it.
-_FORM_BYTES = 65_536
-_ROUTES = (
-    chat,
-    completions,
-    responses,
-    messages,
-    embeddings,
-    models,
-    tokenize,
-    batches,
-    feedback,
-    admin,
-    usage,
-    internal,
-    health,
-)
+_ROUTES = (chat, completions, embeddings, models, internal, health)
+#: The stage that checks keys.
+_KEYS_STAGE = "access"
 
 
 def create_app(
     settings: Settings,
     *,
     connect: Callable[[str], ReplicaClient] | None = None,
-    open_version: Callable[[str, int], Served] | None = None,
+    open_version: VersionOpener | None = None,
     access_log: bool = False,
+    stages: Sequence[Registration] | None = None,
 ) -> FastAPI:
     """The ASGI application; it connects to the fleet when it starts.
 
@@ -62,12 +43,19 @@ def create_app(
         connect: makes the client of a replica's ``host:port``; None is Triton's.
         open_version: reads a version's bundle; None takes the registry's verified copies.
         access_log: write a line for each request.
+        stages: in their order; None is all that are installed.
 
     Raises:
         SettingsError: if a setting or the endpoint's file cannot be used.
     """
-    configured = load_endpoint_file(settings)
-    assembly = Assembly(settings, configured, connect, open_version)
+    found = registered() if stages is None else stages
+    if settings.endpoint.keys and all(stage.name != _KEYS_STAGE for stage in found):
+        raise SettingsError(
+            f"ENGINEHOUSE_KEYS asks for keys, and no stage {_KEYS_STAGE!r} is installed that "
+            "checks them: install enginehouse with its gateway, or set it to false"
+        )
+    sections = load_sections(settings, found)
+    assembly = Assembly(settings, found, sections, connect, open_version)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,16 +70,37 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added is the outermost.
-    larger = {"/v1/files": configured.batches.max_file_bytes + _FORM_BYTES}
-    app.add_middleware(HeadAsGet)
-    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
-    app.add_middleware(Guard)
-    app.add_middleware(MessagesErrors)
-    app.add_middleware(AccessLog, lines=access_log)
-    app.add_middleware(RequestIds)
+    _add_surface(app, settings, _surfaces(settings, found, sections), access_log=access_log)
     install_error_handlers(app)
-    for module in _ROUTES:
-        app.include_router(module.router)
     allow_origins(app, settings.api.cors_origins)
     return app
+
+
+def _surfaces(
+    settings: Settings, found: Sequence[Registration], sections: Mapping[str, BaseModel]
+) -> list[Surface]:
+    surfaces = []
+    for stage in found:
+        surface = Surface(settings, sections[stage.name])
+        stage.surface(surface)
+        surfaces.append(surface)
+    return surfaces
+
+
+def _add_surface(
+    app: FastAPI, settings: Settings, surfaces: Sequence[Surface], *, access_log: bool
+) -> None:
+    """Routes and middleware, the adapter's own outside; the last one added is the outermost."""
+    larger = {path: size for one in surfaces for path, size in one.larger_bodies.items()}
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
+    for surface in surfaces:
+        for middleware, arguments in surface.middleware:
+            app.add_middleware(middleware, **arguments)
+    app.add_middleware(AccessLog, lines=access_log)
+    app.add_middleware(RequestIds)
+    for module in _ROUTES:
+        app.include_router(module.router)
+    for surface in surfaces:
+        for router in surface.routers:
+            app.include_router(router)

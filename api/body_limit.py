@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from http import HTTPStatus
 
 from starlette.responses import JSONResponse
@@ -38,10 +38,10 @@ class BodyLimit:
                 return {"type": "http.disconnect"}
             return message
 
-        async def unless_too_large(message: Message) -> None:
+        # Wrappers of `send` are plain functions: as coroutines each would be a frame a token.
+        def unless_too_large(message: Message) -> Awaitable[None]:
             # What the application says of a body that was cut here is not the reason.
-            if seen <= most:
-                await send(message)
+            return send(message) if seen <= most else _unsent()
 
         await self._app(scope, counted, unless_too_large)
         if seen > most:
@@ -58,3 +58,7 @@ class BodyLimit:
         }
         response = JSONResponse(body, status_code=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         await response(scope, receive, send)
+
+
+async def _unsent() -> None:
+    """A message that is left out."""

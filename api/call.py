@@ -1,32 +1,40 @@
-"""One request on its way through the stages, and what a stage is.
+"""A request on its way, by what is known of it: asked, routed, prepared, answered.
 
-A request is answered by a chain: each stage gets the call and what comes after it, and gives the
-pieces of the answer. What it does before it asks for them happens before the engine is asked; what
-it does in between happens while the answer streams; what it does at the end happens even when the
-caller has gone, since closing a generator closes all inside it. A stage knows nothing of HTTP.
+- `Call` (asked): the caller, and the question as its endpoint has validated it.
+- `Routed`: a call, and the version that is to answer it.
+- `Prepared`: the same, tokenized; the engine is asked with it.
+- `Answered`: who answers, and the tokens that this takes. `Call.answered` has it for the stages
+  that surround the whole call.
+
+A call knows nothing of HTTP.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from enginehouse.api.choices import Choices
+from enginehouse.api.defaults import ModelDefaults
 from enginehouse.api.generation import Piece, Usage
-from enginehouse.api.revision import Revision
-from enginehouse.api.routing import Keys, Route
+from enginehouse.api.revision import Revision, Served
+from enginehouse.api.routing import Keys, ModelName, Route
+from enginehouse.client import Embeddings
 
+from enginehouse.errors import ForbiddenError
 from enginehouse.text import Tokenizer
+from enginehouse.traffic.treatments import Treatment
 
-#: Where a text is not tokenized here, its tokens are estimated so.
+#: Estimate of a text's tokens, for text that the adapter does not tokenize.
 CHARACTERS_A_TOKEN = 4
 #: Priority classes by name → the engine's priority; higher goes first.
 PRIORITIES = {"low": -10, "normal": 0, "high": 10}
+#: The tenant, named by a trusted caller where keys are off.
+TENANT_HEADER = "x-enginehouse-tenant"
 
 
 class Role(StrEnum):
@@ -43,13 +51,43 @@ class Caller:
 
     Attributes:
         key_id: the public part of the key; None where keys are off.
-        models: ``model`` or ``model@version`` that it may ask; None is all.
+        models: ``model[@version][:adapter]`` that the caller may ask; None is all.
     """
 
     tenant: str = "default"
     key_id: str | None = None
     roles: frozenset[Role] = frozenset(Role)
     models: frozenset[str] | None = None
+
+    def may_ask(self, name: str) -> bool:
+        """Whether the caller may ask for a model.
+
+        An entry of `models` covers whatever it leaves out: ``smollm2`` covers all versions and
+        adapters. ``smollm2@8`` does not cover ``smollm2``, which another version may answer.
+        """
+        return self.models is None or any(_covers(entry, name) for entry in self.models)
+
+    def check_model(self, name: str) -> None:
+        """Do nothing if the caller may ask for a model.
+
+        Raises:
+            ForbiddenError: naming the models that the caller may ask.
+        """
+        if self.models is not None and not self.may_ask(name):
+            raise ForbiddenError(
+                f"this key may not ask for the model {name[:100]!r}: it has "
+                f"{', '.join(sorted(self.models))}",
+                field="model",
+            )
+
+
+def _covers(entry: str, name: str) -> bool:
+    given, asked = ModelName.parse(entry), ModelName.parse(name)
+    return (
+        given.model == asked.model
+        and given.version in {None, asked.version}
+        and given.adapter in {None, asked.adapter}
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +111,7 @@ class Expected:
     """Tokens that a call may take, before it is run.
 
     Attributes:
-        prompt_tokens: exact where the prompt is tokenized by us, else estimated.
+        prompt_tokens: exact for a prompt that the adapter tokenizes, else estimated.
         completion_tokens: most that may be generated, over all answers.
         bounded: whether the caller gave that limit; otherwise it is what the context has left.
     """
@@ -102,10 +140,10 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A validated request, as its endpoint knows it.
+    """What stages may know of a validated request.
 
     Attributes:
-        endpoint: ``chat.completions``, ``completions``, ``embeddings``.
+        endpoint: ``chat.completions``, ``completions``, ``embeddings``, ``count_tokens``.
         prefix: of the response's id.
         identity: every field of the request that can change its answer, less model, messages and
             prompts; JSON values. Two calls with the same identity, route and text are the same
@@ -113,26 +151,49 @@ class Ask:
         deterministic: whether the same question has the same answer.
         usage_so_far: whether every event of a stream has the usage up to it; vLLM's
             `continuous_usage_stats`.
-        prepare: tokenizes for a route; it may be called again for another one.
-        shape: how answers are written; the tokenizer is None where a provider answers.
-        run: pieces of the answer, behind the stages that all endpoints share.
     """
 
     endpoint: str
     prefix: str
-    stream: bool
-    include_usage: bool
-    run: Proceed
-    prepare: Callable[[Call, Route], Awaitable[Choices]] | None = None
-    shape: Callable[[Call, Tokenizer | None], Shape] | None = None
+    stream: bool = False
+    include_usage: bool = False
     identity: Mapping[str, Any] = field(default_factory=dict)
     deterministic: bool = False
     usage_so_far: bool = False
 
 
 @dataclass(slots=True)
+class Answered:
+    """Who answers a call, and the tokens that it takes.
+
+    Attributes:
+        revision: the version of ours that answers; None for an external provider.
+        choices: its running answers; None until they are prepared, and for answers that no
+            engine of ours generates.
+        used: the tokens of an answer without `choices`.
+        treatment: the arm of an experiment that the answer is given on.
+    """
+
+    served_by: ServedBy
+    revision: Served | None = None
+    treatment: Treatment | None = None
+    choices: Choices | None = None
+    used: Usage = field(default_factory=lambda: Usage(0))
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens up to now; complete when the last piece is out."""
+        return self.used if self.choices is None else self.choices.usage
+
+    @property
+    def tokenizer(self) -> Tokenizer | None:
+        """Of the version that answers; None where a provider does."""
+        return self.revision.tokenizer if isinstance(self.revision, Revision) else None
+
+
+@dataclass(slots=True)
 class Call:
-    """What stages may read and change.
+    """A question and who asks it; the state *asked*.
 
     Attributes:
         model: the field `model`; a stage may point it elsewhere.
@@ -140,16 +201,19 @@ class Call:
         messages: of a conversation, as templates take them; a stage may rewrite them.
         texts: prompts of a completion or inputs of an embedding; token ids stay ids.
         tools: tools that the template is told of.
+        defaults: what is set for the model; a stage may set it.
         request_id: the caller's `x-request-id`, or one of ours; for logs and traces.
         deadline: `time.monotonic` at which the caller gives up, or None.
         priority: in the engine's queue and in front of it, higher goes first.
+        tier: OpenAI's `service_tier` that the caller asked for, or None.
         store: whether the caller wants the answer kept.
+        managed_prompt: the request's field `prompt`, a prompt of the registry; or None.
         response_headers: stages add theirs; they go out with answers and with errors.
-        notes: what stages found, by their name; JSON values without any text of the caller.
-        route, choices, expected: known once the call has been routed and prepared.
-        usage: complete when the last piece is out.
-        cost_micros: what it has cost, in millionths of the price table's currency; None before
-            its end, and where no usage is written down.
+        findings: what stages report of the call for the audit trail, by the stage's name; JSON
+            values without any text of the caller. No stage reads another one's.
+        answered: None until somebody is found to answer.
+        cost_micros: its cost in millionths of the price table's currency; None before its end,
+            and where no usage is recorded.
     """
 
     ask: Ask
@@ -160,19 +224,18 @@ class Call:
     messages: list[dict[str, Any]] = field(default_factory=list)
     texts: list[str | list[int]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
+    defaults: ModelDefaults = field(default_factory=ModelDefaults)
     request_id: str = ""
     id: str = ""
     deadline: float | None = None
     priority: int = 0
+    tier: str | None = None
     store: bool = False
     metadata: Mapping[str, str] = field(default_factory=dict)
+    managed_prompt: Mapping[str, Any] | None = None
     response_headers: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, Any] = field(default_factory=dict)
-    route: Route | None = None
-    choices: Choices | None = None
-    expected: Expected | None = None
-    served_by: ServedBy | None = None
-    usage: Usage = field(default_factory=lambda: Usage(0))
+    findings: dict[str, Any] = field(default_factory=dict)
+    answered: Answered | None = None
     cost_micros: int | None = None
     asked_model: str = ""
     began: float = field(default_factory=time.perf_counter)
@@ -189,83 +252,167 @@ class Call:
         return Keys(self.user, self.messages, self.headers)
 
     @property
-    def revision(self) -> Revision:
-        """Who answers, once it is routed."""
-        assert self.route is not None  # noqa: S101 - stages stand in their order
-        return self.route.revision
+    def tenant(self) -> str | None:
+        """The key's tenant; where keys are off, the one that a trusted caller names."""
+        return self.caller.tenant if self.caller.key_id else self.headers.get(TENANT_HEADER)
+
+    @property
+    def served_by(self) -> ServedBy | None:
+        """Who answers; None until somebody is found."""
+        return None if self.answered is None else self.answered.served_by
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens up to now; all 0 until somebody answers."""
+        return Usage(0) if self.answered is None else self.answered.usage
 
     def remaining_s(self) -> float | None:
         """Time until the caller gives up; None if it did not say, at least 0."""
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
-    def elsewhere(self, model: str) -> Call:
-        """The same question to another model, with nothing of this attempt; headers are shared."""
+    def elsewhere(self, model: str) -> Self:
+        """The same question to another model: a copy that shares nothing that is written to."""
         return replace(
-            self, model=model, route=None, choices=None, expected=None, served_by=None,
-            usage=Usage(0),
-        )  # fmt: skip
+            self,
+            model=model,
+            response_headers=dict(self.response_headers),
+            findings=dict(self.findings),
+            answered=None,
+        )
 
 
-class Ends:
-    """Knows the last piece of an answer before the stages behind have closed their books.
+class TextForm(Protocol):
+    """What an endpoint knows of its own request: how it is tokenized, and how answers are read."""
 
-    Whoever waits for the end of the stream instead has the caller wait for those books too.
-    """
-
-    def __init__(self, call: Call) -> None:
-        """Nothing has been seen yet."""
-        self._call = call
-        self._ended = 0
-
-    def after(self, piece: Piece) -> bool:
-        """Whether this piece is the last one; `Call.usage` is complete then.
-
-        How many answers another source than our engine gives is not known: always false there.
-        """
-        if piece.finish is None:
-            return False
-        self._ended += 1
-        choices = self._call.choices
-        if choices is None or self._ended < len(choices.generations):
-            return False
-        self._call.usage = choices.usage
-        return True
-
-
-Proceed = Callable[[Call], AsyncGenerator[Piece, None]]
-
-
-class Stage(Protocol):
-    """One step of the chain; removable, since the others do not know it."""
-
-    @property
-    def name(self) -> str:
-        """For metrics and notes."""
-        ...
-
-    def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """Pieces of the answer; `proceed` gives those of the stages behind.
+    async def choices(self, routed: Routed) -> Choices:
+        """The answers to generate, not begun. It may be called again for another route.
 
         Raises:
-            ServingError: with the reason, if the call ends here.
+            InvalidRequestError: if the version cannot answer the request.
+        """
+        ...
+
+    def shape(self, call: TextCall, answered: Answered) -> Shape:
+        """How answers are written; the version has a tokenizer unless a provider answers."""
+        ...
+
+
+@dataclass(slots=True, kw_only=True)
+class TextCall(Call):
+    """A call that generates text.
+
+    Attributes:
+        counted_tokens: length of the prompt, for a call that asks for nothing else.
+    """
+
+    form: TextForm
+    counted_tokens: int | None = None
+
+
+class VectorForm(Protocol):
+    """What the embeddings endpoint knows of its own request."""
+
+    async def vectors(self, routed: VectorRouted) -> Embeddings:
+        """Vectors of `Call.texts`, in their order.
+
+        Raises:
+            ServingError: if the version cannot answer the request.
         """
         ...
 
 
-def compose(stages: Sequence[Stage], last: Proceed) -> Proceed:
-    """A chain of stages, the first outermost."""
-    chain = last
-    for stage in reversed(stages):
-        chain = _linked(stage, chain)
-    return chain
+@dataclass(slots=True, kw_only=True)
+class VectorCall(Call):
+    """A call that computes vectors.
+
+    Attributes:
+        expected_tokens: of its texts, estimated.
+        found: the vectors, once they are there.
+    """
+
+    form: VectorForm
+    expected_tokens: int
+    found: Embeddings | None = None
 
 
-def _linked(stage: Stage, behind: Proceed) -> Proceed:
-    return lambda call: stage(call, behind)
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """A call and the version that is to answer it; the state *routed*."""
+
+    call: TextCall
+    route: Route
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.route.revision.target.model
+
+    @property
+    def version(self) -> int:
+        """The version that was chosen."""
+        return self.route.revision.version
+
+    @property
+    def pinned(self) -> bool:
+        """Whether the caller chose the version."""
+        return self.route.pinned
+
+    @property
+    def rollout(self) -> str | None:
+        """The rollout that chose the version."""
+        return self.route.rollout
+
+    @property
+    def generation(self) -> int:
+        """Of the routes that chose the version."""
+        return self.route.generation
+
+    @property
+    def treatment(self) -> Treatment | None:
+        """The arm of an experiment."""
+        return self.route.treatment
 
 
-async def passed(call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-    """The pieces of the stages behind, unchanged; closed when this is closed."""
-    async with aclosing(proceed(call)) as pieces:
-        async for piece in pieces:
-            yield piece
+@dataclass(frozen=True, slots=True)
+class VectorRouted:
+    """A call for vectors and the version that is to answer it; fields as in `Routed`."""
+
+    call: VectorCall
+    served: Served
+    pinned: bool
+    rollout: str | None = None
+    generation: int = 0
+    treatment: Treatment | None = None
+
+    @property
+    def model(self) -> str:
+        """The model's name."""
+        return self.served.target.model
+
+    @property
+    def version(self) -> int:
+        """The version that was chosen."""
+        return self.served.version
+
+
+#: One attempt at a call, of either kind.
+Attempted = Routed | VectorRouted
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A tokenized call; the state *prepared*."""
+
+    call: TextCall
+    route: Route
+    choices: Choices
+
+    @property
+    def expected(self) -> Expected:
+        """The tokens that it may take."""
+        generations = self.choices.generations
+        return Expected(
+            self.choices.usage.prompt_tokens,
+            sum(generation.most_tokens for generation in generations),
+            all(generation.prompt.max_tokens is not None for generation in generations),
+        )

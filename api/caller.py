@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
+from typing import TypeVar
 
-from enginehouse.api.call import Ask, Call, Caller
+from enginehouse.api.call import Call, Caller
 from starlette.requests import Request
 
 from enginehouse.errors import InvalidRequestError
@@ -22,21 +23,19 @@ def caller_of(request: Request) -> Caller:
     return caller
 
 
-def new_call(request: Request, ask: Ask, model: str, *, user: str | None = None) -> Call:
-    """A call as it enters the first stage.
+_Call = TypeVar("_Call", bound=Call)
+
+
+def received(call: _Call, request: Request) -> _Call:
+    """The call, with what its request's headers and its connection say of it.
 
     Raises:
         InvalidRequestError: if its timeout is no number of seconds above 0.
     """
-    call = Call(
-        ask,
-        model,
-        caller=caller_of(request),
-        user=user,
-        headers=request.headers,
-        request_id=getattr(request.state, "request_id", ""),
-        deadline=_deadline(request.headers),
-    )
+    call.caller = caller_of(request)
+    call.headers = request.headers
+    call.request_id = getattr(request.state, "request_id", "") or call.request_id
+    call.deadline = _deadline(request.headers)
     # A batch's lines come from this process and say how urgent they are.
     call.priority = getattr(request.state, "priority", 0)
     call.response_headers[REQUEST_ID_HEADER] = call.request_id

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enginehouse.api.answer import answer
-from enginehouse.api.call import Ask, Call, Shape
-from enginehouse.api.caller import new_call
+from enginehouse.api.call import Answered, Ask, Call, Routed, Shape, TextCall
+from enginehouse.api.caller import received
 from enginehouse.api.chat_prompt import (
     Form,
     conversation_ids,
@@ -16,26 +16,25 @@ from enginehouse.api.chat_prompt import (
 )
 from enginehouse.api.chat_shape import Reading, chat_shape
 from enginehouse.api.choices import Choices, choices
-from enginehouse.api.exposure import treated, with_prompt
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.guides import response_schema
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
 from enginehouse.api.reasoning import ReasoningSplitter, splitter_behind, splitter_of
-from enginehouse.api.routing import Route
+from enginehouse.api.revision import Revision
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.service_tier import wish
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.tools import ToolCallParser
 from enginehouse.api.tools.asked import ToolsAsked
-from enginehouse.gateway.models.settings import settled
+from enginehouse.api.treatment import treated, with_prompt
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide
-from enginehouse.text import ChatTemplate, Tokenizer
+from enginehouse.text import ChatTemplate
 
 router = APIRouter(route_class=JsonRoute)
 
@@ -47,10 +46,10 @@ router = APIRouter(route_class=JsonRoute)
 )
 async def create_chat_completion(body: ChatRequest, request: Request, state: State) -> Response:
     """Answer a conversation."""
-    return await answer(request, state, await chat_call(body, request, state))
+    return await answer(request, state, chat_call(body, request, state))
 
 
-async def chat_call(body: ChatRequest, request: Request, state: ApiState) -> Call:
+def chat_call(body: ChatRequest, request: Request, state: ApiState) -> TextCall:
     """The call of a chat request; nothing has been asked of the engine yet.
 
     Raises:
@@ -65,21 +64,18 @@ async def chat_call(body: ChatRequest, request: Request, state: ApiState) -> Cal
         prefix="chatcmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
-        run=state.text,
-        prepare=chat.prepare,
-        shape=chat.shape,
         identity=body.identity,
         deterministic=body.deterministic,
         usage_so_far=body.counts_on,
     )
-    call = new_call(request, ask, body.model, user=body.end_user)
+    call = received(TextCall(ask, body.model, user=body.end_user, form=chat), request)
     call.messages = [message.for_template() for message in body.messages]
     call.tools = list(tools.shown)
     call.store = bool(body.store)
     call.metadata = body.metadata or {}
     wish(call, body.service_tier)
     if body.prompt is not None:
-        call.notes["prompt"] = body.prompt.model_dump(exclude_none=True)
+        call.managed_prompt = body.prompt.model_dump(exclude_none=True)
     return call
 
 
@@ -109,11 +105,11 @@ class _Chat:
     guide: Guide | None
     guide_field: str | None
 
-    async def prepare(self, call: Call, route: Route) -> Choices:
-        """See `Ask`."""
+    async def choices(self, routed: Routed) -> Choices:
+        """See `TextForm`."""
+        call, route = routed.call, routed.route
         revision = route.revision
-        own = self.state.models.of(call.model)
-        asked = settled(treated(self.body, route.treatment), own)
+        asked = call.defaults.settled(treated(self.body, route.treatment))
         template = revision.template
         spoken = spoken_format(call, template)
         response = response_schema(self.body.response_format)
@@ -145,15 +141,19 @@ class _Chat:
         )
         return choices(self.state.engine, revision, [prompt], call.id, asked.n or 1)
 
-    def shape(self, call: Call, tokenizer: Tokenizer | None) -> Shape:
-        """See `Ask`."""
-        scored = tokenizer is not None and bool(self.body.logprobs)
-        if call.route is None:
-            # A provider's text has been read by itself.
-            return chat_shape(Reading(lambda: None, lambda: None, scored))
-        template = call.route.revision.template
+    def shape(self, call: TextCall, answered: Answered) -> Shape:
+        """See `TextForm`."""
+        revision = answered.revision
+        if not isinstance(revision, Revision):
+            # The reasoning and tool calls of a provider's text have been read by the provider.
+            return chat_shape(Reading(lambda: None, lambda: None))
+        template = revision.template
         return chat_shape(
-            Reading(lambda: self._splitter(template), lambda: self._parser(call, template), scored)
+            Reading(
+                lambda: self._splitter(template),
+                lambda: self._parser(call, template),
+                bool(self.body.logprobs),
+            )
         )
 
     def _parser(self, call: Call, template: ChatTemplate) -> ToolCallParser | None:

@@ -18,8 +18,6 @@ from enginehouse.errors import InvalidRequestError
 from enginehouse.text import ChatTemplate, PromptEnding
 from enginehouse.text.chat_template import RESERVED
 
-#: Call.notes: the format that a model's settings name.
-FORMAT_NOTE = "tool_format"
 _LONG_TEXT = 4096
 _TOOL_TEXT = 512
 
@@ -87,8 +85,7 @@ def spoken_format(call: Call, template: ChatTemplate) -> ToolFormat:
     Raises:
         SettingsError: if the model's settings name none that there is.
     """
-    named = call.notes.get(FORMAT_NOTE)
-    return tool_format(template.source, None if named is None else str(named))
+    return tool_format(template.source, call.defaults.tool_format)
 
 
 async def conversation_ids(

@@ -84,7 +84,7 @@ class Choices:
         """Generations of one prompt."""
         return len(self.generations) // self.prompts
 
-    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
+    def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
         """Pieces of all answers as they come; closing it cancels them.
 
         Args:
@@ -94,10 +94,10 @@ class Choices:
             Exception: of the first answer that fails, whatever it is; the others are cancelled.
         """
         if len(self.generations) == 1:
-            async with aclosing(self.generations[0].pieces(timeout_s)) as only:
-                async for piece in only:
-                    yield piece
-            return
+            return self.generations[0].pieces(timeout_s)
+        return self._side_by_side(timeout_s)
+
+    async def _side_by_side(self, timeout_s: float | None) -> AsyncGenerator[Piece, None]:
         arrived: _Arrived = asyncio.Queue()
         tasks = [_forwarding(generation, arrived, timeout_s) for generation in self.generations]
         try:

@@ -6,11 +6,10 @@ import asyncio
 from dataclasses import dataclass, replace
 
 from enginehouse.api.answer import answer
-from enginehouse.api.call import Ask, Call, Shape
-from enginehouse.api.caller import new_call
+from enginehouse.api.call import Answered, Ask, Call, Routed, Shape, TextCall
+from enginehouse.api.caller import received
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.completion_shape import Echo, completion_shape
-from enginehouse.api.exposure import treated
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
@@ -18,13 +17,12 @@ from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS, CompletionRequest
 from enginehouse.api.state import ApiState, State
-from enginehouse.gateway.models.settings import settled
+from enginehouse.api.treatment import treated
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from enginehouse.errors import InvalidRequestError
-from enginehouse.text import Tokenizer
 from enginehouse.text.healing import heal
 
 router = APIRouter(route_class=JsonRoute)
@@ -38,20 +36,17 @@ _LONG_TEXT = 4096
 )
 async def create_completion(body: CompletionRequest, request: Request, state: State) -> Response:
     """Continue texts."""
-    continued = _Continued(body, state)
     ask = Ask(
         endpoint="completions",
         prefix="cmpl",
         stream=bool(body.stream),
         include_usage=body.include_usage,
-        run=state.text,
-        prepare=continued.prepare,
-        shape=continued.shape,
         identity=body.identity,
         deterministic=body.deterministic,
         usage_so_far=body.counts_on,
     )
-    call = new_call(request, ask, body.model, user=body.user)
+    form = _Continued(body, state)
+    call = received(TextCall(ask, body.model, user=body.user, form=form), request)
     call.texts = body.prompts
     return await answer(request, state, call)
 
@@ -63,13 +58,14 @@ class _Continued:
     body: CompletionRequest
     state: ApiState
 
-    async def prepare(self, call: Call, route: Route) -> Choices:
-        """See `Ask`."""
-        own = self.state.models.of(call.model)
+    async def choices(self, routed: Routed) -> Choices:
+        """See `TextForm`."""
+        call, route = routed.call, routed.route
         asked = treated(self.body, route.treatment)
-        body = settled(asked, own)
+        body = call.defaults.settled(asked)
         if asked.max_tokens is None:
-            most = min(DEFAULT_COMPLETION_TOKENS, own.max_tokens or DEFAULT_COMPLETION_TOKENS)
+            own = call.defaults.max_tokens
+            most = min(DEFAULT_COMPLETION_TOKENS, own or DEFAULT_COMPLETION_TOKENS)
             body = body.model_copy(update={"max_tokens": max(most, body.min_tokens or 0)})
 
         def encode() -> list[Prompt]:
@@ -84,8 +80,9 @@ class _Continued:
         most = body.best_of or wanted
         return choices(self.state.engine, route.revision, prompts, call.id, most, kept=wanted)
 
-    def shape(self, call: Call, tokenizer: Tokenizer | None) -> Shape:
-        """See `Ask`."""
+    def shape(self, call: TextCall, answered: Answered) -> Shape:
+        """See `TextForm`."""
+        tokenizer = answered.tokenizer
         echo = Echo(call.texts, self.body.n or 1, tokenizer) if self.body.echo else None
         return completion_shape(None if self.body.logprobs is None else tokenizer, echo)
 

@@ -1,56 +1,44 @@
-"""The endpoint's file: one section for each part, all of them optional."""
+"""The endpoint's file: one section for each stage, all of them optional."""
 
 from __future__ import annotations
 
-from enginehouse.gateway.access.config import AccessConfig
-from enginehouse.gateway.audit.config import AuditConfig
-from enginehouse.gateway.batches.config import BatchesConfig
-from enginehouse.gateway.cache.config import CacheConfig
-from enginehouse.gateway.content.config import ContentConfig
-from enginehouse.gateway.fallback.config import FallbackConfig
-from enginehouse.gateway.ledger.config import LedgerConfig
-from enginehouse.gateway.limits.config import LimitsConfig
-from enginehouse.gateway.models.settings import ModelsConfig
-from enginehouse.gateway.prompts.config import PromptsConfig
-from enginehouse.gateway.responses.config import ResponsesConfig
-from enginehouse.gateway.tracing.config import ObservabilityConfig
-from pydantic import BaseModel, ConfigDict
+from collections.abc import Sequence
+from typing import Any
+
+from enginehouse.api.registration import NoConfiguration, Registration
+from pydantic import BaseModel, ConfigDict, create_model
 
 from enginehouse.errors import SettingsError, SpecError
 from enginehouse.settings import Settings
 from enginehouse.specifications import checked, read_yaml
 
 
-class EndpointFile(BaseModel):
-    """``endpoint.yaml``; what a section says stands in its own module."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    access: AccessConfig = AccessConfig()
-    limits: LimitsConfig = LimitsConfig()
-    ledger: LedgerConfig = LedgerConfig()
-    audit: AuditConfig = AuditConfig()
-    content: ContentConfig = ContentConfig()
-    cache: CacheConfig = CacheConfig()
-    fallback: FallbackConfig = FallbackConfig()
-    models: ModelsConfig = ModelsConfig()
-    prompts: PromptsConfig = PromptsConfig()
-    responses: ResponsesConfig = ResponsesConfig()
-    batches: BatchesConfig = BatchesConfig()
-    observability: ObservabilityConfig = ObservabilityConfig()
+def endpoint_model(stages: Sequence[Registration]) -> type[BaseModel]:
+    """The model of ``endpoint.yaml``: a section for each stage that has a configuration."""
+    sections: dict[str, Any] = {
+        stage.name: (stage.configuration, stage.configuration())
+        for stage in stages
+        if stage.configuration is not NoConfiguration
+    }
+    return create_model(
+        "EndpointFile", __config__=ConfigDict(extra="forbid", frozen=True), **sections
+    )
 
 
-def load_endpoint_file(settings: Settings) -> EndpointFile:
-    """The configuration; everything by default where there is no file.
+def load_sections(settings: Settings, stages: Sequence[Registration]) -> dict[str, BaseModel]:
+    """The configuration of each stage, by its name; by default where the file says nothing.
 
     Raises:
         SettingsError: naming the file, the field and its value.
     """
+    model = endpoint_model(stages)
     path = settings.endpoint_file
     if settings.endpoint.file is None and not path.exists():
-        return EndpointFile()
-    try:
-        # An empty file has no sections.
-        return checked(EndpointFile, read_yaml(path) or {}, str(path))
-    except SpecError as error:
-        raise SettingsError(str(error)) from None
+        loaded = model()
+    else:
+        try:
+            # An empty file has no sections.
+            loaded = checked(model, read_yaml(path) or {}, str(path))
+        except SpecError as error:
+            raise SettingsError(str(error)) from None
+    return {stage.name: getattr(loaded, stage.name, NoConfiguration()) for stage in stages}

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import orjson
-from enginehouse.api.attempts import tenant_of
+from enginehouse.api.begun import completed
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, Call, Expected, ServedBy
-from enginehouse.api.caller import new_call
-from enginehouse.api.errors import VERSION_HEADER
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, VectorCall, VectorRouted
+from enginehouse.api.caller import received
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target
-from enginehouse.gateway.samples.account import OK, UNEXPECTED, Account, RequestOrigin, code_of
-from enginehouse.gateway.samples.ring import CLIENT_GONE
 from fastapi import APIRouter
 from pydantic import BaseModel, StrictStr
 from starlette.requests import Request
 from starlette.responses import Response
 
-from enginehouse.errors import EnginehouseError, InvalidRequestError
-from enginehouse.generation import FinishReason
-from enginehouse.manifest import EmbeddingFacts
+from enginehouse.errors import EngineUnavailableError, InvalidRequestError
 from enginehouse.requests.wire_types import PositiveCount, TokenId
 
 router = APIRouter(route_class=JsonRoute)
 _MAX_INPUTS = 2048
-_ENDPOINT = "embeddings"
 Encoding = Literal["float", "base64"]
 
 
@@ -109,72 +100,46 @@ class EmbeddingList(BaseModel):
 async def create_embeddings(body: EmbeddingRequest, request: Request, state: State) -> Response:
     """Vectors of texts, in their order, all of one version."""
     texts = body.texts
-    work = _Work(body, state)
-    ask = Ask(_ENDPOINT, "embd", stream=False, include_usage=False, run=work.run)
-    call = new_call(request, ask, body.model, user=body.user)
-    call.texts = list(texts)
-    call.expected = Expected(sum(len(text) for text in texts) // CHARACTERS_A_TOKEN)
+    call = received(
+        VectorCall(
+            Ask("embeddings", "embd"),
+            body.model,
+            user=body.user,
+            texts=list(texts),
+            form=_Embedded(body, state),
+            expected_tokens=sum(len(text) for text in texts) // CHARACTERS_A_TOKEN,
+        ),
+        request,
+    )
     request.state.response_headers = call.response_headers
-    await until_disconnect(request.receive, _ended(state.pipeline(call)))
-    assert work.found is not None  # noqa: S101 - it has run
-    tokens = sum(work.found.token_counts)
+    await until_disconnect(request.receive, completed(state.vectors, call))
+    if call.found is None:
+        raise EngineUnavailableError("the engine's stream ended too early")
     return Response(
-        _body(body, work.found, tokens),
+        _body(body, call.found, call.usage.prompt_tokens),
         media_type="application/json",
         headers=call.response_headers,
     )
 
 
-async def _ended(pieces: AsyncGenerator[Piece, None]) -> None:
-    async with aclosing(pieces):
-        async for _ in pieces:
-            pass
-
-
-@dataclass
-class _Work:
-    """The engine's part of one request."""
+@dataclass(frozen=True, slots=True)
+class _Embedded:
+    """An embeddings request."""
 
     body: EmbeddingRequest
     state: ApiState
-    found: Embeddings | None = None
 
-    async def run(self, call: Call) -> AsyncGenerator[Piece, None]:
-        """One piece without text, once the vectors are there; see `Ask.run`."""
-        state = self.state
-        revision, facts, pinned = await state.router.embedding(call.model)
-        target = revision.target
-        call.served_by = ServedBy(target.model, revision.version, revision.fingerprint)
-        call.response_headers[VERSION_HEADER] = str(revision.version)
-        origin = RequestOrigin(target.model, revision.version, _ENDPOINT, "embd", tenant_of(call))
-        account = Account(replace(origin, pinned=pinned), state.metrics, state.samples, call.id)
-        code, asked = CLIENT_GONE, target if pinned else Target(target.model)
-        try:
-            # The version is Triton's choice where none is pinned: one just replaced is not asked.
-            found = self.found = await self._found(call, asked, facts)
-            account.prompt_tokens = sum(found.token_counts)
-            code = OK
-        except EnginehouseError as error:
-            code = code_of(error)
-            raise
-        except Exception:
-            code = UNEXPECTED
-            raise
-        finally:
-            # Also when the caller goes: that cancels this task, and is no `Exception`.
-            account.close(code, version=None if self.found is None else self.found.version)
-        call.usage = Usage(account.prompt_tokens)
-        call.served_by = replace(call.served_by, version=found.version)
-        call.response_headers[VERSION_HEADER] = str(found.version)
-        yield Piece("", finish=FinishReason.STOP)
-
-    async def _found(self, call: Call, asked: Target, facts: EmbeddingFacts) -> Embeddings:
-        state, metrics = self.state, self.state.metrics
-        _check_dimensions(self.body, facts.dimensions)
+    async def vectors(self, routed: VectorRouted) -> Embeddings:
+        """See `VectorForm`."""
+        call, served, metrics = routed.call, routed.served, self.state.metrics
+        if served.manifest.embedding is not None:
+            _check_dimensions(self.body, served.manifest.embedding.dimensions)
         texts = [text for text in call.texts if isinstance(text, str)]
+        # The version is Triton's choice where none is pinned: one just replaced is not asked.
+        asked = served.target if routed.pinned else Target(served.target.model)
         with metrics.in_flight.labels(asked.model).track_inprogress():
-            found = await state.client.embed(
-                asked, texts, deadlines=state.engine.within(call.remaining_s())
+            found = await self.state.client.embed(
+                asked, texts, deadlines=self.state.engine.within(call.remaining_s())
             )
         _check_dimensions(self.body, found.vectors.shape[1])
         tokens = metrics.prompt_tokens.labels(asked.model, str(found.version))

@@ -6,37 +6,26 @@ from typing import Annotated, Any
 
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.state import State
-from fastapi import APIRouter, Depends, Header, Query
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, Header
 
 from enginehouse.admin_token import check_admin_token
 
-_MOST = 50_000
-#: Places are counted in this process and fit a signed 64-bit number.
-_LAST = 2**63 - 1
 
+async def authorised(state: State, authorization: Annotated[str | None, Header()] = None) -> None:
+    """A dependency of internal routes: the admin token.
 
-async def _authorised(state: State, authorization: Annotated[str | None, Header()] = None) -> None:
+    Raises:
+        UnauthenticatedError: if it is missing or wrong.
+    """
     check_admin_token(authorization, state.admin_token())
 
 
 router = APIRouter(
     route_class=JsonRoute,
     prefix="/internal",
-    dependencies=[Depends(_authorised)],
+    dependencies=[Depends(authorised)],
     include_in_schema=False,
 )
-
-
-@router.get("/samples", response_model=None)
-async def samples(
-    state: State,
-    after: Annotated[int, Query(ge=0, le=_LAST)] = 0,
-    limit: Annotated[int, Query(ge=1, le=_MOST)] = 5000,
-) -> Response:
-    """A page of samples and feedback after a place, a `SamplePage`."""
-    page = state.samples.page(after, limit)
-    return Response(page.model_dump_json(), media_type="application/json")
 
 
 @router.get("/routes")

@@ -8,9 +8,8 @@ from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.revision import Served
+from enginehouse.api.routing import ModelName
 from enginehouse.api.state import State
-from enginehouse.gateway.access.model_access import allows, check_model
-from enginehouse.gateway.models.settings import aliases_among
 from fastapi import APIRouter
 from pydantic import BaseModel
 from starlette.requests import Request
@@ -57,17 +56,16 @@ async def list_models(request: Request, state: State) -> dict[str, Any]:
     for revision in served.values():
         data.append(_model(revision))
         data += [_model(revision, adapter) for adapter in revision.adapters]
-    for alias, revision in aliases_among(state.models.aliases, served).items():
-        target = state.models.resolved(alias)
-        data.append({**_model(revision), "id": alias, "alias_of": target})
-    data.sort(key=lambda entry: _place(entry, state.models.default))
-    models = caller_of(request).models
+    for alias, target in state.names.aliases.items():
+        known = served.get(ModelName.parse(target).model)
+        if known is not None:
+            data.append({**_model(known), "id": alias, "alias_of": target})
+    data.sort(key=lambda entry: _place(entry, state.names.default))
+    caller = caller_of(request)
     return {
         "object": "list",
         "data": [
-            _plain(entry)
-            for entry in data
-            if models is None or any(allows(m, entry.get("alias_of", entry["id"])) for m in models)
+            _plain(entry) for entry in data if caller.may_ask(entry.get("alias_of", entry["id"]))
         ],
     }
 
@@ -79,8 +77,8 @@ async def list_models(request: Request, state: State) -> dict[str, Any]:
 )
 async def get_model(model: str, request: Request, state: State) -> dict[str, Any]:
     """One model, a version or an adapter of it, by its name or an alias."""
-    resolved = state.models.resolved(model)
-    check_model(caller_of(request).models, resolved)
+    resolved = state.names.resolved(model)
+    caller_of(request).check_model(resolved)
     revision, adapter = await state.router.described(resolved)
     found = _model(revision, adapter)
     return found if resolved == model else _plain({**found, "id": model, "alias_of": resolved})
@@ -92,7 +90,7 @@ def _place(entry: dict[str, Any], default: str | None) -> tuple[bool, bool]:
 
 
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
-    """What an alias stands for is ours to tell, so it stands among our fields."""
+    """`alias_of` is our extension, so it goes under `enginehouse`."""
     alias_of = entry.pop("alias_of", None)
     if alias_of is not None:
         entry["enginehouse"] = {**entry["enginehouse"], "alias_of": alias_of}

@@ -9,13 +9,12 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Protocol
 
-from enginehouse.api.exposure import Treatment, treatment_of
 from enginehouse.api.revision import Revision, Served
 
 from enginehouse.errors import ForbiddenError, InvalidRequestError, ModelNotFoundError
-from enginehouse.manifest import EmbeddingFacts
 from enginehouse.traffic import Routes, assign, bucket
 from enginehouse.traffic.assignment import BUCKETS
+from enginehouse.traffic.treatments import Treatment, treatment_of
 
 _HEADER = "header:"
 
@@ -178,8 +177,8 @@ class Router:
                 )
         return None
 
-    async def embedding(self, name: str) -> tuple[Served, EmbeddingFacts, bool]:
-        """An embedding model's version, what its vectors are, and whether it is pinned.
+    async def embedding(self, name: str) -> tuple[Served, bool]:
+        """An embedding model's version, and whether it is pinned.
 
         Raises:
             ModelNotFoundError, ForbiddenError: see `route`.
@@ -192,7 +191,7 @@ class Router:
                 "/v1/chat/completions or /v1/completions",
                 field="model",
             )
-        return served, served.manifest.embedding, pinned
+        return served, pinned
 
     async def described(self, name: str) -> tuple[Served, str | None]:
         """A model of either kind and an adapter of it, for those who ask about it.

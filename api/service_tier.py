@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enginehouse.api.call import PRIORITIES, Call
 
-_WISH = "service_tier"
 #: Asked for → what it is called, and its priority class; other tiers are the default.
 _TIERS = {
     "flex": ("flex", "low"),
@@ -18,13 +17,12 @@ def wish(call: Call, tier: str | None) -> None:
     if tier is None:
         return
     named, priority = _TIERS.get(tier, ("default", "normal"))
-    call.notes[_WISH] = named
+    call.tier = named
     call.priority = PRIORITIES[priority]
 
 
 def served_tier(call: Call) -> str | None:
     """The tier that a call was served in; None if it asked for none."""
-    wished = call.notes.get(_WISH)
-    if wished == "priority" and call.priority < PRIORITIES["high"]:
+    if call.tier == "priority" and call.priority < PRIORITIES["high"]:
         return "default"
-    return None if wished is None else str(wished)
+    return call.tier

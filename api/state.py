@@ -6,17 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
-from enginehouse.api.call import Proceed
+from enginehouse.api.call import TextCall, VectorCall
+from enginehouse.api.defaults import ModelNames
 from enginehouse.api.directory import ModelDirectory
 from enginehouse.api.generation import Engine
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.readiness import Readiness
 from enginehouse.api.routing import Router
+from enginehouse.api.stage import Proceed
 from enginehouse.client import AsyncFleetClient
-from enginehouse.gateway.journal.journal import Journal
-from enginehouse.gateway.models.settings import ModelSettings
-from enginehouse.gateway.samples.ring import SampleRing
-from enginehouse.gateway.shadow.aside import Aside
 from fastapi import Depends, Request
 
 
@@ -26,10 +24,10 @@ class ApiState:
 
     Attributes:
         engine: runs generations.
-        pipeline: the stages that every call goes through, then its endpoint's own `run`.
-        text: the stages of an endpoint that generates text, then the engine.
-        counting: the stages that make a text's prompt, and nothing behind them.
-        models: aliases, and what is set for each model.
+        text: the way of a call that generates text.
+        counting: the way of a call whose prompt is counted.
+        vectors: the way of a call that computes vectors.
+        names: other names for models.
         admin_token: reads the secret that internal routes ask for.
     """
 
@@ -38,14 +36,11 @@ class ApiState:
     router: Router
     readiness: Readiness
     metrics: ApiMetrics
-    samples: SampleRing
-    journal: Journal
-    aside: Aside
     engine: Engine
-    pipeline: Proceed
-    text: Proceed
-    counting: Proceed
-    models: ModelSettings
+    text: Proceed[TextCall]
+    counting: Proceed[TextCall]
+    vectors: Proceed[VectorCall]
+    names: ModelNames
     admin_token: Callable[[], str]
 
 

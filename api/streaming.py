@@ -1,4 +1,4 @@
-"""Answers that end when the client goes: server-sent events, and whole answers.
+"""Answers that end when the client disconnects.
 
 A client's disconnect cancels the task that reads from the engine, which closes its gRPC call,
 which frees the request's slot.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from typing import Any, ClassVar, TypeVar
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol, TypeVar
 
 import orjson
+from enginehouse.api.begun import Begun
+from enginehouse.api.generation import Piece
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -26,48 +28,86 @@ def event(payload: Mapping[str, Any]) -> bytes:
     return b"data: " + orjson.dumps(payload) + b"\n\n"
 
 
-class LastEvents(bytes):
-    """The events before a stream's `done`: what their generator does after them, nobody awaits."""
+class EventWriter(Protocol):
+    """Writes an answer as server-sent events. What it gives may hold several events, or none."""
+
+    def opening(self) -> bytes:
+        """Before the first piece."""
+        ...
+
+    def events(self, piece: Piece) -> bytes:
+        """For a piece."""
+        ...
+
+    def last(self) -> bytes | None:
+        """The stream's last bytes, once the last piece is known to be out; they are sent at once.
+
+        None leaves the end to `ending`, behind all stages.
+        """
+        ...
+
+    async def ending(self, error: EnginehouseError | None) -> bytes:
+        """The stream's last bytes, behind the last piece or instead of it."""
+        ...
+
+
+class ErrorEvents:
+    """The usual ends of a stream: an error is an event, and then no `[DONE]` is sent."""
+
+    done = b"data: [DONE]\n\n"
+
+    async def ending(self, error: EnginehouseError | None) -> bytes:
+        """See `EventWriter`."""
+        return self.done if error is None else event(error_body(error))
 
 
 class EventStream(Response):
-    """Server-sent events; an error after the start is an event, and then `[DONE]` is not sent."""
+    """Server-sent events of an answer that has begun."""
 
     media_type = "text/event-stream"
-    #: The last bytes of a stream that ended well.
-    done: ClassVar[bytes] = b"data: [DONE]\n\n"
 
-    def __init__(self, events: AsyncGenerator[bytes, None], headers: Mapping[str, str]) -> None:
+    def __init__(self, begun: Begun, writer: EventWriter) -> None:
         super().__init__(
-            headers={**headers, "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+            headers={
+                **begun.call.response_headers,
+                "Cache-Control": "no-cache",
+                "X-Accel-Buffering": "no",
+            }
         )
         del self.headers["content-length"]
-        self._events = events
+        self._begun = begun
+        self._writer = writer
         self._sent = False
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Send events until they end or the client goes."""
-        async with contextlib.aclosing(self._events):
-            with contextlib.suppress(RequestCancelledError):
-                await until_disconnect(receive, self._send(send), lambda: self._sent)
+        """Send events until they end or the client disconnects."""
+        with contextlib.suppress(RequestCancelledError):
+            await until_disconnect(receive, self._send(send), lambda: self._sent)
 
     async def _send(self, send: Send) -> None:
-        await send(
-            {"type": "http.response.start", "status": 200, "headers": self.raw_headers},
-        )
+        writer, failure = self._writer, None
         try:
-            async for chunk in self._events:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-                if isinstance(chunk, LastEvents):
-                    # A chunk of its own: perf_analyzer leaves out the one that has it.
-                    await self._end(send, self.done)
-            last = self.done
+            async with self._begun as pieces:
+                await send(
+                    {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+                )
+                opening = writer.opening()
+                if opening:
+                    await send({"type": "http.response.body", "body": opening, "more_body": True})
+                async for piece in pieces:
+                    text = writer.events(piece)
+                    if text:
+                        await send({"type": "http.response.body", "body": text, "more_body": True})
+                    last = writer.last()
+                    if last is not None:
+                        # A chunk of its own: perf_analyzer leaves out the one that has it.
+                        await self._end(send, last)
         except EnginehouseError as error:
             if self._sent:
                 raise
-            last = event(error_body(error))
+            failure = error
         if not self._sent:
-            await self._end(send, last)
+            await self._end(send, await writer.ending(failure))
 
     async def _end(self, send: Send, last: bytes) -> None:
         # The server reports a disconnect as soon as it has all.
@@ -83,13 +123,13 @@ async def _disconnected(receive: Receive) -> None:
 async def until_disconnect(
     receive: Receive, work: Coroutine[Any, Any, _T], answered: Callable[[], bool] = lambda: False
 ) -> _T:
-    """Run `work`, cancelled if the client goes before it is done.
+    """Run `work`, cancelled if the client disconnects before it is done.
 
     Args:
-        answered: whether the client has got all, so that it may go.
+        answered: whether the client has got all, so that it may disconnect.
 
     Raises:
-        RequestCancelledError: if the client has gone; nobody will read the response.
+        RequestCancelledError: if the client has disconnected; nobody will read the response.
     """
     task = asyncio.create_task(work)
     leaving = asyncio.create_task(_disconnected(receive))
@@ -104,19 +144,3 @@ async def until_disconnect(
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-
-
-async def primed(source: AsyncGenerator[_T, None]) -> AsyncGenerator[_T, None]:
-    """The same items, the first of them fetched already.
-
-    An error before the first item then has its own status, not an event in a 200 stream.
-    """
-    first = await anext(source)
-
-    async def rest() -> AsyncGenerator[_T, None]:
-        async with contextlib.aclosing(source):
-            yield first
-            async for item in source:
-                yield item
-
-    return rest()

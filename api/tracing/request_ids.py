@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Awaitable
 
 from enginehouse.api.tracing.context import RequestContext, set_request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,12 +40,13 @@ class RequestIds:
         trace_id = None if trace is None else f"{trace.trace_id:032x}"
         scope.setdefault("state", {})["request_id"] = request_id
 
-        async def with_id(message: Message) -> None:
+        # A plain function: as a coroutine it would be a frame for each token.
+        def with_id(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
                 sent = list(message.get("headers", ()))
                 if not any(name.lower() == _HEADER for name, _ in sent):
                     message = {**message, "headers": [*sent, (_HEADER, request_id.encode())]}
-            await send(message)
+            return send(message)
 
         before = set_request(RequestContext(request_id, trace_id))
         try:

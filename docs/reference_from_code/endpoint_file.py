@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-import tempfile
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
-from enginehouse.api.configuration import load_endpoint_file
+from enginehouse.api.configuration import endpoint_model
+from enginehouse.api.registration import registered
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from docs.reference_from_code.markdown import attributes, code, sentence, table
-from enginehouse.settings import load_settings
 
 _HEAD = """# Fields of the endpoint's file
 
@@ -33,10 +31,8 @@ _BOUNDS = {"gt": "more than", "ge": "at least", "lt": "less than", "le": "at mos
 
 def page() -> str:
     """The page of all sections."""
-    with tempfile.TemporaryDirectory() as home:
-        file = load_endpoint_file(load_settings({}, cwd=Path(home)))
     shown: dict[type, str] = {}
-    sections = type(file).model_fields.items()
+    sections = endpoint_model(registered()).model_fields.items()
     found = [each for name, field in sections for each in _nested(name, field.annotation)]
     return _HEAD + "\n".join(_section(path, model, shown) for path, model in found)
 

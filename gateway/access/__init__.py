@@ -1,1 +1,32 @@
-"""API keys: authentication and authorization of callers."""
+"""Keys: who may call, and which models they may ask."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from enginehouse.api.registration import Opening, Registration, Surface
+from enginehouse.gateway.access import admin
+from enginehouse.gateway.access.config import AccessConfig
+from enginehouse.gateway.access.guard import Guard, open_access
+from enginehouse.gateway.access.model_access import ModelAccess
+from enginehouse.gateway.database import shared_database
+from enginehouse.gateway.vouching import Vouching
+
+
+@asynccontextmanager
+async def _open(opening: Opening) -> AsyncIterator[None]:
+    database = await shared_database(opening)
+    async with open_access(opening.settings, opening.configured, database) as access:
+        opening.app.state.access = access
+        opening.services.offer(Vouching(access.keyring.still))
+        opening.stages.asked.add(50, ModelAccess())
+        yield
+
+
+def _surface(surface: Surface) -> None:
+    surface.routers.append(admin.router)
+    surface.middleware.append((Guard, {}))
+
+
+stage = Registration("access", 50, _open, AccessConfig, _surface)

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from enginehouse.api.call import Caller
+from enginehouse.api.call import TENANT_HEADER, Caller
 from enginehouse.api.errors import error_response
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keyring import Keyring
@@ -19,7 +19,6 @@ from enginehouse.gateway.access.request import TENANT_PATTERN
 from enginehouse.gateway.access.rules import AccessRule, rule_of
 from enginehouse.gateway.access.secret import Pepper
 from enginehouse.gateway.database.database import Database
-from enginehouse.gateway.samples.account import TENANT_HEADER
 from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send

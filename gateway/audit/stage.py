@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import See
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.digests import AuditTexts
 from enginehouse.gateway.audit.trail import AuditEvent, AuditTrail
@@ -45,23 +46,28 @@ class AuditOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Outermost: it sees what goes out, and each refusal of the stages behind."""
+    """Records every call: what goes out, and each refusal of the stages behind."""
 
     trail: AuditTrail
-    name: str = "audit"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[See, None]:
+        """See `Watcher`.
+
+        Raises:
+            StoreError: if the trail cannot be written and calls are to be refused then.
+        """
         self.trail.check()
         answers: dict[int, list[str]] = {}
+
+        def see(piece: Piece) -> None:
+            answers.setdefault(piece.index, []).append(piece.text)
+
         ended = AuditOutcome.CANCELLED
         status: int | None = None
         code: str | None = RequestCancelledError.code
         try:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    answers.setdefault(piece.index, []).append(piece.text)
-                    yield piece
+            yield see
             ended, code, status = AuditOutcome.OK, None, _OK_STATUS
         except RequestCancelledError:
             raise
@@ -96,15 +102,8 @@ def _fields(call: Call) -> dict[str, Any]:
         "completion_tokens": call.usage.completion_tokens,
         "cost_micros": call.cost_micros,
         "seconds": round(time.perf_counter() - call.began, 6),
-        "verdicts": {name: _without_text(note) for name, note in call.notes.items()},
+        "verdicts": call.findings,
     }
-
-
-def _without_text(note: Any) -> Any:
-    """A note; a managed prompt's variables hold what the caller wrote."""
-    if isinstance(note, dict):
-        return {name: value for name, value in note.items() if name != "variables"}
-    return note
 
 
 @asynccontextmanager

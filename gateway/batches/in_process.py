@@ -7,10 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-from enginehouse.api.call import PRIORITIES, Caller
+from enginehouse.api.call import PRIORITIES, TENANT_HEADER, Caller
 from enginehouse.api.caller import REQUEST_ID_HEADER
 from enginehouse.gateway.batches.lines import LineAnswer, LineCall
-from enginehouse.gateway.samples.account import TENANT_HEADER
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from enginehouse.errors import EnginehouseError
@@ -24,7 +23,7 @@ async def _as_before(caller: Caller) -> Caller:
 
 
 class InProcessRunner:
-    """Sends a line as a request to the application, so that it passes all stages and routes.
+    """A line as a request to the application itself, so that all its stages and routes take part.
 
     The caller and the priority are part of the request's state, which external requests cannot set.
     So no key is needed or stored.

@@ -19,7 +19,7 @@ from enginehouse.gateway.batches.schemas import (
     FileObject,
 )
 from enginehouse.gateway.batches.uploads import UPLOAD_FORM, uploaded
-from enginehouse.gateway.responses.paths import Id
+from enginehouse.gateway.paths import Id
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response

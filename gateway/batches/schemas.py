@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.schemas import Metadata
-from enginehouse.gateway.responses.paths import Id
+from enginehouse.gateway.paths import Id
 from pydantic import BaseModel, Field
 
 _HOUR_S, _MONTH_S = 3_600, 2_592_000

@@ -19,7 +19,7 @@ _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """The chunks of all answers to a request, one answer after the other, and its usage.
+    """The pieces of all answers to a question, one answer behind the other, and what they took.
 
     Attributes:
         fingerprint: `system_fingerprint` of the engine that generated them.
@@ -59,10 +59,12 @@ class Recording:
     """Collects an answer while it is sent.
 
     Attributes:
-        most_bytes: most bytes of its text; a longer answer is not recorded.
+        most_bytes: of its text; a longer one is given up.
+        complete: the last piece has come, and nothing was cut.
     """
 
     most_bytes: int
+    complete: bool = False
     _answers: dict[int, list[Piece]] = field(default_factory=dict)
     _bytes: int = 0
 
@@ -77,7 +79,7 @@ class Recording:
     def entry(
         self, usage: Usage, choices: Choices | None, fingerprint: str | None
     ) -> CacheEntry | None:
-        """The recorded answer; None if it is incomplete or must not be cached.
+        """The answer, if it is whole and may be kept.
 
         Args:
             choices: selects the answers to return if more were generated than requested.

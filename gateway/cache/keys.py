@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
-from enginehouse.api.attempts import tenant_of
 from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.routing import Route
@@ -23,7 +21,7 @@ _SCHEMA = [field.name for kind in (Piece, Usage) for field in fields(kind)]
 
 @dataclass(frozen=True, slots=True)
 class CacheKey:
-    """A request to one version.
+    """A question, asked of one version.
 
     Attributes:
         digest: hash of everything that can change the answer; it does not reveal the text.
@@ -37,30 +35,25 @@ class CacheKey:
 class KeyMaker:
     """Makes keys, and caches the digest of each bundle."""
 
-    def __init__(self, *, shared: bool, settings: Callable[[str], object] = lambda _: None) -> None:
-        """`settings` returns the configured settings of a model that affect its answers, as JSON.
-
-        Args:
-            shared: whether tenants share answers.
-        """
+    def __init__(self, *, shared: bool) -> None:
+        """`shared`: whether tenants share answers."""
         self._shared = shared
-        self._settings = settings
         self._bundles: dict[tuple[str, int], tuple[EngineManifest, str]] = {}
 
     def key(self, call: Call, route: Route) -> CacheKey:
-        """The key of a routed request."""
+        """The key of a question that is routed."""
         target, version = route.revision.target, route.revision.version
         question: list[Any] = [
             _SCHEMA,
             call.ask.endpoint,
             self._bundle(target.model, version, route.revision.manifest),
             route.adapter,
-            None if self._shared else (tenant_of(call) or call.caller.tenant),
+            None if self._shared else (call.tenant or call.caller.tenant),
             call.ask.identity,
             call.messages,
             call.texts,
             call.tools,
-            self._settings(target.model),
+            [dict(call.defaults.sampling), call.defaults.max_tokens, call.defaults.tool_format],
         ]
         raw = orjson.dumps(question, option=_OPTIONS)
         return CacheKey(target.model, version, hashlib.blake2b(raw, digest_size=24).hexdigest())

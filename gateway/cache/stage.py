@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call, Routed, TextCall
 from enginehouse.api.generation import Piece
 from enginehouse.api.routing import Directory
+from enginehouse.api.stage import Proceed
 from enginehouse.gateway.cache.config import CacheConfig
 from enginehouse.gateway.cache.entry import CacheEntry, Recording
 from enginehouse.gateway.cache.flights import Flight, Flights
@@ -25,10 +26,10 @@ _NO_STORE = "no-store"
 _SOURCE = "cache"
 
 #: Model → the versions that requests may be routed to now.
-Routed = Callable[[str], frozenset[int]]
+RoutedVersions = Callable[[str], frozenset[int]]
 
 
-def routed_by(directory: Directory) -> Routed:
+def routed_by(directory: Directory) -> RoutedVersions:
     """The versions that get requests: by the routes, or without them all that are loaded."""
 
     def routed(model: str) -> frozenset[int]:
@@ -46,16 +47,11 @@ def routed_by(directory: Directory) -> Routed:
 async def open_cache(
     config: CacheConfig,
     registry: CollectorRegistry,
-    routed: Routed,
+    routed: RoutedVersions,
     *,
     redis_url: str | None = None,
-    settings: Callable[[str], object] = lambda _: None,
 ) -> AsyncIterator[ResponseCache]:
     """The stage and its store, until the block ends.
-
-    Args:
-        settings: what the configuration adds to a model's answers (defaults of its sampling), as
-            JSON; part of the key.
 
     Raises:
         SettingsError: if it is to be in Redis and no Redis is named.
@@ -79,65 +75,68 @@ async def open_cache(
             most_bytes=config.most_bytes,
         )
     try:
-        yield ResponseCache(config, store, metrics, routed, settings=settings)
+        yield ResponseCache(config, store, metrics, routed)
     finally:
         await store.close()
 
 
 class ResponseCache:
-    """Gives an answer that is kept, else keeps the one that comes. It stands behind `Routing`."""
-
-    name = "cache"
+    """Gives an answer that is kept, else keeps the one that comes; where a call is routed."""
 
     def __init__(
         self,
         config: CacheConfig,
         store: CacheStore,
         metrics: CacheMetrics,
-        routed: Routed,
-        *,
-        settings: Callable[[str], object] = lambda _: None,
+        routed: RoutedVersions,
     ) -> None:
         self._config = config
         self._store = store
         self._metrics = metrics
         self._routed = routed
-        self._keys = KeyMaker(shared=config.shared, settings=settings)
+        self._keys = KeyMaker(shared=config.shared)
         self._flights = Flights(config.most_waiters)
         self._seen: dict[str, frozenset[int]] = {}
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def transform(
+        self, routed: Routed, proceed: Proceed[Routed]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+        """See `Transformer`.
 
         Raises:
             InvalidRequestError: if the request's cache header says what nobody understands.
         """
-        key = self._key(call)
+        key = self._key(routed)
         if key is None:
-            source = passed(self._noted(call, "bypass"), proceed)
-        else:
-            found = await self._find(call, key)
-            source = self._answered(call, key, proceed) if found is None else _kept(call, found)
-        async with aclosing(source) as pieces:
-            async for piece in pieces:
-                yield piece
+            self._noted(routed, "bypass")
+            async with proceed(routed) as pieces:
+                yield pieces
+            return
+        found = await self._find(routed, key)
+        if found is None:
+            async with self._answered(routed, key, proceed) as pieces:
+                yield pieces
+            return
+        _answer_from(routed.call, found)
+        async with aclosing(_pieces(found)) as kept:
+            yield kept
 
-    def _key(self, call: Call) -> CacheKey | None:
+    def _key(self, routed: Routed) -> CacheKey | None:
         """None if this call has nothing to do with the cache."""
+        call, route, identity = routed.call, routed.route, routed.call.ask.identity
         wish = call.headers.get(CACHE_HEADER)
         if wish not in {None, _NO_STORE}:
             raise InvalidRequestError(
                 f"{CACHE_HEADER} is {wish!r}: give {_NO_STORE!r}, or leave it out",
                 field=CACHE_HEADER,
             )
-        assert call.route is not None  # noqa: S101 - `Routing` stands before
-        route, identity = call.route, call.ask.identity
-        routed = self._follow(route.revision.target.model)
+        versions = self._follow(routed.model)
         # An arm of an experiment has to be lived through to be counted; `echo` writes what only
         # a prepared prompt has.
         if wish or route.treatment is not None or not identity or identity.get("echo"):
             return None
-        if route.revision.version not in routed:
+        if routed.version not in versions:
             return None
         if not (call.ask.deterministic or self._config.always):
             return None
@@ -153,12 +152,12 @@ class ResponseCache:
         self._seen[model] = routed
         return routed
 
-    async def _find(self, call: Call, key: CacheKey) -> CacheEntry | None:
+    async def _find(self, routed: Routed, key: CacheKey) -> CacheEntry | None:
         entry = await self._stored(key)
         result = "hit"
         if entry is None:
-            entry, result = await self._shared(call, key), "shared"
-        self._noted(call, "miss" if entry is None else result)
+            entry, result = await self._shared(routed.call, key), "shared"
+        self._noted(routed, "miss" if entry is None else result)
         return entry
 
     async def _stored(self, key: CacheKey) -> CacheEntry | None:
@@ -178,48 +177,59 @@ class ResponseCache:
         limit_s, left_s = self._config.most_wait_s, call.remaining_s()
         return await flight.wait(limit_s if left_s is None else min(limit_s, left_s))
 
+    @asynccontextmanager
     async def _answered(
-        self, call: Call, key: CacheKey, proceed: Proceed
-    ) -> AsyncGenerator[Piece, None]:
+        self, routed: Routed, key: CacheKey, proceed: Proceed[Routed]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
         """The pieces of the stages behind; kept once the last of them is out."""
-        recording, entry = Recording(self._config.most_entry_bytes), None
+        recording = Recording(self._config.most_entry_bytes)
         flight: Flight | None = None
         if self._config.single_flight:
             flight = self._flights.lead(key)
         try:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    recording.see(piece)
-                    yield piece
-            if _answered_by(call, key):
-                by = call.served_by
-                fingerprint = None if by is None else by.fingerprint
-                entry = recording.entry(call.usage, call.choices, fingerprint)
-            self._keep(key, entry)
+            async with proceed(routed) as pieces, aclosing(_recorded(pieces, recording)) as seen:
+                yield seen
         finally:
+            # What was cut has no entry: other askers of the same ask for themselves.
+            entry = _entry(recording, routed.call, key)
             if flight is not None:
                 self._flights.end(key, flight, entry)
+        self._keep(key, entry)
 
     def _keep(self, key: CacheKey, entry: CacheEntry | None) -> None:
         raw = None if entry is None else entry.encode()
         if raw is not None and len(raw) <= self._config.most_entry_bytes:
             self._store.put(key, raw)
 
-    def _noted(self, call: Call, result: str) -> Call:
-        assert call.route is not None  # noqa: S101 - `Routing` stands before
-        self._metrics.lookups.labels(call.route.revision.target.model, result).inc()
-        call.response_headers[CACHE_HEADER] = "hit" if result == "shared" else result
-        return call
+    def _noted(self, routed: Routed, result: str) -> None:
+        self._metrics.lookups.labels(routed.model, result).inc()
+        routed.call.response_headers[CACHE_HEADER] = "hit" if result == "shared" else result
 
 
-def _answered_by(call: Call, key: CacheKey) -> bool:
-    """Whether the version that was asked is the one that answered."""
-    return call.route is not None and call.route.revision.version == key.version
+async def _recorded(
+    pieces: AsyncIterator[Piece], recording: Recording
+) -> AsyncGenerator[Piece, None]:
+    async for piece in pieces:
+        recording.see(piece)
+        yield piece
+    recording.complete = True
 
 
-async def _kept(call: Call, entry: CacheEntry) -> AsyncGenerator[Piece, None]:
-    assert call.served_by is not None  # noqa: S101 - `Routing` stands before
-    call.served_by = replace(call.served_by, source=_SOURCE, fingerprint=entry.fingerprint)
-    call.usage = replace(entry.usage)
+def _entry(recording: Recording, call: TextCall, key: CacheKey) -> CacheEntry | None:
+    """What is kept of an answer; None if it was cut, or another version than asked gave it."""
+    answered = call.answered
+    if not recording.complete or answered is None or answered.served_by.version != key.version:
+        return None
+    fingerprint = answered.served_by.fingerprint
+    return recording.entry(answered.usage, answered.choices, fingerprint)
+
+
+def _answer_from(call: TextCall, entry: CacheEntry) -> None:
+    if call.answered is not None:
+        by = replace(call.answered.served_by, source=_SOURCE, fingerprint=entry.fingerprint)
+        call.answered = replace(call.answered, served_by=by, used=replace(entry.usage))
+
+
+async def _pieces(entry: CacheEntry) -> AsyncGenerator[Piece, None]:
     for piece in entry.pieces:
         yield piece

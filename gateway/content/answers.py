@@ -12,7 +12,7 @@ from enginehouse.gateway.content.followers import AnswerFollower
 
 @dataclass(slots=True)
 class AnswerFilters:
-    """Each answer has its own followers, in the order of the filters.
+    """Each answer has followers of its own, in the filters' order.
 
     Attributes:
         begin: creates the followers of a new answer.
@@ -45,7 +45,8 @@ class AnswerFilters:
         A stream that ends by itself is read to its end, so that the stages behind see its end. How
         many answers another source sends is not known here.
         """
-        choices = self.call.choices
+        answered = self.call.answered
+        choices = None if answered is None else answered.choices
         ended = choices is not None and len(self._ended) == len(choices.generations)
         return ended and self._cut
 

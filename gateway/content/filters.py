@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from enginehouse.api.attempts import tenant_of
 from enginehouse.api.call import Call
 from enginehouse.api.routing import ModelName
 from enginehouse.gateway.content.config import FilterConfig
@@ -14,7 +13,7 @@ from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.scanner import ScanRule
 from enginehouse.gateway.content.verdicts import Action, ContentSide, JudgeVerdict
 
-#: (rule's label, matched text, numbers of this request) → replacement.
+#: (rule's label, what was found, this request's numbers) → what stands there instead.
 Replace = Callable[[str, str, PlaceholderNumbers], str]
 
 
@@ -22,7 +21,7 @@ class Judge(Protocol):
     """Decides for a whole text whether it is flagged."""
 
     async def judge(self, text: str, side: ContentSide) -> JudgeVerdict:
-        """The verdict; a failure of the judge is part of it and raises no error."""
+        """A verdict; a judge that cannot be asked says so in it and raises nothing."""
         ...
 
 
@@ -44,7 +43,7 @@ class Filter:
 
     def _for_tenant(self, call: Call) -> bool:
         tenants = self.config.tenants
-        return tenants is None or (tenant_of(call) or call.caller.tenant) in tenants
+        return tenants is None or (call.tenant or call.caller.tenant) in tenants
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +60,7 @@ class SpanFilter(Filter):
     restores: bool = False
 
     def label(self, rule: ScanRule) -> str:
-        """The name of the filter and of the rule, for notes and metrics."""
+        """The filter and what it found, for notes and metrics."""
         return self.name if rule.label == self.name else f"{self.name}.{rule.label}"
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import Proceed
 from enginehouse.gateway.content.answers import AnswerFilters
 from enginehouse.gateway.content.config import ContentConfig, PiiConfig
 from enginehouse.gateway.content.filters import Filter, JudgeFilter, SpanFilter
@@ -25,12 +27,14 @@ from enginehouse.gateway.content.verdicts import Action, VerdictRecorder
 
 from enginehouse.errors import EngineUnavailableError
 
+_Call = TypeVar("_Call", bound=Call)
+
 
 @dataclass(frozen=True, slots=True)
 class ContentStage:
     """Reads prompts and answers, and does what the configuration says.
 
-    `VerdictRecorder` writes what was found into `Call.notes` under ``content``. An answer that a
+    Its findings are in `Call.findings` under ``content``, see `VerdictRecorder`. An answer that a
     rule ends has the finish reason ``content_filter``; when all have ended, the engine's work is
     cancelled. Usage stays what the engine did.
     """
@@ -39,10 +43,12 @@ class ContentStage:
     inputs: Sequence[Filter]
     outputs: Sequence[Filter]
     metrics: ContentMetrics
-    name: str = "content"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def transform(
+        self, call: _Call, proceed: Proceed[_Call]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+        """See `Transformer`.
 
         Raises:
             ContentBlockedError: if a rule refuses the prompt.
@@ -58,10 +64,12 @@ class ContentStage:
             with self.metrics.input_seconds.time():
                 await prompts.admit(call, refuse_ids=self.config.id_prompts == "refuse")
         outputs += work.restoring(inputs)
-        pieces = work.filtered(outputs, proceed) if outputs else passed(call, proceed)
-        async with aclosing(pieces):
-            async for piece in pieces:
-                yield piece
+        async with proceed(call) as pieces:
+            if not outputs:
+                yield pieces
+                return
+            async with aclosing(work.filtered(outputs, pieces)) as filtered:
+                yield filtered
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +101,15 @@ class _Work:
         ]
 
     async def filtered(
-        self, outputs: Sequence[Filter], proceed: Proceed
+        self, outputs: Sequence[Filter], pieces: AsyncIterator[Piece]
     ) -> AsyncGenerator[Piece, None]:
+        """The pieces that are let out; the answer ends early if rules have ended all of it."""
         answers = AnswerFilters(self.call, lambda: self._followers(outputs))
-        async with aclosing(proceed(self.call)) as pieces:
-            async for piece in pieces:
-                for shown in await answers.push(piece):
-                    yield shown
-                if answers.complete:
-                    return
+        async for piece in pieces:
+            for shown in await answers.push(piece):
+                yield shown
+            if answers.complete:
+                return
         if answers.open:
             raise EngineUnavailableError("the answer's stream ended too early")
 
@@ -129,9 +137,9 @@ class _Work:
         They do not where a character or a stop string is spread over several pieces: such tokens
         may tell what a rule takes out of the next piece.
         """
-        if self.call.route is None:
+        tokenizer = None if self.call.answered is None else self.call.answered.tokenizer
+        if tokenizer is None:
             return False
-        tokenizer = self.call.route.revision.tokenizer
         said = "".join(tokenizer.token_text(token_id) for token_id in piece.token_ids)
         # The last tokens may be the end's own.
         return said.startswith(piece.text) if piece.finish is not None else said == piece.text

@@ -17,7 +17,7 @@ _MOST_CATEGORIES = 16
 
 
 class ContentSide(StrEnum):
-    """Whether a text belongs to the prompt or to the answer."""
+    """Where a text comes from."""
 
     INPUT = "input"
     OUTPUT = "output"
@@ -33,7 +33,7 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JudgeVerdict:
-    """Verdict of a judge on a text.
+    """What a judge says of a text.
 
     Attributes:
         categories: the judge's names for what it found.
@@ -47,17 +47,18 @@ class JudgeVerdict:
 
 @dataclass(frozen=True, slots=True)
 class VerdictRecorder:
-    """Records what was found.
+    """Writes down what was found.
 
-    In the notes: ``{"input": {RULE: {"action", "count"}}, "output": …, "blocked_by": RULE}``, and
-    ``"failed": [RULE, …]`` for filters that gave no verdict. Empty keys are left out.
+    `Call.findings` gets ``{"input": {RULE: {"action", "count"}}, "output": …,
+    "blocked_by": RULE}``, and ``"failed": [RULE, …]`` for filters that gave no
+    verdict; keys without content are left out.
     """
 
     call: Call
     metrics: ContentMetrics
 
     def found(self, side: ContentSide, rule: str, action: Action, count: int = 1) -> None:
-        """Record `count` matches of a rule."""
+        """A rule found so many things."""
         self.metrics.verdicts.labels(side, rule, action).inc(count)
         rules = self._note.setdefault(side.value, {})
         entry = rules.setdefault(rule, {"action": action.value, "count": 0})
@@ -66,7 +67,7 @@ class VerdictRecorder:
             self._note["blocked_by"] = rule
 
     def judged(self, side: ContentSide, rule: str, action: Action, verdict: JudgeVerdict) -> None:
-        """Record a verdict."""
+        """A judge has read a text."""
         if verdict.failed:
             self.failed(side, rule)
         if verdict.flagged and not (verdict.failed and action is Action.FLAG):
@@ -74,10 +75,7 @@ class VerdictRecorder:
             self._categories(side, rule, verdict.categories)
 
     def _categories(self, side: ContentSide, rule: str, names: tuple[str, ...]) -> None:
-        """Record a verdict's categories.
-
-        Only short plain names, since a service could send anything.
-        """
+        """What a judge calls it; only plain short names, since a service could send anything."""
         if not names:
             return
         known = self._note[side.value][rule].setdefault("categories", [])
@@ -85,7 +83,7 @@ class VerdictRecorder:
         known.extend(islice(plain, _MOST_CATEGORIES - len(known)))
 
     def failed(self, side: ContentSide, rule: str) -> None:
-        """Record that a filter gave no verdict."""
+        """A filter gave no verdict."""
         self.metrics.failures.labels(side, rule).inc()
         failed = self._note.setdefault("failed", [])
         if rule not in failed:
@@ -93,5 +91,5 @@ class VerdictRecorder:
 
     @property
     def _note(self) -> dict[str, Any]:
-        note: dict[str, Any] = self.call.notes.setdefault(NOTE, {})
+        note: dict[str, Any] = self.call.findings.setdefault(NOTE, {})
         return note

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import httpx
 import orjson
-from enginehouse.api.call import Call, ServedBy
+from enginehouse.api.call import Answered, Call, ServedBy
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.client.policy import RetryPolicy
 from enginehouse.gateway.fallback.config import ProviderConfig
@@ -82,7 +82,7 @@ class Provider:
         self._on_retry = on_retry
 
     async def pieces(self, call: Call, model: str | None) -> AsyncGenerator[Piece, None]:
-        """The answer as it comes; `call.served_by` and `call.usage` tell of it.
+        """The answer as it comes; `Call.answered` tells of it.
 
         Args:
             model: the provider's name; None is that of `call.model` in its configuration.
@@ -95,13 +95,14 @@ class Provider:
         """
         names = self._config.models
         asked = model or names.get(call.model) or names["*"]
-        call.served_by = ServedBy(asked, None, None, f"provider:{self.name}")
+        by = ServedBy(asked, None, None, f"provider:{self.name}")
         retry = self._config.retry
         pauses = RetryPolicy(retry.attempts, retry.base_s, retry.most_s).pauses_s()
         until = time.monotonic() + self._config.first_piece_timeout_s
         while True:
-            usage = Usage(guessed_prompt_tokens(call))
-            attempt = _Attempt(call, ProviderAnswerReader(usage, answers_wanted(call)), until)
+            answer = ProviderAnswerReader(Usage(guessed_prompt_tokens(call)), answers_wanted(call))
+            call.answered = Answered(by)
+            attempt = _Attempt(call, answer, until)
             try:
                 async with aclosing(self._run(attempt, asked)) as pieces:
                     async for piece in pieces:
@@ -157,7 +158,8 @@ class Provider:
             attempt.again = True
             while (data := await self._within(attempt, anext(events, _DONE))).strip() != _DONE:
                 pieces = answer.read(_chunk(data))
-                call.usage = answer.usage
+                if call.answered is not None:
+                    call.answered.used = answer.usage
                 for piece in pieces:
                     yield piece
                 if pieces:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import TextCall
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import Prefetched, Proceed
 from enginehouse.gateway.fallback.breaker import Permit
 from enginehouse.gateway.fallback.config import Condition
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
@@ -18,31 +20,47 @@ from enginehouse.gateway.fallback.targets import Circuits, FallbackTarget, blame
 from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """An answer that has begun.
+
+    Attributes:
+        pieces: all of them, the first one included.
+        stages: the block around it.
+    """
+
+    pieces: AsyncIterator[Piece]
+    stages: AsyncExitStack
+
+
 @dataclass(slots=True)
 class Attempt:
     """A call to one target.
 
     Attributes:
-        call: a copy of the call, so that concurrent attempts do not see each other's changes.
-        first: waits for the first chunk.
+        call: its own copy, so that of two attempts neither sees what the other writes.
+        begun: waits for its first piece.
     """
 
     target: FallbackTarget
-    call: Call
+    call: TextCall
     permit: Permit | None
-    pieces: AsyncGenerator[Piece, None]
-    first: asyncio.Task[Piece]
+    begun: asyncio.Task[Running]
     began: float = field(default_factory=time.monotonic)
 
     async def close(self) -> None:
-        """Cancel it in whatever state it is."""
-        self.first.cancel()
-        await asyncio.gather(self.first, return_exceptions=True)
-        await self.pieces.aclose()
+        """End it, wherever it is, as if its caller had disconnected."""
+        self.begun.cancel()
+        await asyncio.gather(self.begun, return_exceptions=True)
+        if self.begun.cancelled() or self.begun.exception() is not None:
+            return
+        with suppress(asyncio.CancelledError):
+            async with self.begun.result().stages:
+                raise asyncio.CancelledError
 
 
 class FallbackRun:
-    """Tries one target after the other; while one is slow, the next one is called concurrently."""
+    """Asks one target after the other, and of a slow one the next beside it."""
 
     def __init__(
         self,
@@ -63,8 +81,8 @@ class FallbackRun:
         self._running: list[Attempt] = []
         self._failed: list[tuple[Attempt, ServingError]] = []
 
-    async def first(self, call: Call, proceed: Proceed) -> tuple[Attempt, Piece]:
-        """The attempt that first yields a chunk, and the chunk; all other attempts are closed.
+    async def first(self, call: TextCall, proceed: Proceed[TextCall]) -> tuple[Attempt, Running]:
+        """The first attempt that gives a piece; the others are closed.
 
         Raises:
             ServingError: the error of the first attempt, if none yields a chunk.
@@ -83,10 +101,10 @@ class FallbackRun:
                         self._hedge_after_s = None
                 for attempt in done:
                     self._running.remove(attempt)
-                    error = attempt.first.exception()
+                    error = attempt.begun.exception()
                     if error is None:
                         self._settle(attempt, "answered", failed=False)
-                        return attempt, attempt.first.result()
+                        return attempt, attempt.begun.result()
                     if not isinstance(error, ServingError):
                         self._settle(attempt, "failed", failed=None)
                         raise error
@@ -94,8 +112,8 @@ class FallbackRun:
         finally:
             await self._close()
 
-    def _start(self, why: Condition | None, call: Call, proceed: Proceed) -> bool:
-        """Call the next target that `why` allows; returns whether there is one."""
+    def _start(self, why: Condition | None, call: TextCall, proceed: Proceed[TextCall]) -> bool:
+        """Ask the next target that `why` is a reason for; whether there is one."""
         while self._left:
             target = self._left.popleft()
             if why is not None and why not in target.on:
@@ -110,16 +128,15 @@ class FallbackRun:
         return False
 
     def _begin(
-        self, target: FallbackTarget, permit: Permit | None, call: Call, proceed: Proceed
+        self,
+        target: FallbackTarget,
+        permit: Permit | None,
+        call: TextCall,
+        proceed: Proceed[TextCall],
     ) -> None:
-        own = replace(
-            call.elsewhere(target.model),
-            response_headers=dict(call.response_headers),
-            notes=dict(call.notes),
-        )
-        pieces = target.pieces(own, proceed)
-        first = asyncio.create_task(_first(pieces, target))
-        self._running.append(Attempt(target, own, permit, pieces, first))
+        own = call.elsewhere(target.model)
+        begun = asyncio.create_task(_begun(target, own, proceed))
+        self._running.append(Attempt(target, own, permit, begun))
 
     async def _wait(self) -> list[Attempt]:
         """The attempts that have a result; empty if it is time to call another target."""
@@ -127,14 +144,16 @@ class FallbackRun:
         if self._hedge_after_s is not None and self._left and len(self._running) == 1:
             pause_s = max(0.0, self._running[0].began + self._hedge_after_s - time.monotonic())
         await asyncio.wait(
-            {attempt.first for attempt in self._running},
+            {attempt.begun for attempt in self._running},
             timeout=pause_s,
             return_when=asyncio.FIRST_COMPLETED,
         )
-        return [attempt for attempt in self._running if attempt.first.done()]
+        return [attempt for attempt in self._running if attempt.begun.done()]
 
-    def _fail(self, attempt: Attempt, error: ServingError, call: Call, proceed: Proceed) -> None:
-        """Try the next target after a failure.
+    def _fail(
+        self, attempt: Attempt, error: ServingError, call: TextCall, proceed: Proceed[TextCall]
+    ) -> None:
+        """Go on after a failure.
 
         Raises:
             ServingError: if there is no further target.
@@ -160,31 +179,32 @@ class FallbackRun:
         await asyncio.gather(*(attempt.close() for attempt in self._running))
 
 
-def adopt(call: Call, other: Call) -> None:
-    """Copy the results of an attempt to the original call."""
-    call.route, call.choices, call.expected = other.route, other.choices, other.expected
-    call.served_by, call.usage = other.served_by, other.usage
+def adopt(call: TextCall, other: TextCall) -> None:
+    """What an attempt has found out becomes that of the call itself."""
+    call.answered, call.defaults = other.answered, other.defaults
     call.response_headers.update(other.response_headers)
-    call.notes.update(other.notes)
+    call.findings.update(other.findings)
 
 
-async def _first(pieces: AsyncGenerator[Piece, None], target: FallbackTarget) -> Piece:
-    """The first chunk of a target.
+async def _begun(target: FallbackTarget, call: TextCall, proceed: Proceed[TextCall]) -> Running:
+    """An answer whose first piece is there.
 
     Raises:
-        ServingError: if there is none, or not in time.
+        ServingError: if there is none, or not in time; its stages have ended.
     """
-    try:
-        async with asyncio.timeout(target.first_piece_timeout_s):
-            piece = await anext(pieces, None)
-    except TimeoutError:
-        raise DeadlineError(
-            f"{target.label} sent no first chunk within {target.first_piece_timeout_s:g} s"
-        ) from None
-    if piece is None:
-        raise EngineUnavailableError(f"{target.label} ended without an answer")
-    return piece
+    async with AsyncExitStack() as stages:
+        try:
+            async with asyncio.timeout(target.first_piece_timeout_s):
+                pieces = await stages.enter_async_context(target.way(call, proceed))
+                piece = await anext(pieces, None)
+        except TimeoutError:
+            raise DeadlineError(
+                f"{target.label} gave no first piece within {target.first_piece_timeout_s:g} s"
+            ) from None
+        if piece is None:
+            raise EngineUnavailableError(f"{target.label} ended without an answer")
+        return Running(Prefetched(piece, pieces), stages.pop_all())
 
 
-def _note(call: Call, target: FallbackTarget, outcome: str) -> None:
-    call.notes.setdefault("fallback", []).append({"target": target.label, "outcome": outcome})
+def _note(call: TextCall, target: FallbackTarget, outcome: str) -> None:
+    call.findings.setdefault("fallback", []).append({"target": target.label, "outcome": outcome})

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from functools import partial
 
-from enginehouse.api.attempts import tenant_of
-from enginehouse.api.call import Call, Proceed, passed
+from enginehouse.api.call import Call, TextCall
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import Proceed
 from enginehouse.gateway.fallback.config import ChainConfig, FallbackConfig, TargetConfig
 from enginehouse.gateway.fallback.connections import open_providers
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
@@ -42,9 +42,7 @@ async def open_fallback(
 
 
 class Fallback:
-    """Follows a model's chain, never after the first piece. It stands before `Routing`."""
-
-    name = "fallback"
+    """Follows a model's chain, never after the first piece. Each target is routed anew."""
 
     def __init__(
         self,
@@ -62,27 +60,27 @@ class Fallback:
             for name, chain in config.chains.items()
         }
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def transform(
+        self, call: TextCall, proceed: Proceed[TextCall]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+        """See `Transformer`."""
         chain = self._chain(call)
-        source = passed(call, proceed) if chain is None else self._along(chain, call, proceed)
-        begun = False
-        async with aclosing(source) as pieces:
-            async for piece in pieces:
-                if not begun:
-                    begun = True
-                    _say_who(call)
-                yield piece
+        way = proceed(call) if chain is None else self._along(chain, call, proceed)
+        async with way as pieces:
+            _say_who(call)
+            yield pieces
 
     def _chain(self, call: Call) -> ChainConfig | None:
         chain = self._chains.get(call.model)
         if chain is None or chain.tenants is None:
             return chain
-        return chain if (tenant_of(call) or call.caller.tenant) in chain.tenants else None
+        return chain if (call.tenant or call.caller.tenant) in chain.tenants else None
 
+    @asynccontextmanager
     async def _along(
-        self, chain: ChainConfig, call: Call, proceed: Proceed
-    ) -> AsyncGenerator[Piece, None]:
+        self, chain: ChainConfig, call: TextCall, proceed: Proceed[TextCall]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
         hedge_ms = chain.hedge_after_ms
         run = FallbackRun(
             call.model,
@@ -91,13 +89,11 @@ class Fallback:
             self._metrics,
             hedge_after_s=None if hedge_ms is None else hedge_ms / 1000,
         )
-        attempt, first = await run.first(call, proceed)
+        attempt, running = await run.first(call, proceed)
         try:
-            async with aclosing(attempt.pieces):
+            async with running.stages:
                 adopt(call, attempt.call)
-                yield first
-                async for piece in attempt.pieces:
-                    yield piece
+                yield running.pieces
         except ServingError as error:
             self._broke(attempt, error)
             raise
@@ -124,19 +120,23 @@ def _target(asked: str, config: TargetConfig, providers: Mapping[str, Provider])
     if config.provider is None:
         model = config.model or asked
         return FallbackTarget(model, model, _ours, config.on, limit_s)
-    pieces = partial(_theirs, providers[config.provider], config.model)
+    way = partial(_theirs, providers[config.provider], config.model)
     label = f"provider:{config.provider}"
-    return FallbackTarget(label, asked, pieces, config.on, limit_s, external=True)
+    return FallbackTarget(label, asked, way, config.on, limit_s, external=True)
 
 
-def _ours(call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
+def _ours(
+    call: TextCall, proceed: Proceed[TextCall]
+) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
     return proceed(call)
 
 
-def _theirs(
-    provider: Provider, model: str | None, call: Call, _: Proceed
-) -> AsyncGenerator[Piece, None]:
-    return provider.pieces(call, model)
+@asynccontextmanager
+async def _theirs(
+    provider: Provider, model: str | None, call: TextCall, _: Proceed[TextCall]
+) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async with aclosing(provider.pieces(call, model)) as pieces:
+        yield pieces
 
 
 def _say_who(call: Call) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call, TextCall
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import Proceed
 from enginehouse.gateway.fallback.breaker import Breaker, Permit
 from enginehouse.gateway.fallback.config import BreakerConfig, Condition
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
@@ -36,19 +38,19 @@ _CONDITIONS: tuple[tuple[type[ServingError], Condition], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class FallbackTarget:
-    """One target of a chain.
+    """Who may answer.
 
     Attributes:
-        label: name in metrics, notes and circuits.
-        model: model that the attempt requests.
-        pieces: starts the answer; a model of ours calls the stages behind this one.
-        on: failures of the previous target for which this one is tried; empty for the first.
-        external: whether it is a provider.
+        label: for metrics, notes and its circuit.
+        model: what its attempt's call asks for.
+        way: to its answer; to a model of ours it goes through the stages behind.
+        on: why the one before may be passed over for it; the first needs no reason.
+        external: whether a provider answers.
     """
 
     label: str
     model: str
-    pieces: Callable[[Call, Proceed], AsyncGenerator[Piece, None]]
+    way: Callable[[TextCall, Proceed[TextCall]], AbstractAsyncContextManager[AsyncIterator[Piece]]]
     on: frozenset[Condition] = frozenset()
     first_piece_timeout_s: float | None = None
     external: bool = False
@@ -62,7 +64,7 @@ def condition_of(error: ServingError, call: Call) -> Condition | None:
 
 
 def blamed(target: FallbackTarget, error: ServingError, call: Call) -> bool | None:
-    """Whether a failure counts against its target's circuit; None if it says nothing about it.
+    """Whether a failure speaks against its target; None if it says nothing of it.
 
     Our own full queue rejects calls immediately and may have room a moment later, so it does not
     count. A provider's rate limit counts.
@@ -89,13 +91,13 @@ class Circuits:
         self._breakers: dict[str, Breaker] = {}
 
     def permit(self, target: FallbackTarget) -> Permit | None:
-        """Permission to call a target; None while its circuit is open."""
+        """Leave to ask a target; None if it is left alone."""
         permit = self._breaker(target).permit(self._clock())
         self._show(target)
         return permit
 
     def settle(self, target: FallbackTarget, permit: Permit | None, *, failed: bool | None) -> None:
-        """Record a result; see `Breaker.settle`. A call without permission is not recorded."""
+        """What came of it; see `Breaker.settle`. One who was asked without leave has none."""
         if permit is not None:
             self._breaker(target).settle(permit, self._clock(), failed=failed)
             self._show(target)

@@ -10,7 +10,9 @@ from enginehouse.api.boundary import RequestModel
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
 from enginehouse.api.refused import wrong
-from enginehouse.api.state import State
+from enginehouse.api.services import service
+from enginehouse.gateway.journal.journal import Journal
+from enginehouse.gateway.observing import Observers
 from fastapi import APIRouter, HTTPException
 from pydantic import BaseModel, Field, model_validator
 
@@ -49,13 +51,17 @@ class FeedbackGiven(BaseModel):
     response_model=None,
     responses={200: {"model": FeedbackGiven}, **error_responses()},
 )
-async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
-    """Store a user's feedback on a response, for the analysis of its version.
+async def give_feedback(
+    body: FeedbackRequest,
+    observers: Annotated[Observers, service(Observers)],
+    journal: Annotated[Journal, service(Journal)],
+) -> dict[str, Any]:
+    """Keep what a user thinks of a response, for the analysis of its version.
 
     Raises:
         HTTPException: 404 if the response is not in memory any more.
     """
-    sample = state.samples.of_request(body.response_id)
+    sample = observers.of_request(body.response_id)
     if sample is None:
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
@@ -74,7 +80,7 @@ async def give_feedback(body: FeedbackRequest, state: State) -> dict[str, Any]:
         experiment=sample.experiment,
         arm=sample.arm,
     )
-    await state.journal.append("feedback", feedback.model_dump_json())
-    # The comment is stored only in the journal.
-    state.samples.add(feedback.model_copy(update={"comment": None}))
+    await journal.append("feedback", feedback.model_dump_json())
+    # What a user wrote stays in that one file.
+    observers.keep(feedback.model_copy(update={"comment": None}))
     return {"object": "feedback", "response_id": sample.request_id, "version": sample.version}

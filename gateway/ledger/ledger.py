@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from enginehouse.api.call import Call, ServedBy
+from enginehouse.gateway.accounting import MICROS_A_UNIT
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import Confirm, LedgerConfig, OnFailure
 from enginehouse.gateway.ledger.metrics import LedgerMetrics
-from enginehouse.gateway.ledger.prices import MICROS_A_UNIT, PriceTable
+from enginehouse.gateway.ledger.prices import PriceTable
 from enginehouse.gateway.ledger.records import UsageOutcome, UsageRecord, record_of
 from enginehouse.gateway.ledger.report import UsageQuery, UsageRow, usage_report
 from enginehouse.gateway.ledger.spending import LedgerSpending
@@ -91,7 +92,7 @@ class Ledger:
                 raise
 
     def record_cut(self, call: Call, outcome: UsageOutcome) -> None:
-        """Record a call that ended early, without waiting until it is stored."""
+        """Have a call written down that ended early; nobody waits for it."""
         record = self._record(call, outcome)
         if not self._writer.keep(record):
             self._writer.hand_over(record)

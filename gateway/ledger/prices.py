@@ -8,9 +8,9 @@ from decimal import Decimal
 from functools import lru_cache
 
 from enginehouse.api.call import ServedBy
+from enginehouse.gateway.accounting import MICROS_A_UNIT
 from enginehouse.gateway.ledger.config import ANY_MODEL, CachedAnswers, LedgerConfig, Price
 
-MICROS_A_UNIT = 1_000_000
 _MILLION = 1_000_000
 #: Versions and providers whose rates are cached.
 _MOST_KNOWN = 1000

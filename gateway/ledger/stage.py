@@ -1,65 +1,97 @@
-"""The stage that has usage written down."""
+"""The stage that has usage recorded."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
-from enginehouse.api.call import Call, Ends, Proceed
+from enginehouse.api.begun import Ends
+from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import Proceed
 from enginehouse.gateway.ledger.ledger import Ledger
 from enginehouse.gateway.ledger.records import UsageOutcome
 
 from enginehouse.errors import DeadlineError, RequestCancelledError
 
+_Call = TypeVar("_Call", bound=Call)
+
 
 @dataclass(frozen=True, slots=True)
 class UsageLedger:
-    """Writes a call down before the end of its answer is given on.
+    """Records a call before the end of its answer is given on.
 
-    What a caller has in full is in the ledger then, even if this process dies the next moment.
-    Only pieces that end an answer wait for that; all others pass at once.
+    A caller who has the whole answer is in the ledger then, even if this process dies the next
+    moment. Only pieces that end an answer wait for that; all others pass at once.
     """
 
     ledger: Ledger
-    name: str = "ledger"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def transform(
+        self, call: _Call, proceed: Proceed[_Call]
+    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+        """See `Transformer`.
+
+        Raises:
+            StoreError: if usage cannot be recorded and calls are to be refused then.
+        """
         self.ledger.check()
-        begun = settled = False
+        entry = _Entry(self.ledger, call)
         outcome = UsageOutcome.CANCELLED
-        last: Piece | None = None
-        ends = Ends(call)
         try:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    begun = True
-                    if last is not None:
-                        # Another answer of the same call goes on.
-                        yield last
-                        last = None
-                    if ends.after(piece):
-                        settled = True
-                        await self.ledger.record(call)
-                        yield piece
-                    elif piece.finish is None:
-                        yield piece
-                    else:
-                        last = piece
-            if not settled:
-                settled = True
-                await self.ledger.record(call)
-            if last is not None:
-                yield last
+            async with proceed(call) as pieces, aclosing(entry.pieces(pieces)) as settled:
+                yield settled
         except (RequestCancelledError, DeadlineError):
-            # It ended since the caller wanted it to: what was generated is paid for.
+            # The caller ended it: what was generated is paid for.
             raise
         except Exception:
             outcome = UsageOutcome.FAILED
             raise
         finally:
             # A call of which nothing was generated has used nothing.
-            if not settled and (begun or call.usage.completion_tokens):
+            if not entry.settled and (entry.begun or call.usage.completion_tokens):
                 self.ledger.record_cut(call, outcome)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One call.
+
+    Attributes:
+        begun: a piece has come.
+        settled: the call is recorded, or it is being recorded.
+    """
+
+    ledger: Ledger
+    call: Call
+    begun: bool = False
+    settled: bool = False
+
+    async def pieces(self, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
+        """The same pieces; the last one waits until the call is recorded."""
+        last: Piece | None = None
+        ends = Ends(self.call)
+        async for piece in pieces:
+            self.begun = True
+            if last is not None:
+                # Another answer of the same call is still running.
+                yield last
+                last = None
+            if ends.after(piece):
+                await self._settle()
+                yield piece
+            elif piece.finish is None:
+                yield piece
+            else:
+                last = piece
+        if not self.settled:
+            await self._settle()
+        if last is not None:
+            yield last
+
+    async def _settle(self) -> None:
+        self.settled = True
+        await self.ledger.record(self.call)

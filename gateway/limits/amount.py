@@ -5,21 +5,21 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
+from enginehouse.gateway.accounting import MICROS_A_UNIT
 
 
 class BudgetAmount(NamedTuple):
-    """Tokens and cost of one or several calls; the cost is in the currency's units."""
+    """Of one call, or of several; cost in the currency's units."""
 
     tokens: int = 0
     cost: float = 0.0
 
     def plus(self, other: BudgetAmount) -> BudgetAmount:
-        """The sum of both amounts."""
+        """Both together."""
         return BudgetAmount(self.tokens + other.tokens, self.cost + other.cost)
 
     def minus(self, other: BudgetAmount) -> BudgetAmount:
-        """The difference of both amounts."""
+        """What is left."""
         return BudgetAmount(self.tokens - other.tokens, self.cost - other.cost)
 
     @property

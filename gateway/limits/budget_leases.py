@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from enginehouse.gateway.ledger.prices import MICROS_A_UNIT
+from enginehouse.gateway.accounting import MICROS_A_UNIT
 from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
 from enginehouse.gateway.limits.redis_steps import RENEWALS, RedisSteps
 from enginehouse.gateway.limits.scripts import HOLD, KEEP

@@ -9,9 +9,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
 
-from enginehouse.api.call import ServedBy
+from enginehouse.gateway.accounting import SpendingSource, SpentAmounts
 from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
 from enginehouse.gateway.limits.budget_leases import BudgetLease, BudgetLeases, BudgetRemainder
 from enginehouse.gateway.limits.metrics import LimitMetrics
@@ -26,34 +25,6 @@ _FRESH_S = 1.0
 #: time the ledger has recorded it.
 _RECENT_S = 3.0
 _MOST_ACCOUNTS = 10_000
-
-#: Who answers, prompt tokens, completion tokens → cost in units of the price table's currency.
-Price = Callable[[ServedBy, int, int], float]
-
-
-class SpentAmounts(Protocol):
-    """Tokens and cost spent in the current UTC day and month; costs are in the currency's units."""
-
-    @property
-    def day_tokens(self) -> int: ...  # noqa: D102 - see the class
-    @property
-    def month_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def day_cost(self) -> float: ...  # noqa: D102
-    @property
-    def month_cost(self) -> float: ...  # noqa: D102
-
-
-class SpendingSource(Protocol):
-    """Source of the sums that were spent; implemented by the ledger."""
-
-    async def spent(self, tenant: str, key_id: str | None) -> SpentAmounts:
-        """Sums of one key, or of a tenant with all its keys if `key_id` is None.
-
-        Raises:
-            StoreError: if the sums cannot be read.
-        """
-        ...
 
 
 @dataclass(slots=True)
@@ -78,7 +49,7 @@ class _Account:
 
     @property
     def day_spent(self) -> BudgetAmount:
-        """Amount that the ledger has recorded for this day."""
+        """What the ledger has of this day."""
         return (
             NOTHING
             if self.spent is None
@@ -87,17 +58,17 @@ class _Account:
 
     @property
     def month_spent(self) -> BudgetAmount:
-        """Amount that the ledger has recorded for this month."""
+        """What the ledger has of this month."""
         spent = self.spent
         return NOTHING if spent is None else BudgetAmount(spent.month_tokens, spent.month_cost)
 
     def end(self, amount: BudgetAmount, now: float) -> None:
-        """Record the amount that a call has spent, at its end."""
+        """A call has ended and spent this."""
         self.recent.append((now, amount))
         self.ended = self.ended.plus(amount)
 
     def local(self, now: float) -> BudgetAmount:
-        """Amount that the ledger may not have recorded yet."""
+        """What the ledger may not have yet."""
         while self.recent and self.recent[0][0] < now - _RECENT_S:
             self.ended = self.ended.minus(self.recent.popleft()[1])
         if not self.recent:
@@ -146,13 +117,13 @@ class Budgets:
         self._failing = False
 
     async def reserve(self, rules: Sequence[LimitRule], amount: BudgetAmount) -> BudgetReservation:
-        """Reserve the amount that a call may spend; the amount 0 only checks that budget is left.
+        """Hold back what a call may spend; the amount 0 asks whether anything is left.
 
         Raises:
             BudgetError: naming the budget that is exhausted or too small.
             StoreError: if the ledger or the leases cannot be read and `refuse` is set.
         """
-        budgeted = [rule for rule in rules if _has_budget(rule)]
+        budgeted = [rule for rule in rules if rule.limits.has_budget]
         accounts = [self._account(rule) for rule in budgeted]
         for rule, account in zip(budgeted, accounts, strict=True):
             await self._refresh(rule, account)
@@ -160,7 +131,7 @@ class Budgets:
         for rule, account in zip(budgeted, accounts, strict=True):
             self._check(rule, account, amount, account.local(self._clock()))
         reservation = BudgetReservation(accounts, self._clock).hold_back(amount)
-        # The amount 0 is an early check; another stage reserves the amount itself.
+        # An amount of 0 is only the early look at what another stage reserves.
         if self._leases is None or not any(amount):
             return reservation
         try:
@@ -230,7 +201,7 @@ class Budgets:
     def _check(
         self, rule: LimitRule, account: _Account, amount: BudgetAmount, held: BudgetAmount
     ) -> None:
-        """Raise BudgetError if an amount does not fit beside spent and held amounts."""
+        """Whether what was spent, and what others hold back, leaves room for an amount."""
         now, limits = self._clock(), rule.limits
         day, month = account.day_spent, account.month_spent
         for name, budget, used, more in (
@@ -251,7 +222,7 @@ class Budgets:
 
 @dataclass(slots=True)
 class BudgetReservation:
-    """The amount that one call has reserved of its budgets; its methods never fail.
+    """What a call holds back of the budgets; its methods never fail.
 
     Attributes:
         leases: the same reservations where other adapters see them.
@@ -263,7 +234,7 @@ class BudgetReservation:
     leases: list[BudgetLease] = field(default_factory=list)
 
     def hold_back(self, amount: BudgetAmount) -> BudgetReservation:
-        """Reserve this amount instead of the previous one."""
+        """Hold back this amount instead."""
         more = amount.minus(self._amount)
         for account in self._accounts:
             account.in_flight = account.in_flight.plus(more)
@@ -273,7 +244,7 @@ class BudgetReservation:
         return self
 
     def spend(self, actual: BudgetAmount) -> None:
-        """Replace the reservation by the amount spent; it counts until the ledger has it."""
+        """The call has ended and spent this; it counts until the ledger has it."""
         leases, self.leases = self.leases, []
         for lease in leases:
             lease.end(actual, _RECENT_S)
@@ -283,16 +254,8 @@ class BudgetReservation:
                 account.end(actual, self._clock())
 
 
-def _has_budget(rule: LimitRule) -> bool:
-    limits = rule.limits
-    budgets = (
-        limits.daily_tokens, limits.monthly_tokens, limits.daily_cost, limits.monthly_cost,
-    )  # fmt: skip
-    return any(budget is not None for budget in budgets)
-
-
 def _left(rule: LimitRule, account: _Account) -> BudgetRemainder:
-    """What the ledger leaves of the daily or monthly budget, whichever leaves less."""
+    """What the ledger leaves of the tighter of a day's and a month's budget."""
     limits, day, month = rule.limits, account.day_spent, account.month_spent
     tokens = ((limits.daily_tokens, day.tokens), (limits.monthly_tokens, month.tokens))
     costs = ((limits.daily_cost, day.cost), (limits.monthly_cost, month.cost))

@@ -55,6 +55,12 @@ class KeyLimits(_Section):
         """The highest engine priority that a call may get."""
         return max(self.usual, PRIORITIES[self.most_priority])
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether tokens or cost of a day or a month are limited."""
+        budgets = (self.daily_tokens, self.monthly_tokens, self.daily_cost, self.monthly_cost)
+        return any(budget is not None for budget in budgets)
+
 
 class TenantLimits(KeyLimits):
     """Limits of one tenant, over all its keys; None means no limit.
@@ -104,9 +110,8 @@ class LimitsConfig(_Section):
             enforces its part of the limits, with ``refuse`` calls that have limits get 503.
         max_completion_tokens: most tokens of any answer; a longer one ends there, with
             `finish_reason` ``length``. None sets it so that the slowest answer ends within the
-            time limit of a request, see `most_answer_tokens`.
-        adapters: adapters that share one Redis; each enforces 1/`adapters` of a limit while Redis
-            is unreachable.
+            time of a request, see `AnswerCeiling`.
+        adapters: that share one Redis; each enforces 1/`adapters` of a limit while it is away.
         store_timeout_ms: longest wait for Redis, in milliseconds.
         retry_ms: time between two attempts while Redis is unreachable, in milliseconds.
         lease_s: time after which concurrency places of a killed adapter are free again, in
@@ -125,3 +130,9 @@ class LimitsConfig(_Section):
     retry_ms: PositiveInt = 1000
     lease_s: Annotated[float, Field(ge=1, le=3600)] = 30.0
     fair_share: FairShareConfig = FairShareConfig()
+
+    @property
+    def has_budgets(self) -> bool:
+        """Whether a tenant or a key has a budget."""
+        everybody = (self.default, *self.tenants.values(), *self.keys.values())
+        return any(one.has_budget for one in everybody)

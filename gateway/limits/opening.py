@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from enginehouse.gateway.accounting import Price, SpendingSource
 from enginehouse.gateway.limits.budget_leases import BudgetLeases
-from enginehouse.gateway.limits.budgets import Budgets, Price, SpendingSource
+from enginehouse.gateway.limits.budgets import Budgets
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
 from enginehouse.gateway.limits.memory import MemoryLimitStore

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Proceed
+from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Prepared, VectorCall
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import See
+from enginehouse.gateway.accounting import Price
 from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
 from enginehouse.gateway.limits.answers import rate_limit_error, write_headers
-from enginehouse.gateway.limits.budgets import Budgets, Price
+from enginehouse.gateway.limits.budgets import BudgetReservation, Budgets
 from enginehouse.gateway.limits.metrics import LimitMetrics
 from enginehouse.gateway.limits.policy import LimitPolicy, LimitRule, wanted
 from enginehouse.gateway.limits.store import (
@@ -97,10 +99,10 @@ class RequestLimits:
     """
 
     limits: LimitEnforcer
-    name: str = "request_limits"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[None, None]:
+        """See `Watcher`.
 
         Raises:
             RateLimitError: if a limit is reached.
@@ -110,8 +112,9 @@ class RequestLimits:
         limits = self.limits
         rules = limits.policy.rules(call.caller)
         call.priority = limits.policy.priority(call.caller, call.priority)
-        expected = call.expected.prompt_tokens if _unprepared(call) and call.expected else 0
-        if _unprepared(call):
+        expected = 0
+        if isinstance(call, VectorCall):
+            expected = call.expected_tokens
             limits.check_context(call, rules, _longest_text(call))
         spending = await limits.budgets.reserve(rules, BudgetAmount(expected))
         used = NOTHING
@@ -119,9 +122,7 @@ class RequestLimits:
         try:
             amounts = {LimitKind.REQUESTS: 1, LimitKind.TOKENS: expected}
             hold = await limits.take(call, wanted(call.id, rules, amounts, place=True))
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            yield
         finally:
             if _counted_here(call):
                 usage = call.usage
@@ -134,62 +135,75 @@ class RequestLimits:
 
 @dataclass(frozen=True, slots=True)
 class TokenLimits:
-    """Tokens a minute, context, and what an answer may cost; behind the stage that prepares."""
+    """Tokens a minute, context, and what an answer may cost; behind the tokenization."""
 
     limits: LimitEnforcer
-    name: str = "token_limits"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def enter(self, prepared: Prepared) -> AsyncGenerator[See, None]:
+        """See `Watcher`.
 
         Raises:
             RateLimitError: if the limit is reached, or is below what the call may take.
             BudgetError: if the budget does not allow it.
             ContextOverflowError: if a prompt is too long.
         """
-        assert call.expected is not None  # noqa: S101 - stages stand in their order
-        limits = self.limits
+        limits, call, expected = self.limits, prepared.call, prepared.expected
         rules = limits.policy.rules(call.caller)
-        prompt_tokens = call.expected.prompt_tokens
-        limits.check_context(call, rules, _longest_prompt(call))
-        reserved = limits.amount(call, prompt_tokens, limits.answer_tokens(call.expected))
+        limits.check_context(call, rules, _longest_prompt(prepared))
+        reserved = limits.amount(call, expected.prompt_tokens, limits.answer_tokens(expected))
         spending = await limits.budgets.reserve(rules, reserved)
-        charged, generated, answered = reserved.tokens, 0, False
-        hold: LimitHold | None = None
+        meter = _Meter(limits, call, expected.prompt_tokens, spending, charged=reserved.tokens)
         try:
-            hold = await limits.take(
-                call, wanted(call.id, rules, {LimitKind.TOKENS: reserved.tokens})
-            )  # fmt: skip
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    answered = True
-                    generated += len(piece.token_ids)
-                    if prompt_tokens + generated >= charged + _CHARGE_TOKENS:
-                        now = limits.amount(call, prompt_tokens, generated)
-                        charged = now.tokens
-                        spending.hold_back(now)
-                        if hold is not None:
-                            hold.settle(LimitKind.TOKENS, charged)
-                    yield piece
+            items = wanted(call.id, rules, {LimitKind.TOKENS: reserved.tokens})
+            meter.hold = await limits.take(call, items)
+            yield meter.see
         finally:
-            used = self._used(call) if answered else NOTHING
+            used = self._used(prepared) if meter.answered else NOTHING
             spending.spend(used)
-            if hold is not None:
-                hold.settle(LimitKind.TOKENS, used.tokens)
+            if meter.hold is not None:
+                meter.hold.settle(LimitKind.TOKENS, used.tokens)
 
-    def _used(self, call: Call) -> BudgetAmount:
-        assert call.choices is not None  # noqa: S101 - it has answered
-        usage = call.choices.usage
-        return self.limits.amount(call, usage.prompt_tokens, usage.completion_tokens)
+    def _used(self, prepared: Prepared) -> BudgetAmount:
+        usage = prepared.choices.usage
+        return self.limits.amount(prepared.call, usage.prompt_tokens, usage.completion_tokens)
 
 
-def _unprepared(call: Call) -> bool:
-    return call.ask.prepare is None
+@dataclass(slots=True)
+class _Meter:
+    """Charges a running answer again when it is longer than what was reserved.
+
+    Attributes:
+        charged: tokens that are held back for it.
+    """
+
+    limits: LimitEnforcer
+    call: Call
+    prompt_tokens: int
+    spending: BudgetReservation
+    charged: int
+    hold: LimitHold | None = None
+    generated: int = 0
+    answered: bool = False
+
+    def see(self, piece: Piece) -> None:
+        """See `See`."""
+        self.answered = True
+        self.generated += len(piece.token_ids)
+        if self.prompt_tokens + self.generated < self.charged + _CHARGE_TOKENS:
+            return
+        now = self.limits.amount(self.call, self.prompt_tokens, self.generated)
+        self.charged = now.tokens
+        self.spending.hold_back(now)
+        if self.hold is not None:
+            self.hold.settle(LimitKind.TOKENS, self.charged)
 
 
 def _counted_here(call: Call) -> bool:
     served = call.served_by
-    return _unprepared(call) or (served is not None and served.source.startswith("provider:"))
+    return isinstance(call, VectorCall) or (
+        served is not None and served.source.startswith("provider:")
+    )
 
 
 def _longest_text(call: Call) -> int:
@@ -201,6 +215,5 @@ def _longest_text(call: Call) -> int:
     return max(sizes, default=0)
 
 
-def _longest_prompt(call: Call) -> int:
-    assert call.choices is not None  # noqa: S101 - stages stand in their order
-    return max(len(generation.prompt.ids) for generation in call.choices.generations)
+def _longest_prompt(prepared: Prepared) -> int:
+    return max(len(generation.prompt.ids) for generation in prepared.choices.generations)

@@ -1,16 +1,17 @@
-"""The stage that has calls wait for their turn."""
+"""The stage that queues calls in front of the engine, by fair share."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call, Prepared
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import See
 from enginehouse.gateway.limits.config import FairShareConfig
 from enginehouse.gateway.limits.fair_share import CLASSES, FairShare, Ticket, level_of
 from enginehouse.gateway.limits.metrics import LimitMetrics
@@ -25,14 +26,16 @@ class _Place:
 
     answered: bool = False
 
+    def see(self, _: Piece) -> None:
+        """See `See`."""
+        self.answered = True
+
 
 class Turns:
-    """In front of the engine: at most so many calls go on at once, the others wait their turn.
+    """LimitEnforcer the calls that run at once; the others queue for a slot.
 
-    A call is refused at once where it would wait longer than it may, and not when it is too late.
+    A call is rejected immediately if its predicted wait exceeds its limit.
     """
-
-    name = "turns"
 
     def __init__(
         self,
@@ -48,8 +51,9 @@ class Turns:
             _show(limits.metrics, self._share)
         self._waiters: dict[Ticket, asyncio.Future[None]] = {}
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def enter(self, prepared: Prepared) -> AsyncGenerator[See | None, None]:
+        """See `Watcher`.
 
         Raises:
             QueueFullError: if the call would wait too long.
@@ -57,40 +61,29 @@ class Turns:
         """
         share = self._share
         if share is None:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            yield None
             return
-        async with self._place(share, call) as place, aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                place.answered = True
-                yield piece
-
-    @asynccontextmanager
-    async def _place(self, share: FairShare, call: Call) -> AsyncGenerator[_Place, None]:
-        """A call's slots, from its turn to its end; however it ends, they are free again."""
-        ticket, place = self._ticket(call), _Place()
-        await self._turn(share, ticket, call)
+        ticket, place = self._ticket(prepared), _Place()
+        await self._turn(share, ticket, prepared.call)
         try:
-            yield place
+            yield place.see
         finally:
-            share.finish(ticket, self._clock(), _tokens_of(call) if place.answered else 0)
+            tokens = _tokens_of(prepared) if place.answered else 0
+            share.finish(ticket, self._clock(), tokens)
             self._advance(share)
 
-    def _ticket(self, call: Call) -> Ticket:
-        assert call.expected is not None  # noqa: S101 - stages stand in their order
-        assert call.choices is not None  # noqa: S101 - same
-        tenant = call.caller.tenant
+    def _ticket(self, prepared: Prepared) -> Ticket:
+        expected, tenant = prepared.expected, prepared.call.caller.tenant
         return Ticket(
             tenant,
-            cost=max(1, call.expected.prompt_tokens + self._limits.answer_tokens(call.expected)),
+            cost=max(1, expected.prompt_tokens + self._limits.answer_tokens(expected)),
             weight=self._limits.policy.tenant(tenant).weight,
-            level=level_of(call.priority),
-            width=len(call.choices.generations),
+            level=level_of(prepared.call.priority),
+            width=len(prepared.choices.generations),
         )
 
     async def _turn(self, share: FairShare, ticket: Ticket, call: Call) -> None:
-        """Wait for it; whoever goes before it has come leaves nothing behind."""
+        """Wait for a slot. Cancelling while queued releases the ticket."""
         most_s = self._patience_s(call)
         self._refuse_early(share, ticket, most_s)
         began = self._clock()
@@ -142,17 +135,15 @@ class Turns:
         )
 
     def _advance(self, share: FairShare) -> None:
-        """Let everybody go whose turn has come."""
+        """Start the calls that have got their slots."""
         while (ticket := share.next(self._clock())) is not None:
             waiter = self._waiters[ticket]
             if not waiter.done():
                 waiter.set_result(None)
 
 
-def _tokens_of(call: Call) -> int:
-    if call.choices is None:
-        return 0
-    usage = call.choices.usage
+def _tokens_of(prepared: Prepared) -> int:
+    usage = prepared.choices.usage
     return usage.prompt_tokens + usage.completion_tokens
 
 

@@ -3,60 +3,59 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from enginehouse.api.call import Call
+from enginehouse.api.call import Answered, Routed, Shape, TextCall, TextForm
 from enginehouse.api.chat import chat_call
 from enginehouse.api.choices import Choices
-from enginehouse.api.routing import Route
 from enginehouse.api.state import ApiState
 from enginehouse.gateway.messages.schemas import MessagesPrompt, MessagesRequest
 from enginehouse.gateway.messages.translate import ChatConversation, chat_body, told_body
-from enginehouse.gateway.translation.fitting import Prepare
 from enginehouse.gateway.translation.own_names import chat_request
 from starlette.requests import Request
 
 from enginehouse.errors import ContextOverflowError
 
 
-async def message_call(
+def message_call(
     body: MessagesRequest, told: ChatConversation, request: Request, state: ApiState
-) -> Call:
-    """The call that answers the request; it passes all stages like a chat request.
+) -> TextCall:
+    """The call that answers; it goes through the stages as any chat request.
 
     Raises:
         InvalidRequestError: naming a field of the chat API, see `ChatConversation.names`.
     """
     chat = chat_request(chat_body(body, told.messages), told.names)
-    call = await chat_call(chat, request, state)
+    call = chat_call(chat, request, state)
     call.id = f"msg_{uuid.uuid4().hex}"
-    assert call.ask.prepare is not None  # noqa: S101 - text endpoints have it
-    call.ask = replace(
-        call.ask,
-        prepare=_at_most(call.ask.prepare, body.max_tokens),
-        identity={**call.ask.identity, "max_tokens": body.max_tokens},
-    )
+    call.form = _AtMost(call.form, body.max_tokens)
+    identity = {**call.ask.identity, "max_tokens": body.max_tokens}
+    call.ask = replace(call.ask, identity=identity)
     return call
 
 
-async def counting_call(
+def counting_call(
     body: MessagesPrompt, told: ChatConversation, request: Request, state: ApiState
-) -> Call:
-    """The call whose prompt is counted; errors as `message_call`."""
-    chat = chat_request(told_body(body, told.messages), told.names)
-    return await chat_call(chat, request, state)
+) -> TextCall:
+    """The call whose prompt is to be counted; errors as `message_call`."""
+    return chat_call(chat_request(told_body(body, told.messages), told.names), request, state)
 
 
-def _at_most(prepare: Prepare, tokens: int) -> Prepare:
-    """Limit the answer to `tokens`, or to the rest of the context if that is less.
+@dataclass(frozen=True, slots=True)
+class _AtMost:
+    """A request, limited to some tokens or to what the context has left, if that is less.
 
     Anthropic's models treat a limit that is too large this way, and Anthropic's clients send the
     same limit to all models.
     """
 
-    async def limited(call: Call, route: Route) -> Choices:
+    form: TextForm
+    tokens: int
+
+    async def choices(self, routed: Routed) -> Choices:
+        """See `TextForm`."""
         try:
-            choices = await prepare(call, route)
+            choices = await self.form.choices(routed)
         except ContextOverflowError as error:
             if not error.prompt_tokens:
                 raise
@@ -68,18 +67,20 @@ def _at_most(prepare: Prepare, tokens: int) -> Prepare:
                 prompt_tokens=error.prompt_tokens,
                 context=error.context,
             ) from None
-        return choices.limited(tokens)
+        return choices.limited(self.tokens)
 
-    return limited
+    def shape(self, call: TextCall, answered: Answered) -> Shape:
+        """See `TextForm`."""
+        return self.form.shape(call, answered)
 
 
-def ended_by_context(call: Call, tokens: int) -> bool:
-    """Whether an answer that reached its limit ended at the end of the context.
+def ended_by_context(answered: Answered, tokens: int) -> bool:
+    """Whether an answer that reached its limit reached the end of the context.
 
     Args:
         tokens: the limit that the caller sent.
     """
-    if call.choices is None:
+    if answered.choices is None:
         return False
-    generation = call.choices.generations[0]
+    generation = answered.choices.generations[0]
     return generation.prompt.max_tokens == generation.room < tokens

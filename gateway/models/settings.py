@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
-from typing import Annotated, Any, Literal, Self, TypeVar
+from contextlib import asynccontextmanager
+from typing import Annotated, Literal, Self
 
-from enginehouse.api.call import PRIORITIES, Call, Proceed
-from enginehouse.api.generation import Piece
+from enginehouse.api.call import PRIORITIES, Call, Routed
+from enginehouse.api.defaults import ModelDefaults
 from enginehouse.api.routing import ModelName
 from enginehouse.api.tools import FORMATS
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from enginehouse.errors import InvalidRequestError
 from enginehouse.requests.wire_types import MinP, Penalty, RepetitionPenalty, Temperature, TopP
-
-_T = TypeVar("_T")
-_Body = TypeVar("_Body", bound=BaseModel)
-#: Request fields that limit the length of an answer, the newer name first.
-_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 class SamplingDefaults(BaseModel):
@@ -102,21 +96,16 @@ class ModelSettings:
     model answered.
     """
 
-    name = "model_settings"
-
     def __init__(self, config: ModelsConfig) -> None:
         self._config = config
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[None, None]:
+        """See `Watcher`; of a call that is asked."""
         call.model = self.resolved(call.model)
-        spoken = self.of(call.model).tool_format
-        if spoken is not None:
-            call.notes["tool_format"] = spoken
+        call.defaults = self.defaults(call.model)
         call.priority = call.priority or PRIORITIES[self.of(call.model).priority]
-        async with aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                yield piece
+        yield
 
     @property
     def default(self) -> str | None:
@@ -147,38 +136,21 @@ class ModelSettings:
         model = ModelName.parse(self.resolved(name)).model
         return self._config.settings.get(model) or PerModel()
 
-    def fingerprint(self, model: str) -> Any:
-        """The settings that affect a model's answers, as JSON; part of cache keys."""
-        found = self.of(model)
-        return [found.sampling.model_dump(exclude_none=True), found.max_tokens, found.tool_format]
+    def defaults(self, name: str) -> ModelDefaults:
+        """The same for a model's requests."""
+        found = self.of(name)
+        sampling = found.sampling.model_dump(exclude_none=True)
+        return ModelDefaults(sampling, found.max_tokens, found.tool_format)
 
 
-def aliases_among(aliases: Mapping[str, str], served: Mapping[str, _T]) -> dict[str, _T]:
-    """The aliases of served models → the value of their model."""
-    found = {alias: served.get(ModelName.parse(name).model) for alias, name in aliases.items()}
-    return {alias: known for alias, known in found.items() if known is not None}
+class RoutedDefaults:
+    """Gives a call the defaults of the model that answers, which a fallback may have changed."""
 
+    def __init__(self, settings: ModelSettings) -> None:
+        self._settings = settings
 
-def settled(body: _Body, settings: PerModel) -> _Body:
-    """The request, with the model's defaults for all fields that the caller left out.
-
-    Raises:
-        InvalidRequestError: if it asks for more tokens than the model may generate.
-    """
-    update = {
-        name: value
-        for name, value in settings.sampling.model_dump(exclude_none=True).items()
-        if getattr(body, name, None) is None
-    }
-    if settings.max_tokens is not None:
-        given = {name: getattr(body, name, None) for name in _LIMITS}
-        for name, value in given.items():
-            if value is not None and value > settings.max_tokens:
-                raise InvalidRequestError(
-                    f"{name} is {value}; this model gives {settings.max_tokens} tokens at most: "
-                    "ask for fewer, or leave it out",
-                    field=name,
-                )
-        if all(value is None for value in given.values()):
-            update["max_tokens"] = settings.max_tokens
-    return body.model_copy(update=update) if update else body
+    @asynccontextmanager
+    async def enter(self, routed: Routed) -> AsyncGenerator[None, None]:
+        """See `Watcher`."""
+        routed.call.defaults = self._settings.defaults(routed.call.model)
+        yield

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 
-from enginehouse.api.call import Call, Proceed
-from enginehouse.api.generation import Piece
+from enginehouse.api.call import Routed
 from enginehouse.gateway.prompts.config import PromptsConfig
 from enginehouse.gateway.prompts.reference import RegistryPromptReference
 from enginehouse.gateway.prompts.remembered import RefreshingCache
 from enginehouse.gateway.prompts.source import PromptSource
 from enginehouse.gateway.prompts.written import put
 
+from enginehouse.traffic.treatments import Treatment
+
 #: On a registered version: the prompt that it is released with, ``NAME/NUMBER``.
 TAG_PROMPT = "enginehouse.prompt"
+_NAME = "released_prompt"
 
 
 class ReleasedPrompt:
     """The prompt that a version is released with: a rollback brings back its prompt as well.
 
-    It stands behind `Routing`, since only then the version is known.
+    It stands where a call is routed, since only then the version is known.
     """
-
-    name = "released_prompt"
 
     def __init__(
         self,
@@ -41,25 +41,23 @@ class ReleasedPrompt:
             most_kept=config.most_kept,
         )
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`.
+    @asynccontextmanager
+    async def enter(self, routed: Routed) -> AsyncGenerator[None, None]:
+        """See `Watcher`.
 
         Raises:
             InvalidRequestError: if the tag names no prompt, or one with variables.
             RegistryError: if the registry does not answer, and never has for this version.
         """
-        if call.messages and not _tried(call):
-            revision = call.revision
-            tag = await self._tags.get((revision.target.model, revision.version))
+        call = routed.call
+        if call.messages and not _has_own_prompt(routed.treatment):
+            tag = await self._tags.get((routed.model, routed.version))
             if tag is not None:
                 reference = RegistryPromptReference.parse(tag, None, self._default_alias)
-                put(call, await self._source.get(reference), {}, self.name)
-        async with aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                yield piece
+                put(call, await self._source.get(reference), {}, _NAME)
+        yield
 
 
-def _tried(call: Call) -> bool:
+def _has_own_prompt(treatment: Treatment | None) -> bool:
     """Whether an experiment's arm puts its own prompt in the place of the version's."""
-    treatment = None if call.route is None else call.route.treatment
     return treatment is not None and treatment.arm.system_prompt is not None

@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from typing import Any
 
-from enginehouse.api.call import Call, Proceed
-from enginehouse.api.generation import Piece
+from enginehouse.api.call import Call
 from enginehouse.gateway.prompts.config import PromptsConfig
 from enginehouse.gateway.prompts.reference import RegistryPromptReference
-from enginehouse.gateway.prompts.released import TAG_PROMPT, ReleasedPrompt
-from enginehouse.gateway.prompts.source import PromptSource, prompts_of
+from enginehouse.gateway.prompts.source import PromptSource
 from enginehouse.gateway.prompts.written import put
-from enginehouse.registry import Registry
 
 from enginehouse.errors import InvalidRequestError
 
 _FIELD = "prompt"
 
 
-def open_prompts(
-    config: PromptsConfig,
-    registry: Registry,
-    system_prompt_of: Callable[[str], str | None],
-) -> tuple[PromptRegistry, ReleasedPrompt | None]:
-    """The stage before the content filters, and the one behind `Routing` if it is wanted.
-
-    Args:
-        system_prompt_of: model, as a call names it → its setting `system_prompt`.
-    """
-    source = PromptSource(prompts_of(registry), config)
-    stage = PromptRegistry(config, source, system_prompt_of)
-
-    def tag_of(model: str, version: int) -> str | None:
-        return registry.version(model, version).tags.get(TAG_PROMPT)
-
-    return stage, ReleasedPrompt(config, source, tag_of) if config.released else None
-
-
 class PromptRegistry:
     """The model's own system prompt, then the one that the request names, then the conversation."""
-
-    name = "prompts"
 
     def __init__(
         self,
@@ -54,23 +30,21 @@ class PromptRegistry:
         self._source = source
         self._system_prompt_of = system_prompt_of
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`. What it finds in `call.notes`, with the caller's variables, it takes out.
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[None, None]:
+        """See `Watcher`.
 
         Raises:
             InvalidRequestError: if there is no such prompt, or not all of its variables.
             RegistryError: if the registry does not answer.
         """
-        asked = call.notes.pop("prompt", None)
-        if asked is not None:
-            await self._asked(call, asked)
+        if call.managed_prompt is not None:
+            await self._asked(call, call.managed_prompt)
         own = self._system_prompt_of(call.model) if call.messages else None
         if own is not None:
             template = await self._source.get(RegistryPromptReference.parse(own, None, ""))
             put(call, template, {}, "system_prompt")
-        async with aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                yield piece
+        yield
 
     async def _asked(self, call: Call, asked: Mapping[str, Any]) -> None:
         if not self._config.enabled:

@@ -11,13 +11,13 @@ PROMPT_HEADER = "x-enginehouse-prompt"
 
 
 def put(call: Call, template: PromptTemplate, variables: Mapping[str, str], note: str) -> None:
-    """Insert a prompt before a call's conversation, and record it in the call's notes as `note`.
+    """Put a prompt before a call's conversation; `note` names it in `Call.findings`.
 
     Raises:
         InvalidRequestError: if a variable is missing or unknown.
     """
     call.messages = before(template.rendered(variables), call.messages)
-    call.notes[note] = {"name": template.name, "version": template.version}
+    call.findings[note] = {"name": template.name, "version": template.version}
     said = call.response_headers.get(PROMPT_HEADER)
     label = template.label
     call.response_headers[PROMPT_HEADER] = label if said is None else f"{said}, {label}"

@@ -6,17 +6,16 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
-from enginehouse.api.call import Call
+from enginehouse.api.call import Answered, TextCall
 from enginehouse.api.chat import chat_call
-from enginehouse.api.exposure import treated
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
-from enginehouse.gateway.models.settings import settled
+from enginehouse.api.treatment import treated
 from enginehouse.gateway.responses.names import own_names
 from enginehouse.gateway.responses.schemas import ResponsePrompt, ResponseRequest
 from enginehouse.gateway.responses.translate import TranslatedMessages, chat_body, counted_body
-from enginehouse.gateway.translation.fitting import dropping_oldest
+from enginehouse.gateway.translation.fitting import DroppingOldest
 from enginehouse.gateway.translation.own_names import chat_request
 from starlette.requests import Request
 
@@ -34,11 +33,10 @@ class ResponseCall:
 
     body: ResponseRequest
     chat: ChatRequest
-    call: Call
-    state: ApiState
+    call: TextCall
 
     @classmethod
-    async def of(
+    def of(
         cls, body: ResponseRequest, told: TranslatedMessages, request: Request, state: ApiState
     ) -> ResponseCall:
         """The call that answers the request; it passes all stages like a chat request.
@@ -47,17 +45,16 @@ class ResponseCall:
             InvalidRequestError: naming a field of the chat API, see `own_names`.
         """
         chat = chat_request(chat_body(body, told.messages), own_names(told.places))
-        call = await chat_call(chat, request, state)
+        call = chat_call(chat, request, state)
         call.id = f"resp_{uuid.uuid4().hex}"
         call.store = body.kept
         if body.truncation == "auto":
             _may_be_shortened(call)
-        return cls(body, chat, call, state)
+        return cls(body, chat, call)
 
-    def unwritten(self) -> dict[str, Any]:
-        """The response before any output; it is already known which version answers."""
+    def unwritten(self, answered: Answered) -> dict[str, Any]:
+        """The response before anything is said in it."""
         body, call = self.body, self.call
-        assert call.served_by is not None  # noqa: S101 - its first piece is there
         effort = None if body.reasoning is None else body.reasoning.effort
         text = {} if body.text is None else body.text.model_dump(by_alias=True, exclude_none=True)
         choice = body.tool_choice or "auto"
@@ -74,7 +71,7 @@ class ResponseCall:
             "max_output_tokens": body.max_output_tokens,
             "max_tool_calls": body.max_tool_calls,
             "metadata": body.metadata or {},
-            "model": call.served_by.model,
+            "model": answered.served_by.model,
             "output": [],
             "parallel_tool_calls": body.parallel_tool_calls is not False,
             "previous_response_id": body.previous_response_id,
@@ -92,21 +89,18 @@ class ResponseCall:
             "truncation": body.truncation or "disabled",
             "usage": None,
             "user": body.user,
-            **self._sampling(),
+            **self._sampling(answered),
         }
 
-    def _sampling(self) -> dict[str, float]:
-        """The sampling parameters.
+    def _sampling(self, answered: Answered) -> dict[str, float]:
+        """What the answer is drawn with: the caller's, else the model's, else the version's.
 
-        The caller's, else those configured for the model, else the version's.
-
-        The defaults of an external provider are unknown; OpenAI's defaults are shown for it.
+        A provider does not tell its own defaults; OpenAI's stand in for them.
         """
-        asked, defaults, route = self.chat, GenerationDefaults(), self.call.route
-        if route is not None:
-            defaults = route.revision.manifest.generation_defaults
-            own = self.state.models.of(self.call.model)
-            asked = settled(treated(asked, route.treatment), own)
+        asked, defaults, revision = self.chat, GenerationDefaults(), answered.revision
+        if revision is not None:
+            defaults = revision.manifest.generation_defaults
+            asked = self.call.defaults.settled(treated(asked, answered.treatment))
         given, top_p = asked.temperature, asked.top_p
         return {
             "temperature": defaults.temperature if given is None else given,
@@ -116,25 +110,21 @@ class ResponseCall:
         }
 
 
-async def counting_call(
+def counting_call(
     body: ResponsePrompt, told: TranslatedMessages, request: Request, state: ApiState
-) -> Call:
-    """The call whose prompt is counted; errors as `ResponseCall.of`."""
+) -> TextCall:
+    """The call whose prompt is to be counted; errors as `ResponseCall.of`."""
     names = own_names(told.places)
     chat = chat_request(counted_body(body, told.messages), names)
-    call = await chat_call(chat, request, state)
+    call = chat_call(chat, request, state)
     if body.truncation == "auto":
         _may_be_shortened(call)
     return call
 
 
-def _may_be_shortened(call: Call) -> None:
-    assert call.ask.prepare is not None  # noqa: S101 - text endpoints have it
-    call.ask = replace(
-        call.ask,
-        prepare=dropping_oldest(call.ask.prepare),
-        identity={**call.ask.identity, "truncation": "auto"},
-    )
+def _may_be_shortened(call: TextCall) -> None:
+    call.form = DroppingOldest(call.form)
+    call.ask = replace(call.ask, identity={**call.ask.identity, "truncation": "auto"})
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from enginehouse.api.answer import run_out, shape_of, whole_body
-from enginehouse.api.call import Call
+from enginehouse.api.answer import whole_body
+from enginehouse.api.begun import begin
+from enginehouse.api.call import Answered
 from enginehouse.api.caller import caller_of
-from enginehouse.api.generation import Piece
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
-from enginehouse.api.state import State
-from enginehouse.api.streaming import primed, until_disconnect
+from enginehouse.api.state import ApiState, State
+from enginehouse.api.streaming import EventStream, until_disconnect
+from enginehouse.gateway.paths import ONE_RESPONSE, Id
 from enginehouse.gateway.responses.asking import ResponseCall, counting_call
 from enginehouse.gateway.responses.documented import (
     DeletedResponse,
@@ -25,18 +24,17 @@ from enginehouse.gateway.responses.documented import (
 )
 from enginehouse.gateway.responses.events import ResponseWriter
 from enginehouse.gateway.responses.names import own_names
-from enginehouse.gateway.responses.paths import ONE_RESPONSE, Id
 from enginehouse.gateway.responses.schemas import ResponsePrompt, ResponseRequest, TokenCountRequest
 from enginehouse.gateway.responses.store import ResponseChain, ResponseStore
 from enginehouse.gateway.responses.stored import StoredItem, references, stored_items
-from enginehouse.gateway.responses.stream import ResponseStream, sse
+from enginehouse.gateway.responses.stream import Keep, ResponseEvents
 from enginehouse.gateway.responses.translate import told_by
 from enginehouse.gateway.translation.counting import counted_tokens
 from fastapi import APIRouter, Depends, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from enginehouse.errors import EnginehouseError, InvalidRequestError, StoreError
+from enginehouse.errors import InvalidRequestError
 
 router = APIRouter(route_class=JsonRoute)
 _ANSWERED: dict[str, Any] = {
@@ -46,7 +44,6 @@ _ANSWERED: dict[str, Any] = {
     "`response.failed`), and no `[DONE]` follows it.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
-_Keep = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 async def _store(request: Request) -> ResponseStore:
@@ -69,68 +66,43 @@ async def create_response(
     tenant = caller_of(request).tenant
     chain, own = await _conversation(body, tenant, store)
     told = told_by(body, [*chain.items, *own])
-    keep: _Keep | None = None
+    keep: Keep | None = None
     if body.kept:
         keep = partial(store.save, tenant, items=own, chain=chain)
     with own_names(told.places).in_errors():
-        asked = await ResponseCall.of(body, told, request, state)
-        call = asked.call
-        request.state.response_headers = call.response_headers
-        pieces = state.pipeline(call)
+        asked = ResponseCall.of(body, told, request, state)
+        request.state.response_headers = asked.call.response_headers
         if body.stream:
-            begun = await until_disconnect(request.receive, primed(pieces))
-            writer = ResponseWriter(asked.unwritten())
-            return ResponseStream(_events(begun, call, writer, keep), call.response_headers)
-        whole = await until_disconnect(request.receive, whole_body(pieces, call))
-        await run_out(pieces)
-    writer = ResponseWriter(asked.unwritten())
+            begun = await until_disconnect(request.receive, begin(state.text, asked.call))
+            writer = ResponseWriter(asked.unwritten(begun.answered))
+            return EventStream(begun, ResponseEvents(begun, writer, keep))
+        whole, answered = await until_disconnect(request.receive, _whole(asked, state))
+    writer = ResponseWriter(asked.unwritten(answered))
     writer.choice(whole["choices"][0])
     writer.finish(whole["usage"], time.time())
     if keep is not None:
         await keep(writer.response)
-    return JSONResponse(writer.response, headers=call.response_headers)
+    return JSONResponse(writer.response, headers=asked.call.response_headers)
+
+
+async def _whole(asked: ResponseCall, state: ApiState) -> tuple[dict[str, Any], Answered]:
+    """The chat completion; all stages have ended."""
+    begun = await begin(state.text, asked.call)
+    whole = await whole_body(begun)
+    async with begun as pieces:
+        async for _ in pieces:
+            pass
+    return whole, begun.answered
 
 
 async def _conversation(
     body: ResponsePrompt, tenant: str, store: ResponseStore
 ) -> tuple[ResponseChain, list[StoredItem]]:
-    """The earlier conversation, and the request's own items."""
+    """What was said before, and the request's own items."""
     previous = body.previous_response_id
     chain = ResponseChain() if previous is None else await store.chain(tenant, previous)
     referred = await store.referred(tenant, references(body.input))
     return chain, stored_items(body.input, referred)
-
-
-async def _events(
-    pieces: AsyncGenerator[Piece, None], call: Call, writer: ResponseWriter, keep: _Keep | None
-) -> AsyncGenerator[bytes, None]:
-    """Yield the events, and store the response before the last one.
-
-    A client that has received the last event can continue the response. If the caller
-    disconnects before the end, nothing is stored.
-    """
-    shape = shape_of(call)
-    async with aclosing(pieces):
-        for event in writer.begin():
-            yield sse(event)
-        try:
-            async for piece in pieces:
-                for choice in shape.delta(piece):
-                    for event in writer.choice(choice):
-                        yield sse(event)
-        except EnginehouseError as error:
-            ends = writer.fail(error)
-        else:
-            ends = writer.finish(call.usage.as_json(), time.time())
-    for event in ends:
-        yield sse(event)
-    if keep is not None:
-        try:
-            await keep(writer.response)
-        except StoreError as error:
-            # The caller asked for it to be stored, and that failed.
-            writer.fail(error)
-    yield sse(writer.last())
 
 
 @router.post(
@@ -145,7 +117,7 @@ async def count_input_tokens(
     chain, own = await _conversation(body, caller_of(request).tenant, store)
     told = told_by(body, [*chain.items, *own])
     with own_names(told.places).in_errors():
-        call = await counting_call(body, told, request, state)
+        call = counting_call(body, told, request, state)
         count = await counted_tokens(call, request, state)
     content = {"object": "response.input_tokens", "input_tokens": count}
     return JSONResponse(content, headers=call.response_headers)

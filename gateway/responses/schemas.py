@@ -10,8 +10,8 @@ from enginehouse.api.hints import Hints
 from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from enginehouse.api.schemas import Bias, Metadata, PromptReference
+from enginehouse.gateway.paths import Id
 from enginehouse.gateway.responses.items import Input
-from enginehouse.gateway.responses.paths import Id
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
@@ -43,14 +43,14 @@ class FunctionTool(ReturnedModel):
 
 
 class ToolChoiceFunction(RequestModel):
-    """The function that must be called."""
+    """One function, by its name."""
 
     type: Literal["function"]
     name: _Name
 
 
 class ToolChoiceAllowed(RequestModel):
-    """The tools that the model may call."""
+    """Some of the tools."""
 
     type: Literal["allowed_tools"]
     mode: Literal["auto", "required"]
@@ -127,7 +127,7 @@ class Reasoning(RequestModel):
 
 
 class ResponseStreamOptions(RequestModel):
-    """`stream_options`; events are never obfuscated."""
+    """`stream_options`; nothing is obfuscated, whatever is asked."""
 
     include_obfuscation: bool | None = None
 
@@ -187,7 +187,7 @@ class _Sampled(Guided, Hints):
 
 
 class ResponsePrompt(RequestModel):
-    """The fields that determine the prompt; token counting uses only these."""
+    """Fields that say what the model is told; tokens are counted from them alone."""
 
     model: str
     input: Input

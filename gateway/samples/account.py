@@ -1,57 +1,20 @@
-"""Metrics and sample of one attempt at a request."""
+"""The record of one attempt at a request: a sample, completed in one place."""
 
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from enginehouse.api.call import Attempted
+from enginehouse.api.counted_requests import OK
 from enginehouse.api.generation import Generation, Piece
-from enginehouse.api.metrics import ApiMetrics
-from enginehouse.gateway.samples.ring import (
-    CLIENT_GONE,
-    HEAD_CHARACTERS,
-    SampleRing,
-    is_refusal,
-    outcome_of,
-)
-from enginehouse.gateway.shadow.aside import RequestFollower
+from enginehouse.gateway.observing import Follower
+from enginehouse.gateway.outcomes import outcome_of
+from enginehouse.gateway.samples.ring import SampleRing
 
-from enginehouse.errors import EnginehouseError, RequestCancelledError
-from enginehouse.http_errors import status_of
+from enginehouse.text.refusal import HEAD_CHARACTERS, is_refusal
 from enginehouse.traffic import RequestSample
-
-OK = "200"
-UNEXPECTED = "500"
-TENANT_HEADER = "x-enginehouse-tenant"
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOrigin:
-    """What is known of a request before it is answered; fields as in `RequestSample`.
-
-    Attributes:
-        prefix: prefix of the response's id, ``prefix-…``.
-    """
-
-    model: str
-    version: int
-    endpoint: str
-    prefix: str
-    tenant: str | None = None
-    pinned: bool = False
-    rollout: str | None = None
-    generation: int = 0
-    experiment: str | None = None
-    arm: str | None = None
-
-
-def code_of(error: EnginehouseError) -> str:
-    """The status of an error in metrics and samples."""
-    return (
-        CLIENT_GONE if isinstance(error, RequestCancelledError) else str(status_of(error)[0].value)
-    )
 
 
 @dataclass(slots=True)
@@ -59,31 +22,21 @@ class Account:
     """Observes one attempt from its route to its end.
 
     Attributes:
-        generations: the answers that it runs, once they are known.
-        prompt_tokens: used if there are no generations.
-        follower: observer of the answer beside the request, or None.
+        followers: what else wants to see the attempt.
     """
 
-    origin: RequestOrigin
-    metrics: ApiMetrics
+    attempt: Attempted
     ring: SampleRing
-    request_id: str = ""
-    generations: Sequence[Generation] = ()
-    prompt_tokens: int = 0
-    follower: RequestFollower | None = None
-    _began: float = field(init=False)
+    followers: Sequence[Follower] = ()
+    _began: float = field(default_factory=time.perf_counter)
     _head: str = ""
     _visible: bool = False
     _finish: str | None = None
 
-    def __post_init__(self) -> None:
-        self.request_id = self.request_id or f"{self.origin.prefix}-{uuid.uuid4().hex}"
-        self._began = time.perf_counter()
-
     def see(self, piece: Piece) -> None:
-        """Observe a chunk that is sent to the caller."""
-        if self.follower is not None:
-            self.follower.see(piece)
+        """Text is on its way to the caller."""
+        for follower in self.followers:
+            follower.see(piece)
         if piece.text:
             self._visible = self._visible or not piece.text.isspace()
             if piece.index == 0 and len(self._head) < HEAD_CHARACTERS:
@@ -91,44 +44,44 @@ class Account:
         if piece.index == 0 and piece.finish is not None:
             self._finish = piece.finish
 
-    def close(self, code: str, *, version: int | None = None) -> None:
-        """Record the end of the attempt.
+    def close(self, code: str) -> None:
+        """The end of the attempt, with its HTTP status."""
+        sample = self._sample(code)
+        self.ring.add(sample)
+        for follower in self.followers:
+            follower.end(sample)
 
-        Args:
-            version: version that answered, if it was not known before.
-        """
-        origin = self.origin
-        served_by = version or origin.version
-        labels = (origin.model, str(served_by), origin.endpoint, code)
-        self.metrics.requests.labels(*labels).inc()
-        text = bool(self.generations) and code == OK
-        usages = [generation.usage for generation in self.generations]
-        sample = RequestSample(
+    def _sample(self, code: str) -> RequestSample:
+        attempt, call = self.attempt, self.attempt.call
+        answered = call.answered
+        version = None if answered is None else answered.served_by.version
+        choices = None if answered is None else answered.choices
+        generations: Sequence[Generation] = () if choices is None else choices.generations
+        usages = [generation.usage for generation in generations]
+        text = bool(generations) and code == OK
+        return RequestSample(
             at=time.time(),
-            request_id=self.request_id,
-            model=origin.model,
-            version=served_by,
-            rollout=origin.rollout,
-            generation=origin.generation,
-            pinned=origin.pinned,
-            endpoint=origin.endpoint,
+            request_id=call.id,
+            model=attempt.model,
+            version=version or attempt.version,
+            rollout=attempt.rollout,
+            generation=attempt.generation,
+            pinned=attempt.pinned,
+            endpoint=call.ask.endpoint,
             outcome=outcome_of(code),
             code=code,
-            ttft_s=_first(g.times.first_s for g in self.generations),
-            inter_token_s=_mean(g.times.inter_token_s for g in self.generations),
+            ttft_s=_first(g.times.first_s for g in generations),
+            inter_token_s=_mean(g.times.inter_token_s for g in generations),
             total_s=time.perf_counter() - self._began,
-            prompt_tokens=usages[0].prompt_tokens if usages else self.prompt_tokens,
+            prompt_tokens=usages[0].prompt_tokens if usages else call.usage.prompt_tokens,
             completion_tokens=sum(usage.completion_tokens for usage in usages),
             finish=self._finish,
             empty=text and not self._visible,
             refusal=text and is_refusal(self._head),
-            tenant=origin.tenant,
-            experiment=origin.experiment,
-            arm=origin.arm,
+            tenant=call.tenant,
+            experiment=None if attempt.treatment is None else attempt.treatment.experiment,
+            arm=None if attempt.treatment is None else attempt.treatment.arm.name,
         )
-        self.ring.add(sample)
-        if self.follower is not None:
-            self.follower.end(sample)
 
 
 def _first(values: Iterable[float | None]) -> float | None:

@@ -3,28 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from http import HTTPStatus
 
-from enginehouse.text.refusal import HEAD_CHARACTERS, is_refusal
-from enginehouse.traffic import Feedback, Outcome, RequestSample, SamplePage
-
-__all__ = ["CLIENT_GONE", "HEAD_CHARACTERS", "SampleRing", "is_refusal", "outcome_of"]
-
-#: nginx's status for a client that disconnected; HTTP has none.
-CLIENT_GONE = "499"
-_FIRST_4XX, _FIRST_5XX = 400, 500
-
-
-def outcome_of(code: str) -> Outcome:
-    """An HTTP status, or `CLIENT_GONE` → how the request ended for its version."""
-    status = int(code)
-    if code == CLIENT_GONE:
-        return Outcome.CANCELLED
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Outcome.OVERLOADED
-    if status >= _FIRST_5XX:
-        return Outcome.ERROR
-    return Outcome.REFUSED if status >= _FIRST_4XX else Outcome.OK
+from enginehouse.traffic import Feedback, RequestSample, SamplePage
 
 
 class SampleRing:

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
-from enginehouse.gateway.samples.ring import HEAD_CHARACTERS, is_refusal, outcome_of
+from enginehouse.gateway.outcomes import outcome_of
 
 from enginehouse.errors import EnginehouseError
 from enginehouse.http_errors import status_of
+from enginehouse.text.refusal import HEAD_CHARACTERS, is_refusal
 from enginehouse.traffic import RequestSample
 
 OK = str(HTTPStatus.OK.value)
@@ -23,7 +24,7 @@ DEADLINE_S = 60.0
 
 
 class CopyChunk(Protocol):
-    """A chunk of an answer; see `enginehouse.api.generation.Piece`."""
+    """A piece of an answer; see `enginehouse.api.generation.Piece`."""
 
     @property
     def text(self) -> str:
@@ -37,7 +38,7 @@ class CopyChunk(Protocol):
 
 
 class CopyUsage(Protocol):
-    """Token counts of an answer."""
+    """Tokens of an answer."""
 
     @property
     def prompt_tokens(self) -> int:
@@ -51,7 +52,7 @@ class CopyUsage(Protocol):
 
 
 class CopyTimes(Protocol):
-    """Times of an answer's tokens."""
+    """When an answer's tokens came."""
 
     @property
     def first_s(self) -> float | None:
@@ -65,7 +66,7 @@ class CopyTimes(Protocol):
 
 
 class RunningCopy(Protocol):
-    """An answer that was started; see `enginehouse.api.generation.Generation`."""
+    """One answer under way; see `enginehouse.api.generation.Generation`."""
 
     @property
     def usage(self) -> CopyUsage:
@@ -78,17 +79,17 @@ class RunningCopy(Protocol):
         ...
 
     def pieces(self) -> AsyncGenerator[CopyChunk, None]:
-        """Text chunks as they arrive."""
+        """Text as it comes."""
         ...
 
 
-#: Request id → the started answer.
+#: Request id → the answer under way.
 Start = Callable[[str], Awaitable[RunningCopy]]
 
 
 @dataclass(slots=True)
 class CopyResult:
-    """Result of a copy."""
+    """What a copy came to."""
 
     request_id: str
     text: str = ""
@@ -125,7 +126,7 @@ class CopyResult:
 
 
 async def ask_again(start: Start) -> CopyResult:
-    """Run a copy to its end and return the result.
+    """Ask, and wait for the end, whatever it is.
 
     Raises:
         Exception: an unexpected error; errors of our own are part of the result.

@@ -1,1 +1,13 @@
-"""Routes for tokenizing and detokenizing."""
+"""Token ids of texts, and texts of token ids."""
+
+from __future__ import annotations
+
+from enginehouse.api.registration import Registration, Surface
+from enginehouse.gateway.tokenize import routes
+
+
+def _surface(surface: Surface) -> None:
+    surface.routers.append(routes.router)
+
+
+stage = Registration("tokenize", 130, surface=_surface)

@@ -20,7 +20,6 @@ from enginehouse.api.schemas import Ids
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.tools import tool_format
 from enginehouse.api.tools.schema import Tools
-from enginehouse.gateway.access.model_access import check_model
 from fastapi import APIRouter
 from pydantic import BaseModel, model_validator
 from starlette.requests import Request
@@ -121,8 +120,8 @@ async def detokenize(body: DetokenizeRequest, request: Request, state: State) ->
 async def _revision(
     state: ApiState, request: Request, model: str, messages: list[dict[str, Any]]
 ) -> Revision:
-    resolved = state.models.resolved(model)
-    check_model(caller_of(request).models, resolved)
+    resolved = state.names.resolved(model)
+    caller_of(request).check_model(resolved)
     route = await state.router.route(resolved, Keys(None, messages, request.headers))
     return route.revision
 

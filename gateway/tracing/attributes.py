@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from enginehouse.api.attempts import tenant_of
 from enginehouse.api.call import Call
 
 #: `gen_ai.provider.name`; the conventions allow a name of one's own if none of theirs applies.
@@ -35,7 +34,7 @@ def asked(call: Call) -> Attributes:
         "gen_ai.request.stream": call.ask.stream,
         "gen_ai.response.id": call.id,
         "enginehouse.request_id": call.request_id,
-        "enginehouse.tenant": tenant_of(call) or call.caller.tenant,
+        "enginehouse.tenant": call.tenant or call.caller.tenant,
     }
     return attributes
 
@@ -59,9 +58,10 @@ def answered(call: Call) -> Attributes:
 
 
 def _sampling(call: Call) -> Attributes:
-    if call.choices is None or not call.choices.generations:
+    choices = None if call.answered is None else call.answered.choices
+    if choices is None or not choices.generations:
         return {}
-    first = call.choices.generations[0].prompt
+    first = choices.generations[0].prompt
     sampling = first.sampling
     attributes: Attributes = {"gen_ai.request.temperature": float(sampling.temperature)}
     if first.max_tokens is not None:
@@ -70,6 +70,6 @@ def _sampling(call: Call) -> Attributes:
         attributes["gen_ai.request.top_p"] = float(sampling.top_p)
     if sampling.seed is not None and sampling.seed < 2**63:
         attributes["gen_ai.request.seed"] = sampling.seed
-    if len(call.choices.generations) > 1:
-        attributes["gen_ai.request.choice.count"] = len(call.choices.generations)
+    if len(choices.generations) > 1:
+        attributes["gen_ai.request.choice.count"] = len(choices.generations)
     return attributes

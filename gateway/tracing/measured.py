@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from enginehouse.api.attempts import tenant_of
-from enginehouse.api.call import Call, Proceed, ServedBy
+from enginehouse.api.call import Call, ServedBy
+from enginehouse.api.counted_requests import CLIENT_GONE, OK, UNEXPECTED, code_of
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import See
 from enginehouse.api.tracing.context import request_of
-from enginehouse.gateway.samples.account import OK, UNEXPECTED, code_of
-from enginehouse.gateway.samples.ring import CLIENT_GONE
 from enginehouse.gateway.tracing.attributes import PROVIDER, operation_of
 from enginehouse.gateway.tracing.bounded import BoundedLabels
 from enginehouse.gateway.tracing.call_metrics import CallMetrics
@@ -49,18 +48,19 @@ class Measured:
 
     metrics: CallMetrics
     tenants: BoundedLabels
-    name: str = "measured"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[See, None]:
+        """See `Watcher`."""
         ending = _Ending()
         request = request_of(call.request_id)
+
+        def see(_: Piece) -> None:
+            if ending.first_s is None:
+                ending.first_s = time.perf_counter()
+
         try:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    if ending.first_s is None:
-                        ending.first_s = time.perf_counter()
-                    yield piece
+            yield see
             ending.code, ending.error = OK, ""
         except EnginehouseError as error:
             code = error.code if isinstance(error, ServingError) else _UNEXPECTED
@@ -112,7 +112,7 @@ def _version(served: ServedBy) -> str:
 
 
 def _tenant(call: Call) -> str:
-    return tenant_of(call) or call.caller.tenant
+    return call.tenant or call.caller.tenant
 
 
 def facts(call: Call, code: str) -> dict[str, str | int | float | None]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
-from enginehouse.api.call import Call, Proceed
+from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
+from enginehouse.api.stage import See
 from enginehouse.api.tracing.context import request_of
 from enginehouse.gateway.tracing.attributes import answered, asked, operation_of
 from enginehouse.gateway.tracing.spans import current_span, enter
@@ -34,10 +35,10 @@ class Traced:
     """A server's span around the whole call, below the caller's own where a header names it."""
 
     tracer: Tracer
-    name: str = "traced"
 
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, call: Call) -> AsyncGenerator[See | None, None]:
+        """See `Watcher`."""
         span = self.tracer.start_span(
             operation_of(call.ask.endpoint),
             context=_parent(call),
@@ -46,18 +47,14 @@ class Traced:
         )
         request_of(call.request_id).trace_id = f"{span.get_span_context().trace_id:032x}"
         if not span.is_recording():
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            yield None
             return
         span.set_attributes(asked(call))
         seen = _Seen()
         before = enter(span)
         try:
-            async with aclosing(_watched(span, call, proceed)) as pieces:
-                async for piece in pieces:
-                    seen.see(piece)
-                    yield piece
+            with _failures_on(span):
+                yield seen.see
         finally:
             enter(before)
             _describe(span, call, seen)
@@ -71,25 +68,18 @@ class StageSpan:
     tracer: Tracer
     step: str
 
-    @property
-    def name(self) -> str:
-        """See `Stage`."""
-        return f"span:{self.step}"
-
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, _: object) -> AsyncGenerator[None, None]:
+        """See `Watcher`."""
         parent = current_span()
         if parent is None:
-            async with aclosing(proceed(call)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            yield
             return
         span = self.tracer.start_span(self.step, context=set_span_in_context(parent))
         enter(span)
         try:
-            async with aclosing(_watched(span, call, proceed)) as pieces:
-                async for piece in pieces:
-                    yield piece
+            with _failures_on(span):
+                yield
         finally:
             enter(parent)
             span.end()
@@ -101,19 +91,13 @@ class SpanEvent:
 
     event: str
 
-    @property
-    def name(self) -> str:
-        """See `Stage`."""
-        return f"event:{self.event}"
-
-    async def __call__(self, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-        """See `Stage`."""
+    @asynccontextmanager
+    async def enter(self, _: object) -> AsyncGenerator[None, None]:
+        """See `Watcher`."""
         span = current_span()
         if span is not None:
             span.add_event(self.event)
-        async with aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                yield piece
+        yield
 
 
 @dataclass(slots=True)
@@ -136,19 +120,18 @@ def _parent(call: Call) -> Context:
     return Context() if given is None else given.context()
 
 
-async def _watched(span: Span, call: Call, proceed: Proceed) -> AsyncGenerator[Piece, None]:
-    """The pieces behind, with their failure noted on a span: its kind, never its words."""
+@contextmanager
+def _failures_on(span: Span) -> Iterator[None]:
+    """Note the block's failure on a span: its kind, never its words."""
     try:
-        async with aclosing(proceed(call)) as pieces:
-            async for piece in pieces:
-                yield piece
+        yield
     except (GeneratorExit, asyncio.CancelledError, RequestCancelledError):
         span.set_attribute("error.type", _CLIENT_GONE)
         raise
     except EnginehouseError as error:
         code = error.code if isinstance(error, ServingError) else _UNEXPECTED
         span.set_attribute("error.type", code)
-        # What a caller did wrong is no error of the server's, as HTTP's conventions have it.
+        # HTTP's conventions: what a caller did wrong is not the server's error.
         if status_of(error)[0] >= _FIRST_5XX:
             span.set_status(StatusCode.ERROR, code)
         raise

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-from contextlib import aclosing
 from dataclasses import replace
 
-from enginehouse.api.call import Call
-from enginehouse.api.pipeline import COUNT_NOTE
+from enginehouse.api.begun import completed
+from enginehouse.api.call import TextCall
 from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import until_disconnect
 from starlette.requests import Request
 
-#: Name of such calls in metrics, the ledger and the audit trail.
+from enginehouse.errors import EngineUnavailableError
+
+#: What such a call is called in metrics, in the ledger and in the audit trail.
 COUNTING = "count_tokens"
 
 
-async def counted_tokens(call: Call, request: Request, state: ApiState) -> int:
-    """Number of tokens of a call's prompt. The call passes the stages, and the engine is not asked.
+async def counted_tokens(call: TextCall, request: Request, state: ApiState) -> int:
+    """Tokens of a call's prompt; it goes through the stages, and the engine is not asked.
 
     Raises:
         ServingError: if the call is rejected.
     """
-    call.ask = replace(call.ask, endpoint=COUNTING, run=state.counting, stream=False)
+    call.ask = replace(call.ask, endpoint=COUNTING, stream=False)
     request.state.response_headers = call.response_headers
-
-    async def run() -> None:
-        async with aclosing(state.pipeline(call)) as pieces:
-            async for _ in pieces:
-                pass
-
-    await until_disconnect(request.receive, run())
-    return int(call.notes[COUNT_NOTE])
+    await until_disconnect(request.receive, completed(state.counting, call))
+    if call.counted_tokens is None:
+        raise EngineUnavailableError("the prompt was not counted")
+    return call.counted_tokens

@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from enginehouse.api.call import Call
+from enginehouse.api.call import Answered, Routed, Shape, TextCall, TextForm
 from enginehouse.api.choices import Choices
-from enginehouse.api.routing import Route
 
 from enginehouse.errors import ContextOverflowError
 
-Prepare = Callable[[Call, Route], Awaitable[Choices]]
 Messages = list[dict[str, Any]]
 #: Fraction of the context (1/8) that is kept free for an answer without a limit of its own.
 _ANSWER_SHARE = 8
 
 
-def dropping_oldest(prepare: Prepare) -> Prepare:
-    """Drop as few of the oldest messages as needed to fit the context.
+@dataclass(frozen=True, slots=True)
+class DroppingOldest:
+    """A request, with as few of the oldest messages left out as it takes to fit the context.
 
     System messages and the last message stay. Results of a call are dropped together with the call.
     The rest begins with a user's message if there is one, since most templates require that. If
     nothing fits, the conversation is prepared without all droppable messages and rejected as usual.
     """
 
-    async def fitted(call: Call, route: Route) -> Choices:
-        starts = _starts(call.messages)
+    form: TextForm
+
+    async def choices(self, routed: Routed) -> Choices:
+        """See `TextForm`."""
+        messages = routed.call.messages
+        starts = _starts(messages)
 
         async def shortened(dropped: int) -> Choices | None:
-            shown = replace(call, messages=_behind(call.messages, starts, dropped))
             try:
-                choices = await prepare(shown, route)
+                choices = await self._prepared(routed, _behind(messages, starts, dropped))
             except ContextOverflowError:
                 return None
             return choices if _fits(choices) else None
@@ -48,11 +50,16 @@ def dropping_oldest(prepare: Prepare) -> Prepare:
             else:
                 best, most = found, middle - 1
         if best is not None:
-            return await shortened(_at_a_user(call.messages, starts, least)) or best
-        shown = replace(call, messages=_behind(call.messages, starts, len(starts) - 1))
-        return await prepare(shown, route)
+            return await shortened(_at_a_user(messages, starts, least)) or best
+        return await self._prepared(routed, _behind(messages, starts, len(starts) - 1))
 
-    return fitted
+    def shape(self, call: TextCall, answered: Answered) -> Shape:
+        """See `TextForm`."""
+        return self.form.shape(call, answered)
+
+    async def _prepared(self, routed: Routed, messages: Messages) -> Choices:
+        shown = replace(routed.call, messages=messages)
+        return await self.form.choices(replace(routed, call=shown))
 
 
 def _starts(messages: Messages) -> list[int]:

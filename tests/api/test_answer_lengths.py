@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from enginehouse.gateway.limits.ceiling import most_answer_tokens
-from enginehouse.gateway.limits.config import LimitsConfig
+from enginehouse.api.answer_ceiling import AnswerCeiling
 
 from enginehouse.settings import ApiSettings
 from tests.api.speaking import Adapter, speaking
@@ -96,10 +95,9 @@ def test_an_answer_ends_at_the_ceiling(capped: Adapter) -> None:
 
 
 def test_the_ceiling_is_set_so_that_the_slowest_answer_ends() -> None:
-    assert most_answer_tokens(LimitsConfig(), ApiSettings()) == 3840
+    assert AnswerCeiling.of(ApiSettings()).tokens == 3840
     short = ApiSettings(request_timeout_s=60.0, first_token_timeout_s=120.0)
-    assert most_answer_tokens(LimitsConfig(), short) == 240
-    assert most_answer_tokens(LimitsConfig(max_completion_tokens=9), short) == 9
+    assert AnswerCeiling.of(short).tokens == 240
 
 
 _OVERFLOWS: list[tuple[str, dict[str, Any], str, str]] = [

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from enginehouse.api.call import PRIORITIES, Ask, Call
-from enginehouse.api.generation import Piece
 from enginehouse.api.service_tier import served_tier, wish
 from enginehouse.engine.json_schema import schema_grammar
 from enginehouse.registry.quality.traces import TraceLog
@@ -259,14 +258,9 @@ def test_tiers_change_the_place_in_the_queue(adapter: Adapter) -> None:
         assert adapter.replica.asked[-1][1].priority == priority
 
 
-async def _nothing(call: Call) -> AsyncGenerator[Piece, None]:
-    yield Piece("")
-
-
 @pytest.mark.parametrize("asked", ["priority", "fast"])
 def test_a_tier_that_a_stage_takes_back_is_not_said_to_be_served(asked: str) -> None:
-    ask = Ask("chat.completions", "chatcmpl", stream=False, include_usage=False, run=_nothing)
-    call = Call(ask, "smollm2")
+    call = Call(Ask("chat.completions", "chatcmpl"), "smollm2")
     assert served_tier(call) is None
     wish(call, asked)
     assert (call.priority, served_tier(call)) == (PRIORITIES["high"], "priority")

@@ -4,51 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import MutableMapping, Sequence
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from enginehouse.api.app import create_app
 from enginehouse.api.revision import Served
-from enginehouse.client import Deadlines, Embeddings, Target
+from enginehouse.client import Target
+from enginehouse.gateway.samples.ring import SampleRing
 from fastapi import FastAPI
 
 from enginehouse.errors import EngineUnavailableError
-from enginehouse.manifest import EmbeddingFacts
 from enginehouse.settings import Settings
+from tests.api.embedding_replica import FACTS, EmbeddingReplica
 from tests.api.speaking import manifest_at
-from tests.client.fakes import FakeFleet, FakeReplica
-
-_FACTS = EmbeddingFacts(dimensions=2, max_tokens=8, pooling="mean", normalise=True)
+from tests.client.fakes import FakeFleet
 
 
-class _Replica(FakeReplica):
-    """Answers, fails, or is never done."""
-
-    ending: Exception | None = None
-    hangs = False
-    cancelled = False
-
-    async def embed(
-        self,
-        target: Target,
-        texts: Sequence[str],
-        *,
-        deadlines: Deadlines | None = None,
-        priority: int = 0,
-    ) -> Embeddings:
-        if self.ending is not None:
-            raise self.ending
-        if self.hangs:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                self.cancelled = True
-        return await super().embed(target, texts, deadlines=deadlines, priority=priority)
-
-
-async def _asked(app: FastAPI, replica: _Replica) -> None:
+async def _asked(app: FastAPI, replica: EmbeddingReplica) -> None:
     """One request, whose client goes when the engine is never done."""
     body = json.dumps({"model": "minilm", "input": "hello"}).encode()
     messages = iter([{"type": "http.request", "body": body, "more_body": False}])
@@ -88,9 +62,9 @@ async def _asked(app: FastAPI, replica: _Replica) -> None:
 def test_a_request_is_counted_once_by_its_end(
     tmp_path: Path, ending: Exception | None, *, hangs: bool, code: str
 ) -> None:
-    replica = _Replica({"minilm": {1}}, embeddings=frozenset({"minilm"}))
+    replica = EmbeddingReplica({"minilm": {1}}, embeddings=frozenset({"minilm"}))
     replica.ending, replica.hangs = ending, hangs
-    manifest = manifest_at(tmp_path / "bundle").model_copy(update={"embedding": _FACTS})
+    manifest = manifest_at(tmp_path / "bundle").model_copy(update={"embedding": FACTS})
 
     def opened(name: str, version: int) -> Served:
         return Served(Target(name, version), manifest)
@@ -107,7 +81,7 @@ def test_a_request_is_counted_once_by_its_end(
             await state.directory.champion("minilm")
             await _asked(app, replica)
             page = state.metrics.page().decode()
-            samples = state.samples.page(0, 10).samples
+            samples = app.state.services.find(SampleRing).page(0, 10).samples
         assert [sample.code for sample in samples] == [code]
         counted = [line for line in page.splitlines() if line.startswith("enginehouse_requests_t")]
         assert len(counted) == 1

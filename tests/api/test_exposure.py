@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from enginehouse.api.exposure import arm_of, takes_part, treated, treatment_of, with_prompt
 from enginehouse.api.schemas import ChatRequest
+from enginehouse.api.treatment import treated, with_prompt
 from scipy import stats
 
 from enginehouse.traffic import ExperimentArm, ExperimentRoute
+from enginehouse.traffic.treatments import arm_of, takes_part, treatment_of
 
 ARMS = (
     ExperimentArm(name="control", weight=1),
@@ -33,7 +34,7 @@ def chat(**changes: object) -> ChatRequest:
 
 def test_assignment_is_the_same_in_another_process() -> None:
     script = (
-        "import sys; from enginehouse.api.exposure import arm_of\n"
+        "import sys; from enginehouse.traffic.treatments import arm_of\n"
         "from enginehouse.traffic import ExperimentRoute\n"
         "route = ExperimentRoute.model_validate_json(sys.argv[1])\n"
         "print(*(arm_of(route, f'user-{i}').name for i in range(50)))"

@@ -7,9 +7,10 @@ from contextlib import aclosing
 import pytest
 from enginehouse.api.call import Ask, Call, Caller
 from enginehouse.api.generation import Piece
-from enginehouse.gateway.access.model_access import ModelAccess, allows
+from enginehouse.gateway.access.model_access import ModelAccess
 
 from enginehouse.errors import ForbiddenError
+from tests.gateway.through import text_call, through
 
 
 @pytest.mark.parametrize(
@@ -34,25 +35,25 @@ from enginehouse.errors import ForbiddenError
     ],
 )
 def test_what_an_entry_covers(entry: str, name: str, *, covered: bool) -> None:
-    assert allows(entry, name) is covered
-
-
-async def _behind(call: Call) -> AsyncGenerator[Piece, None]:
-    call.notes["reached"] = True
-    return
-    yield
+    assert Caller(models=frozenset({entry})).may_ask(name) is covered
 
 
 def _reaches(models: frozenset[str] | None, model: str) -> bool:
-    call = Call(Ask("completions", "cmpl", False, False, _behind), model, Caller(models=models))
+    call = text_call(Ask("completions", "cmpl"), model, caller=Caller(models=models))
+    reached = []
+
+    async def behind(call: Call) -> AsyncGenerator[Piece, None]:
+        reached.append(call)
+        return
+        yield
 
     async def test() -> None:
-        async with aclosing(ModelAccess()(call, _behind)) as pieces:
+        async with aclosing(through(ModelAccess(), call, behind)) as pieces:
             async for _ in pieces:
                 pass
 
     asyncio.run(test())
-    return bool(call.notes.get("reached"))
+    return bool(reached)
 
 
 def test_a_call_goes_on_with_a_model_of_its_key() -> None:

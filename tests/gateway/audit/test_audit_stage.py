@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Ask, Call, Caller, Proceed, ServedBy
+from enginehouse.api.call import Ask, Call, Caller, ServedBy
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.records import AuditRecordKind
@@ -23,25 +23,26 @@ from prometheus_client import CollectorRegistry
 from enginehouse.errors import EngineUnavailableError, RateLimitError, StoreError
 from enginehouse.generation import FinishReason
 from tests.gateway.audit.audit_parts import all_records
+from tests.gateway.through import Answer, answered_with, text_call, through
 
 _PROMPT = "what is the hidden word"
 _ANSWER = ["the secret", " answer"]
 
 
 async def _answers(call: Call) -> AsyncGenerator[Piece, None]:
-    call.served_by = ServedBy("smollm2", 7, "smollm2@7")
-    call.notes["content"] = {"rules": ["words"], "found": 1}
+    by = ServedBy("smollm2", 7, "smollm2@7")
+    answered_with(call, by)
+    call.findings["content"] = {"rules": ["words"], "found": 1}
     try:
         yield Piece(_ANSWER[0])
         yield Piece(_ANSWER[1], finish=FinishReason.STOP)
     finally:
-        call.usage = Usage(11, 2)
+        answered_with(call, by, Usage(11, 2))
 
 
 def _call() -> Call:
-    ask = Ask("chat.completions", "chatcmpl", stream=True, include_usage=False, run=_answers)
-    return Call(
-        ask,
+    return text_call(
+        Ask("chat.completions", "chatcmpl", stream=True),
         "smollm2",
         caller=Caller("acme", "k1"),
         messages=[{"role": "user", "content": _PROMPT}],
@@ -50,15 +51,15 @@ def _call() -> Call:
     )
 
 
-async def _run(stage: Audit, behind: Proceed, most: int = 99) -> None:
-    async with aclosing(stage(_call(), behind)) as pieces:
+async def _run(stage: Audit, behind: Answer[Call], most: int = 99) -> None:
+    async with aclosing(through(stage, _call(), behind)) as pieces:
         async for _ in pieces:
             most -= 1
             if not most:
                 return
 
 
-def _record(directory: Path, behind: Proceed, *, most: int = 99, **config: Any) -> Mapping:
+def _record(directory: Path, behind: Answer[Call], *, most: int = 99, **config: Any) -> Mapping:
     """What one call leaves in a trail."""
 
     async def scenario() -> None:
@@ -89,7 +90,7 @@ def test_the_name_that_was_asked_for_is_kept_and_not_what_it_stands_for(tmp_path
     settings = ModelSettings(ModelsConfig(aliases={"smollm2": "other"}))
 
     async def aliased(call: Call) -> AsyncGenerator[Piece, None]:
-        async with aclosing(settings(call, _answers)) as pieces:
+        async with aclosing(through(settings, call, _answers)) as pieces:
             async for piece in pieces:
                 assert call.model == "other"
                 yield piece
@@ -119,7 +120,7 @@ def test_texts_are_in_the_trail_only_by_policy_and_never_in_a_log(
         assert not {"prompt", "answer", "prompt_digest", "answer_digest"} & set(found)
 
 
-def _failing(error: Exception, pieces: int) -> Proceed:
+def _failing(error: Exception, pieces: int) -> Answer[Call]:
     async def run(call: Call) -> AsyncGenerator[Piece, None]:
         async with aclosing(_answers(call)) as source:
             for _ in range(pieces):
@@ -162,10 +163,12 @@ def test_a_caller_who_left_is_recorded_with_what_went_out(tmp_path: Path) -> Non
 
 def test_variables_of_a_managed_prompt_are_no_verdict(tmp_path: Path) -> None:
     async def noted(call: Call) -> AsyncGenerator[Piece, None]:
-        call.notes["prompt"] = {"id": "greeting", "version": 3, "variables": {"name": _PROMPT}}
+        call.managed_prompt = {"id": "greeting", "version": 3, "variables": {"name": _PROMPT}}
+        call.findings["prompt"] = {"id": "greeting", "version": 3}
         async with aclosing(_answers(call)) as pieces:
             async for piece in pieces:
                 yield piece
 
     found = _record(tmp_path, noted)
     assert found["verdicts"]["prompt"] == {"id": "greeting", "version": 3}
+    assert _PROMPT not in str(found["verdicts"])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.api.call import PRIORITIES, Caller
+from enginehouse.api.call import PRIORITIES, TENANT_HEADER, Caller
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.gateway.batches.config import BatchesConfig
@@ -20,7 +20,6 @@ from enginehouse.gateway.batches.lines import LineCall
 from enginehouse.gateway.batches.open import open_batches
 from enginehouse.gateway.batches.routes import router
 from enginehouse.gateway.database.database import Database
-from enginehouse.gateway.samples.account import TENANT_HEADER
 from fastapi import FastAPI
 from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 from starlette.requests import Request

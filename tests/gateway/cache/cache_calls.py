@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from enginehouse.api.answer_text import TokenScore
-from enginehouse.api.attempts import take
-from enginehouse.api.call import Ask, Call, Caller, passed
+from enginehouse.api.answering import take
+from enginehouse.api.call import Ask, Caller, Routed
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
@@ -25,6 +25,7 @@ from prometheus_client import CollectorRegistry
 from enginehouse.generation import FinishReason
 from enginehouse.manifest import EngineManifest
 from tests.fake_bundle import fake_bundle
+from tests.gateway.through import text_call, through
 
 PIECES = (
     Piece("Par", (1, 2), (-0.25, -0.5)),
@@ -50,19 +51,17 @@ def question(
     deterministic: bool = True,
     identity: dict[str, Any] | None = None,
     **more: Any,
-) -> Call:
+) -> Routed:
     ask = Ask(
         endpoint="chat.completions",
         prefix="chatcmpl",
         stream=True,
-        include_usage=False,
-        run=passed,  # type: ignore[arg-type]
         identity=identity or {"temperature": 0, "logit_bias": {7: 1.5}},
         deterministic=deterministic,
     )
-    call = Call(ask, "m", messages=[{"role": "user", "content": text}], **more)
+    call = text_call(ask, "m", messages=[{"role": "user", "content": text}], **more)
     take(call, route)
-    return call
+    return Routed(call, route)
 
 
 def of_tenant(name: str) -> Caller:
@@ -77,13 +76,14 @@ class Behind:
     error: Exception | None = None
     gate: asyncio.Event | None = None
     fingerprint: str = "m@1-0123456789ab"
-    asked: list[Call] = field(default_factory=list)
+    asked: list[Routed] = field(default_factory=list)
     closed: int = 0
 
-    async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
-        self.asked.append(call)
-        assert call.served_by is not None
-        call.served_by = replace(call.served_by, fingerprint=self.fingerprint)
+    async def __call__(self, routed: Routed) -> AsyncGenerator[Piece, None]:
+        self.asked.append(routed)
+        answered = routed.call.answered
+        assert answered is not None
+        answered.served_by = replace(answered.served_by, fingerprint=self.fingerprint)
         try:
             if self.gate is not None:
                 await self.gate.wait()
@@ -91,7 +91,7 @@ class Behind:
                 yield replace(piece)
             if self.error is not None:
                 raise self.error
-            call.usage = Usage(5, 3)
+            answered.used = Usage(5, 3)
         finally:
             self.closed += 1
 
@@ -108,8 +108,8 @@ class Cached:
         labels = {"model": "m", "result": result}
         return self.registry.get_sample_value("enginehouse_cache_lookups_total", labels) or 0.0
 
-    async def ask(self, call: Call, behind: Behind) -> list[Piece]:
-        async with aclosing(self.stage(call, behind)) as pieces:
+    async def ask(self, routed: Routed, behind: Behind) -> list[Piece]:
+        async with aclosing(through(self.stage, routed, behind)) as pieces:
             return [piece async for piece in pieces]
 
 

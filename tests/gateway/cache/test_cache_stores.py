@@ -109,8 +109,8 @@ def test_two_adapters_find_each_others_answers(redis: RedisServer, tmp_path: Pat
 
         assert "".join(piece.text for piece in pieces) == "Paris."
         assert len(behind.asked) == 1
-        assert again.served_by is not None
-        assert again.served_by.source == "cache"
+        assert again.call.served_by is not None
+        assert again.call.served_by.source == "cache"
 
     asyncio.run(scenario())
 

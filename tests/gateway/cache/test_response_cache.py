@@ -5,8 +5,8 @@ from contextlib import aclosing
 from typing import Any, cast
 
 import pytest
-from enginehouse.api.call import Call
-from enginehouse.api.exposure import Treatment
+from enginehouse.api.answering import take
+from enginehouse.api.call import Routed
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.routing import Directory
 from enginehouse.gateway.cache.config import CacheConfig
@@ -19,6 +19,7 @@ from enginehouse.errors import EngineUnavailableError, InvalidRequestError, Sett
 from enginehouse.generation import FinishReason
 from enginehouse.manifest import EngineManifest
 from enginehouse.traffic import Arm, ExperimentArm, ExperimentRoute, Routes
+from enginehouse.traffic.treatments import Treatment
 from tests.gateway.cache.cache_calls import (
     PIECES,
     Behind,
@@ -28,6 +29,7 @@ from tests.gateway.cache.cache_calls import (
     question,
     route_to,
 )
+from tests.gateway.through import through
 
 
 @pytest.fixture(scope="module")
@@ -56,50 +58,56 @@ def test_the_second_of_two_same_questions_is_answered_from_the_cache(
         ]
         assert [tuple(p.scores) for p in again] == [tuple(p.scores) for p in PIECES]
         assert len(behind.asked) == 1
-        assert second.usage == first.usage == Usage(5, 3)
-        assert (first.response_headers[CACHE_HEADER], second.response_headers[CACHE_HEADER]) == (
+        assert second.call.usage == first.call.usage == Usage(5, 3)
+        assert (
+            first.call.response_headers[CACHE_HEADER],
+            second.call.response_headers[CACHE_HEADER],
+        ) == (
             "miss",
             "hit",
         )
-        assert first.served_by is not None
-        assert second.served_by is not None
-        assert (first.served_by.source, second.served_by.source) == ("engine", "cache")
-        assert (second.served_by.version, second.served_by.fingerprint) == (1, behind.fingerprint)
+        assert first.call.served_by is not None
+        assert second.call.served_by is not None
+        assert (first.call.served_by.source, second.call.served_by.source) == ("engine", "cache")
+        assert (second.call.served_by.version, second.call.served_by.fingerprint) == (
+            1,
+            behind.fingerprint,
+        )
         assert (cache.lookups("miss"), cache.lookups("hit")) == (1, 1)
 
     asyncio.run(scenario())
 
 
-def _same(manifest: EngineManifest) -> Call:
+def _same(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest))
 
 
-def _other_text(manifest: EngineManifest) -> Call:
+def _other_text(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest), "Capital of Spain?")
 
 
-def _other_field(manifest: EngineManifest) -> Call:
+def _other_field(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest), identity={"temperature": 0, "max_tokens": 3})
 
 
-def _other_version(manifest: EngineManifest) -> Call:
+def _other_version(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest, 2))
 
 
-def _other_bundle(manifest: EngineManifest) -> Call:
+def _other_bundle(manifest: EngineManifest) -> Routed:
     other = manifest.model_copy(update={"context_length": manifest.context_length + 1})
     return question(route_to(other))
 
 
-def _other_adapter(manifest: EngineManifest) -> Call:
+def _other_adapter(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest, adapter="legal"))
 
 
-def _other_tools(manifest: EngineManifest) -> Call:
+def _other_tools(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest), tools=[{"type": "function"}])
 
 
-def _other_tenant(manifest: EngineManifest) -> Call:
+def _other_tenant(manifest: EngineManifest) -> Routed:
     return question(route_to(manifest), caller=of_tenant("other"))
 
 
@@ -140,7 +148,7 @@ def test_tenants_share_answers_only_where_that_is_set(manifest: EngineManifest) 
     asyncio.run(scenario())
 
 
-def _treated(manifest: EngineManifest) -> Call:
+def _treated(manifest: EngineManifest) -> Routed:
     arm = ExperimentArm(name="a", weight=1.0)
     return question(route_to(manifest, treatment=Treatment("e", arm, "u")))
 
@@ -164,7 +172,7 @@ def test_these_calls_have_nothing_to_do_with_the_cache(
         for _ in range(2):
             call = passing(manifest)
             await cache.ask(call, behind)
-            assert call.response_headers[CACHE_HEADER] == "bypass"
+            assert call.call.response_headers[CACHE_HEADER] == "bypass"
 
         assert len(behind.asked) == 2
 
@@ -222,7 +230,7 @@ def test_an_answer_that_nobody_read_to_its_end_is_not_kept(
 ) -> None:
     async def scenario() -> None:
         cache, behind = cached(), Behind()
-        async with aclosing(cache.stage(question(route_to(manifest)), behind)) as pieces:
+        async with aclosing(through(cache.stage, question(route_to(manifest)), behind)) as pieces:
             for _ in range(read):
                 await anext(pieces)
         assert behind.closed == 1
@@ -238,9 +246,9 @@ def test_an_answer_of_another_version_than_the_asked_one_is_not_kept(
     manifest: EngineManifest,
 ) -> None:
     class Moved(Behind):
-        async def __call__(self, call: Call) -> Any:
-            async for piece in super().__call__(call):
-                call.route = route_to(manifest, 2)
+        async def __call__(self, routed: Routed) -> Any:
+            async for piece in super().__call__(routed):
+                take(routed.call, route_to(manifest, 2))
                 yield piece
 
     async def scenario() -> None:
@@ -350,7 +358,9 @@ def test_promotion_drops_the_answers_of_the_version_that_left(manifest: EngineMa
         behind = Behind()
 
         async def ask(version: int) -> None:
-            async with aclosing(stage(question(route_to(manifest, version)), behind)) as pieces:
+            async with aclosing(
+                through(stage, question(route_to(manifest, version)), behind)
+            ) as pieces:
                 assert [piece async for piece in pieces]
 
         await ask(1)
@@ -361,7 +371,7 @@ def test_promotion_drops_the_answers_of_the_version_that_left(manifest: EngineMa
         await ask(2)
         await ask(1)
 
-        assert [call.revision.version for call in behind.asked] == [1, 2, 1]
+        assert [routed.version for routed in behind.asked] == [1, 2, 1]
 
     asyncio.run(scenario())
 

@@ -7,13 +7,15 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import SimpleNamespace
 
-from enginehouse.api.call import Ask, Call, Proceed
+from enginehouse.api.call import Answered, Ask, Call, ServedBy
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.content.config import ContentConfig
 from enginehouse.gateway.content.opening import open_content
 from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
+from tests.gateway.through import Answer, text_call
+from tests.gateway.through import through as behind
 
 
 class Engine:
@@ -28,9 +30,11 @@ class Engine:
 
     async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
         self.asked = call
-        if call.choices is None:
+        answered = call.answered or Answered(ServedBy("smollm2", 1, None))
+        call.answered = answered
+        if answered.choices is None:
             indexes = {piece.index for piece in self.pieces}
-            call.choices = SimpleNamespace(generations=[None] * len(indexes))
+            answered.choices = SimpleNamespace(generations=[None] * len(indexes))
         try:
             for piece in self.pieces:
                 self.given += 1
@@ -53,17 +57,14 @@ def asked(content: object = "hello", **rest: object) -> Call:
 
 
 def call_of(endpoint: str = "chat.completions", **rest) -> Call:
-    async def run(_: Call) -> AsyncGenerator[Piece, None]:
-        yield Piece("")
-
-    ask = Ask(endpoint, "x", stream=True, include_usage=False, run=run)
-    return Call(ask, rest.pop("model", "smollm2"), **rest)
+    ask = Ask(endpoint, "x", stream=True)
+    return text_call(ask, rest.pop("model", "smollm2"), **rest)
 
 
 def through(
     config: dict[str, object],
     call: Call,
-    proceed: Proceed,
+    engine: Answer[Call],
     registry: CollectorRegistry | None = None,
 ) -> list[Piece]:
     """All pieces that come out."""
@@ -72,7 +73,7 @@ def through(
         opening = open_content(
             ContentConfig.model_validate(config), registry or CollectorRegistry()
         )
-        async with opening as stage, aclosing(stage(call, proceed)) as pieces:
+        async with opening as stage, aclosing(behind(stage, call, engine)) as pieces:
             return [piece async for piece in pieces]
 
     return asyncio.run(run())

@@ -5,10 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from itertools import pairwise
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from enginehouse.api.call import Call
+from enginehouse.api.call import Answered, Call, ServedBy
 from enginehouse.api.generation import Piece
+from enginehouse.api.revision import Revision
+from enginehouse.client import Target
 from enginehouse.gateway.content.config import ContentConfig
 from enginehouse.gateway.content.opening import open_content
 from hypothesis import given, settings
@@ -18,16 +21,19 @@ from prometheus_client import CollectorRegistry
 from enginehouse.errors import EngineUnavailableError
 from enginehouse.generation import FinishReason
 from tests.gateway.content.content_calls import Engine, asked, said, text_of, through
+from tests.gateway.through import through as behind
 
 PII = {"type": "pii"}
 MAGIC = {"type": "patterns", "words": ["xyzzy"], "name": "magic"}
 BLOCKED = Piece("", finish=FinishReason.CONTENT_FILTER)
 
 
-def routed(words: dict[int, str]) -> SimpleNamespace:
-    """A route whose tokenizer knows these tokens."""
-    tokenizer = SimpleNamespace(token_text=lambda token_id: words.get(token_id, ""))
-    return SimpleNamespace(revision=SimpleNamespace(tokenizer=tokenizer))
+def known(words: dict[int, str]) -> Answered:
+    """By a version whose tokenizer knows these tokens."""
+    tokenizer: Any = SimpleNamespace(token_text=lambda token_id: words.get(token_id, ""))
+    nobody: Any = None
+    revision = Revision(Target("smollm2", 1), nobody, tokenizer, nobody)
+    return Answered(ServedBy("smollm2", 1, None), revision)
 
 
 def test_an_answer_is_redacted_across_its_pieces() -> None:
@@ -36,7 +42,7 @@ def test_an_answer_is_redacted_across_its_pieces() -> None:
         pieces = through({"output": [PII]}, call, engine)
         assert text_of(pieces) == "mail [EMAIL], ok"
         assert pieces[-1].finish is FinishReason.STOP
-        assert call.notes["content"]["output"] == {"pii.email": {"action": "redact", "count": 1}}
+        assert call.findings["content"]["output"] == {"pii.email": {"action": "redact", "count": 1}}
 
 
 @settings(max_examples=100, deadline=None)
@@ -63,7 +69,7 @@ def test_a_blocked_answer_ends_before_the_match_and_stops_the_engine() -> None:
     assert pieces[-1] == BLOCKED
     assert engine.closed
     assert engine.given < len(engine.pieces)
-    assert call.notes["content"]["blocked_by"] == "magic"
+    assert call.findings["content"]["blocked_by"] == "magic"
 
 
 def test_other_answers_go_on_when_one_is_blocked() -> None:
@@ -90,7 +96,7 @@ def test_tokens_of_changed_text_do_not_go_out() -> None:
     pieces = [Piece(words[at], [at], [-0.5]) for at in range(1, 6)]
     pieces.append(Piece("", [6], [-0.1], FinishReason.STOP))
     call = asked()
-    call.route = routed(words)
+    call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
     assert text_of(out) == "I am [EMAIL] now"
     assert [token for piece in out for token in piece.token_ids] == [1, 5, 6]
@@ -106,7 +112,7 @@ def test_tokens_that_run_ahead_of_their_text_do_not_go_out() -> None:
         Piece(".", [3], [-0.5], FinishReason.STOP),
     ]
     call = asked()
-    call.route = routed(words)
+    call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
     assert text_of(out) == "to [EMAIL]."
     assert [token for piece in out for token in piece.token_ids] == [3]
@@ -116,7 +122,7 @@ def test_tokens_without_text_wait_for_it() -> None:
     words = {1: "an", 2: "n@example.org"}
     pieces = [Piece("", [1], [-0.5]), Piece("ann@example.org", [2], [-0.5], FinishReason.STOP)]
     call = asked()
-    call.route = routed(words)
+    call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
     assert text_of(out) == "[EMAIL]"
     assert not [token for piece in out for token in piece.token_ids]
@@ -126,7 +132,7 @@ def test_tokens_without_text_go_out_with_text_that_is_not_changed() -> None:
     words = {1: "an", 2: "d so"}
     pieces = [Piece("", [1], [-0.5]), Piece("and so", [2], [-0.7], FinishReason.STOP)]
     call = asked()
-    call.route = routed(words)
+    call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
     assert [token for piece in out for token in piece.token_ids] == [1, 2]
     assert [value for piece in out for value in piece.log_probs] == [-0.5, -0.7]
@@ -135,7 +141,7 @@ def test_tokens_without_text_go_out_with_text_that_is_not_changed() -> None:
 def test_a_flag_lets_everything_through_at_once() -> None:
     call, pieces = asked(), said("ann@example.org")
     assert through({"output": [{**PII, "action": "flag"}]}, call, Engine(pieces)) == pieces
-    assert call.notes["content"]["output"] == {"pii.email": {"action": "flag", "count": 1}}
+    assert call.findings["content"]["output"] == {"pii.email": {"action": "flag", "count": 1}}
 
 
 def test_a_caller_who_goes_stops_the_engine() -> None:
@@ -145,7 +151,7 @@ def test_a_caller_who_goes_stops_the_engine() -> None:
         config = ContentConfig.model_validate({"output": [PII]})
         async with (
             open_content(config, CollectorRegistry()) as stage,
-            aclosing(stage(asked(), engine)) as pieces,
+            aclosing(behind(stage, asked(), engine)) as pieces,
         ):
             await anext(pieces)
 

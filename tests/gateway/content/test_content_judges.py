@@ -59,7 +59,7 @@ def test_a_service_judges_prompts(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ContentBlockedError, match="endpoint"):
             through(config, call, Engine(said("fine")))
     assert got[1] == {"text": "bad", "stage": "input", "token": "Bearer t0ken"}
-    found = call.notes["content"]["input"]["endpoint"]
+    found = call.findings["content"]["input"]["endpoint"]
     assert found == {"action": "block", "count": 1, "categories": ["hate"]}
 
 
@@ -95,7 +95,7 @@ def test_a_flagged_answer_goes_out_and_is_noted() -> None:
         call = asked()
         assert through(config, call, Engine(said("a bad end"))) == said("a bad end")
     assert [item["text"] for item in got] == ["a bad end"]
-    assert call.notes["content"]["output"]["endpoint"]["count"] == 1
+    assert call.findings["content"]["output"]["endpoint"]["count"] == 1
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_a_verdict_the_configuration_decides(answer: bytes, status: int)
         entry = {"type": "endpoint", "url": url, "on_failure": "allow"}
         call = asked("hello")
         assert through({"input": [entry]}, call, Engine(said("fine")))
-        assert call.notes["content"] == {"failed": ["endpoint"]}
+        assert call.findings["content"] == {"failed": ["endpoint"]}
         with pytest.raises(ContentBlockedError):
             through(
                 {"input": [{**entry, "on_failure": "block"}]}, asked("hello"), Engine(said("x"))
@@ -207,7 +207,7 @@ def test_an_injection_is_refused_in_a_tools_result_too() -> None:
     call.messages.append({"role": "tool", "content": text})
     with pytest.raises(ContentBlockedError, match="injection"):
         through({"input": [{"type": "injection"}]}, call, Engine(said("fine")))
-    assert "override" in call.notes["content"]["input"]["injection"]["categories"]
+    assert "override" in call.findings["content"]["input"]["injection"]["categories"]
 
 
 def test_a_long_text_is_classified_in_parts() -> None:

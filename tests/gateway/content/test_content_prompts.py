@@ -16,7 +16,7 @@ SECRET_WORD = {"type": "patterns", "words": ["xyzzy"], "name": "magic"}
 def test_without_filters_everything_passes_unchanged() -> None:
     engine, call = Engine(said("fine")), asked("I am ann@example.org")
     assert through({}, call, engine) == said("fine")
-    assert "content" not in call.notes
+    assert "content" not in call.findings
 
 
 def test_a_blocked_prompt_never_reaches_the_engine_and_is_not_repeated() -> None:
@@ -28,7 +28,7 @@ def test_a_blocked_prompt_never_reaches_the_engine_and_is_not_repeated() -> None
     assert caught.value.field == "messages"
     assert "magic" in str(caught.value)
     assert "xyzzy" not in str(caught.value).lower()
-    assert call.notes["content"] == {
+    assert call.findings["content"] == {
         "input": {"magic": {"action": "block", "count": 1}},
         "blocked_by": "magic",
     }
@@ -79,7 +79,7 @@ def test_a_flag_is_noted_and_changes_nothing() -> None:
     registry, call = CollectorRegistry(), asked("a@b.org and c@d.org")
     through({"input": [{**PII, "action": "flag"}]}, call, Engine(said("fine")), registry)
     assert call.messages[0]["content"] == "a@b.org and c@d.org"
-    assert call.notes["content"] == {"input": {"pii.email": {"action": "flag", "count": 2}}}
+    assert call.findings["content"] == {"input": {"pii.email": {"action": "flag", "count": 2}}}
     labels = {"stage": "input", "rule": "pii.email", "action": "flag"}
     assert registry.get_sample_value("enginehouse_content_verdicts_total", labels) == 2
 
@@ -107,7 +107,7 @@ def test_the_same_value_has_the_same_number_and_comes_back_in_the_answer() -> No
     pieces = through({"input": [RESTORED]}, call, Engine(said(answer)))
     assert call.messages[0]["content"] == "from [EMAIL_1] to [EMAIL_2], copy to [EMAIL_1]"
     assert text_of(pieces) == "Sent c@d.org and a@b.org, not [EMAIL_9] or [PHONE_1]."
-    assert "a@b.org" not in str(call.notes)
+    assert "a@b.org" not in str(call.findings)
 
 
 def test_only_kinds_that_are_to_come_back_do() -> None:

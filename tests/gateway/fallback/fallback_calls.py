@@ -8,7 +8,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from enginehouse.api.call import Ask, Call, ServedBy, passed
+from enginehouse.api.call import Ask, ServedBy, TextCall
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.fallback.config import FallbackConfig
@@ -16,24 +16,23 @@ from enginehouse.gateway.fallback.stage import Fallback, open_fallback
 from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
+from tests.gateway.through import answered_with, text_call, through
 
 Does = Exception | asyncio.Event | Sequence[Piece | Exception]
 OK = (Piece("fine"), Piece("", finish=FinishReason.STOP))
 
 
-def call_of(model: str = "m", *, endpoint: str = "chat.completions", **more: Any) -> Call:
+def call_of(model: str = "m", *, endpoint: str = "chat.completions", **more: Any) -> TextCall:
     identity = more.pop("identity", {"temperature": 0.5, "ignore_eos": False})
     ask = Ask(
         endpoint=endpoint,
         prefix="chatcmpl",
         stream=True,
-        include_usage=False,
-        run=passed,  # type: ignore[arg-type]
         identity=identity,
     )
     if endpoint == "chat.completions":
         more.setdefault("messages", [{"role": "user", "content": "Hello there"}])
-    return Call(ask, model, **more)
+    return text_call(ask, model, **more)
 
 
 @dataclass
@@ -49,13 +48,14 @@ class Models:
     #: Set once two attempts run.
     two: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
+    async def __call__(self, call: TextCall) -> AsyncGenerator[Piece, None]:
         self.asked.append(call.model)
         if len(self.asked) > 1:
             self.two.set()
         does = self.does[call.model]
         model, _, version = call.model.partition("@")
-        call.served_by = ServedBy(model, int(version or 1), None)
+        by = ServedBy(model, int(version or 1), None)
+        answered_with(call, by)
         call.response_headers[VERSION_HEADER] = version or "1"
         try:
             if isinstance(does, Exception):
@@ -68,7 +68,7 @@ class Models:
                     raise item
                 yield item
         finally:
-            call.usage = Usage(3, 2)
+            answered_with(call, by, Usage(3, 2))
             self.closed.append(call.model)
 
 
@@ -79,6 +79,6 @@ async def fallback(**config: Any) -> AsyncIterator[tuple[Fallback, CollectorRegi
         yield stage, registry
 
 
-async def text_of(stage: Fallback, call: Call, models: Models) -> str:
-    async with aclosing(stage(call, models)) as pieces:
+async def text_of(stage: Fallback, call: TextCall, models: Models) -> str:
+    async with aclosing(through(stage, call, models)) as pieces:
         return "".join([piece.text async for piece in pieces])

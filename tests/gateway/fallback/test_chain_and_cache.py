@@ -1,16 +1,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from enginehouse.api.attempts import Routing
-from enginehouse.api.call import Call, compose
+from enginehouse.api.answering import take
+from enginehouse.api.call import Routed, TextCall
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.routing import Router
+from enginehouse.api.stage import compose
 from enginehouse.gateway.cache.config import CacheConfig
 from enginehouse.gateway.cache.stage import CACHE_HEADER, open_cache, routed_by
 from enginehouse.gateway.fallback.stage import ANSWERED_BY_HEADER
@@ -21,6 +22,7 @@ from enginehouse.generation import FinishReason
 from tests.api.test_routing import FakeDirectory
 from tests.gateway.cache.cache_calls import manifest_in, question, route_to
 from tests.gateway.fallback.fallback_calls import fallback
+from tests.gateway.through import way_to
 
 
 def test_a_version_that_answers_for_another_is_cached_as_itself(tmp_path: Path) -> None:
@@ -29,12 +31,13 @@ def test_a_version_that_answers_for_another_is_cached_as_itself(tmp_path: Path) 
     directory = FakeDirectory({v: route_to(manifest, v).revision for v in (1, 2)})
     asked: list[int] = []
 
-    async def engine(call: Call) -> AsyncGenerator[Piece, None]:
-        asked.append(call.revision.version)
-        if call.revision.version == 1:
+    async def engine(routed: Routed) -> AsyncGenerator[Piece, None]:
+        asked.append(routed.version)
+        if routed.version == 1:
             raise EngineUnavailableError("down")
         yield Piece("fine", finish=FinishReason.STOP)
-        call.usage = Usage(4, 1)
+        assert routed.call.answered is not None
+        routed.call.answered.used = Usage(4, 1)
 
     async def scenario() -> list[tuple[Any, ...]]:
         chains = {"m": {"targets": [{"model": "m@2"}]}}
@@ -44,10 +47,19 @@ def test_a_version_that_answers_for_another_is_cached_as_itself(tmp_path: Path) 
             fallback(chains=chains) as (stage, _),
             open_cache(config, CollectorRegistry(), routed_by(directory)) as cache,
         ):
-            chain = compose([stage, Routing(Router(directory, pins=True)), cache], engine)
+            router, behind = Router(directory, pins=True), compose([cache], way_to(engine))
+
+            @asynccontextmanager
+            async def routing(call: TextCall) -> AsyncIterator[AsyncIterator[Piece]]:
+                route = await router.route(call.model, call.keys)
+                take(call, route)
+                async with behind(Routed(call, route)) as pieces:
+                    yield pieces
+
+            chain = compose([stage], routing)
             for _ in range(2):
-                call = question(route_to(manifest))
-                async with aclosing(chain(call)) as pieces:
+                call = question(route_to(manifest)).call
+                async with chain(call) as pieces:
                     text = "".join([piece.text async for piece in pieces])
                 headers, served = call.response_headers, call.served_by
                 names = (CACHE_HEADER, ANSWERED_BY_HEADER, VERSION_HEADER)

@@ -29,6 +29,7 @@ from enginehouse.errors import (
     ServingError,
 )
 from tests.gateway.fallback.fallback_calls import OK, Does, Models, call_of, fallback, text_of
+from tests.gateway.through import through
 
 DOWN = EngineUnavailableError("down")
 
@@ -43,7 +44,7 @@ def test_a_call_without_a_chain_goes_its_way_and_the_answer_says_who_gave_it() -
         async with fallback(**_chain({"model": "m@2"})) as (stage, _):
             assert await text_of(stage, call, models) == "fine"
         assert call.response_headers[ANSWERED_BY_HEADER] == "other@1"
-        assert "fallback" not in call.notes
+        assert "fallback" not in call.findings
 
     asyncio.run(scenario())
 
@@ -59,7 +60,7 @@ def test_the_next_target_answers_for_one_that_is_down() -> None:
         assert call.usage == Usage(3, 2)
         assert call.response_headers[ANSWERED_BY_HEADER] == "m@2"
         assert call.response_headers[VERSION_HEADER] == "2"
-        assert call.notes["fallback"] == [{"target": "m", "outcome": "engine_unavailable"}]
+        assert call.findings["fallback"] == [{"target": "m", "outcome": "engine_unavailable"}]
         for target, outcome in (("m", "failed"), ("m@2", "answered")):
             labels = {"chain": "m", "target": target, "outcome": outcome}
             assert registry.get_sample_value("enginehouse_fallback_attempts_total", labels) == 1
@@ -129,7 +130,7 @@ def test_nobody_is_asked_after_the_first_piece() -> None:
         models, call = Models({"m": (Piece("be"), DOWN), "a": OK}), call_of()
         async with (
             fallback(**_chain({"model": "a"})) as (stage, _),
-            aclosing(stage(call, models)) as pieces,
+            aclosing(through(stage, call, models)) as pieces,
         ):
             assert (await anext(pieces)).text == "be"
             assert call.served_by is not None
@@ -245,7 +246,7 @@ def test_a_caller_who_leaves_in_the_middle_closes_the_answer() -> None:
     async def scenario() -> None:
         models, call = Models({"m": DOWN, "a": OK}), call_of()
         async with fallback(**_chain({"model": "a"})) as (stage, _):
-            async with aclosing(stage(call, models)) as pieces:
+            async with aclosing(through(stage, call, models)) as pieces:
                 await anext(pieces)
             assert models.closed == ["m", "a"]
         assert call.usage == Usage(3, 2)
@@ -276,7 +277,7 @@ def test_a_model_that_keeps_failing_is_left_alone_and_comes_back() -> None:
             call = call_of()
             assert await text_of(stage, call, models) == "fine"
         assert models.asked == ["m", "a", "m", "a", "a"]
-        assert call.notes["fallback"] == [{"target": "m", "outcome": "circuit_open"}]
+        assert call.findings["fallback"] == [{"target": "m", "outcome": "circuit_open"}]
 
         models.does = {"m": OK, "a": OK}
         clock.now += 5

@@ -38,6 +38,7 @@ from tests.gateway.fallback.provider_server import (
     says,
     status,
 )
+from tests.gateway.through import through
 
 DOWN = EngineUnavailableError("down")
 PROMPT = "a prompt that nobody may log"
@@ -79,7 +80,7 @@ def test_a_provider_answers_for_a_model_that_is_down(tmp_path: Path) -> None:
             metadata={"secret": "stays"},
             user="u",
         )
-        async with aclosing(stage(call, models)) as pieces:
+        async with aclosing(through(stage, call, models)) as pieces:
             found = [piece async for piece in pieces]
 
         assert "".join(piece.text for piece in found) == "Hello"
@@ -88,7 +89,8 @@ def test_a_provider_answers_for_a_model_that_is_down(tmp_path: Path) -> None:
         assert call.usage == Usage(11, 7)
         assert call.response_headers[ANSWERED_BY_HEADER] == "provider:p"
         assert VERSION_HEADER not in call.response_headers
-        assert (call.route, call.choices) == (None, None)
+        assert call.answered is not None
+        assert (call.answered.revision, call.answered.choices) == (None, None)
         (asked,) = server.asked
         assert asked.path == "/v1/chat/completions"
         assert asked.body == {
@@ -119,7 +121,7 @@ def test_completions_go_to_completions() -> None:
 
         server.will(act)
         call = call_of(endpoint="completions", texts=["one", "two"])
-        async with aclosing(stage(call, models)) as pieces:
+        async with aclosing(through(stage, call, models)) as pieces:
             found = [(p.index, p.text, p.finish) async for p in pieces]
 
         length = FinishReason.LENGTH
@@ -179,7 +181,7 @@ def test_a_provider_that_fails_leaves_the_first_error_to_the_caller(
         with pytest.raises(QueueFullError, match="ours is full"):
             await text_of(stage, call, models)
         assert len(server.asked) == requests
-        assert [note["target"] for note in call.notes["fallback"]] == ["m", "provider:p"]
+        assert [note["target"] for note in call.findings["fallback"]] == ["m", "provider:p"]
 
     _run(scenario, error=QueueFullError("ours is full"), first_piece_timeout_s=0.3, **_fast())
 
@@ -197,7 +199,7 @@ def test_a_provider_that_fails_leaves_the_first_error_to_the_caller(
 def test_an_answer_that_breaks_off_is_an_error_and_not_begun_again(bad: Act) -> None:
     async def scenario(server: ProviderServer, stage: Fallback, models: Models) -> None:
         server.will(bad)
-        async with aclosing(stage(call_of(), models)) as pieces:
+        async with aclosing(through(stage, call_of(), models)) as pieces:
             assert (await anext(pieces)).text == "be"
             with pytest.raises(ServingError):
                 await anext(pieces)
@@ -242,7 +244,7 @@ def test_a_caller_who_leaves_ends_the_request_to_the_provider() -> None:
     async def scenario(server: ProviderServer, stage: Fallback, models: Models) -> None:
         server.will(hangs_after(chunk("be")))
         call = call_of()
-        async with aclosing(stage(call, models)) as pieces:
+        async with aclosing(through(stage, call, models)) as pieces:
             await anext(pieces)
         await server.left.wait()
         assert call.usage == Usage(3, 1)  # what was seen of it
@@ -264,7 +266,7 @@ def test_neither_prompt_nor_key_nor_a_providers_words_are_logged_or_shown(
             call = call_of(messages=[{"role": "user", "content": PROMPT}])
             with pytest.raises(ServingError) as raised:
                 await text_of(stage, call, models)
-            shown = f"{raised.value} {call.notes} {call.response_headers}"
+            shown = f"{raised.value} {call.findings} {call.response_headers}"
             assert PROMPT not in shown
             assert KEY not in shown
 

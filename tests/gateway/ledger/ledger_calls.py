@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from enginehouse.api.call import Ask, Call, Caller, Proceed, ServedBy
+from enginehouse.api.call import Ask, Call, Caller, ServedBy
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import LedgerConfig
@@ -18,28 +18,24 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 
 from enginehouse.generation import FinishReason
+from tests.gateway.through import Answer, answered_with, text_call, through
 
 PRICES = [{"model": "smollm2", "prompt_per_million": "2", "completion_per_million": "10"}]
 OURS = ServedBy("smollm2", 7, "smollm2@7")
 
 
-async def _never(call: Call) -> AsyncGenerator[Piece, None]:
-    raise AssertionError("the ledger asks what is behind it, not the endpoint")
-    yield Piece("")
-
-
 def new_call(
     call_id: str = "", tenant: str = "acme", key_id: str | None = "k1", **rest: Any
 ) -> Call:
-    ask = Ask("chat.completions", "chatcmpl", stream=True, include_usage=False, run=_never)
-    return Call(ask, "smollm2", caller=Caller(tenant, key_id), id=call_id, **rest)
+    ask = Ask("chat.completions", "chatcmpl", stream=True)
+    return text_call(ask, "smollm2", caller=Caller(tenant, key_id), id=call_id, **rest)
 
 
-def engine(texts: list[str], prompt: int = 100, *, error: Exception | None = None) -> Proceed:
+def engine(texts: list[str], prompt: int = 100, *, error: Exception | None = None) -> Answer[Call]:
     """Gives pieces, a token each, and counts as the real one does: at its end."""
 
     async def run(call: Call) -> AsyncGenerator[Piece, None]:
-        call.served_by = OURS
+        answered_with(call, OURS)
         given = 0
         try:
             for place, text in enumerate(texts):
@@ -49,7 +45,7 @@ def engine(texts: list[str], prompt: int = 100, *, error: Exception | None = Non
             if error is not None:
                 raise error
         finally:
-            call.usage = Usage(prompt, given)
+            answered_with(call, OURS, Usage(prompt, given))
 
     return run
 
@@ -68,8 +64,8 @@ async def opened(
         database.close()
 
 
-async def drain(ledger: Ledger, call: Call, behind: Proceed) -> list[str]:
-    async with aclosing(UsageLedger(ledger)(call, behind)) as pieces:
+async def drain(ledger: Ledger, call: Call, behind: Answer[Call]) -> list[str]:
+    async with aclosing(through(UsageLedger(ledger), call, behind)) as pieces:
         return [piece.text async for piece in pieces]
 
 

@@ -6,7 +6,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from enginehouse.api.call import compose
 from enginehouse.gateway.ledger.stage import UsageLedger
 from enginehouse.gateway.tracing.bounded import BoundedLabels
 from enginehouse.gateway.tracing.call_metrics import CallMetrics
@@ -14,6 +13,7 @@ from enginehouse.gateway.tracing.measured import Measured
 from prometheus_client import CollectorRegistry
 
 from tests.gateway.ledger.ledger_calls import engine, new_call, opened, rows
+from tests.gateway.through import through
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 250])
@@ -28,8 +28,8 @@ def test_the_metric_says_what_the_ledger_says(
         async with opened(url, tmp_path) as (ledger, _):
             stages = [Measured(CallMetrics(page), BoundedLabels(5)), UsageLedger(ledger)]
             for number in range(3):
-                chain = compose(stages, engine(["a"] * pieces, prompt=1000 + number))
-                async with aclosing(chain(new_call(f"c-{number}"))) as answer:
+                behind = engine(["a"] * pieces, prompt=1000 + number)
+                async with aclosing(through(stages, new_call(f"c-{number}"), behind)) as answer:
                     left = taken
                     async for _ in answer:
                         left = None if left is None else left - 1

@@ -27,6 +27,7 @@ from tests.gateway.ledger.ledger_calls import (
     row_sums,
     rows,
 )
+from tests.gateway.through import through
 from tests.postgres_server import PostgresServer
 
 _NEVER_S = 3600.0
@@ -282,7 +283,7 @@ def test_a_record_that_nothing_takes_is_in_the_log_and_counted(
             await asyncio.to_thread(wait_until, lambda: not waiting(home), "the database")
             _break(path)
             shutil.rmtree(home)
-            stage = UsageLedger(ledger)(new_call("lost"), engine(["hidden word", "end"]))
+            stage = through(UsageLedger(ledger), new_call("lost"), engine(["hidden word", "end"]))
             if on_failure == "refuse":
                 with pytest.raises(StoreError, match="nowhere"):
                     _ = [piece async for piece in stage]

@@ -27,6 +27,7 @@ from tests.gateway.ledger.ledger_calls import (
     row_sums,
     rows,
 )
+from tests.gateway.through import answered_with, through
 
 
 def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_for(
@@ -38,7 +39,7 @@ def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_f
         before, at_end = [], []
         async with (
             opened(database_url, tmp_path, confirm="database") as (ledger, _),
-            aclosing(UsageLedger(ledger)(call, engine(["a", "b"]))) as pieces,
+            aclosing(through(UsageLedger(ledger), call, engine(["a", "b"]))) as pieces,
         ):
             async for piece in pieces:
                 found = await asyncio.to_thread(rows, database_url)
@@ -61,13 +62,13 @@ def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_f
 
 def test_only_pieces_that_end_an_answer_wait(tmp_path: Path) -> None:
     async def two_answers(call: Call) -> AsyncGenerator[Piece, None]:
-        call.served_by = OURS
+        answered_with(call, OURS)
         yield Piece("first ends", finish=FinishReason.STOP)
         asked.append("more")
         yield Piece("second goes on", index=1)
         asked.append("end")
         yield Piece("second ends", index=1, finish=FinishReason.LENGTH)
-        call.usage = Usage(1, 3)
+        answered_with(call, OURS, Usage(1, 3))
 
     asked: list[str] = []
     seen: list[tuple[str, list[str]]] = []
@@ -75,7 +76,7 @@ def test_only_pieces_that_end_an_answer_wait(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with (
             opened(f"sqlite:///{tmp_path / 'e.db'}", tmp_path) as (ledger, _),
-            aclosing(UsageLedger(ledger)(new_call(), two_answers)) as pieces,
+            aclosing(through(UsageLedger(ledger), new_call(), two_answers)) as pieces,
         ):
             seen.extend([(piece.text, list(asked)) async for piece in pieces])
 
@@ -91,7 +92,7 @@ def test_what_was_generated_for_a_caller_who_left_is_billed(
     database_url: str, tmp_path: Path
 ) -> None:
     async def closed(call: Call) -> None:
-        async with aclosing(UsageLedger(ledger)(call, engine(["a", "b", "c"]))) as pieces:
+        async with aclosing(through(UsageLedger(ledger), call, engine(["a", "b", "c"]))) as pieces:
             await anext(pieces)
 
     async def cancelled(call: Call) -> None:

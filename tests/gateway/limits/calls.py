@@ -8,18 +8,34 @@ from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
 
-from enginehouse.api.call import Ask, Call, Caller, Expected, Proceed, ServedBy, Stage
+from enginehouse.api.call import (
+    Answered,
+    Ask,
+    Call,
+    Caller,
+    Prepared,
+    ServedBy,
+    TextCall,
+    VectorCall,
+)  # fmt: skip
 from enginehouse.api.generation import Piece, Usage
-from enginehouse.gateway.limits.budgets import Budgets, Price
+from enginehouse.api.stage import Stage
+from enginehouse.gateway.accounting import Price
+from enginehouse.gateway.limits.budgets import Budgets
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels
 from enginehouse.gateway.limits.memory import MemoryLimitStore
 from enginehouse.gateway.limits.metrics import LimitMetrics
 from enginehouse.gateway.limits.policy import LimitPolicy
-from enginehouse.gateway.limits.stages import LimitEnforcer
+from enginehouse.gateway.limits.stages import LimitEnforcer, TokenLimits
+from enginehouse.gateway.limits.turns import Turns
 from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
+from tests.gateway.through import NotAsked, through
+from tests.gateway.through import text_call as not_asked
+
+Engine = Callable[[Call], AsyncGenerator[Piece, None]]
 
 
 class Ledger:
@@ -68,15 +84,6 @@ class Shared:
         return self.registry.get_sample_value("enginehouse_limit_refusals_total", labels) or 0
 
 
-async def _never(call: Call) -> AsyncGenerator[Piece, None]:
-    raise AssertionError("the endpoint's own run is not asked here")
-    yield Piece("")
-
-
-async def _prepare(call: Call, route: Any) -> Any:
-    raise AssertionError("it is prepared already")
-
-
 def text_call(
     prompt: int = 10,
     completion: int = 20,
@@ -85,49 +92,45 @@ def text_call(
     caller: Caller | None = None,
     width: int = 1,
     **fields: Any,
-) -> Call:
-    """A chat call as it stands behind `Attempts`."""
-    ask = Ask(
-        "chat.completions", "chatcmpl", stream=False, include_usage=False, run=_never,
-        prepare=_prepare,
-    )  # fmt: skip
-    generation = SimpleNamespace(prompt=SimpleNamespace(ids=[0] * prompt))
-    choices: Any = SimpleNamespace(generations=[generation] * width, usage=Usage(prompt))
-    return Call(
-        ask,
-        "smollm2",
-        caller=caller or Caller(),
-        choices=choices,
-        expected=Expected(prompt, completion, bounded),
-        served_by=ServedBy("smollm2", 1, "f"),
-        **fields,
+) -> TextCall:
+    """A chat call that is prepared."""
+    most = completion if bounded else None
+    generation = SimpleNamespace(
+        prompt=SimpleNamespace(ids=[0] * prompt, max_tokens=most), most_tokens=completion // width
     )
+    choices: Any = SimpleNamespace(generations=[generation] * width, usage=Usage(prompt))
+    call = not_asked(
+        Ask("chat.completions", "chatcmpl"), "smollm2", caller=caller or Caller(), **fields
+    )
+    call.answered = Answered(ServedBy("smollm2", 1, "f"), choices=choices)
+    return call
 
 
-def vector_call(tokens: int = 10, caller: Caller | None = None) -> Call:
+def vector_call(tokens: int = 10, caller: Caller | None = None) -> VectorCall:
     """A call for embeddings."""
-    ask = Ask("embeddings", "embd", stream=False, include_usage=False, run=_never)
     texts: list[Any] = ["x" * 4 * tokens]
-    return Call(
-        ask, "minilm", caller=caller or Caller(), expected=Expected(tokens), texts=texts,
-        served_by=ServedBy("minilm", 1, None),
+    call = VectorCall(
+        Ask("embeddings", "embd"), "minilm", caller=caller or Caller(), texts=texts,
+        form=NotAsked(), expected_tokens=tokens,
     )  # fmt: skip
+    call.answered = Answered(ServedBy("minilm", 1, None))
+    return call
 
 
-def engine(tokens: int = 5) -> Proceed:
-    """Answers with a number of tokens, one in each chunk."""
+def engine(tokens: int = 5) -> Engine:
+    """Answers with so many tokens, one a piece."""
 
     async def run(call: Call) -> AsyncGenerator[Piece, None]:
         for _ in range(tokens):
-            if call.choices is not None:
-                call.choices.usage.completion_tokens += 1
+            if call.answered is not None:
+                call.answered.usage.completion_tokens += 1
             yield Piece("a", [1])
         yield Piece("", finish=FinishReason.STOP)
 
     return run
 
 
-def failing(error: Exception) -> Proceed:
+def failing(error: Exception) -> Engine:
     """Fails before its first piece."""
 
     async def run(call: Call) -> AsyncGenerator[Piece, None]:
@@ -137,10 +140,24 @@ def failing(error: Exception) -> Proceed:
     return run
 
 
-async def answered(stage: Stage, call: Call, proceed: Proceed | None = None) -> int:
+def behind(
+    stage: Stage[Any], call: Call, proceed: Engine | None = None
+) -> AsyncGenerator[Piece, None]:
+    """The pieces of an answer behind a stage, which sees the call in the state that it wants."""
+    run, state = proceed or engine(), call
+    if isinstance(stage, TokenLimits | Turns):
+        assert isinstance(call, TextCall)
+        assert call.answered is not None
+        assert call.answered.choices is not None
+        route: Any = None
+        state = Prepared(call, route, call.answered.choices)  # type: ignore[assignment]
+    return through(stage, state, lambda _: run(call))
+
+
+async def answered(stage: Stage[Any], call: Call, proceed: Engine | None = None) -> int:
     """Pieces of the answer."""
     count = 0
-    async with aclosing(stage(call, proceed or engine())) as pieces:
+    async with aclosing(behind(stage, call, proceed)) as pieces:
         async for _ in pieces:
             count += 1
     return count

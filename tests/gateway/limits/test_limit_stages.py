@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from enginehouse.api.call import Call, Caller, ServedBy
+from enginehouse.api.call import Answered, Call, Caller, ServedBy
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.stages import RequestLimits, TokenLimits
@@ -23,6 +23,7 @@ from tests.gateway.limits.calls import (
     Ledger,
     Shared,
     answered,
+    behind,
     engine,
     failing,
     text_call,
@@ -99,7 +100,7 @@ def test_a_place_is_given_back_however_a_call_ends(end: str):
             with pytest.raises(EngineUnavailableError):
                 await answered(stage, text_call(), failing(EngineUnavailableError("gone")))
         elif end == "gone":
-            async with aclosing(stage(text_call(), engine())) as pieces:
+            async with aclosing(behind(stage, text_call(), engine())) as pieces:
                 await anext(pieces)
         else:
 
@@ -180,7 +181,7 @@ def test_an_answer_without_bound_reserves_a_part_and_is_charged_as_it_grows():
         )
         call = text_call(10, 8000, bounded=False)
         stage = TokenLimits(shared.limits)
-        async with aclosing(stage(call, engine(400))) as pieces:
+        async with aclosing(behind(stage, call, engine(400))) as pieces:
             await anext(pieces)
             assert _left(call) == 890
             for _ in range(299):
@@ -221,7 +222,8 @@ def test_tokens_of_vectors_are_counted_outside():
 
         async def embed(call: Call) -> AsyncGenerator[Piece, None]:
             assert _left(call) == 60
-            call.usage = Usage(33)
+            assert call.answered is not None
+            call.answered.used = Usage(33)
             yield Piece("")
 
         await answered(RequestLimits(shared.limits), vector_call(40), embed)
@@ -237,9 +239,9 @@ def test_tokens_of_a_providers_answer_are_counted_outside():
         shared = _shared(tokens_per_minute=100)
 
         async def provider(call: Call) -> AsyncGenerator[Piece, None]:
-            call.served_by = ServedBy("other", None, None, "provider:other")
+            call.answered = Answered(ServedBy("other", None, None, "provider:other"))
             yield Piece("a")
-            call.usage = Usage(20, 5)
+            call.answered.used = Usage(20, 5)
 
         await answered(RequestLimits(shared.limits), text_call(), provider)
         assert await _left_after(shared) == 75
@@ -326,7 +328,8 @@ def test_money_is_held_back_by_the_price_of_who_answers():
         with pytest.raises(BudgetError, match=r"0\.4 of it is left"):
             await answered(stage, text_call(10, 9))
         call = text_call(10, 9)
-        call.served_by = replace(call.served_by or ServedBy("", None, None), model="free")
+        assert call.answered is not None
+        call.answered.served_by = replace(call.answered.served_by, model="free")
         await answered(stage, call)
 
     asyncio.run(work())

@@ -24,7 +24,7 @@ from enginehouse.settings import Settings
 from tests.api.conftest import MakeRevision
 from tests.client.fakes import FakeFleet, FakeReplica, generator
 from tests.conftest import wait_until
-from tests.gateway.limits.calls import Shared, text_call
+from tests.gateway.limits.calls import Shared, behind, text_call
 
 
 class _Answer:
@@ -32,6 +32,7 @@ class _Answer:
 
     def __init__(self, index: int, ending: BaseException | None) -> None:
         self.index = index
+        self.most_tokens = 4
         self.usage = Usage(1)
         self.prompt = type("Prompt", (), {"ids": [0], "max_tokens": 4})()
         self._ending = ending
@@ -66,10 +67,11 @@ def test_places_are_free_however_a_call_ends(
         shared = Shared(LimitsConfig())
         turns = Turns(shared.limits, FairShareConfig(slots=64))
         call = text_call(width=width)
-        call.choices = _choices(width, ending)
+        assert call.answered is not None
+        choices = call.answered.choices = _choices(width, ending)
         expected: Any = nullcontext() if raised is None else pytest.raises(raised)
         with expected:
-            await _all(turns(call, lambda one: _run(one.choices)))
+            await _all(behind(turns, call, lambda _: _run(choices)))
         assert shared.registry.get_sample_value("enginehouse_slots_used") == 0
 
     asyncio.run(run())

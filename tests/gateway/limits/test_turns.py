@@ -17,7 +17,7 @@ from enginehouse.gateway.limits.turns import Turns
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import DeadlineError, QueueFullError, SettingsError
-from tests.gateway.limits.calls import Ledger, Shared, answered, text_call
+from tests.gateway.limits.calls import Ledger, Shared, answered, behind, text_call
 from tests.redis_server import RedisServer
 
 
@@ -112,7 +112,7 @@ def test_a_caller_that_goes_in_the_middle_frees_its_slot():
     async def work() -> None:
         place = _Place(slots=1)
         place.engine.go.set()
-        async with aclosing(place.stage(text_call(), place.engine)) as pieces:
+        async with aclosing(behind(place.stage, text_call(), place.engine)) as pieces:
             await anext(pieces)
             waiting = place.start()
             await _settled()

@@ -3,22 +3,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any, cast
+from typing import Any
 
 import pytest
-from enginehouse.api.call import PRIORITIES, Ask, Call, passed
+from enginehouse.api.call import PRIORITIES, Ask, Call
+from enginehouse.api.defaults import ModelDefaults
 from enginehouse.api.generation import Piece
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.gateway.models.settings import (
     ModelsConfig,
     ModelSettings,
     PerModel,
-    aliases_among,
-    settled,
 )
 from pydantic import ValidationError
 
 from enginehouse.errors import InvalidRequestError
+from tests.gateway.through import text_call, through
 
 CONFIG = ModelsConfig.model_validate(
     {
@@ -33,6 +33,7 @@ CONFIG = ModelsConfig.model_validate(
         },
     }
 )
+DEFAULTS = ModelSettings(CONFIG).defaults("smollm2")
 
 
 @pytest.mark.parametrize(
@@ -57,11 +58,10 @@ async def _behind(call: Call) -> AsyncGenerator[Piece, None]:
 
 
 def _through(model: str, **more: Any) -> Call:
-    ask = Ask("chat.completions", "c", stream=False, include_usage=False, run=cast("Any", passed))
-    call = Call(ask, model, **more)
+    call = text_call(Ask("chat.completions", "c"), model, **more)
 
     async def scenario() -> None:
-        async with aclosing(ModelSettings(CONFIG)(call, _behind)) as pieces:
+        async with aclosing(through(ModelSettings(CONFIG), call, _behind)) as pieces:
             assert [piece.text async for piece in pieces] == [call.model]
 
     asyncio.run(scenario())
@@ -83,7 +83,7 @@ def test_settings_are_found_by_every_name_of_the_model() -> None:
     for name in ("smollm2", "smollm2@3:legal", "gpt-4o-mini", "pinned"):
         assert settings.of(name).system_prompt == "prompts:/house@champion"
     assert settings.of("other") == PerModel()
-    assert settings.fingerprint("smollm2") != settings.fingerprint("other")
+    assert settings.defaults("smollm2") != settings.defaults("other")
 
 
 def _chat(**fields: Any) -> ChatRequest:
@@ -92,23 +92,17 @@ def _chat(**fields: Any) -> ChatRequest:
 
 
 def test_what_the_caller_left_out_is_taken_from_the_settings() -> None:
-    body = settled(_chat(temperature=1.0), CONFIG.settings["smollm2"])
+    body = DEFAULTS.settled(_chat(temperature=1.0))
     assert (body.temperature, body.top_k, body.max_tokens) == (1.0, 5, 100)
-    assert settled(body, PerModel()) is body
+    assert ModelDefaults().settled(body) is body
 
 
 @pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
 def test_more_tokens_than_the_model_gives_are_refused_by_name(name: str) -> None:
-    settings = CONFIG.settings["smollm2"]
-    assert settled(_chat(**{name: 100}), settings).most_tokens == 100
+    assert DEFAULTS.settled(_chat(**{name: 100})).most_tokens == 100
     with pytest.raises(InvalidRequestError, match=f"{name} is 101.*100 tokens at most") as raised:
-        settled(_chat(**{name: 101}), settings)
+        DEFAULTS.settled(_chat(**{name: 101}))
     assert raised.value.field == name
-
-
-def test_only_aliases_of_models_that_are_served_are_listed() -> None:
-    aliases = {"a": "smollm2@7", "b": "gone"}
-    assert aliases_among(aliases, {"smollm2": "the model"}) == {"a": "the model"}
 
 
 @pytest.mark.parametrize(

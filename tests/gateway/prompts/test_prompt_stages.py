@@ -4,22 +4,20 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from enginehouse.api.call import Ask, Call, passed
-from enginehouse.api.exposure import Treatment
+from enginehouse.api.call import Ask, Routed, TextCall
 from enginehouse.api.generation import Piece
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.client import Target
 from enginehouse.gateway.prompts.config import PromptsConfig
 from enginehouse.gateway.prompts.reference import RegistryPromptReference
-from enginehouse.gateway.prompts.released import TAG_PROMPT
+from enginehouse.gateway.prompts.released import TAG_PROMPT, ReleasedPrompt
 from enginehouse.gateway.prompts.source import PromptSource, prompts_of
-from enginehouse.gateway.prompts.stage import PromptRegistry, open_prompts
+from enginehouse.gateway.prompts.stage import PromptRegistry
 from enginehouse.gateway.prompts.template import PromptTemplate
 from enginehouse.gateway.prompts.written import PROMPT_HEADER
 from enginehouse.registry import Registry
@@ -28,6 +26,8 @@ from enginehouse.errors import InvalidRequestError, RegistryError
 from enginehouse.generation import FinishReason
 from enginehouse.settings import load_settings
 from enginehouse.traffic import ExperimentArm
+from enginehouse.traffic.treatments import Treatment
+from tests.gateway.through import text_call, through
 
 ON = PromptsConfig(enabled=True)
 USER = {"role": "user", "content": "Hi"}
@@ -49,30 +49,36 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Registry:
     return found
 
 
-def _call(prompt: dict[str, Any] | None = None, *, version: int | None = None) -> Call:
-    ask = Ask(
-        "chat.completions", "chatcmpl", stream=False, include_usage=False, run=cast("Any", passed)
+def _call(prompt: dict[str, Any] | None = None) -> TextCall:
+    return text_call(
+        Ask("chat.completions", "chatcmpl"), "m", messages=[dict(USER)], managed_prompt=prompt
     )
-    call = Call(ask, "m", messages=[dict(USER)])
-    if prompt is not None:
-        call.notes["prompt"] = prompt
-    if version is not None:
-        nobody = cast("Any", None)
-        call.route = Route(Revision(Target("m", version), nobody, nobody, nobody))
-    return call
 
 
-async def _behind(call: Call) -> AsyncGenerator[Piece, None]:
+def _routed(version: int, treatment: Treatment | None = None) -> Routed:
+    nobody = cast("Any", None)
+    revision = Revision(Target("m", version), nobody, nobody, nobody)
+    return Routed(_call(), Route(revision, treatment=treatment))
+
+
+async def _behind(state: TextCall | Routed) -> AsyncGenerator[Piece, None]:
+    call = state.call if isinstance(state, Routed) else state
     yield Piece("|".join(m["content"] for m in call.messages), finish=FinishReason.STOP)
 
 
-async def _through(stage: Any, call: Call) -> str:
-    async with aclosing(stage(call, _behind)) as pieces:
+async def _through(stage: Any, state: TextCall | Routed) -> str:
+    async with aclosing(through(stage, state, _behind)) as pieces:
         return "".join([piece.text async for piece in pieces])
 
 
 def _stage(registry: Registry, own: str | None = None, config: PromptsConfig = ON) -> Any:
-    return open_prompts(config, registry, lambda _: own)[0]
+    return PromptRegistry(config, PromptSource(prompts_of(registry), config), lambda _: own)
+
+
+def _released(registry: Registry) -> ReleasedPrompt:
+    config = PromptsConfig(released=True)
+    source = PromptSource(prompts_of(registry), config)
+    return ReleasedPrompt(config, source, lambda m, v: registry.version(m, v).tags.get(TAG_PROMPT))
 
 
 @pytest.mark.parametrize(
@@ -100,7 +106,7 @@ def test_a_prompt_of_the_registry_stands_before_the_conversation(
     assert asyncio.run(_through(_stage(registry), call)) == shown
     assert call.response_headers[PROMPT_HEADER] == label
     name, _, version = label.partition("/")
-    assert call.notes["prompt"] == {"name": name, "version": int(version)}
+    assert call.findings["prompt"] == {"name": name, "version": int(version)}
 
 
 def test_the_models_own_prompt_comes_first_and_both_are_named(registry: Registry) -> None:
@@ -108,7 +114,7 @@ def test_the_models_own_prompt_comes_first_and_both_are_named(registry: Registry
     shown = asyncio.run(_through(_stage(registry, "prompts:/talk/1"), call))
     assert shown == "Talk.|Hi|Greet kindly.|Hi"
     assert call.response_headers[PROMPT_HEADER] == "greet/2, talk/1"
-    assert call.notes["system_prompt"] == {"name": "talk", "version": 1}
+    assert call.findings["system_prompt"] == {"name": "talk", "version": 1}
 
 
 def test_a_call_without_prompts_asks_nobody() -> None:
@@ -141,30 +147,27 @@ def test_a_prompt_that_cannot_be_used_is_refused_by_name(
     with pytest.raises(InvalidRequestError, match=message) as raised:
         asyncio.run(_through(_stage(registry, config=config), call))
     assert raised.value.field == "prompt"
-    assert "prompt" not in call.notes  # the variables are the caller's words
+    assert "prompt" not in call.findings  # the variables are the caller's words
 
 
 def test_a_version_brings_the_prompt_that_it_is_released_with(registry: Registry) -> None:
-    config = PromptsConfig(released=True)
-    _, released = open_prompts(config, registry, lambda _: None)
-    plain, tagged = _call(version=1), _call(version=2)
+    released = _released(registry)
+    of_plain, of_tagged = _routed(1), _routed(2)
+    plain, tagged = of_plain.call, of_tagged.call
 
     async def both() -> list[str]:
-        return [await _through(released, call) for call in (plain, tagged)]
+        return [await _through(released, routed) for routed in (of_plain, of_tagged)]
 
     assert asyncio.run(both()) == ["Hi", "Greet kindly.|Hi"]
     assert PROMPT_HEADER not in plain.response_headers
     assert tagged.response_headers[PROMPT_HEADER] == "greet/2"
-    assert tagged.notes["released_prompt"] == {"name": "greet", "version": 2}
+    assert tagged.findings["released_prompt"] == {"name": "greet", "version": 2}
 
 
 def test_an_arms_prompt_stands_in_the_place_of_the_versions(registry: Registry) -> None:
-    _, released = open_prompts(PromptsConfig(released=True), registry, lambda _: None)
-    call = _call(version=2)
-    assert call.route is not None
     arm = ExperimentArm(name="a", weight=1.0, system_prompt="Be brief.")
-    call.route = replace(call.route, treatment=Treatment("e", arm, "u"))
-    assert asyncio.run(_through(released, call)) == "Hi"
+    routed = _routed(2, Treatment("e", arm, "u"))
+    assert asyncio.run(_through(_released(registry), routed)) == "Hi"
 
 
 class _Clock:

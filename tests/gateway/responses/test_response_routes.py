@@ -4,29 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from contextlib import aclosing
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Call, Caller, ServedBy, Shape
+from enginehouse.api.begun import begin
+from enginehouse.api.call import Ask, Caller, ServedBy, Shape, TextCall
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.generation import Piece, Usage
-from enginehouse.api.streaming import primed
+from enginehouse.api.streaming import EventStream
 from enginehouse.gateway.database.database import Database
-from enginehouse.gateway.models.settings import ModelsConfig, ModelSettings
 from enginehouse.gateway.responses.events import ResponseWriter
-from enginehouse.gateway.responses.routes import _events, router
+from enginehouse.gateway.responses.routes import router
 from enginehouse.gateway.responses.store import ResponseStore
+from enginehouse.gateway.responses.stream import ResponseEvents
 from fastapi import FastAPI
 from openai import BadRequestError, NotFoundError, OpenAI
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from enginehouse.errors import EngineUnavailableError, QueueFullError
 from enginehouse.generation import FinishReason
+from tests.gateway.through import NotAsked, answered_with, text_call, way_to
 
 
 @dataclass
@@ -35,19 +38,19 @@ class Model:
 
     says: list[Any] = field(default_factory=lambda: ["Hel", "lo"])
     finish: FinishReason = FinishReason.STOP
-    calls: list[Call] = field(default_factory=list)
+    calls: list[TextCall] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
 
-    async def pipeline(self, call: Call) -> AsyncGenerator[Piece, None]:
+    async def pipeline(self, call: TextCall) -> AsyncGenerator[Piece, None]:
         self.calls.append(call)
         if self.tool_calls:
-            call.ask = replace(call.ask, shape=lambda *_: self._calling())
+            call.form = _Calling(self._calling())
         for index, text in enumerate(self.says):
             if isinstance(text, Exception):
                 raise text
-            call.served_by = ServedBy("m", 1, "m@1")
+            by = ServedBy("m", 1, "m@1")
             last = index == len(self.says) - 1
-            call.usage = Usage(3, index + 1)
+            answered_with(call, by, Usage(3, index + 1))
             yield Piece(text, finish=self.finish if last else None)
 
     def _calling(self) -> Shape:
@@ -57,6 +60,14 @@ class Model:
         return Shape("", "", None, lambda p: [delta] if p.finish else [], lambda _: {
             **choice, "message": said,
         })  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Calling(NotAsked):
+    written: Shape
+
+    def shape(self, call: Any, answered: Any) -> Shape:
+        return self.written
 
 
 @pytest.fixture
@@ -71,10 +82,8 @@ def http(model: Model, store: ResponseStore) -> Iterator[TestClient]:
     app.include_router(router)
     app.state.responses = store
     app.state.enginehouse = SimpleNamespace(
-        pipeline=model.pipeline,
-        text=model.pipeline,
+        text=way_to(model.pipeline),
         engine=None,
-        models=ModelSettings(ModelsConfig()),
     )
 
     @app.middleware("http")
@@ -249,28 +258,34 @@ def test_a_caller_who_goes_in_the_middle_leaves_nothing_behind(model: Model) -> 
         finally:
             closed.append(True)
 
+    sent: list[Message] = []
+    begun_to_send = asyncio.Event()
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+        if b"response.in_progress" in message.get("body", b""):
+            begun_to_send.set()
+
+    async def receive() -> Message:
+        await begun_to_send.wait()
+        return {"type": "http.disconnect"}
+
+    async def answer(call: TextCall) -> AsyncGenerator[Piece, None]:
+        answered_with(call, ServedBy("m", 1, "m@1"))
+        async with aclosing(pieces()) as found:
+            async for piece in found:
+                yield piece
+
     async def go() -> None:
-        call: Any = SimpleNamespace(
-            ask=SimpleNamespace(shape=lambda *_: model._calling()), route=None
-        )
-        writer = ResponseWriter({"id": "resp_1"})
-        events = _events(await primed(pieces()), call, writer, keep)
-        while b"response.in_progress" not in await anext(events):
-            pass
-        await asyncio.create_task(_abandoned(events))
+        call = text_call(Ask("chat.completions", "resp"), "m")
+        call.form = _Calling(model._calling())
+        begun = await begin(way_to(answer), call)
+        events = ResponseEvents(begun, ResponseWriter({"id": "resp_1"}), keep)
+        await EventStream(begun, events)({}, receive, send)
 
     asyncio.run(go())
     assert saved == []
     assert closed == [True]
-
-
-async def _abandoned(events: AsyncGenerator[bytes, None]) -> None:
-    """As the response does when its client has gone: cancelled where it waits, then closed."""
-    task = asyncio.ensure_future(anext(events))
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-    await events.aclose()
 
 
 def test_the_openapi_document_describes_the_routes(http: TestClient) -> None:

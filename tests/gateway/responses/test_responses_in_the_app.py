@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from enginehouse.gateway.responses.paths import FIXED_NAMES, ONE_RESPONSE
+from enginehouse.gateway.paths import FIXED_NAMES, ONE_RESPONSE
 from starlette.responses import PlainTextResponse
 from starlette.routing import Match, Route
 

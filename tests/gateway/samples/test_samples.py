@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.gateway.samples.ring import SampleRing, is_refusal, outcome_of
+from enginehouse.gateway.outcomes import outcome_of
+from enginehouse.gateway.samples.ring import SampleRing
 
+from enginehouse.text.refusal import is_refusal
 from enginehouse.traffic import Feedback, Outcome, RequestSample
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from enginehouse.api.app import create_app
-from enginehouse.api.exposure import arm_of
 from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY
 from enginehouse.registry.experiments.analysis import analyse
 from enginehouse.registry.experiments.definition import ExperimentMetric, parse_experiment
@@ -37,6 +36,7 @@ from enginehouse.traffic.exposures import (
     read_journal,
 )
 from enginehouse.traffic.routes import write_routes
+from enginehouse.traffic.treatments import arm_of
 from tests.api.conftest import MakeRevision
 from tests.client.fakes import FakeFleet, FakeReplica, generator
 from tests.conftest import wait_until

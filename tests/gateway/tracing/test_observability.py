@@ -3,8 +3,10 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from enginehouse.api.opened import OpenedStages
 from enginehouse.gateway.tracing.config import ObservabilityConfig
 from enginehouse.gateway.tracing.opening import Observability, open_observability
 from prometheus_client import CollectorRegistry
@@ -16,8 +18,13 @@ from tests.gateway.tracing.collector import Collector
 
 
 def _names(observed: Observability) -> list[str]:
-    stages = [*observed.outermost(), *observed.mark("routed"), *observed.step("engine")]
-    return [stage.name for stage in stages]
+    return [type(stage).__name__ for stage in _placed(observed)]
+
+
+def _placed(observed: Observability) -> list[Any]:
+    stages = OpenedStages()
+    observed.place(stages)
+    return [*stages.asked.in_order(), *stages.prepared.in_order()]
 
 
 def _opened(telemetry: Telemetry, *, use: bool = False) -> list[str]:
@@ -25,14 +32,15 @@ def _opened(telemetry: Telemetry, *, use: bool = False) -> list[str]:
         opening = open_observability(telemetry, ObservabilityConfig(), CollectorRegistry())
         async with opening as observed:
             if use:
-                await asyncio.to_thread(run, observed.outermost(), make_call(), answering())
+                outer = _placed(observed)[:2]
+                await asyncio.to_thread(run, outer, make_call(), answering())
             return _names(observed)
 
     return asyncio.run(names())
 
 
 def test_without_a_collector_only_metrics_are_kept() -> None:
-    assert _opened(Telemetry()) == ["measured"]
+    assert _opened(Telemetry()) == ["Measured"]
 
 
 def test_with_a_collector_spans_are_exported_before_the_end() -> None:
@@ -40,7 +48,7 @@ def test_with_a_collector_spans_are_exported_before_the_end() -> None:
         names = _opened(Telemetry(f"{collector.url}/v1/traces"), use=True)
         assert [span.name for span in collector.spans()] == ["chat m"]
         assert collector.services() == {"enginehouse-adapter"}
-    assert names == ["traced", "measured", "event:routed", "span:engine"]
+    assert names == ["Traced", "Measured", "SpanEvent", "StageSpan"]
 
 
 def test_an_unknown_setting_is_refused() -> None:

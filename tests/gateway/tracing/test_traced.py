@@ -6,7 +6,7 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Call, compose
+from enginehouse.api.call import Call
 from enginehouse.api.generation import Piece
 from enginehouse.api.tracing.context import (
     RequestContext,
@@ -20,6 +20,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from enginehouse.errors import EngineUnavailableError, InvalidRequestError
 from enginehouse.telemetry import SpanExport, Telemetry, TraceParent, open_export
+from tests.gateway.through import through
 from tests.gateway.tracing.calls import PIECES, SECRET, answering, make_call, run
 from tests.gateway.tracing.collector import Collector, attributes_of
 
@@ -173,8 +174,8 @@ def test_an_answer_that_another_task_goes_on_with_has_whole_spans(collector: Col
 
     async def streamed() -> None:
         set_request(request)
-        chain = compose([Traced(tracer), StageSpan(tracer, "engine")], answering())
-        async with aclosing(chain(make_call(headers=_KEPT))) as pieces:
+        stages = [Traced(tracer), StageSpan(tracer, "engine")]
+        async with aclosing(through(stages, make_call(headers=_KEPT), answering())) as pieces:
             await asyncio.create_task(anext(pieces))
 
             async def rest() -> list[Piece]:

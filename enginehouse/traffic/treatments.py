@@ -1,4 +1,4 @@
-"""A/B experiments in the adapter: who is on which arm, what that changes, and what is written.
+"""A/B experiments: which requests are on which arm.
 
 Assignment is a hash of the experiment's salt and the unit, so it is the same in every adapter and
 after every restart. Two hashes are used: one says whether the unit takes part, the other on which
@@ -7,21 +7,13 @@ arm, so that the share can grow and nobody changes arms.
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from enginehouse.gateway.journal.line_buffer import LineBuffer
-from pydantic import BaseModel
-
-from enginehouse.traffic import ExperimentArm, ExperimentRoute, RequestSample, assign, bucket
-from enginehouse.traffic.assignment import BUCKETS
-from enginehouse.traffic.exposures import Exposure, hashed_unit
-
-_Body = TypeVar("_Body", bound=BaseModel)
-_EXPOSURES, _SAMPLES = "exposures", "samples-experiments"
+from enginehouse.traffic.assignment import BUCKETS, assign, bucket
+from enginehouse.traffic.exposures import hashed_unit
+from enginehouse.traffic.routes import ExperimentArm, ExperimentRoute
 
 Messages = Sequence[Mapping[str, str]]
 
@@ -85,51 +77,3 @@ def _applies(experiment: ExperimentRoute, messages: Messages, ready: Collection[
     if any(arm.system_prompt is not None for arm in experiment.arms):
         return bool(messages) and all(message["role"] != "system" for message in messages)
     return True
-
-
-def treated(body: _Body, treatment: Treatment | None) -> _Body:
-    """The request with the arm's sampling for every field that the caller left out."""
-    if treatment is None:
-        return body
-    left_out = {
-        name: value
-        for name, value in treatment.arm.sampling.items()
-        if getattr(body, name, None) is None
-    }
-    # OpenAI's newer name for the same limit.
-    if getattr(body, "max_completion_tokens", None) is not None:
-        left_out.pop("max_tokens", None)
-    return body.model_copy(update=left_out) if left_out else body
-
-
-def with_prompt(
-    messages: list[dict[str, str]], treatment: Treatment | None
-) -> list[dict[str, str]]:
-    """The conversation behind the arm's system prompt."""
-    if treatment is None or treatment.arm.system_prompt is None:
-        return messages
-    return [{"role": "system", "content": treatment.arm.system_prompt}, *messages]
-
-
-class ExposureLog:
-    """Writes exposures and the samples of exposed requests; nobody waits for it."""
-
-    def __init__(self, lines: LineBuffer) -> None:
-        self._lines = lines
-
-    def exposed(self, treatment: Treatment, request_id: str, model: str, version: int) -> None:
-        """A request is about to be answered on an arm."""
-        line = Exposure(
-            at=time.time(),
-            experiment=treatment.experiment,
-            arm=treatment.arm.name,
-            unit=treatment.unit,
-            request_id=request_id,
-            model=model,
-            version=version,
-        )
-        self._lines.add(_EXPOSURES, line.model_dump_json())
-
-    def ended(self, sample: RequestSample) -> None:
-        """An exposed request has ended."""
-        self._lines.add(_SAMPLES, sample.model_dump_json())
