@@ -50,7 +50,11 @@ _WORKED_OUT = {
     ("enginehouse/settings/overrides.py", "variable"),
 }
 #: They have wrong names on purpose.
-_TESTS_OF_NAMES = {"tests/core/test_settings_names.py", "tests/core/test_settings_values.py"}
+_TESTS_OF_NAMES = {
+    "tests/core/test_settings_names.py",
+    "tests/core/test_settings_values.py",
+    "tests/docs/test_reference.py",
+}
 
 
 def _files(*folders: str) -> Iterator[Path]:

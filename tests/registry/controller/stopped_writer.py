@@ -22,9 +22,9 @@ from enginehouse.registry.controller.debts import Debts
 from enginehouse.registry.controller.fencing import FencedRegistry, LeaseFence
 from enginehouse.registry.controller.lease import Lease
 from enginehouse.registry.controller.placement import Placement
-from enginehouse.registry.controller.replica_plan import Wanted
+from enginehouse.registry.controller.replica_plan import ReplicaTarget
 from enginehouse.registry.history import History
-from enginehouse.registry.release_state import Event, ReleaseState
+from enginehouse.registry.release_state import ReleaseEvent, ReleaseState
 from enginehouse.registry.rollouts.state import Phase, RolloutStatus
 from sqlalchemy import event
 from sqlalchemy.orm import Session
@@ -84,11 +84,13 @@ def _writes(settings: Settings, lease: Lease) -> dict[str, Callable[[], object]]
         "a release's event": lambda: history.log(run, _EVENT),
         "routes": publish,
         "model repository": lambda: placement.write_versions("m", [1]),
-        "everything wanted": lambda: placement.write("m", Wanted(frozenset(), None, None, False)),
+        "everything wanted": lambda: placement.write(
+            "m", ReplicaTarget(frozenset(), None, None, False)
+        ),
     }
 
 
-_EVENT = Event(number=7, at=1.0, kind="step", phase="stepping", weights={1: 100})
+_EVENT = ReleaseEvent(number=7, at=1.0, kind="step", phase="stepping", weights={1: 100})
 
 
 def _status(name: str) -> RolloutStatus:
