@@ -1,60 +1,66 @@
-"""What a request's headers say of it: who calls, how long they wait, under which id."""
+"""Who calls, and what they may ask."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from enum import StrEnum
 
-from enginehouse.api.call import Call, Caller
-from starlette.requests import Request
+from enginehouse.api.routing import ModelName
 
-from enginehouse.errors import InvalidRequestError
+from enginehouse.errors import ForbiddenError
 
-REQUEST_ID_HEADER = "x-request-id"
-#: The first that is there counts; the second is sent by OpenAI's SDKs.
-_TIMEOUT_HEADERS = ("x-request-timeout", "x-stainless-read-timeout")
+#: The tenant, named by a trusted caller where keys are off.
+TENANT_HEADER = "x-enginehouse-tenant"
 
 
-def caller_of(request: Request) -> Caller:
-    """Who calls; their tenant owns what they store."""
-    caller: Caller = getattr(request.state, "caller", Caller())
-    return caller
+class Role(StrEnum):
+    """What a key allows."""
+
+    INFERENCE = "inference"
+    READ = "read"
+    ADMIN = "admin"
 
 
-_Call = TypeVar("_Call", bound=Call)
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls.
 
-
-def received(call: _Call, request: Request) -> _Call:
-    """The call, with what its request's headers and its connection say of it.
-
-    Raises:
-        InvalidRequestError: if its timeout is no number of seconds above 0.
+    Attributes:
+        key_id: the public part of the key; None where keys are off.
+        models: ``model[@version][:adapter]`` that the caller may ask; None is all.
     """
-    call.caller = caller_of(request)
-    call.headers = request.headers
-    call.request_id = getattr(request.state, "request_id", "") or call.request_id
-    call.deadline = _deadline(request.headers)
-    # A batch's lines come from this process and say how urgent they are.
-    call.priority = getattr(request.state, "priority", 0)
-    call.response_headers[REQUEST_ID_HEADER] = call.request_id
-    return call
 
+    tenant: str = "default"
+    key_id: str | None = None
+    roles: frozenset[Role] = frozenset(Role)
+    models: frozenset[str] | None = None
 
-def _deadline(headers: Mapping[str, str]) -> float | None:
-    for name in _TIMEOUT_HEADERS:
-        raw = headers.get(name)
-        if raw is None:
-            continue
-        try:
-            timeout_s = float(raw)
-        except ValueError:
-            timeout_s = math.nan
-        if timeout_s > 0 and math.isfinite(timeout_s):
-            return time.monotonic() + timeout_s
-        if name == _TIMEOUT_HEADERS[0]:
-            raise InvalidRequestError(
-                f"{name} is {raw!r}: give seconds, a number above 0", field=name
+    def may_ask(self, name: str) -> bool:
+        """Whether the caller may ask for a model.
+
+        An entry of `models` covers whatever it leaves out: ``smollm2`` covers all versions and
+        adapters. ``smollm2@8`` does not cover ``smollm2``, which another version may answer.
+        """
+        return self.models is None or any(_covers(entry, name) for entry in self.models)
+
+    def check_model(self, name: str) -> None:
+        """Do nothing if the caller may ask for a model.
+
+        Raises:
+            ForbiddenError: naming the models that the caller may ask.
+        """
+        if self.models is not None and not self.may_ask(name):
+            raise ForbiddenError(
+                f"this key may not ask for the model {name[:100]!r}: it has "
+                f"{', '.join(sorted(self.models))}",
+                field="model",
             )
-    return None
+
+
+def _covers(entry: str, name: str) -> bool:
+    given, asked = ModelName.parse(entry), ModelName.parse(name)
+    return (
+        given.model == asked.model
+        and given.version in {None, asked.version}
+        and given.adapter in {None, asked.adapter}
+    )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from enginehouse.api.answer import answer
 from enginehouse.api.call import Answered, Ask, Call, Routed, Shape, TextCall
-from enginehouse.api.caller import received
 from enginehouse.api.chat_prompt import (
     Form,
     conversation_ids,
@@ -20,12 +19,11 @@ from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.guides import response_schema
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ChatCompletion, ChatCompletionChunk, answer_responses
-from enginehouse.api.reasoning import ReasoningSplitter, splitter_behind, splitter_of
+from enginehouse.api.received import received
 from enginehouse.api.revision import Revision
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.api.service_tier import wish
 from enginehouse.api.state import ApiState, State
-from enginehouse.api.tools import ToolCallParser
 from enginehouse.api.tools.asked import ToolsAsked
 from enginehouse.api.treatment import treated, with_prompt
 from fastapi import APIRouter
@@ -35,6 +33,8 @@ from starlette.responses import Response
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide
 from enginehouse.text import ChatTemplate
+from enginehouse.text.reasoning import ReasoningSplitter, splitter_behind, splitter_of
+from enginehouse.text.tool_calls import ToolCallParser
 
 router = APIRouter(route_class=JsonRoute)
 

@@ -9,14 +9,14 @@ from typing import Any
 
 from enginehouse.api.call import Call
 from enginehouse.api.messages import ChatForm
-from enginehouse.api.reasoning import splitter_of
 from enginehouse.api.revision import Revision
-from enginehouse.api.tools import ToolFormat, tool_format
 from enginehouse.api.tools.conversation import for_template, has_tools, in_words
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.text import ChatTemplate, PromptEnding
 from enginehouse.text.chat_template import RESERVED
+from enginehouse.text.reasoning import splitter_of
+from enginehouse.text.tool_calls import ToolFormat, tool_format
 
 _LONG_TEXT = 4096
 _TOOL_TEXT = 512

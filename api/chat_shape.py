@@ -8,10 +8,16 @@ from typing import Any
 
 from enginehouse.api.call import Shape
 from enginehouse.api.generation import Piece
-from enginehouse.api.reasoning import ReasoningSplitter, Said, Thought
-from enginehouse.api.tools import ArgumentsDelta, CallStartDelta, Delta, TextDelta, ToolCallParser
 
 from enginehouse.generation import FinishReason
+from enginehouse.text.reasoning import ReasoningSplitter, Said, Thought
+from enginehouse.text.tool_calls import (
+    ArgumentsDelta,
+    CallStartDelta,
+    Delta,
+    TextDelta,
+    ToolCallParser,
+)
 
 _Pieces = list[Piece]
 _OPENING = {

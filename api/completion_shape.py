@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.answer_text import token_texts
 from enginehouse.api.call import Shape
 from enginehouse.api.generation import Piece
 
 from enginehouse.text import Tokenizer
+from enginehouse.text.answer_text import token_texts
 
 
 @dataclass(frozen=True, slots=True)

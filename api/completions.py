@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 
 from enginehouse.api.answer import answer
 from enginehouse.api.call import Answered, Ask, Call, Routed, Shape, TextCall
-from enginehouse.api.caller import received
 from enginehouse.api.choices import Choices, choices
 from enginehouse.api.completion_shape import Echo, completion_shape
 from enginehouse.api.generation import Prompt, field_names
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import Completion, CompletionChunk, answer_responses
+from enginehouse.api.received import received
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS, CompletionRequest

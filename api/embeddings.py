@@ -10,9 +10,9 @@ import orjson
 from enginehouse.api.begun import completed
 from enginehouse.api.boundary import RequestModel
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Ask, VectorCall, VectorRouted
-from enginehouse.api.caller import received
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.received import received
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.client import Embeddings, Target

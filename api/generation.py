@@ -8,9 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from enginehouse.api.answer_text import AnswerText, TokenScore
 from enginehouse.api.metrics import ApiMetrics
-from enginehouse.api.reasoning import ReasoningSplitter
 from enginehouse.api.revision import Revision
 from enginehouse.api.tracing.context import current_traceparent
 from enginehouse.client import AsyncFleetClient, Deadlines, Target
@@ -21,6 +19,8 @@ from enginehouse.errors import (
     ModelNotFoundError,
 )
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest, Guide, Sampling
+from enginehouse.text.answer_text import AnswerText, TokenScore
+from enginehouse.text.reasoning import ReasoningSplitter
 
 
 @dataclass(frozen=True, slots=True)

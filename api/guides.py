@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.closed_schema import closed
 from enginehouse.api.json_depth import Schema
 from enginehouse.api.refused import refused, refused_unless
 from pydantic import Field, model_validator
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide, GuideKind
+from enginehouse.text.tool_calls.closed_schema import closed
 
 
 class TextFormat(RequestModel):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.received import caller_of
 from enginehouse.api.revision import Served
 from enginehouse.api.routing import ModelName
 from enginehouse.api.state import State

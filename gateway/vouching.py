@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 
 
 async def _as_before(caller: Caller) -> Caller:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from enginehouse.api.tools.base import ToolFormat
-from enginehouse.api.tools.deltas import ToolCallParser
-from enginehouse.api.tools.guide import calls_or_guide
-from enginehouse.api.tools.guided import guided_parser
 from enginehouse.api.tools.schema import ChatToolChoice, Tool
 
 from enginehouse.errors import InvalidRequestError
 from enginehouse.generation import Guide
+from enginehouse.text.tool_calls.base import ToolFormat
+from enginehouse.text.tool_calls.deltas import ToolCallParser
+from enginehouse.text.tool_calls.guide import calls_or_guide
+from enginehouse.text.tool_calls.guided import guided_parser
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from enginehouse.api.json_depth import MOST_LEVELS
-from enginehouse.api.tools.base import ToolFormat
 
 from enginehouse.json_depth import is_shallow
+from enginehouse.text.tool_calls.base import ToolFormat
 
 Message = dict[str, Any]
 

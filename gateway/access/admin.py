@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Annotated, Any
 
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ErrorBody
 from enginehouse.gateway.access.guard import Access

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from enginehouse.api.call import TENANT_HEADER, Caller
+from enginehouse.api.caller import TENANT_HEADER, Caller
 from enginehouse.api.errors import error_response
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keyring import Keyring

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keys import USE_EVERY_S
 from enginehouse.gateway.access.records import ApiKey, KeyState, StoredKey

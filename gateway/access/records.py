@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.gateway.access.secret import ID_CHARACTERS
 from enginehouse.gateway.database.database import metadata
 from enginehouse.gateway.database.schema import own_tables

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.call import Role
+from enginehouse.api.caller import Role
 from pydantic import ConfigDict, Field
 
 _MOST_LIFE_S = 10 * 366 * 86_400.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from enginehouse.api.call import Role
+from enginehouse.api.caller import Role
 
 
 @dataclass(frozen=True, slots=True)

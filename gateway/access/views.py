@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from enginehouse.api.call import Role
+from enginehouse.api.caller import Role
 from enginehouse.gateway.access.keys import IssuedKey
 from enginehouse.gateway.access.records import ApiKey, KeyState
 from pydantic import BaseModel, ConfigDict

@@ -7,8 +7,9 @@ from contextlib import suppress
 from typing import Any
 
 import httpx
-from enginehouse.api.call import PRIORITIES, TENANT_HEADER, Caller
-from enginehouse.api.caller import REQUEST_ID_HEADER
+from enginehouse.api.call import PRIORITIES
+from enginehouse.api.caller import TENANT_HEADER, Caller
+from enginehouse.api.received import REQUEST_ID_HEADER
 from enginehouse.gateway.batches.lines import LineAnswer, LineCall
 from starlette.types import ASGIApp, Receive, Scope, Send
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
 
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.batches.config import BatchesConfig
 
 #: Statuses caused by load or an outage, not by the request: a retry may succeed.

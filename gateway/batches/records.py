@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore, beyond
 from enginehouse.gateway.batches.tables import OPEN, BatchStatus, batches

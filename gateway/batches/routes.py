@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import ErrorBody, error_responses
+from enginehouse.api.received import caller_of
 from enginehouse.gateway.batches.open import BatchServices
 from enginehouse.gateway.batches.schemas import (
     BatchList,

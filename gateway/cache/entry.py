@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import orjson
-from enginehouse.api.answer_text import TokenScore
 from enginehouse.api.choices import Choices
 from enginehouse.api.generation import Piece, Usage
 
 from enginehouse.generation import FinishReason
+from enginehouse.text.answer_text import TokenScore
 
 #: Finish reasons that the same request would lead to again.
 _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}

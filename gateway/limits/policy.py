@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import quote
 
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.limits.config import KeyLimits, LimitsConfig, TenantLimits
 from enginehouse.gateway.limits.store import ConcurrencyLimit, LimitClaim, LimitKind, RateLimit
 

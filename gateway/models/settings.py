@@ -9,10 +9,10 @@ from typing import Annotated, Literal, Self
 from enginehouse.api.call import PRIORITIES, Call, Routed
 from enginehouse.api.defaults import ModelDefaults
 from enginehouse.api.routing import ModelName
-from enginehouse.api.tools import FORMATS
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from enginehouse.requests.wire_types import MinP, Penalty, RepetitionPenalty, Temperature, TopP
+from enginehouse.text.tool_calls import FORMATS
 
 
 class SamplingDefaults(BaseModel):

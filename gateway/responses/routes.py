@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal
 from enginehouse.api.answer import whole_body
 from enginehouse.api.begun import begin
 from enginehouse.api.call import Answered
-from enginehouse.api.caller import caller_of
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.received import caller_of
 from enginehouse.api.state import ApiState, State
 from enginehouse.api.streaming import EventStream, until_disconnect
 from enginehouse.gateway.paths import ONE_RESPONSE, Id

@@ -6,24 +6,25 @@ import asyncio
 from typing import Any
 
 from enginehouse.api.boundary import RequestModel
-from enginehouse.api.caller import caller_of
 from enginehouse.api.chat_prompt import conversation_ids, form_of
 from enginehouse.api.completions import check_ids
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.json_route import JsonRoute
 from enginehouse.api.messages import ChatForm
 from enginehouse.api.openapi_types import error_responses
+from enginehouse.api.received import caller_of
 from enginehouse.api.refused import wrong
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Keys
 from enginehouse.api.schemas import Ids
 from enginehouse.api.state import ApiState, State
-from enginehouse.api.tools import tool_format
 from enginehouse.api.tools.schema import Tools
 from fastapi import APIRouter
 from pydantic import BaseModel, model_validator
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+
+from enginehouse.text.tool_calls import tool_format
 
 router = APIRouter(route_class=JsonRoute)
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import openai
 import pytest
-from enginehouse.api.answer_text import token_texts
 from enginehouse.client import TritonClient
 from enginehouse.engine.openvino import pipeline
 
 from enginehouse.bundle import Bundle
 from enginehouse.generation import GenerationRequest
 from enginehouse.text import Tokenizer
+from enginehouse.text.answer_text import token_texts
 from tests.conftest import RunningStack
 from tests.greedy import greedy
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from enginehouse.api.tools import FORMATS
 from enginehouse.api.tools.conversation import for_template, has_tools, in_words
-from enginehouse.api.tools.guide import MOST_CALLS, calls_guide
 from enginehouse.engine.json_schema import schema_grammar
+
+from enginehouse.text.tool_calls import FORMATS
+from enginehouse.text.tool_calls.guide import MOST_CALLS, calls_guide
 
 _TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 

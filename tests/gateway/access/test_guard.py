@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.gateway.access import admin
 from enginehouse.gateway.access.config import AccessConfig

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from enginehouse.api.call import Role
+from enginehouse.api.caller import Role
 from enginehouse.gateway.access.keys import KeyStore
 from enginehouse.gateway.access.records import KeyState
 from enginehouse.gateway.access.request import KeyRequest

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.gateway.access.config import AccessConfig
 from enginehouse.gateway.access.keyring import Keyring
 from enginehouse.gateway.access.keys import IssuedKey, KeyStore

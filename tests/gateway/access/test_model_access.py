@@ -5,7 +5,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from enginehouse.api.call import Ask, Call, Caller
+from enginehouse.api.call import Ask, Call
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.access.model_access import ModelAccess
 

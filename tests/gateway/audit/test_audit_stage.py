@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Ask, Call, Caller, ServedBy
+from enginehouse.api.call import Ask, Call, ServedBy
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.records import AuditRecordKind

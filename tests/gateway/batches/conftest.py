@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore
 from enginehouse.gateway.batches.lines import LineAnswer, LineCall

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from enginehouse.api.call import PRIORITIES, TENANT_HEADER, Caller
+from enginehouse.api.call import PRIORITIES
+from enginehouse.api.caller import TENANT_HEADER, Caller
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.streaming import until_disconnect
 from enginehouse.gateway.batches.config import BatchesConfig

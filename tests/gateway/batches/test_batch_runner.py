@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Caller, Role
+from enginehouse.api.caller import Caller, Role
 from enginehouse.gateway.batches.config import BatchesConfig
 from enginehouse.gateway.batches.files import FileStore
 from enginehouse.gateway.batches.lines import LineCall, RetryingRunner

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
-from enginehouse.api.answer_text import TokenScore
 from enginehouse.api.answering import take
-from enginehouse.api.call import Ask, Caller, Routed
+from enginehouse.api.call import Ask, Routed
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from enginehouse.generation import FinishReason
 from enginehouse.manifest import EngineManifest
+from enginehouse.text.answer_text import TokenScore
 from tests.fake_bundle import fake_bundle
 from tests.gateway.through import text_call, through
 

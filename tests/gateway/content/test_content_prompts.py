@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from prometheus_client import CollectorRegistry
 
 from enginehouse.errors import ContentBlockedError, InvalidRequestError

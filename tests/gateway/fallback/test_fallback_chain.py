@@ -7,7 +7,8 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
-from enginehouse.api.call import Caller, ServedBy
+from enginehouse.api.call import ServedBy
+from enginehouse.api.caller import Caller
 from enginehouse.api.errors import VERSION_HEADER
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.fallback.config import BreakerConfig, FallbackConfig

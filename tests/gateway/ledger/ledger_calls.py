@@ -7,7 +7,8 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from enginehouse.api.call import Ask, Call, Caller, ServedBy
+from enginehouse.api.call import Ask, Call, ServedBy
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import LedgerConfig

@@ -8,16 +8,8 @@ from contextlib import aclosing
 from types import SimpleNamespace
 from typing import Any
 
-from enginehouse.api.call import (
-    Answered,
-    Ask,
-    Call,
-    Caller,
-    Prepared,
-    ServedBy,
-    TextCall,
-    VectorCall,
-)  # fmt: skip
+from enginehouse.api.call import Answered, Ask, Call, Prepared, ServedBy, TextCall, VectorCall
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.stage import Stage
 from enginehouse.gateway.accounting import Price

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.limits.amount import BudgetAmount
 from enginehouse.gateway.limits.budgets import Budgets
 from enginehouse.gateway.limits.config import LimitsConfig

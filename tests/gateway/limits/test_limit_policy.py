@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.api.call import PRIORITIES, Caller
+from enginehouse.api.call import PRIORITIES
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.limits.answers import duration, write_headers
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.labels import TenantLabels

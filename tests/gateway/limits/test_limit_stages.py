@@ -8,7 +8,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
-from enginehouse.api.call import Answered, Call, Caller, ServedBy
+from enginehouse.api.call import Answered, Call, ServedBy
+from enginehouse.api.caller import Caller
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.stages import RequestLimits, TokenLimits

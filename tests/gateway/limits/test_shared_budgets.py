@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
-from enginehouse.api.call import Caller
+from enginehouse.api.caller import Caller
 from enginehouse.gateway.limits.amount import BudgetAmount
 from enginehouse.gateway.limits.budget_leases import BudgetLeases
 from enginehouse.gateway.limits.budgets import BudgetReservation, Budgets

@@ -8,7 +8,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
-from enginehouse.api.call import Call, Caller
+from enginehouse.api.call import Call
+from enginehouse.api.caller import Caller
 from enginehouse.api.errors import error_response
 from enginehouse.api.generation import Piece
 from enginehouse.gateway.limits.config import LimitsConfig

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 from enginehouse.api.begun import begin
-from enginehouse.api.call import Ask, Caller, ServedBy, Shape, TextCall
+from enginehouse.api.call import Ask, ServedBy, Shape, TextCall
+from enginehouse.api.caller import Caller
 from enginehouse.api.errors import install_error_handlers
 from enginehouse.api.generation import Piece, Usage
 from enginehouse.api.streaming import EventStream

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.api.call import Call, Caller, ServedBy
+from enginehouse.api.call import Call, ServedBy
+from enginehouse.api.caller import Caller
 from enginehouse.api.tracing.context import RequestContext, set_request
 from enginehouse.gateway.tracing.bounded import BoundedLabels
 from enginehouse.gateway.tracing.call_metrics import CallMetrics

@@ -7,11 +7,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
-from enginehouse.api.tools.deltas import CallWriter, Reading, ToolCallParser
-from enginehouse.api.tools.guide import calls_guide
-from enginehouse.api.tools.reader import CallReader
-
 from enginehouse.generation import Guide
+from enginehouse.text.tool_calls.deltas import CallWriter, Reading, ToolCallParser
+from enginehouse.text.tool_calls.guide import calls_guide
+from enginehouse.text.tool_calls.reader import CallReader
 
 
 class ToolFormat(ABC):

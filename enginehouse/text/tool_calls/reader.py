@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Protocol
 
-from enginehouse.api.tools.deltas import (
+from enginehouse.text.tool_calls.deltas import (
     END,
     ArgumentsDelta,
     CallStartDelta,

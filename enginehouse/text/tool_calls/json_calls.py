@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 
-from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
-from enginehouse.api.tools.reader import SPACE
+from enginehouse.text.tool_calls.deltas import END, CallWriter, NotACallError, Reading
+from enginehouse.text.tool_calls.reader import SPACE
 
 _ARGUMENTS = frozenset({"arguments", "parameters"})
 #: Keys that some models add and that carry no information.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from enginehouse.api.tools.base import ToolFormat
-from enginehouse.api.tools.hermes import Hermes
-from enginehouse.api.tools.llama3_json import Llama3Json
-from enginehouse.api.tools.mistral import Mistral
-from enginehouse.api.tools.pythonic import Pythonic
-
 from enginehouse.errors import SettingsError
+from enginehouse.text.tool_calls.base import ToolFormat
+from enginehouse.text.tool_calls.hermes import Hermes
+from enginehouse.text.tool_calls.llama3_json import Llama3Json
+from enginehouse.text.tool_calls.mistral import Mistral
+from enginehouse.text.tool_calls.pythonic import Pythonic
 
 #: In the order in which templates are tried: some contain the marker of a later format too.
 FORMATS: dict[str, ToolFormat] = {

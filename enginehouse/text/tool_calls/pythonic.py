@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
-from enginehouse.api.tools.json_calls import expect, space
+from enginehouse.text.tool_calls.base import ToolFormat, as_json
+from enginehouse.text.tool_calls.deltas import END, CallWriter, NotACallError, Reading
+from enginehouse.text.tool_calls.json_calls import expect, space
 
 _START, _END = "<|python_start|>", "<|python_end|>"
 _NAME = re.compile(r"[\w.-]")

@@ -4,7 +4,11 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from enginehouse.api.tools import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from enginehouse.errors import SettingsError
+from enginehouse.text.tool_calls import (
     FORMATS,
     ArgumentsDelta,
     CallStartDelta,
@@ -12,12 +16,8 @@ from enginehouse.api.tools import (
     guided_parser,
     tool_format,
 )
-from enginehouse.api.tools.deltas import ToolCallParser
-from enginehouse.api.tools.reader import CallReader
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from enginehouse.errors import SettingsError
+from enginehouse.text.tool_calls.deltas import ToolCallParser
+from enginehouse.text.tool_calls.reader import CallReader
 
 NAMES = ("f", "get_weather")
 

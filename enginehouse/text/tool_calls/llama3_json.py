@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import CallWriter, NotACallError, Reading
-from enginehouse.api.tools.json_calls import call_object, space
+from enginehouse.text.tool_calls.base import ToolFormat, as_json
+from enginehouse.text.tool_calls.deltas import CallWriter, NotACallError, Reading
+from enginehouse.text.tool_calls.json_calls import call_object, space
 
 _TAG = "<|python_tag|>"
 

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.api.reasoning import ReasoningSplitter, Said, Thought, splitter_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enginehouse.text import ChatTemplate
+from enginehouse.text.reasoning import ReasoningSplitter, Said, Thought, splitter_of
 from tests.api.speaking import default_tokenizer
 
 

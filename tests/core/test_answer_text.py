@@ -8,12 +8,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from enginehouse.api.answer_text import AnswerText, TokenScore, token_texts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enginehouse.generation import FinishReason
 from enginehouse.text import Tokenizer
+from enginehouse.text.answer_text import AnswerText, TokenScore, token_texts
 from tests.api.speaking import IM_END, Adapter, default_tokenizer, speaking
 
 _TOKENIZER = default_tokenizer()

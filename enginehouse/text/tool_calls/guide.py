@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from enginehouse.api.closed_schema import closed
-
 from enginehouse.generation import Guide, GuideKind
+from enginehouse.text.tool_calls.closed_schema import closed
 
 #: Most calls in one answer; small models do not stop by themselves.
 MOST_CALLS = 8

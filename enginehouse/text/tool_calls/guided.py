@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from enginehouse.api.tools.deltas import CallWriter, Reading, ToolCallParser
-from enginehouse.api.tools.json_calls import call_list, call_object
-from enginehouse.api.tools.reader import CallReader
+from enginehouse.text.tool_calls.deltas import CallWriter, Reading, ToolCallParser
+from enginehouse.text.tool_calls.json_calls import call_list, call_object
+from enginehouse.text.tool_calls.reader import CallReader
 
 
 @dataclass(frozen=True, slots=True)

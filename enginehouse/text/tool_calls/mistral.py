@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from enginehouse.api.tools.base import ToolFormat, as_json
-from enginehouse.api.tools.deltas import END, CallWriter, NotACallError, Reading
-from enginehouse.api.tools.json_calls import arguments, call_list, expect, space
+from enginehouse.text.tool_calls.base import ToolFormat, as_json
+from enginehouse.text.tool_calls.deltas import END, CallWriter, NotACallError, Reading
+from enginehouse.text.tool_calls.json_calls import arguments, call_list, expect, space
 
 _OPEN = "[TOOL_CALLS]"
 _NAME = re.compile(r"[\w.-]")
