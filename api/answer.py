@@ -10,7 +10,7 @@ from typing import Any
 
 from enginehouse.api.begun import Begun, Ends, begin
 from enginehouse.api.call import TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.service_tier import served_tier
 from enginehouse.api.state import ApiState
 from enginehouse.api.streaming import ErrorEvents, EventStream, event, until_disconnect
@@ -68,7 +68,7 @@ async def answer(request: Request, state: ApiState, call: TextCall) -> Response:
 
 
 class WholeAnswer(JSONResponse):
-    """An answer that is not streamed; the stages behind its last piece end once it is out."""
+    """An answer that is not streamed; the stages behind its last chunk end once it is out."""
 
     def __init__(self, body: Any, headers: Mapping[str, str], begun: Begun) -> None:
         super().__init__(body, headers=headers)
@@ -90,7 +90,7 @@ async def _whole(state: ApiState, call: TextCall) -> tuple[dict[str, Any], Begun
 async def whole_body(begun: Begun) -> dict[str, Any]:
     """The body of an answer that is not streamed.
 
-    The answer is behind its last piece then; the block around it has ended only if this fails.
+    The answer is behind its last chunk then; the block around it has ended only if this fails.
 
     Raises:
         ServingError: if the call fails.
@@ -106,13 +106,13 @@ async def whole_body(begun: Begun) -> dict[str, Any]:
     return body
 
 
-async def _gathered(begun: Begun) -> list[list[Piece]]:
-    """All pieces of each answer that is kept, by index.
+async def _gathered(begun: Begun) -> list[list[TextChunk]]:
+    """All chunks of each answer that is kept, by index.
 
     Raises:
         ServingError: if the call fails.
     """
-    found: dict[int, list[Piece]] = {}
+    found: dict[int, list[TextChunk]] = {}
     ends = Ends(begun.call)
     async for piece in begun.pieces:
         found.setdefault(piece.index, []).append(piece)
@@ -140,8 +140,8 @@ class ChatEvents(ErrorEvents):
         """Nothing."""
         return b""
 
-    def events(self, piece: Piece) -> bytes:
-        """The events of a piece; one write to the socket for all of them."""
+    def events(self, piece: TextChunk) -> bytes:
+        """The events of a chunk; one write to the socket for all of them."""
         said = list(self._shape.delta(piece))
         if self._shape.opening is not None and piece.index not in self._opened:
             self._opened.add(piece.index)
@@ -152,11 +152,11 @@ class ChatEvents(ErrorEvents):
         return text + self._usage() if self._complete else text
 
     def last(self) -> bytes | None:
-        """`[DONE]`, once the last piece is out."""
+        """`[DONE]`, once the last chunk is out."""
         return self.done if self._complete else None
 
     async def ending(self, error: EnginehouseError | None) -> bytes:
-        """See `EventWriter`; for an answer whose last piece was not recognized."""
+        """See `EventWriter`; for an answer whose last chunk was not recognized."""
         end = await super().ending(error)
         return end if error is not None else self._usage() + end
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from enginehouse.api.answering import name_engine, take
 from enginehouse.api.call import Routed
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.routing import Router
 from enginehouse.api.stage import Prefetched, Proceed
 
@@ -17,7 +17,7 @@ from enginehouse.errors import EngineUnavailableError, ModelNotFoundError
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Retries a call once if its version failed before the first piece.
+    """Retries a call once if its version failed before the first chunk.
 
     The retry goes to another version, unless the caller has pinned one; see `Router.elsewhere`.
     """
@@ -27,7 +27,7 @@ class Attempts:
     @asynccontextmanager
     async def transform(
         self, routed: Routed, proceed: Proceed[Routed]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         """See `Transformer`."""
         try:
             running, pieces = await _begun(routed, proceed)
@@ -43,8 +43,8 @@ class Attempts:
 
 async def _begun(
     routed: Routed, proceed: Proceed[Routed]
-) -> tuple[AsyncExitStack, AsyncIterator[Piece]]:
-    """An attempt whose first piece is there, and the block that ends it.
+) -> tuple[AsyncExitStack, AsyncIterator[TextChunk]]:
+    """An attempt whose first chunk is there, and the block that ends it.
 
     Raises:
         ServingError: if it fails before; the attempt has ended.

@@ -1,4 +1,4 @@
-"""An answer that has begun: its first piece is there, and so is who gives it."""
+"""An answer that has begun: its first chunk is there, and so is who gives it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from enginehouse.api.call import Answered, Call, Shape, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Prefetched, Proceed
 
 from enginehouse.errors import EngineUnavailableError
@@ -27,10 +27,10 @@ class Begun:
 
     call: TextCall
     answered: Answered
-    pieces: AsyncIterator[Piece]
+    pieces: AsyncIterator[TextChunk]
     _stages: AsyncExitStack
 
-    async def __aenter__(self) -> AsyncIterator[Piece]:
+    async def __aenter__(self) -> AsyncIterator[TextChunk]:
         return self.pieces
 
     async def __aexit__(
@@ -47,7 +47,7 @@ class Begun:
 
 
 async def begin(way: Proceed[TextCall], call: TextCall) -> Begun:
-    """Send a call on its way, up to the first piece of its answer.
+    """Send a call on its way, up to the first chunk of its answer.
 
     Raises:
         EnginehouseError: if it fails before; all stages have ended.
@@ -72,15 +72,15 @@ async def completed(way: Proceed[_Call], call: _Call) -> None:
 
 
 class Ends:
-    """Recognizes the last piece of an answer, before the stages behind it have ended."""
+    """Recognizes the last chunk of an answer, before the stages behind it have ended."""
 
     def __init__(self, call: Call) -> None:
         """Nothing has been seen yet."""
         self._call = call
         self._ended = 0
 
-    def after(self, piece: Piece) -> bool:
-        """Whether this piece is the last one; `Call.usage` is complete then.
+    def after(self, piece: TextChunk) -> bool:
+        """Whether this chunk is the last one; `Call.usage` is complete then.
 
         How many answers another source than our engine gives is not known: always false there.
         """

@@ -20,7 +20,7 @@ from typing import Any, Protocol, Self
 from enginehouse.api.caller import TENANT_HEADER, Caller
 from enginehouse.api.choices import Choices
 from enginehouse.api.defaults import ModelDefaults
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.revision import Revision, Served
 from enginehouse.api.routing import Keys, Route
 from enginehouse.client import Embeddings
@@ -71,15 +71,15 @@ class Shape:
 
     Attributes:
         opening: a choice's first event before any text, without its index; or None.
-        delta: a piece → the choices of events, possibly none.
-        whole: all pieces of one answer → the choice of a whole answer.
+        delta: a chunk → the choices of events, possibly none.
+        whole: all chunks of one answer → the choice of a whole answer.
     """
 
     stream_object: str
     whole_object: str
     opening: dict[str, Any] | None
-    delta: Callable[[Piece], Sequence[dict[str, Any]]]
-    whole: Callable[[list[Piece]], dict[str, Any]]
+    delta: Callable[[TextChunk], Sequence[dict[str, Any]]]
+    whole: Callable[[list[TextChunk]], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Answered:
 
     @property
     def usage(self) -> Usage:
-        """Tokens up to now; complete when the last piece is out."""
+        """Tokens up to now; complete when the last chunk is out."""
         return self.used if self.choices is None else self.choices.usage
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.api.call import Shape
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 
 from enginehouse.generation import FinishReason
 from enginehouse.text.reasoning import ReasoningSplitter, Said, Thought
@@ -19,7 +19,7 @@ from enginehouse.text.tool_calls import (
     ToolCallParser,
 )
 
-_Pieces = list[Piece]
+_Pieces = list[TextChunk]
 _OPENING = {
     "delta": {"role": "assistant", "content": "", "refusal": None},
     "logprobs": None,
@@ -57,7 +57,7 @@ class _Writer:
         self._reading = reading
         self._open: dict[int, _Answer] = {}
 
-    def delta(self, piece: Piece) -> list[dict[str, Any]]:
+    def delta(self, piece: TextChunk) -> list[dict[str, Any]]:
         """See `Shape`."""
         answer = self._open.get(piece.index)
         if answer is None:
@@ -108,7 +108,7 @@ class _Answer:
         parts = [] if self._reasoning is None else self._split(self._reasoning.finish())
         return parts if self._calls is None else [*parts, *self._calls.finish()]
 
-    def reason(self, piece: Piece) -> str | None:
+    def reason(self, piece: TextChunk) -> str | None:
         """OpenAI's `finish_reason`."""
         called = self._calls is not None and self._calls.called
         return "tool_calls" if called and piece.finish == FinishReason.STOP else piece.finish

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from enginehouse.api.fits import check_prompts
-from enginehouse.api.generation import Engine, Generation, Piece, Prompt, Usage
+from enginehouse.api.generation import Engine, Generation, Prompt, TextChunk, Usage
 from enginehouse.api.revision import Revision
 
 from enginehouse.errors import EngineUnavailableError
 
-_Arrived = asyncio.Queue["Piece | asyncio.Task[None]"]
+_Arrived = asyncio.Queue["TextChunk | asyncio.Task[None]"]
 
 
 def choices(
@@ -84,8 +84,8 @@ class Choices:
         """Generations of one prompt."""
         return len(self.generations) // self.prompts
 
-    def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
-        """Pieces of all answers as they come; closing it cancels them.
+    def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[TextChunk, None]:
+        """Chunks of all answers as they come; closing it cancels them.
 
         Args:
             timeout_s: the caller's patience; None is the adapter's own.
@@ -97,14 +97,14 @@ class Choices:
             return self.generations[0].pieces(timeout_s)
         return self._side_by_side(timeout_s)
 
-    async def _side_by_side(self, timeout_s: float | None) -> AsyncGenerator[Piece, None]:
+    async def _side_by_side(self, timeout_s: float | None) -> AsyncGenerator[TextChunk, None]:
         arrived: _Arrived = asyncio.Queue()
         tasks = [_forwarding(generation, arrived, timeout_s) for generation in self.generations]
         try:
             running = len(tasks)
             while running:
                 item = await arrived.get()
-                if isinstance(item, Piece):
+                if isinstance(item, TextChunk):
                     yield item
                 else:
                     _raise_failure(item)
@@ -114,9 +114,9 @@ class Choices:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def best(self, answers: list[list[Piece]]) -> list[list[Piece]]:
+    def best(self, answers: list[list[TextChunk]]) -> list[list[TextChunk]]:
         """The answers that are kept, by prompt; the best first where some are dropped."""
-        kept: list[list[Piece]] = []
+        kept: list[list[TextChunk]] = []
         for _, of_one in groupby(answers, lambda pieces: pieces[0].index // self._each):
             found = list(of_one)
             if self.kept < len(found):
@@ -147,7 +147,7 @@ class Choices:
 def _forwarding(
     generation: Generation, arrived: _Arrived, timeout_s: float | None
 ) -> asyncio.Task[None]:
-    """A task that puts pieces into the queue, and at its end itself, however it ended.
+    """A task that puts chunks into the queue, and at its end itself, however it ended.
 
     Without the latter, an end that nobody foresaw would have the queue's reader wait for ever,
     and the call hold its places in every limit.
@@ -171,6 +171,6 @@ def _raise_failure(ended: asyncio.Task[None]) -> None:
     ended.result()
 
 
-def _mean_log_prob(answer: list[Piece]) -> float:
+def _mean_log_prob(answer: list[TextChunk]) -> float:
     values = [value for piece in answer for value in piece.log_probs]
     return sum(values) / len(values) if values else float("-inf")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enginehouse.api.call import Shape
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 
 from enginehouse.text import Tokenizer
 from enginehouse.text.answer_text import token_texts
@@ -64,7 +64,7 @@ class _Writer:
         #: Characters that are out of each streamed answer.
         self._lengths: dict[int, int] = {}
 
-    def streamed(self, piece: Piece) -> dict[str, Any]:
+    def streamed(self, piece: TextChunk) -> dict[str, Any]:
         """A choice of an event; the first of an answer carries the prompt."""
         begins = piece.index not in self._lengths
         offset = self._lengths.get(piece.index, 0)
@@ -72,8 +72,8 @@ class _Writer:
         self._lengths[piece.index] = offset + len(choice["text"])
         return choice
 
-    def choice(self, pieces: list[Piece], *, begins: bool, offset: int = 0) -> dict[str, Any]:
-        """Of pieces before which `offset` characters are out."""
+    def choice(self, pieces: list[TextChunk], *, begins: bool, offset: int = 0) -> dict[str, Any]:
+        """Of chunks before which `offset` characters are out."""
         index = pieces[0].index
         echo = self._echo if begins else None
         prompt = "" if echo is None else echo.text(index)
@@ -111,7 +111,7 @@ def _list_prompt(
     scores["text_offset"] += [min(start, length) for start, _ in zip(starts, texts, strict=False)]
 
 
-def _list_answer(scores: dict[str, Any], pieces: list[Piece], end: int) -> None:
+def _list_answer(scores: dict[str, Any], pieces: list[TextChunk], end: int) -> None:
     for piece in pieces:
         end += len(piece.text)
         for score in piece.scores:

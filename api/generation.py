@@ -78,12 +78,12 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class TextChunk:
     """Text that became final, with the tokens that arrived for it.
 
     Attributes:
         scores: tokens of the text, where log-probabilities are wanted; of a text that is held
-            back they come with a later piece than `token_ids`.
+            back they come with a later chunk than `token_ids`.
         stop: the stop string that ended the answer; None where something else did.
         prompt_log_probs: with the first tokens, where they are asked for, of each token of the
             prompt; None of the first, and of one that token healing took back.
@@ -101,7 +101,7 @@ class Piece:
 
 @dataclass(slots=True)
 class Usage:
-    """Tokens of one request; complete when its last piece is out.
+    """Tokens of one request; complete when its last chunk is out.
 
     Attributes:
         cached_tokens: of the prompt, those that cost no work as they were kept.
@@ -194,8 +194,8 @@ class Generation:
         most = self.engine.most_tokens
         return wanted if most is None else min(wanted, most)
 
-    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
-        """Text as it comes; the last piece has `finish`. Closing it cancels the engine's work.
+    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[TextChunk, None]:
+        """Text as it comes; the last chunk has `finish`. Closing it cancels the engine's work.
 
         Args:
             timeout_s: the caller's patience; None is the adapter's own.
@@ -244,7 +244,7 @@ class Generation:
             raise EngineUnavailableError(f"{version} is loaded nowhere right now") from error
         raise EngineUnavailableError("the engine's stream ended too early")
 
-    def _count_reasoning(self, splitter: ReasoningSplitter, piece: Piece) -> None:
+    def _count_reasoning(self, splitter: ReasoningSplitter, piece: TextChunk) -> None:
         """The tokens of the marks are reasoning too."""
         before = splitter.thinking
         splitter.push(piece.text)
@@ -267,7 +267,7 @@ class Generation:
             return_log_probs=self.prompt.log_probs,
             prompt_log_probs=self.prompt.prompt_log_probs,
             priority=self.prompt.priority,
-            # Read at the first piece: a stream goes on in another task.
+            # Read at the first chunk: a stream goes on in another task.
             traceparent=current_traceparent(),
         )
 
@@ -276,11 +276,11 @@ class Generation:
         place = 1 + known.index(self.prompt.adapter) if self.prompt.adapter else 0
         return replace(self.revision.target, adapter_id=place)
 
-    def _piece(self, chunk: Chunk, text: AnswerText) -> Piece:
+    def _piece(self, chunk: Chunk, text: AnswerText) -> TextChunk:
         """Tokens after a stop string's last one are neither shown nor counted."""
         written = text.push(chunk.token_ids, chunk.log_probs, chunk.finish)
         self.usage.completion_tokens += written.tokens
-        return Piece(
+        return TextChunk(
             written.text,
             chunk.token_ids[: written.tokens],
             chunk.log_probs[: written.tokens],
@@ -291,11 +291,11 @@ class Generation:
             self._of_prompt(chunk.prompt_log_probs),
         )
 
-    def _nothing(self, prompt_log_probs: Sequence[float | None]) -> Piece:
-        """The only piece of an answer that may have no token."""
+    def _nothing(self, prompt_log_probs: Sequence[float | None]) -> TextChunk:
+        """The only chunk of an answer that may have no token."""
         self.usage.completion_tokens = 0
         finish = FinishReason.LENGTH
-        return Piece("", finish=finish, index=self.index, prompt_log_probs=prompt_log_probs)
+        return TextChunk("", finish=finish, index=self.index, prompt_log_probs=prompt_log_probs)
 
     def _of_prompt(self, log_probs: Sequence[float]) -> Sequence[float | None]:
         return [None, *log_probs[1:], *([None] if self.prompt.healed else [])] if log_probs else ()

@@ -127,7 +127,7 @@ class ChatCompletion(_Envelope):
 
 
 class FunctionCallDelta(BaseModel):
-    """More of a call; the pieces of `arguments` join to JSON."""
+    """More of a call; the chunks of `arguments` join to JSON."""
 
     name: str | None = None
     arguments: str

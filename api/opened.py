@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar
 
 from enginehouse.api.call import Attempted, Call, Prepared, Routed, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Proceed, Stage, Watcher
 
 _Stage = TypeVar("_Stage")
@@ -20,7 +20,7 @@ class CallTransformer(Protocol):
 
     def transform(
         self, call: _Call, proceed: Proceed[_Call], /
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
+    ) -> AbstractAsyncContextManager[AsyncIterator[TextChunk]]:
         """See `Transformer`."""
         ...
 

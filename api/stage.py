@@ -1,14 +1,14 @@
 """What a stage is, and how stages make a way for a call.
 
-A way gives the pieces of an answer for as long as its block lasts (`Proceed`). It is made of
+A way gives the chunks of an answer for as long as its block lasts (`Proceed`). It is made of
 stages around something that answers (`compose`). There are two kinds:
 
 - a `Watcher` looks at a call or refuses it. It is an async context around the call, and may see
-  each piece through a plain function.
-- a `Transformer` changes, holds or replaces pieces, so it gives an iterator of its own.
+  each chunk through a plain function.
+- a `Transformer` changes, holds or replaces chunks, so it gives an iterator of its own.
 
-A piece crosses a frame of Python for each transformer, and one for all watchers between two
-transformers that want to see pieces. Other watchers cost nothing while an answer streams.
+A chunk crosses a frame of Python for each transformer, and one for all watchers between two
+transformers that want to see chunks. Other watchers cost nothing while an answer streams.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from typing import Protocol, TypeVar, runtime_checkable
 
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 
 _State = TypeVar("_State")
 _Seen_contra = TypeVar("_Seen_contra", contravariant=True)
 
-#: Sees a piece on its way out. It must not raise.
-See = Callable[[Piece], None]
-#: A call in one of its states → the pieces of its answer, until the block ends. What the block
+#: Sees a chunk on its way out. It must not raise.
+See = Callable[[TextChunk], None]
+#: A call in one of its states → the chunks of its answer, until the block ends. What the block
 #: raises reaches the stages, the innermost first.
-Proceed = Callable[[_State], AbstractAsyncContextManager[AsyncIterator[Piece]]]
+Proceed = Callable[[_State], AbstractAsyncContextManager[AsyncIterator[TextChunk]]]
 
 
 class Watcher(Protocol[_Seen_contra]):
     """A stage that looks at a call, or refuses it."""
 
     def enter(self, state: _Seen_contra, /) -> AbstractAsyncContextManager[See | None]:
-        """The block around everything behind this stage; gives a function that sees each piece.
+        """The block around everything behind this stage; gives a function that sees each chunk.
 
         Raises:
             ServingError: on entering, with the reason, if the call ends here.
@@ -43,12 +43,12 @@ class Watcher(Protocol[_Seen_contra]):
 
 @runtime_checkable
 class Transformer(Protocol[_State]):
-    """A stage that changes, holds or replaces pieces."""
+    """A stage that changes, holds or replaces chunks."""
 
     def transform(
         self, state: _State, proceed: Proceed[_State], /
-    ) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
-        """The pieces of the answer; `proceed` gives those of the stages behind.
+    ) -> AbstractAsyncContextManager[AsyncIterator[TextChunk]]:
+        """The chunks of the answer; `proceed` gives those of the stages behind.
 
         Raises:
             ServingError: on entering, with the reason, if the call ends here.
@@ -81,7 +81,7 @@ def _watched(watchers: Sequence[Watcher[_State]], behind: Proceed[_State]) -> Pr
         return behind
 
     @asynccontextmanager
-    async def way(state: _State) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def way(state: _State) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         async with AsyncExitStack() as entered:
             sees = [
                 see
@@ -98,7 +98,9 @@ def _watched(watchers: Sequence[Watcher[_State]], behind: Proceed[_State]) -> Pr
     return way
 
 
-async def _seen(pieces: AsyncIterator[Piece], sees: Sequence[See]) -> AsyncGenerator[Piece, None]:
+async def _seen(
+    pieces: AsyncIterator[TextChunk], sees: Sequence[See]
+) -> AsyncGenerator[TextChunk, None]:
     async for piece in pieces:
         # The innermost stage is the first to see it, as if each had a frame of its own.
         for see in reversed(sees):
@@ -107,22 +109,22 @@ async def _seen(pieces: AsyncIterator[Piece], sees: Sequence[See]) -> AsyncGener
 
 
 class Prefetched:
-    """Pieces of which the first is there already; those behind cross no frame of this class."""
+    """Chunks of which the first is there already; those behind cross no frame of this class."""
 
-    def __init__(self, first: Piece | None, rest: AsyncIterator[Piece]) -> None:
-        """`first` is None if there are no pieces at all."""
+    def __init__(self, first: TextChunk | None, rest: AsyncIterator[TextChunk]) -> None:
+        """`first` is None if there are no chunks at all."""
         self._first = first
         self._rest = rest
 
-    def __aiter__(self) -> AsyncIterator[Piece]:
+    def __aiter__(self) -> AsyncIterator[TextChunk]:
         return self
 
-    def __anext__(self) -> Awaitable[Piece]:
+    def __anext__(self) -> Awaitable[TextChunk]:
         if self._first is None:
             return self._rest.__anext__()
         first, self._first = self._first, None
         return _at_once(first)
 
 
-async def _at_once(piece: Piece) -> Piece:
+async def _at_once(piece: TextChunk) -> TextChunk:
     return piece

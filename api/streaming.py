@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import orjson
 from enginehouse.api.begun import Begun
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -32,22 +32,22 @@ class EventWriter(Protocol):
     """Writes an answer as server-sent events. What it gives may hold several events, or none."""
 
     def opening(self) -> bytes:
-        """Before the first piece."""
+        """Before the first chunk."""
         ...
 
-    def events(self, piece: Piece) -> bytes:
-        """For a piece."""
+    def events(self, piece: TextChunk) -> bytes:
+        """For a chunk."""
         ...
 
     def last(self) -> bytes | None:
-        """The stream's last bytes, once the last piece is known to be out; they are sent at once.
+        """The stream's last bytes, once the last chunk is known to be out; they are sent at once.
 
         None leaves the end to `ending`, behind all stages.
         """
         ...
 
     async def ending(self, error: EnginehouseError | None) -> bytes:
-        """The stream's last bytes, behind the last piece or instead of it."""
+        """The stream's last bytes, behind the last chunk or instead of it."""
         ...
 
 

@@ -20,7 +20,7 @@ from enginehouse.api.call import (
     VectorRouted,
 )
 from enginehouse.api.counted_requests import CountedRequests
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.metrics import ApiMetrics
 from enginehouse.api.opened import OpenedStages
 from enginehouse.api.routing import Router
@@ -35,7 +35,7 @@ def text_way(stages: OpenedStages, router: Router, metrics: ApiMetrics) -> Proce
     prepared = compose(stages.prepared.in_order(), _engine)
 
     @asynccontextmanager
-    async def prepare(routed: Routed) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def prepare(routed: Routed) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         call = routed.call
         choices = await call.form.choices(routed)
         if call.answered is not None:
@@ -53,7 +53,7 @@ def counting_way(stages: OpenedStages, router: Router) -> Proceed[TextCall]:
     """The way of a call whose prompt is counted; the engine is not asked."""
 
     @asynccontextmanager
-    async def counted(routed: Routed) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def counted(routed: Routed) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         async with aclosing(_counted(routed)) as pieces:
             yield pieces
 
@@ -66,14 +66,14 @@ def vector_way(stages: OpenedStages, router: Router, metrics: ApiMetrics) -> Pro
     """The way of a call that computes vectors."""
 
     @asynccontextmanager
-    async def computed(routed: VectorRouted) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def computed(routed: VectorRouted) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         async with aclosing(_computed(routed)) as pieces:
             yield pieces
 
     attempt: Proceed[VectorRouted] = compose(_attempted(stages, metrics), computed)
 
     @asynccontextmanager
-    async def routing(call: VectorCall) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def routing(call: VectorCall) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         served, pinned = await router.embedding(call.model)
         take_vectors(call, served)
         async with attempt(VectorRouted(call, served, pinned)) as pieces:
@@ -89,7 +89,7 @@ def _attempted(stages: OpenedStages, metrics: ApiMetrics) -> list[Watcher[Attemp
 
 def _routing(router: Router, behind: Proceed[Routed]) -> Proceed[TextCall]:
     @asynccontextmanager
-    async def routing(call: TextCall) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def routing(call: TextCall) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         route = await router.route(call.model, call.keys)
         take(call, route)
         async with behind(Routed(call, route)) as pieces:
@@ -99,26 +99,26 @@ def _routing(router: Router, behind: Proceed[Routed]) -> Proceed[TextCall]:
 
 
 @asynccontextmanager
-async def _engine(prepared: Prepared) -> AsyncGenerator[AsyncIterator[Piece], None]:
+async def _engine(prepared: Prepared) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
     pieces = prepared.choices.pieces(prepared.call.remaining_s())
     async with aclosing(pieces):
         yield pieces
 
 
-async def _counted(routed: Routed) -> AsyncGenerator[Piece, None]:
-    """One piece without text. The tokens are no usage: nothing was generated."""
+async def _counted(routed: Routed) -> AsyncGenerator[TextChunk, None]:
+    """One chunk without text. The tokens are no usage: nothing was generated."""
     try:
         count = (await routed.call.form.choices(routed)).usage.prompt_tokens
     except ContextOverflowError as error:
         # A prompt that is too long has a length too, and that is what was asked.
         count = error.prompt_tokens
     routed.call.counted_tokens = count
-    yield Piece("", finish=FinishReason.STOP)
+    yield TextChunk("", finish=FinishReason.STOP)
 
 
-async def _computed(routed: VectorRouted) -> AsyncGenerator[Piece, None]:
-    """One piece without text, once the vectors are there."""
+async def _computed(routed: VectorRouted) -> AsyncGenerator[TextChunk, None]:
+    """One chunk without text, once the vectors are there."""
     call = routed.call
     found = call.found = await call.form.vectors(routed)
     take_vectors(call, routed.served, found.version, Usage(sum(found.token_counts)))
-    yield Piece("", finish=FinishReason.STOP)
+    yield TextChunk("", finish=FinishReason.STOP)

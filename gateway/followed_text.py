@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enginehouse.api.call import Routed
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.treatment import with_prompt
 
 
@@ -20,7 +20,7 @@ class FollowedText:
     parts: list[str] = field(default_factory=list)
     finish: str | None = None
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """Text is on its way to the caller."""
         if piece.index == 0:
             self.parts.append(piece.text)

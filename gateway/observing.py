@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from enginehouse.api.call import Attempted
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 
 from enginehouse.traffic import Feedback, RequestSample
 
@@ -18,7 +18,7 @@ _log = logging.getLogger(__name__)
 class Follower(Protocol):
     """Follows one attempt. It must not raise."""
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """Text is on its way to the caller."""
         ...
 
@@ -72,7 +72,7 @@ class _Guarded:
 
     follower: Follower | None
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         if self.follower is not None:
             try:
                 self.follower.see(piece)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.digests import AuditTexts
@@ -60,7 +60,7 @@ class Audit:
         self.trail.check()
         answers: dict[int, list[str]] = {}
 
-        def see(piece: Piece) -> None:
+        def see(piece: TextChunk) -> None:
             answers.setdefault(piece.index, []).append(piece.text)
 
         ended = AuditOutcome.CANCELLED

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import orjson
 from enginehouse.api.choices import Choices
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 
 from enginehouse.generation import FinishReason
 from enginehouse.text.answer_text import TokenScore
@@ -19,13 +19,13 @@ _WHOLE = {FinishReason.STOP, FinishReason.LENGTH}
 
 @dataclass(frozen=True, slots=True)
 class CacheEntry:
-    """The pieces of all answers to a question, one answer behind the other, and what they took.
+    """The chunks of all answers to a question, one answer behind the other, and what they took.
 
     Attributes:
         fingerprint: `system_fingerprint` of the engine that generated them.
     """
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[TextChunk, ...]
     usage: Usage
     fingerprint: str | None
 
@@ -48,10 +48,10 @@ class CacheEntry:
             raise ValueError("no kept answer") from error
 
 
-def _piece(*, finish: str | None, scores: list[dict[str, Any]], **rest: Any) -> Piece:
+def _piece(*, finish: str | None, scores: list[dict[str, Any]], **rest: Any) -> TextChunk:
     listed = tuple(TokenScore(**(score | {"utf8": tuple(score["utf8"])})) for score in scores)
     ended = None if finish is None else FinishReason(finish)
-    return Piece(finish=ended, scores=listed, **rest)
+    return TextChunk(finish=ended, scores=listed, **rest)
 
 
 @dataclass(slots=True)
@@ -60,15 +60,15 @@ class Recording:
 
     Attributes:
         most_bytes: of its text; a longer one is given up.
-        complete: the last piece has come, and nothing was cut.
+        complete: the last chunk has come, and nothing was cut.
     """
 
     most_bytes: int
     complete: bool = False
-    _answers: dict[int, list[Piece]] = field(default_factory=dict)
+    _answers: dict[int, list[TextChunk]] = field(default_factory=dict)
     _bytes: int = 0
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """Add a chunk."""
         if self._bytes <= self.most_bytes:
             self._answers.setdefault(piece.index, []).append(piece)
@@ -89,5 +89,5 @@ class Recording:
             return None
         if any(answer[-1].finish not in _WHOLE for answer in answers):
             return None
-        kept: Sequence[Sequence[Piece]] = answers if choices is None else choices.best(answers)
+        kept: Sequence[Sequence[TextChunk]] = answers if choices is None else choices.best(answers)
         return CacheEntry(tuple(piece for answer in kept for piece in answer), usage, fingerprint)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.routing import Route
 
 from enginehouse.manifest import EngineManifest
@@ -16,7 +16,7 @@ from enginehouse.manifest import EngineManifest
 _OPTIONS = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 #: The fields of an entry. They are part of the key, so that adapters of two builds that share a
 #: store do not read each other's entries.
-_SCHEMA = [field.name for kind in (Piece, Usage) for field in fields(kind)]
+_SCHEMA = [field.name for kind in (TextChunk, Usage) for field in fields(kind)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
 
 from enginehouse.api.call import Call, Routed, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.routing import Directory
 from enginehouse.api.stage import Proceed
 from enginehouse.gateway.cache.config import CacheConfig
@@ -101,7 +101,7 @@ class ResponseCache:
     @asynccontextmanager
     async def transform(
         self, routed: Routed, proceed: Proceed[Routed]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         """See `Transformer`.
 
         Raises:
@@ -180,8 +180,8 @@ class ResponseCache:
     @asynccontextmanager
     async def _answered(
         self, routed: Routed, key: CacheKey, proceed: Proceed[Routed]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
-        """The pieces of the stages behind; kept once the last of them is out."""
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
+        """The chunks of the stages behind; kept once the last of them is out."""
         recording = Recording(self._config.most_entry_bytes)
         flight: Flight | None = None
         if self._config.single_flight:
@@ -207,8 +207,8 @@ class ResponseCache:
 
 
 async def _recorded(
-    pieces: AsyncIterator[Piece], recording: Recording
-) -> AsyncGenerator[Piece, None]:
+    pieces: AsyncIterator[TextChunk], recording: Recording
+) -> AsyncGenerator[TextChunk, None]:
     async for piece in pieces:
         recording.see(piece)
         yield piece
@@ -230,6 +230,6 @@ def _answer_from(call: TextCall, entry: CacheEntry) -> None:
         call.answered = replace(call.answered, served_by=by, used=replace(entry.usage))
 
 
-async def _pieces(entry: CacheEntry) -> AsyncGenerator[Piece, None]:
+async def _pieces(entry: CacheEntry) -> AsyncGenerator[TextChunk, None]:
     for piece in entry.pieces:
         yield piece

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.content.followers import AnswerFollower
 
 
@@ -24,7 +24,7 @@ class AnswerFilters:
     _ended: set[int] = field(default_factory=set)
     _cut: bool = False
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """The chunks that can be sent after one more chunk; none of an answer that has ended."""
         if piece.index in self._ended:
             return []
@@ -56,8 +56,8 @@ class AnswerFilters:
         return len(self._ended) < len(self._following)
 
 
-async def _through(follower: AnswerFollower, pieces: Sequence[Piece]) -> list[Piece]:
-    out: list[Piece] = []
+async def _through(follower: AnswerFollower, pieces: Sequence[TextChunk]) -> list[TextChunk]:
+    out: list[TextChunk] = []
     for piece in pieces:
         out += await follower.push(piece)
         if out and out[-1].finish is not None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.content.filters import JudgeFilter, SpanFilter
 from enginehouse.gateway.content.placeholders import PlaceholderNumbers
 from enginehouse.gateway.content.scanner import Scanner, Segment
@@ -21,20 +21,20 @@ from enginehouse.gateway.content.verdicts import Action, ContentSide, VerdictRec
 from enginehouse.generation import FinishReason
 
 #: Whether the tokens of a chunk decode to exactly the chunk's text.
-TellsItsText = Callable[[Piece], bool]
+TellsItsText = Callable[[TextChunk], bool]
 
 
 class AnswerFollower(Protocol):
     """A filter that follows one answer."""
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """The next chunk of the answer → chunks that can be sent now."""
         ...
 
 
-def blocked(index: int) -> Piece:
+def blocked(index: int) -> TextChunk:
     """The last chunk of an answer that a rule has blocked."""
-    return Piece("", finish=FinishReason.CONTENT_FILTER, index=index)
+    return TextChunk("", finish=FinishReason.CONTENT_FILTER, index=index)
 
 
 @dataclass(slots=True)
@@ -47,17 +47,17 @@ class _Source:
         details: whether its tokens may be sent with it.
     """
 
-    piece: Piece
+    piece: TextChunk
     left: int
     details: bool
     text: str = ""
 
-    def written(self) -> Piece:
+    def written(self) -> TextChunk:
         if self.details:
             if self.text == self.piece.text:
                 return self.piece
             return replace(self.piece, text=self.text)
-        return Piece(
+        return TextChunk(
             self.text, finish=self.piece.finish, index=self.piece.index, stop=self.piece.stop
         )
 
@@ -83,9 +83,9 @@ class SpanFollower:
         self._tells = tells
         self._verdicts = verdicts
         self._sources: deque[_Source] = deque()
-        self._silent = Piece("")
+        self._silent = TextChunk("")
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """See `AnswerFollower`."""
         piece = _joined(self._silent, piece)
         last = piece.finish is not None
@@ -93,14 +93,14 @@ class SpanFollower:
             # The text of these tokens comes with a later chunk, and may have to be redacted.
             self._silent = piece
             return []
-        self._silent = Piece("")
+        self._silent = TextChunk("")
         details = not piece.token_ids or self._tells(piece)
         scan = self._scanner.finish if last else self._scanner.push
         segments = scan(piece.text)
         if details and not self._sources and _is_all(segments, piece.text):
             return [piece]
         self._sources.append(_Source(piece, len(piece.text), details))
-        out: list[Piece] = []
+        out: list[TextChunk] = []
         for segment in segments:
             if segment.rule is not None and self._item.action is Action.BLOCK:
                 self._note(segment)
@@ -111,9 +111,9 @@ class SpanFollower:
             out += [source.written() for source in self._sources]
         return out
 
-    def _decided(self, segment: Segment) -> list[Piece]:
+    def _decided(self, segment: Segment) -> list[TextChunk]:
         """Chunks that are completely decided after one more segment."""
-        out: list[Piece] = []
+        out: list[TextChunk] = []
         left, offset = len(segment.text), 0
         new = None if segment.rule is None else self._replaced(segment)
         while left:
@@ -132,7 +132,7 @@ class SpanFollower:
                 out += [written] if written.text or written.token_ids else []
         return out
 
-    def _begun(self) -> list[Piece]:
+    def _begun(self) -> list[TextChunk]:
         """The part that can be sent of a chunk that is partly decided."""
         if not self._sources or not self._sources[0].text:
             return []
@@ -140,7 +140,7 @@ class SpanFollower:
         if not source.left:
             return []
         text, source.text = source.text, ""
-        return [Piece(text, index=source.piece.index)]
+        return [TextChunk(text, index=source.piece.index)]
 
     def _replaced(self, segment: Segment) -> str:
         assert segment.rule is not None  # noqa: S101 - the caller looks
@@ -161,7 +161,7 @@ def _is_all(segments: Sequence[Segment], text: str) -> bool:
     return only.rule is None and len(only.text) == len(text)
 
 
-def _joined(silent: Piece, piece: Piece) -> Piece:
+def _joined(silent: TextChunk, piece: TextChunk) -> TextChunk:
     """A chunk with the tokens of earlier chunks that had no text."""
     if not silent.token_ids:
         return piece
@@ -185,7 +185,7 @@ class SpanObserver:
         self._scanner = Scanner(item.rules, hold_back)
         self._verdicts = verdicts
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """See `AnswerFollower`."""
         scan = self._scanner.push if piece.finish is None else self._scanner.finish
         for segment in scan(piece.text):
@@ -208,11 +208,11 @@ class JudgeFollower:
     window: int
     context: int
     verdicts: VerdictRecorder
-    _held: list[Piece] = field(default_factory=list)
+    _held: list[TextChunk] = field(default_factory=list)
     _text: str = ""
     _new: int = 0
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """See `AnswerFollower`."""
         self._held.append(piece)
         self._text += piece.text
@@ -241,7 +241,7 @@ class JudgeObserver:
     verdicts: VerdictRecorder
     _texts: list[str] = field(default_factory=list)
 
-    async def push(self, piece: Piece) -> list[Piece]:
+    async def push(self, piece: TextChunk) -> list[TextChunk]:
         """See `AnswerFollower`."""
         self._texts.append(piece.text)
         if piece.finish is not None and (text := "".join(self._texts)):

@@ -1,4 +1,4 @@
-"""Finding matches of rules in a text that arrives in pieces.
+"""Finding matches of rules in a text that arrives in chunks.
 
 What is found does not depend on how the text is cut: a match counts if its first `hold_back`
 characters are a match by themselves, and of two that overlap the one that begins first counts.

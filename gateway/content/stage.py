@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Proceed
 from enginehouse.gateway.content.answers import AnswerFilters
 from enginehouse.gateway.content.config import ContentConfig, PiiConfig
@@ -47,7 +47,7 @@ class ContentStage:
     @asynccontextmanager
     async def transform(
         self, call: _Call, proceed: Proceed[_Call]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         """See `Transformer`.
 
         Raises:
@@ -101,9 +101,9 @@ class _Work:
         ]
 
     async def filtered(
-        self, outputs: Sequence[Filter], pieces: AsyncIterator[Piece]
-    ) -> AsyncGenerator[Piece, None]:
-        """The pieces that are let out; the answer ends early if rules have ended all of it."""
+        self, outputs: Sequence[Filter], pieces: AsyncIterator[TextChunk]
+    ) -> AsyncGenerator[TextChunk, None]:
+        """The chunks that are let out; the answer ends early if rules have ended all of it."""
         answers = AnswerFilters(self.call, lambda: self._followers(outputs))
         async for piece in pieces:
             for shown in await answers.push(piece):
@@ -131,11 +131,11 @@ class _Work:
             return JudgeObserver(item, verdicts)
         return JudgeFollower(item, config.window_characters, config.context_characters, verdicts)
 
-    def _tells_its_text(self, piece: Piece) -> bool:
-        """Whether a piece's tokens say its text.
+    def _tells_its_text(self, piece: TextChunk) -> bool:
+        """Whether a chunk's tokens say its text.
 
         They do not where a character or a stop string is spread over several pieces: such tokens
-        may tell what a rule takes out of the next piece.
+        may tell what a rule takes out of the next chunk.
         """
         tokenizer = None if self.call.answered is None else self.call.answered.tokenizer
         if tokenizer is None:

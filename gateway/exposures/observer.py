@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from enginehouse.api.call import Attempted
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.exposures.log import ExposureLog
 
 from enginehouse.traffic import RequestSample
@@ -29,7 +29,7 @@ class Exposures:
 class _Exposed:
     log: ExposureLog
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """Nothing: text is not written here."""
 
     def end(self, sample: RequestSample) -> None:

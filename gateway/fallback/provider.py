@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import httpx
 import orjson
 from enginehouse.api.call import Answered, Call, ServedBy
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.client.policy import RetryPolicy
 from enginehouse.gateway.fallback.config import ProviderConfig
 from enginehouse.gateway.fallback.translate import (
@@ -51,7 +51,7 @@ class _Attempt:
 
     Attributes:
         until: `time.monotonic` at which the provider has taken too long.
-        begun: whether a piece is out.
+        begun: whether a chunk is out.
         again: whether the same request may work a moment later, if it has failed.
         after_s: when the provider wants it again, in seconds.
     """
@@ -81,7 +81,7 @@ class Provider:
         self._http = http
         self._on_retry = on_retry
 
-    async def pieces(self, call: Call, model: str | None) -> AsyncGenerator[Piece, None]:
+    async def pieces(self, call: Call, model: str | None) -> AsyncGenerator[TextChunk, None]:
         """The answer as it comes; `Call.answered` tells of it.
 
         Args:
@@ -125,7 +125,7 @@ class Provider:
         left_s = min(attempt.until - time.monotonic(), _patience_s(attempt.call))
         return pause_s if pause_s < left_s else None
 
-    async def _run(self, attempt: _Attempt, model: str) -> AsyncGenerator[Piece, None]:
+    async def _run(self, attempt: _Attempt, model: str) -> AsyncGenerator[TextChunk, None]:
         """One request and its answer."""
         try:
             async with aclosing(self._read(attempt, model)) as pieces:
@@ -139,11 +139,11 @@ class Provider:
                     f"provider {self.name} cannot be reached or broke off ({type(error).__name__})"
                 ) from None
         except (DeadlineError, EngineUnavailableError):
-            # What comes behind the last piece is figures only.
+            # What comes behind the last chunk is figures only.
             if not attempt.answer.whole:
                 raise
 
-    async def _read(self, attempt: _Attempt, model: str) -> AsyncGenerator[Piece, None]:
+    async def _read(self, attempt: _Attempt, model: str) -> AsyncGenerator[TextChunk, None]:
         call, answer = attempt.call, attempt.answer
         request = self._http.build_request(
             "POST",
@@ -154,7 +154,7 @@ class Provider:
         response = await self._within(attempt, self._http.send(request, stream=True))
         async with aclosing(response), aclosing(data_of_stream(response.aiter_bytes())) as events:
             await self._check(attempt, response)
-            # A stream that breaks off before its first piece may work the next time.
+            # A stream that breaks off before its first chunk may work the next time.
             attempt.again = True
             while (data := await self._within(attempt, anext(events, _DONE))).strip() != _DONE:
                 pieces = answer.read(_chunk(data))

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 
 from enginehouse.api.call import TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Prefetched, Proceed
 from enginehouse.gateway.fallback.breaker import Permit
 from enginehouse.gateway.fallback.config import Condition
@@ -29,7 +29,7 @@ class Running:
         stages: the block around it.
     """
 
-    pieces: AsyncIterator[Piece]
+    pieces: AsyncIterator[TextChunk]
     stages: AsyncExitStack
 
 
@@ -39,7 +39,7 @@ class Attempt:
 
     Attributes:
         call: its own copy, so that of two attempts neither sees what the other writes.
-        begun: waits for its first piece.
+        begun: waits for its first chunk.
     """
 
     target: FallbackTarget
@@ -82,7 +82,7 @@ class FallbackRun:
         self._failed: list[tuple[Attempt, ServingError]] = []
 
     async def first(self, call: TextCall, proceed: Proceed[TextCall]) -> tuple[Attempt, Running]:
-        """The first attempt that gives a piece; the others are closed.
+        """The first attempt that gives a chunk; the others are closed.
 
         Raises:
             ServingError: the error of the first attempt, if none yields a chunk.
@@ -187,7 +187,7 @@ def adopt(call: TextCall, other: TextCall) -> None:
 
 
 async def _begun(target: FallbackTarget, call: TextCall, proceed: Proceed[TextCall]) -> Running:
-    """An answer whose first piece is there.
+    """An answer whose first chunk is there.
 
     Raises:
         ServingError: if there is none, or not in time; its stages have ended.

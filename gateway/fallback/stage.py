@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from functools import partial
 
 from enginehouse.api.call import Call, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Proceed
 from enginehouse.gateway.fallback.config import ChainConfig, FallbackConfig, TargetConfig
 from enginehouse.gateway.fallback.connections import open_providers
@@ -42,7 +42,7 @@ async def open_fallback(
 
 
 class Fallback:
-    """Follows a model's chain, never after the first piece. Each target is routed anew."""
+    """Follows a model's chain, never after the first chunk. Each target is routed anew."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class Fallback:
     @asynccontextmanager
     async def transform(
         self, call: TextCall, proceed: Proceed[TextCall]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         """See `Transformer`."""
         chain = self._chain(call)
         way = proceed(call) if chain is None else self._along(chain, call, proceed)
@@ -80,7 +80,7 @@ class Fallback:
     @asynccontextmanager
     async def _along(
         self, chain: ChainConfig, call: TextCall, proceed: Proceed[TextCall]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         hedge_ms = chain.hedge_after_ms
         run = FallbackRun(
             call.model,
@@ -127,14 +127,14 @@ def _target(asked: str, config: TargetConfig, providers: Mapping[str, Provider])
 
 def _ours(
     call: TextCall, proceed: Proceed[TextCall]
-) -> AbstractAsyncContextManager[AsyncIterator[Piece]]:
+) -> AbstractAsyncContextManager[AsyncIterator[TextChunk]]:
     return proceed(call)
 
 
 @asynccontextmanager
 async def _theirs(
     provider: Provider, model: str | None, call: TextCall, _: Proceed[TextCall]
-) -> AsyncGenerator[AsyncIterator[Piece], None]:
+) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
     async with aclosing(provider.pieces(call, model)) as pieces:
         yield pieces
 

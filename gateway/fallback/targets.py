@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from enginehouse.api.call import Call, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Proceed
 from enginehouse.gateway.fallback.breaker import Breaker, Permit
 from enginehouse.gateway.fallback.config import BreakerConfig, Condition
@@ -50,7 +50,9 @@ class FallbackTarget:
 
     label: str
     model: str
-    way: Callable[[TextCall, Proceed[TextCall]], AbstractAsyncContextManager[AsyncIterator[Piece]]]
+    way: Callable[
+        [TextCall, Proceed[TextCall]], AbstractAsyncContextManager[AsyncIterator[TextChunk]]
+    ]
     on: frozenset[Condition] = frozenset()
     first_piece_timeout_s: float | None = None
     external: bool = False

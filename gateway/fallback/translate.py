@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Call
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.schemas import DEFAULT_COMPLETION_TOKENS
 
 from enginehouse.errors import EngineUnavailableError
@@ -91,7 +91,7 @@ class ProviderAnswerReader:
         """Whether every answer has ended."""
         return len(self._ended) >= self.wanted
 
-    def read(self, chunk: Mapping[str, Any]) -> list[Piece]:
+    def read(self, chunk: Mapping[str, Any]) -> list[TextChunk]:
         """The text chunks in a provider's chunk, possibly none.
 
         Raises:
@@ -109,7 +109,7 @@ class ProviderAnswerReader:
             ) from None
         return [piece for piece in pieces if self._shown(piece)]
 
-    def _shown(self, piece: Piece) -> bool:
+    def _shown(self, piece: TextChunk) -> bool:
         if not piece.text and piece.finish is None:
             return False
         if piece.text:
@@ -119,10 +119,10 @@ class ProviderAnswerReader:
         return True
 
 
-def _piece(choice: Mapping[str, Any]) -> Piece:
+def _piece(choice: Mapping[str, Any]) -> TextChunk:
     text = choice["delta"].get("content") if "delta" in choice else choice["text"]
     finish = choice.get("finish_reason")
-    return Piece(
+    return TextChunk(
         str(text or ""), finish=None if finish is None else _finish(finish), index=choice["index"]
     )
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from enginehouse.api.begun import Ends
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import Proceed
 from enginehouse.gateway.ledger.ledger import Ledger
 from enginehouse.gateway.ledger.records import UsageOutcome
@@ -24,7 +24,7 @@ class UsageLedger:
     """Records a call before the end of its answer is given on.
 
     A caller who has the whole answer is in the ledger then, even if this process dies the next
-    moment. Only pieces that end an answer wait for that; all others pass at once.
+    moment. Only chunks that end an answer wait for that; all others pass at once.
     """
 
     ledger: Ledger
@@ -32,7 +32,7 @@ class UsageLedger:
     @asynccontextmanager
     async def transform(
         self, call: _Call, proceed: Proceed[_Call]
-    ) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    ) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         """See `Transformer`.
 
         Raises:
@@ -61,7 +61,7 @@ class _Entry:
     """One call.
 
     Attributes:
-        begun: a piece has come.
+        begun: a chunk has come.
         settled: the call is recorded, or it is being recorded.
     """
 
@@ -70,9 +70,9 @@ class _Entry:
     begun: bool = False
     settled: bool = False
 
-    async def pieces(self, pieces: AsyncIterator[Piece]) -> AsyncGenerator[Piece, None]:
-        """The same pieces; the last one waits until the call is recorded."""
-        last: Piece | None = None
+    async def pieces(self, pieces: AsyncIterator[TextChunk]) -> AsyncGenerator[TextChunk, None]:
+        """The same chunks; the last one waits until the call is recorded."""
+        last: TextChunk | None = None
         ends = Ends(self.call)
         async for piece in pieces:
             self.begun = True

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from enginehouse.api.call import CHARACTERS_A_TOKEN, Call, Expected, Prepared, VectorCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.gateway.accounting import Price
 from enginehouse.gateway.limits.amount import NOTHING, BudgetAmount
@@ -186,7 +186,7 @@ class _Meter:
     generated: int = 0
     answered: bool = False
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """See `See`."""
         self.answered = True
         self.generated += len(piece.token_ids)

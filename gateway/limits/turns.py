@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from enginehouse.api.call import Call, Prepared
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.gateway.limits.config import FairShareConfig
 from enginehouse.gateway.limits.fair_share import CLASSES, FairShare, Ticket, level_of
@@ -22,11 +22,11 @@ from enginehouse.errors import DeadlineError, QueueFullError
 
 @dataclass(slots=True)
 class _Place:
-    """Slots of the engine that a call holds; `answered` once a piece is out."""
+    """Slots of the engine that a call holds; `answered` once a chunk is out."""
 
     answered: bool = False
 
-    def see(self, _: Piece) -> None:
+    def see(self, _: TextChunk) -> None:
         """See `See`."""
         self.answered = True
 

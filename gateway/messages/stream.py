@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 from enginehouse.api.begun import Begun
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.service_tier import served_tier
 from enginehouse.gateway.messages.asking import ended_by_context
 from enginehouse.gateway.messages.errors import stream_error
@@ -49,8 +49,8 @@ class MessageEvents:
         """The beginning of the message."""
         return _joined(self._writer.begin())
 
-    def events(self, piece: Piece) -> bytes:
-        """What a piece adds to the message's blocks."""
+    def events(self, piece: TextChunk) -> bytes:
+        """What a chunk adds to the message's blocks."""
         self._stop = piece.stop or self._stop
         choices = self._shape.delta(piece)
         return _joined(event for one in choices for event in self._writer.choice(one))

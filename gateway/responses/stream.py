@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from enginehouse.api.begun import Begun
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.responses.events import ResponseWriter
 
 from enginehouse.errors import EnginehouseError, StoreError
@@ -44,8 +44,8 @@ class ResponseEvents:
         """The response before anything is said in it."""
         return _joined(self._writer.begin())
 
-    def events(self, piece: Piece) -> bytes:
-        """What a piece adds to the response's items."""
+    def events(self, piece: TextChunk) -> bytes:
+        """What a chunk adds to the response's items."""
         return b"".join(_joined(self._writer.choice(choice)) for choice in self._shape.delta(piece))
 
     def last(self) -> bytes | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from enginehouse.api.call import Attempted
 from enginehouse.api.counted_requests import OK
-from enginehouse.api.generation import Generation, Piece
+from enginehouse.api.generation import Generation, TextChunk
 from enginehouse.gateway.observing import Follower
 from enginehouse.gateway.outcomes import outcome_of
 from enginehouse.gateway.samples.ring import SampleRing
@@ -33,7 +33,7 @@ class Account:
     _visible: bool = False
     _finish: str | None = None
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         """Text is on its way to the caller."""
         for follower in self.followers:
             follower.see(piece)

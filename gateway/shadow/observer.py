@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from enginehouse.api.call import Attempted, Routed
-from enginehouse.api.generation import Generation, Piece
+from enginehouse.api.generation import Generation, TextChunk
 from enginehouse.api.revision import Revision, Served
 from enginehouse.gateway.followed_text import FollowedText
 from enginehouse.gateway.shadow.shadow import SHADOW_PRIORITY, OriginalAnswer, Shadow
@@ -69,7 +69,7 @@ class _Followed:
     shadow: ShadowRoute
     text: FollowedText
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         self.text.see(piece)
 
     def end(self, sample: RequestSample) -> None:

@@ -24,7 +24,7 @@ DEADLINE_S = 60.0
 
 
 class CopyChunk(Protocol):
-    """A piece of an answer; see `enginehouse.api.generation.Piece`."""
+    """A chunk of an answer; see `enginehouse.api.generation.TextChunk`."""
 
     @property
     def text(self) -> str:

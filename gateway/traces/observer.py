@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from enginehouse.api.call import Attempted, Routed
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.followed_text import FollowedText
 from enginehouse.registry.quality.traces import TraceRecord, TraceWriter
 
@@ -31,7 +31,7 @@ class _Followed:
     writer: TraceWriter
     text: FollowedText
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         self.text.see(piece)
 
     def end(self, sample: RequestSample) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from enginehouse.api.call import Call, ServedBy
 from enginehouse.api.counted_requests import CLIENT_GONE, OK, UNEXPECTED, code_of
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.api.tracing.context import request_of
 from enginehouse.gateway.tracing.attributes import PROVIDER, operation_of
@@ -55,7 +55,7 @@ class Measured:
         ending = _Ending()
         request = request_of(call.request_id)
 
-        def see(_: Piece) -> None:
+        def see(_: TextChunk) -> None:
             if ending.first_s is None:
                 ending.first_s = time.perf_counter()
 

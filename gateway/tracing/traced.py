@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.api.tracing.context import request_of
 from enginehouse.gateway.tracing.attributes import answered, asked, operation_of
@@ -102,12 +102,12 @@ class SpanEvent:
 
 @dataclass(slots=True)
 class _Seen:
-    """What the pieces of an answer say about it, without their text."""
+    """What the chunks of an answer say about it, without their text."""
 
     first_s: float | None = None
     finishes: dict[int, str] = field(default_factory=dict)
 
-    def see(self, piece: Piece) -> None:
+    def see(self, piece: TextChunk) -> None:
         if self.first_s is None:
             self.first_s = time.perf_counter()
         if piece.finish is not None:

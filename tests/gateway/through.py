@@ -7,18 +7,18 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeVar
 
 from enginehouse.api.call import Answered, Ask, Call, ServedBy, TextCall
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.stage import Prefetched, Proceed, Stage, compose
 
 _State = TypeVar("_State")
-Answer = Callable[[_State], AsyncGenerator[Piece, None]]
+Answer = Callable[[_State], AsyncGenerator[TextChunk, None]]
 
 
 def way_to(answer: Answer[_State]) -> Proceed[_State]:
     """The way to a generator of pieces; as an attempt, it is entered with the first of them."""
 
     @asynccontextmanager
-    async def way(state: _State) -> AsyncGenerator[AsyncIterator[Piece], None]:
+    async def way(state: _State) -> AsyncGenerator[AsyncIterator[TextChunk], None]:
         async with aclosing(answer(state)) as pieces:
             yield Prefetched(await anext(pieces, None), pieces)
 
@@ -27,7 +27,7 @@ def way_to(answer: Answer[_State]) -> Proceed[_State]:
 
 async def through(
     stages: Stage[Any] | Sequence[Stage[Any]], state: _State, answer: Answer[_State]
-) -> AsyncGenerator[Piece, None]:
+) -> AsyncGenerator[TextChunk, None]:
     """The pieces of an answer behind stages; closing it leaves the stages as a disconnect does."""
     listed = stages if isinstance(stages, Sequence) else [stages]
     async with compose(listed, way_to(answer))(state) as pieces:

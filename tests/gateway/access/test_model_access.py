@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 from enginehouse.api.call import Ask, Call
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.access.model_access import ModelAccess
 
 from enginehouse.errors import ForbiddenError
@@ -43,7 +43,7 @@ def _reaches(models: frozenset[str] | None, model: str) -> bool:
     call = text_call(Ask("completions", "cmpl"), model, caller=Caller(models=models))
     reached = []
 
-    async def behind(call: Call) -> AsyncGenerator[Piece, None]:
+    async def behind(call: Call) -> AsyncGenerator[TextChunk, None]:
         reached.append(call)
         return
         yield

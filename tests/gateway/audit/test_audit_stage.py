@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from enginehouse.api.call import Ask, Call, ServedBy
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.audit.config import AuditConfig
 from enginehouse.gateway.audit.records import AuditRecordKind
 from enginehouse.gateway.audit.stage import Audit, open_audit
@@ -30,13 +30,13 @@ _PROMPT = "what is the hidden word"
 _ANSWER = ["the secret", " answer"]
 
 
-async def _answers(call: Call) -> AsyncGenerator[Piece, None]:
+async def _answers(call: Call) -> AsyncGenerator[TextChunk, None]:
     by = ServedBy("smollm2", 7, "smollm2@7")
     answered_with(call, by)
     call.findings["content"] = {"rules": ["words"], "found": 1}
     try:
-        yield Piece(_ANSWER[0])
-        yield Piece(_ANSWER[1], finish=FinishReason.STOP)
+        yield TextChunk(_ANSWER[0])
+        yield TextChunk(_ANSWER[1], finish=FinishReason.STOP)
     finally:
         answered_with(call, by, Usage(11, 2))
 
@@ -90,7 +90,7 @@ def test_a_record_says_who_asked_what_and_what_came_of_it(tmp_path: Path) -> Non
 def test_the_name_that_was_asked_for_is_kept_and_not_what_it_stands_for(tmp_path: Path) -> None:
     settings = ModelSettings(ModelsConfig(aliases={"smollm2": "other"}))
 
-    async def aliased(call: Call) -> AsyncGenerator[Piece, None]:
+    async def aliased(call: Call) -> AsyncGenerator[TextChunk, None]:
         async with aclosing(through(settings, call, _answers)) as pieces:
             async for piece in pieces:
                 assert call.model == "other"
@@ -122,7 +122,7 @@ def test_texts_are_in_the_trail_only_by_policy_and_never_in_a_log(
 
 
 def _failing(error: Exception, pieces: int) -> Answer[Call]:
-    async def run(call: Call) -> AsyncGenerator[Piece, None]:
+    async def run(call: Call) -> AsyncGenerator[TextChunk, None]:
         async with aclosing(_answers(call)) as source:
             for _ in range(pieces):
                 yield await anext(source)
@@ -163,7 +163,7 @@ def test_a_caller_who_left_is_recorded_with_what_went_out(tmp_path: Path) -> Non
 
 
 def test_variables_of_a_managed_prompt_are_no_verdict(tmp_path: Path) -> None:
-    async def noted(call: Call) -> AsyncGenerator[Piece, None]:
+    async def noted(call: Call) -> AsyncGenerator[TextChunk, None]:
         call.managed_prompt = {"id": "greeting", "version": 3, "variables": {"name": _PROMPT}}
         call.findings["prompt"] = {"id": "greeting", "version": 3}
         async with aclosing(_answers(call)) as pieces:

@@ -12,7 +12,7 @@ from typing import Any, cast
 from enginehouse.api.answering import take
 from enginehouse.api.call import Ask, Routed
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.client import Target
@@ -29,8 +29,8 @@ from tests.fake_bundle import fake_bundle
 from tests.gateway.through import text_call, through
 
 PIECES = (
-    Piece("Par", (1, 2), (-0.25, -0.5)),
-    Piece(
+    TextChunk("Par", (1, 2), (-0.25, -0.5)),
+    TextChunk(
         "is.", (3,), (-0.125,), FinishReason.STOP, scores=(TokenScore("is.", (105,), -0.125, 3),)
     ),
 )
@@ -73,14 +73,14 @@ def of_tenant(name: str) -> Caller:
 class Behind:
     """Answers every call the same, unless it is told to fail; waits where it is told to."""
 
-    pieces: Sequence[Piece] = PIECES
+    pieces: Sequence[TextChunk] = PIECES
     error: Exception | None = None
     gate: asyncio.Event | None = None
     fingerprint: str = "m@1-0123456789ab"
     asked: list[Routed] = field(default_factory=list)
     closed: int = 0
 
-    async def __call__(self, routed: Routed) -> AsyncGenerator[Piece, None]:
+    async def __call__(self, routed: Routed) -> AsyncGenerator[TextChunk, None]:
         self.asked.append(routed)
         answered = routed.call.answered
         assert answered is not None
@@ -109,7 +109,7 @@ class Cached:
         labels = {"model": "m", "result": result}
         return self.registry.get_sample_value("enginehouse_cache_lookups_total", labels) or 0.0
 
-    async def ask(self, routed: Routed, behind: Behind) -> list[Piece]:
+    async def ask(self, routed: Routed, behind: Behind) -> list[TextChunk]:
         async with aclosing(through(self.stage, routed, behind)) as pieces:
             return [piece async for piece in pieces]
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 from enginehouse.api.answering import take
 from enginehouse.api.call import Routed
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.routing import Directory
 from enginehouse.gateway.cache.config import CacheConfig
 from enginehouse.gateway.cache.metrics import CacheMetrics
@@ -202,10 +202,10 @@ def test_a_cache_header_that_nobody_understands_is_refused_by_name(
     "behind",
     [
         Behind(error=EngineUnavailableError("broken")),
-        Behind((Piece("I"), Piece("", finish=FinishReason.CONTENT_FILTER))),
-        Behind((Piece("I"), Piece("", finish=FinishReason.CANCELLED))),
-        Behind((Piece("one", finish=FinishReason.STOP), Piece("two", index=1))),
-        Behind((Piece("x" * 200), Piece("", finish=FinishReason.STOP))),
+        Behind((TextChunk("I"), TextChunk("", finish=FinishReason.CONTENT_FILTER))),
+        Behind((TextChunk("I"), TextChunk("", finish=FinishReason.CANCELLED))),
+        Behind((TextChunk("one", finish=FinishReason.STOP), TextChunk("two", index=1))),
+        Behind((TextChunk("x" * 200), TextChunk("", finish=FinishReason.STOP))),
         Behind(()),
     ],
     ids=["broken off", "filtered", "cancelled", "half an answer", "too long", "empty"],

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from types import SimpleNamespace
 
 from enginehouse.api.call import Answered, Ask, Call, ServedBy
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.content.config import ContentConfig
 from enginehouse.gateway.content.opening import open_content
 from prometheus_client import CollectorRegistry
@@ -21,14 +21,14 @@ from tests.gateway.through import through as behind
 class Engine:
     """Gives pieces, and knows what it was asked and whether it was stopped."""
 
-    def __init__(self, pieces: Sequence[Piece]) -> None:
+    def __init__(self, pieces: Sequence[TextChunk]) -> None:
         self.pieces = pieces
         self.asked: Call | None = None
         self.given = 0
         self.closed = False
         self.whole = False
 
-    async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
+    async def __call__(self, call: Call) -> AsyncGenerator[TextChunk, None]:
         self.asked = call
         answered = call.answered or Answered(ServedBy("smollm2", 1, None))
         call.answered = answered
@@ -44,11 +44,11 @@ class Engine:
             self.closed = True
 
 
-def said(text: str, *, size: int = 3, index: int = 0) -> list[Piece]:
+def said(text: str, *, size: int = 3, index: int = 0) -> list[TextChunk]:
     """An answer in pieces of a few characters each, with a token for each."""
     parts = [text[at : at + size] for at in range(0, len(text), size)]
-    pieces = [Piece(part, [at], [-0.1], None, index) for at, part in enumerate(parts)]
-    return [*pieces, Piece("", [99], [-0.1], FinishReason.STOP, index)]
+    pieces = [TextChunk(part, [at], [-0.1], None, index) for at, part in enumerate(parts)]
+    return [*pieces, TextChunk("", [99], [-0.1], FinishReason.STOP, index)]
 
 
 def asked(content: object = "hello", **rest: object) -> Call:
@@ -66,10 +66,10 @@ def through(
     call: Call,
     engine: Answer[Call],
     registry: CollectorRegistry | None = None,
-) -> list[Piece]:
+) -> list[TextChunk]:
     """All pieces that come out."""
 
-    async def run() -> list[Piece]:
+    async def run() -> list[TextChunk]:
         opening = open_content(
             ContentConfig.model_validate(config), registry or CollectorRegistry()
         )
@@ -79,5 +79,5 @@ def through(
     return asyncio.run(run())
 
 
-def text_of(pieces: Sequence[Piece], index: int = 0) -> str:
+def text_of(pieces: Sequence[TextChunk], index: int = 0) -> str:
     return "".join(piece.text for piece in pieces if piece.index == index)

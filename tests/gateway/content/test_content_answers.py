@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from enginehouse.api.call import Answered, Call, ServedBy
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.revision import Revision
 from enginehouse.client import Target
 from enginehouse.gateway.content.config import ContentConfig
@@ -25,7 +25,7 @@ from tests.gateway.through import through as behind
 
 PII = {"type": "pii"}
 MAGIC = {"type": "patterns", "words": ["xyzzy"], "name": "magic"}
-BLOCKED = Piece("", finish=FinishReason.CONTENT_FILTER)
+BLOCKED = TextChunk("", finish=FinishReason.CONTENT_FILTER)
 
 
 def known(words: dict[int, str]) -> Answered:
@@ -51,8 +51,8 @@ def test_several_filters_and_answers_are_the_same_however_they_are_cut(places: l
     text = "Hi Xyzzy, ann@example.org or 555-123-4567; xyzz and 10.0.0.1. By xyzzy"
     edges = sorted({place % len(text) for place in places} | {0, len(text)})
     parts = [text[a:b] for a, b in pairwise(edges)]
-    pieces = [Piece(part, index=index) for part in parts for index in (0, 1)]
-    ends = [Piece("", finish=FinishReason.STOP, index=index) for index in (1, 0)]
+    pieces = [TextChunk(part, index=index) for part in parts for index in (0, 1)]
+    ends = [TextChunk("", finish=FinishReason.STOP, index=index) for index in (1, 0)]
     out = through(
         {"output": [{**MAGIC, "action": "redact"}, PII]}, asked(), Engine([*pieces, *ends])
     )
@@ -93,8 +93,8 @@ def test_what_an_earlier_filter_holds_is_let_go_when_a_later_one_ends_the_answer
 
 def test_tokens_of_changed_text_do_not_go_out() -> None:
     words = {1: "I am ", 2: "ann", 3: "@exa", 4: "mple.org", 5: " now", 6: "</s>"}
-    pieces = [Piece(words[at], [at], [-0.5]) for at in range(1, 6)]
-    pieces.append(Piece("", [6], [-0.1], FinishReason.STOP))
+    pieces = [TextChunk(words[at], [at], [-0.5]) for at in range(1, 6)]
+    pieces.append(TextChunk("", [6], [-0.1], FinishReason.STOP))
     call = asked()
     call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
@@ -107,9 +107,9 @@ def test_tokens_that_run_ahead_of_their_text_do_not_go_out() -> None:
     # A stop string that did not come held the end of the first token's text back.
     words = {1: "to ann", 2: "@example.org", 3: "."}
     pieces = [
-        Piece("to ", [1], [-0.5]),
-        Piece("ann@example.org", [2], [-0.5]),
-        Piece(".", [3], [-0.5], FinishReason.STOP),
+        TextChunk("to ", [1], [-0.5]),
+        TextChunk("ann@example.org", [2], [-0.5]),
+        TextChunk(".", [3], [-0.5], FinishReason.STOP),
     ]
     call = asked()
     call.answered = known(words)
@@ -120,7 +120,10 @@ def test_tokens_that_run_ahead_of_their_text_do_not_go_out() -> None:
 
 def test_tokens_without_text_wait_for_it() -> None:
     words = {1: "an", 2: "n@example.org"}
-    pieces = [Piece("", [1], [-0.5]), Piece("ann@example.org", [2], [-0.5], FinishReason.STOP)]
+    pieces = [
+        TextChunk("", [1], [-0.5]),
+        TextChunk("ann@example.org", [2], [-0.5], FinishReason.STOP),
+    ]
     call = asked()
     call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
@@ -130,7 +133,7 @@ def test_tokens_without_text_wait_for_it() -> None:
 
 def test_tokens_without_text_go_out_with_text_that_is_not_changed() -> None:
     words = {1: "an", 2: "d so"}
-    pieces = [Piece("", [1], [-0.5]), Piece("and so", [2], [-0.7], FinishReason.STOP)]
+    pieces = [TextChunk("", [1], [-0.5]), TextChunk("and so", [2], [-0.7], FinishReason.STOP)]
     call = asked()
     call.answered = known(words)
     out = through({"output": [PII]}, call, Engine(pieces))
@@ -168,7 +171,7 @@ def test_an_answer_that_breaks_off_is_an_error_not_a_short_answer() -> None:
 def test_an_unknown_number_of_answers_is_read_to_its_end() -> None:
     pieces = [*said("xyzzy", index=0), *said("fine", index=1)]
 
-    async def provider(_: Call) -> AsyncGenerator[Piece, None]:
+    async def provider(_: Call) -> AsyncGenerator[TextChunk, None]:
         for piece in pieces:
             yield piece
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from enginehouse.api.call import Ask, ServedBy, TextCall
 from enginehouse.api.errors import VERSION_HEADER
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.fallback.config import FallbackConfig
 from enginehouse.gateway.fallback.stage import Fallback, open_fallback
 from prometheus_client import CollectorRegistry
@@ -18,8 +18,8 @@ from prometheus_client import CollectorRegistry
 from enginehouse.generation import FinishReason
 from tests.gateway.through import answered_with, text_call, through
 
-Does = Exception | asyncio.Event | Sequence[Piece | Exception]
-OK = (Piece("fine"), Piece("", finish=FinishReason.STOP))
+Does = Exception | asyncio.Event | Sequence[TextChunk | Exception]
+OK = (TextChunk("fine"), TextChunk("", finish=FinishReason.STOP))
 
 
 def call_of(model: str = "m", *, endpoint: str = "chat.completions", **more: Any) -> TextCall:
@@ -48,7 +48,7 @@ class Models:
     #: Set once two attempts run.
     two: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, call: TextCall) -> AsyncGenerator[Piece, None]:
+    async def __call__(self, call: TextCall) -> AsyncGenerator[TextChunk, None]:
         self.asked.append(call.model)
         if len(self.asked) > 1:
             self.two.set()

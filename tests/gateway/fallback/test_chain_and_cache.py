@@ -9,7 +9,7 @@ from typing import Any
 from enginehouse.api.answering import take
 from enginehouse.api.call import Routed, TextCall
 from enginehouse.api.errors import VERSION_HEADER
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.routing import Router
 from enginehouse.api.stage import compose
 from enginehouse.gateway.cache.config import CacheConfig
@@ -31,11 +31,11 @@ def test_a_version_that_answers_for_another_is_cached_as_itself(tmp_path: Path) 
     directory = FakeDirectory({v: route_to(manifest, v).revision for v in (1, 2)})
     asked: list[int] = []
 
-    async def engine(routed: Routed) -> AsyncGenerator[Piece, None]:
+    async def engine(routed: Routed) -> AsyncGenerator[TextChunk, None]:
         asked.append(routed.version)
         if routed.version == 1:
             raise EngineUnavailableError("down")
-        yield Piece("fine", finish=FinishReason.STOP)
+        yield TextChunk("fine", finish=FinishReason.STOP)
         assert routed.call.answered is not None
         routed.call.answered.used = Usage(4, 1)
 
@@ -50,7 +50,7 @@ def test_a_version_that_answers_for_another_is_cached_as_itself(tmp_path: Path) 
             router, behind = Router(directory, pins=True), compose([cache], way_to(engine))
 
             @asynccontextmanager
-            async def routing(call: TextCall) -> AsyncIterator[AsyncIterator[Piece]]:
+            async def routing(call: TextCall) -> AsyncIterator[AsyncIterator[TextChunk]]:
                 route = await router.route(call.model, call.keys)
                 take(call, route)
                 async with behind(Routed(call, route)) as pieces:

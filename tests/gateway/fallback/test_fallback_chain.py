@@ -10,7 +10,7 @@ import pytest
 from enginehouse.api.call import ServedBy
 from enginehouse.api.caller import Caller
 from enginehouse.api.errors import VERSION_HEADER
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.fallback.config import BreakerConfig, FallbackConfig
 from enginehouse.gateway.fallback.metrics import FallbackMetrics
 from enginehouse.gateway.fallback.stage import ANSWERED_BY_HEADER, Fallback
@@ -128,7 +128,7 @@ def test_if_all_fail_the_caller_hears_of_the_model_that_was_asked_for() -> None:
 
 def test_nobody_is_asked_after_the_first_piece() -> None:
     async def scenario() -> None:
-        models, call = Models({"m": (Piece("be"), DOWN), "a": OK}), call_of()
+        models, call = Models({"m": (TextChunk("be"), DOWN), "a": OK}), call_of()
         async with (
             fallback(**_chain({"model": "a"})) as (stage, _),
             aclosing(through(stage, call, models)) as pieces,
@@ -303,7 +303,7 @@ def test_if_all_are_to_be_left_alone_the_wanted_one_is_asked_anyway() -> None:
 def test_answers_that_break_off_speak_against_their_model() -> None:
     async def scenario() -> None:
         stage = _breaking(_Clock())
-        models = Models({"m": (Piece("be"), DOWN), "a": OK})
+        models = Models({"m": (TextChunk("be"), DOWN), "a": OK})
         for _ in range(2):
             with pytest.raises(EngineUnavailableError):
                 await text_of(stage, call_of(), models)

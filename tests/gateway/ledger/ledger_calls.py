@@ -9,7 +9,7 @@ from typing import Any
 
 from enginehouse.api.call import Ask, Call, ServedBy
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.ledger.config import LedgerConfig
 from enginehouse.gateway.ledger.ledger import Ledger, open_ledger
@@ -35,14 +35,14 @@ def new_call(
 def engine(texts: list[str], prompt: int = 100, *, error: Exception | None = None) -> Answer[Call]:
     """Gives pieces, a token each, and counts as the real one does: at its end."""
 
-    async def run(call: Call) -> AsyncGenerator[Piece, None]:
+    async def run(call: Call) -> AsyncGenerator[TextChunk, None]:
         answered_with(call, OURS)
         given = 0
         try:
             for place, text in enumerate(texts):
                 given += 1
                 is_last = place == len(texts) - 1 and error is None
-                yield Piece(text, finish=FinishReason.STOP if is_last else None)
+                yield TextChunk(text, finish=FinishReason.STOP if is_last else None)
             if error is not None:
                 raise error
         finally:

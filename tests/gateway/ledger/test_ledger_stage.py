@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.ledger.stage import UsageLedger
 
 from enginehouse.errors import (
@@ -61,13 +61,13 @@ def test_a_call_is_in_the_database_when_its_last_piece_is_out_if_that_is_asked_f
 
 
 def test_only_pieces_that_end_an_answer_wait(tmp_path: Path) -> None:
-    async def two_answers(call: Call) -> AsyncGenerator[Piece, None]:
+    async def two_answers(call: Call) -> AsyncGenerator[TextChunk, None]:
         answered_with(call, OURS)
-        yield Piece("first ends", finish=FinishReason.STOP)
+        yield TextChunk("first ends", finish=FinishReason.STOP)
         asked.append("more")
-        yield Piece("second goes on", index=1)
+        yield TextChunk("second goes on", index=1)
         asked.append("end")
-        yield Piece("second ends", index=1, finish=FinishReason.LENGTH)
+        yield TextChunk("second ends", index=1, finish=FinishReason.LENGTH)
         answered_with(call, OURS, Usage(1, 3))
 
     asked: list[str] = []
@@ -98,7 +98,7 @@ def test_what_was_generated_for_a_caller_who_left_is_billed(
     async def cancelled(call: Call) -> None:
         at_work = asyncio.Event()
 
-        async def hanging(call: Call) -> AsyncGenerator[Piece, None]:
+        async def hanging(call: Call) -> AsyncGenerator[TextChunk, None]:
             async with aclosing(engine(["a", "b"])(call)) as pieces:
                 yield await anext(pieces)
                 at_work.set()

@@ -10,7 +10,7 @@ from typing import Any
 
 from enginehouse.api.call import Answered, Ask, Call, Prepared, ServedBy, TextCall, VectorCall
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.stage import Stage
 from enginehouse.gateway.accounting import Price
 from enginehouse.gateway.limits.budgets import Budgets
@@ -27,7 +27,7 @@ from enginehouse.generation import FinishReason
 from tests.gateway.through import NotAsked, through
 from tests.gateway.through import text_call as not_asked
 
-Engine = Callable[[Call], AsyncGenerator[Piece, None]]
+Engine = Callable[[Call], AsyncGenerator[TextChunk, None]]
 
 
 class Ledger:
@@ -112,12 +112,12 @@ def vector_call(tokens: int = 10, caller: Caller | None = None) -> VectorCall:
 def engine(tokens: int = 5) -> Engine:
     """Answers with so many tokens, one a piece."""
 
-    async def run(call: Call) -> AsyncGenerator[Piece, None]:
+    async def run(call: Call) -> AsyncGenerator[TextChunk, None]:
         for _ in range(tokens):
             if call.answered is not None:
                 call.answered.usage.completion_tokens += 1
-            yield Piece("a", [1])
-        yield Piece("", finish=FinishReason.STOP)
+            yield TextChunk("a", [1])
+        yield TextChunk("", finish=FinishReason.STOP)
 
     return run
 
@@ -125,16 +125,16 @@ def engine(tokens: int = 5) -> Engine:
 def failing(error: Exception) -> Engine:
     """Fails before its first piece."""
 
-    async def run(call: Call) -> AsyncGenerator[Piece, None]:
+    async def run(call: Call) -> AsyncGenerator[TextChunk, None]:
         raise error
-        yield Piece("")
+        yield TextChunk("")
 
     return run
 
 
 def behind(
     stage: Stage[Any], call: Call, proceed: Engine | None = None
-) -> AsyncGenerator[Piece, None]:
+) -> AsyncGenerator[TextChunk, None]:
     """The pieces of an answer behind a stage, which sees the call in the state that it wants."""
     run, state = proceed or engine(), call
     if isinstance(stage, TokenLimits | Turns):

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 from enginehouse.api.call import Answered, Call, ServedBy
 from enginehouse.api.caller import Caller
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.stages import RequestLimits, TokenLimits
 
@@ -72,13 +72,13 @@ def test_a_hundred_callers_never_hold_more_places_than_there_are():
         stage, now, most = RequestLimits(_shared(concurrent=7).limits), 0, 0
         gate = asyncio.Event()
 
-        async def busy(call: Call) -> AsyncGenerator[Piece, None]:
+        async def busy(call: Call) -> AsyncGenerator[TextChunk, None]:
             nonlocal now, most
             now += 1
             most = max(most, now)
             await gate.wait()
             now -= 1
-            yield Piece("a", [1])
+            yield TextChunk("a", [1])
 
         tasks = [asyncio.create_task(answered(stage, text_call(), busy)) for _ in range(100)]
         await asyncio.sleep(0)
@@ -105,9 +105,9 @@ def test_a_place_is_given_back_however_a_call_ends(end: str):
                 await anext(pieces)
         else:
 
-            async def for_ever(call: Call) -> AsyncGenerator[Piece, None]:
+            async def for_ever(call: Call) -> AsyncGenerator[TextChunk, None]:
                 await asyncio.Event().wait()
-                yield Piece("")
+                yield TextChunk("")
 
             task = asyncio.create_task(answered(stage, text_call(), for_ever))
             await asyncio.sleep(0)
@@ -124,7 +124,7 @@ def test_a_hundred_callers_never_reserve_more_tokens_than_the_limit():
         stage = TokenLimits(shared.limits)
         used = 0
 
-        async def whole(call: Call) -> AsyncGenerator[Piece, None]:
+        async def whole(call: Call) -> AsyncGenerator[TextChunk, None]:
             nonlocal used
             used += 30
             async with aclosing(engine(20)(call)) as pieces:
@@ -221,11 +221,11 @@ def test_tokens_of_vectors_are_counted_outside():
     async def work() -> None:
         shared = _shared(tokens_per_minute=100)
 
-        async def embed(call: Call) -> AsyncGenerator[Piece, None]:
+        async def embed(call: Call) -> AsyncGenerator[TextChunk, None]:
             assert _left(call) == 60
             assert call.answered is not None
             call.answered.used = Usage(33)
-            yield Piece("")
+            yield TextChunk("")
 
         await answered(RequestLimits(shared.limits), vector_call(40), embed)
         assert await _left_after(shared) == 67
@@ -239,9 +239,9 @@ def test_tokens_of_a_providers_answer_are_counted_outside():
     async def work() -> None:
         shared = _shared(tokens_per_minute=100)
 
-        async def provider(call: Call) -> AsyncGenerator[Piece, None]:
+        async def provider(call: Call) -> AsyncGenerator[TextChunk, None]:
             call.answered = Answered(ServedBy("other", None, None, "provider:other"))
-            yield Piece("a")
+            yield TextChunk("a")
             call.answered.used = Usage(20, 5)
 
         await answered(RequestLimits(shared.limits), text_call(), provider)
@@ -298,7 +298,7 @@ def test_a_hundred_callers_never_spend_more_tokens_than_the_budget():
         shared = _shared(Ledger(day_tokens=100), daily_tokens=1000)
         stage, spent = TokenLimits(shared.limits), 0
 
-        async def slow(call: Call) -> AsyncGenerator[Piece, None]:
+        async def slow(call: Call) -> AsyncGenerator[TextChunk, None]:
             nonlocal spent
             async with aclosing(engine(20)(call)) as pieces:
                 async for piece in pieces:

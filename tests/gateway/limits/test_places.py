@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from enginehouse.api.app import create_app
 from enginehouse.api.choices import Choices
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.gateway.limits.config import FairShareConfig, LimitsConfig
 from enginehouse.gateway.limits.fair_share import Ticket
 from enginehouse.gateway.limits.turns import Turns
@@ -37,11 +37,11 @@ class _Answer:
         self.prompt = type("Prompt", (), {"ids": [0], "max_tokens": 4})()
         self._ending = ending
 
-    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[Piece, None]:
-        yield Piece("a", [1], index=self.index)
+    async def pieces(self, timeout_s: float | None = None) -> AsyncGenerator[TextChunk, None]:
+        yield TextChunk("a", [1], index=self.index)
         if self._ending is not None:
             raise self._ending
-        yield Piece("", finish=FinishReason.STOP, index=self.index)
+        yield TextChunk("", finish=FinishReason.STOP, index=self.index)
 
 
 def _choices(width: int, ending: BaseException | None) -> Choices:
@@ -77,14 +77,14 @@ def test_places_are_free_however_a_call_ends(
     asyncio.run(run())
 
 
-async def _all(pieces: AsyncGenerator[Piece, None]) -> None:
+async def _all(pieces: AsyncGenerator[TextChunk, None]) -> None:
     """Read an answer to its end; it must come to one."""
     async with asyncio.timeout(30):
         async for _ in pieces:
             pass
 
 
-def _run(choices: Choices | None) -> AsyncGenerator[Piece, None]:
+def _run(choices: Choices | None) -> AsyncGenerator[TextChunk, None]:
     assert choices is not None
     return choices.pieces()
 

@@ -11,7 +11,7 @@ import pytest
 from enginehouse.api.call import Call
 from enginehouse.api.caller import Caller
 from enginehouse.api.errors import error_response
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.opening import open_limits
 from enginehouse.gateway.limits.turns import Turns
@@ -30,12 +30,12 @@ class _Engine:
         self.most = 0
         self.go = asyncio.Event()
 
-    async def __call__(self, call: Call) -> AsyncGenerator[Piece, None]:
+    async def __call__(self, call: Call) -> AsyncGenerator[TextChunk, None]:
         self.running.append(call)
         self.most = max(self.most, len(self.running))
         try:
             await self.go.wait()
-            yield Piece("a", [1])
+            yield TextChunk("a", [1])
         finally:
             self.running.remove(call)
 

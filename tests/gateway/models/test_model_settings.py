@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from enginehouse.api.call import PRIORITIES, Ask, Call
 from enginehouse.api.defaults import ModelDefaults
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.schemas import ChatRequest
 from enginehouse.gateway.models.settings import (
     ModelsConfig,
@@ -53,8 +53,8 @@ def test_an_alias_stands_for_its_model(asked: str, model: str) -> None:
     assert ModelSettings(CONFIG).resolved(asked) == model
 
 
-async def _behind(call: Call) -> AsyncGenerator[Piece, None]:
-    yield Piece(call.model)
+async def _behind(call: Call) -> AsyncGenerator[TextChunk, None]:
+    yield TextChunk(call.model)
 
 
 def _through(model: str, **more: Any) -> Call:

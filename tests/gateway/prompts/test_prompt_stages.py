@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 from enginehouse.api.call import Ask, Routed, TextCall
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.revision import Revision
 from enginehouse.api.routing import Route
 from enginehouse.client import Target
@@ -61,9 +61,9 @@ def _routed(version: int, treatment: Treatment | None = None) -> Routed:
     return Routed(_call(), Route(revision, treatment=treatment))
 
 
-async def _behind(state: TextCall | Routed) -> AsyncGenerator[Piece, None]:
+async def _behind(state: TextCall | Routed) -> AsyncGenerator[TextChunk, None]:
     call = state.call if isinstance(state, Routed) else state
-    yield Piece("|".join(m["content"] for m in call.messages), finish=FinishReason.STOP)
+    yield TextChunk("|".join(m["content"] for m in call.messages), finish=FinishReason.STOP)
 
 
 async def _through(stage: Any, state: TextCall | Routed) -> str:

@@ -14,7 +14,7 @@ from enginehouse.api.begun import begin
 from enginehouse.api.call import Ask, ServedBy, Shape, TextCall
 from enginehouse.api.caller import Caller
 from enginehouse.api.errors import install_error_handlers
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.streaming import EventStream
 from enginehouse.gateway.database.database import Database
 from enginehouse.gateway.responses.events import ResponseWriter
@@ -42,7 +42,7 @@ class Model:
     calls: list[TextCall] = field(default_factory=list)
     tool_calls: list[dict[str, Any]] = field(default_factory=list)
 
-    async def pipeline(self, call: TextCall) -> AsyncGenerator[Piece, None]:
+    async def pipeline(self, call: TextCall) -> AsyncGenerator[TextChunk, None]:
         self.calls.append(call)
         if self.tool_calls:
             call.form = _Calling(self._calling())
@@ -52,7 +52,7 @@ class Model:
             by = ServedBy("m", 1, "m@1")
             last = index == len(self.says) - 1
             answered_with(call, by, Usage(3, index + 1))
-            yield Piece(text, finish=self.finish if last else None)
+            yield TextChunk(text, finish=self.finish if last else None)
 
     def _calling(self) -> Shape:
         said = {"role": "assistant", "content": None, "tool_calls": self.tool_calls}
@@ -252,9 +252,9 @@ def test_a_caller_who_goes_in_the_middle_leaves_nothing_behind(model: Model) -> 
     async def keep(body: dict[str, Any]) -> None:
         saved.append(body)
 
-    async def pieces() -> AsyncGenerator[Piece, None]:
+    async def pieces() -> AsyncGenerator[TextChunk, None]:
         try:
-            yield Piece("a")
+            yield TextChunk("a")
             await asyncio.Event().wait()
         finally:
             closed.append(True)
@@ -271,7 +271,7 @@ def test_a_caller_who_goes_in_the_middle_leaves_nothing_behind(model: Model) -> 
         await begun_to_send.wait()
         return {"type": "http.disconnect"}
 
-    async def answer(call: TextCall) -> AsyncGenerator[Piece, None]:
+    async def answer(call: TextCall) -> AsyncGenerator[TextChunk, None]:
         answered_with(call, ServedBy("m", 1, "m@1"))
         async with aclosing(pieces()) as found:
             async for piece in found:

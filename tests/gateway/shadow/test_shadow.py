@@ -24,7 +24,7 @@ SAMPLE = RequestSample(at=1.0, request_id="chatcmpl-1", model="m", version=1, ro
 
 
 @dataclass
-class Piece:
+class TextChunk:
     text: str
     finish: str | None = None
 
@@ -51,12 +51,12 @@ class Answer:
     usage: Usage = field(default_factory=Usage)
     times: Times = field(default_factory=Times)
 
-    async def pieces(self) -> AsyncGenerator[Piece, None]:
+    async def pieces(self) -> AsyncGenerator[TextChunk, None]:
         await self.go.wait()
         if self.error is not None:
             raise self.error
-        yield Piece(self.text[:3])
-        yield Piece(self.text[3:], "stop")
+        yield TextChunk(self.text[:3])
+        yield TextChunk(self.text[3:], "stop")
 
 
 class Bench:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from enginehouse.api.call import Ask, Call, ServedBy
-from enginehouse.api.generation import Piece, Usage
+from enginehouse.api.generation import TextChunk, Usage
 from enginehouse.api.stage import Stage
 
 from enginehouse.generation import FinishReason
@@ -15,7 +15,7 @@ from tests.gateway.through import Answer, answered_with, text_call, through
 
 SECRET = "a-secret-word-of-the-caller"
 SERVED = ServedBy("m", 3, "m@3")
-PIECES = (Piece("a", [1]), Piece("b", [2]), Piece("c", [3], finish=FinishReason.STOP))
+PIECES = (TextChunk("a", [1]), TextChunk("b", [2]), TextChunk("c", [3], finish=FinishReason.STOP))
 
 
 def make_call(
@@ -28,14 +28,14 @@ def make_call(
 
 
 def answering(
-    pieces: Sequence[Piece] = PIECES,
+    pieces: Sequence[TextChunk] = PIECES,
     error: Exception | None = None,
     *,
     served: ServedBy | None = SERVED,
 ) -> Answer[Call]:
     """The end of a chain: it gives pieces, and then perhaps fails."""
 
-    async def run(call: Call) -> AsyncGenerator[Piece, None]:
+    async def run(call: Call) -> AsyncGenerator[TextChunk, None]:
         if served is not None:
             answered_with(call, served)
         try:
@@ -53,11 +53,11 @@ def answering(
 
 def run(
     stages: Sequence[Stage[Call]], call: Call, last: Answer[Call], most: int | None = None
-) -> list[Piece]:
+) -> list[TextChunk]:
     """What a caller gets who takes `most` pieces and goes; None takes all."""
 
-    async def taken() -> list[Piece]:
-        found: list[Piece] = []
+    async def taken() -> list[TextChunk]:
+        found: list[TextChunk] = []
         async with aclosing(through(stages, call, last)) as pieces:
             async for piece in pieces:
                 found.append(piece)

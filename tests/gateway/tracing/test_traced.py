@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from enginehouse.api.call import Call
-from enginehouse.api.generation import Piece
+from enginehouse.api.generation import TextChunk
 from enginehouse.api.tracing.context import (
     RequestContext,
     current_request,
@@ -130,7 +130,7 @@ def test_a_caller_who_goes_ends_the_spans(collector: Collector) -> None:
 def test_the_callers_decision_not_to_keep_is_followed(collector: Collector) -> None:
     seen: list[str | None] = []
 
-    async def last(call: Call) -> AsyncGenerator[Piece, None]:
+    async def last(call: Call) -> AsyncGenerator[TextChunk, None]:
         seen.append(current_traceparent())
         yield PIECES[-1]
 
@@ -153,7 +153,7 @@ def test_what_asks_the_engine_finds_the_innermost_span_and_logs_find_the_trace(
     parents: list[str | None] = []
     requests: list[RequestContext | None] = []
 
-    async def last(call: Call) -> AsyncGenerator[Piece, None]:
+    async def last(call: Call) -> AsyncGenerator[TextChunk, None]:
         parents.append(current_traceparent())
         requests.append(current_request())
         for piece in PIECES:
@@ -178,7 +178,7 @@ def test_an_answer_that_another_task_goes_on_with_has_whole_spans(collector: Col
         async with aclosing(through(stages, make_call(headers=_KEPT), answering())) as pieces:
             await asyncio.create_task(anext(pieces))
 
-            async def rest() -> list[Piece]:
+            async def rest() -> list[TextChunk]:
                 return [piece async for piece in pieces]
 
             assert len(await asyncio.create_task(rest())) == 2
