@@ -19,7 +19,8 @@ from enginehouse.errors import EngineUnavailableError, ModelNotFoundError
 class Attempts:
     """Retries a call once if its version failed before the first chunk.
 
-    The retry goes to another version, unless the caller has pinned one; see `Router.elsewhere`.
+    The retry goes to another ready version. There is none if the caller has pinned the version, if
+    there are no routes, or if no other version is ready; see `Router.elsewhere`.
     """
 
     router: Router

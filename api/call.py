@@ -192,7 +192,7 @@ class Call:
 
     @property
     def keys(self) -> Keys:
-        """What assigns it to an arm of a rollout or an experiment."""
+        """User, messages and headers; the routes hash one of them to choose an arm."""
         return Keys(self.user, self.messages, self.headers)
 
     @property
@@ -215,7 +215,7 @@ class Call:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
 
     def elsewhere(self, model: str) -> Self:
-        """The same question to another model: a copy that shares nothing that is written to."""
+        """The same question to another model: its own headers and findings, and not answered."""
         return replace(
             self,
             model=model,
@@ -229,7 +229,7 @@ class TextForm(Protocol):
     """What an endpoint knows of its own request: how it is tokenized, and how answers are read."""
 
     async def choices(self, routed: Routed) -> Choices:
-        """The answers to generate, not begun. It may be called again for another route.
+        """Build the answers' generations without starting them; a retry calls it again.
 
         Raises:
             InvalidRequestError: if the version cannot answer the request.
@@ -308,7 +308,7 @@ class Routed:
 
     @property
     def generation(self) -> int:
-        """Of the routes that chose the version."""
+        """Generation number of the routes that chose the version."""
         return self.route.generation
 
     @property

@@ -63,7 +63,7 @@ class Surface:
 
     Attributes:
         middleware: classes of ASGI middleware with their arguments, the innermost first.
-        larger_bodies: path → most bytes of a request's body, where the adapter's limit is not it.
+        larger_bodies: path → body limit in bytes, in place of the adapter's.
     """
 
     settings: Settings
@@ -92,8 +92,8 @@ class Registration:
         open: puts the stage into its places, until the block ends.
         configuration: of its section; every field has a default.
         surface: adds its routes and middleware.
-        asks_the_application: opens when the application can answer requests, since the stage
-            makes some; it can have no place on a call's way.
+        asks_the_application: the stage sends requests to the application, so it is opened when
+            that can answer. It must not add itself to `OpenedStages`.
     """
 
     name: str

@@ -1,14 +1,14 @@
 """What a stage is, and how stages make a way for a call.
 
-A way gives the chunks of an answer for as long as its block lasts (`Proceed`). It is made of
-stages around something that answers (`compose`). There are two kinds:
+A way (`Proceed`) is an async context that yields an iterator of an answer's chunks, valid until the
+block is left. It is made of stages around something that answers (`compose`). There are two kinds:
 
 - a `Watcher` looks at a call or refuses it. It is an async context around the call, and may see
   each chunk through a plain function.
 - a `Transformer` changes, holds or replaces chunks, so it gives an iterator of its own.
 
-A chunk crosses a frame of Python for each transformer, and one for all watchers between two
-transformers that want to see chunks. Other watchers cost nothing while an answer streams.
+Each transformer costs one generator frame a chunk. All watchers between two transformers share one
+frame, and only if one of them gave a `See`. Other watchers cost nothing while an answer streams.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Watcher(Protocol[_Seen_contra]):
     """A stage that looks at a call, or refuses it."""
 
     def enter(self, state: _Seen_contra, /) -> AbstractAsyncContextManager[See | None]:
-        """The block around everything behind this stage; gives a function that sees each chunk.
+        """A context that lasts until the stages behind have ended; yields a `See`, or None.
 
         Raises:
             ServingError: on entering, with the reason, if the call ends here.
@@ -109,7 +109,7 @@ async def _seen(
 
 
 class Prefetched:
-    """Chunks of which the first is there already; those behind cross no frame of this class."""
+    """The first chunk is already fetched; later ones come straight from `rest`, without a frame."""
 
     def __init__(self, first: TextChunk | None, rest: AsyncIterator[TextChunk]) -> None:
         """`first` is None if there are no chunks at all."""

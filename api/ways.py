@@ -1,7 +1,7 @@
 """The ways that calls take: through the stages that are open, to the engine.
 
-A text: asked → stages → routed → stages → an attempt → prepared → stages → engine. Vectors have
-no state *prepared*: texts are tokenized where they are computed.
+A text: asked → stages → routed → stages → an attempt → prepared → stages → engine. Embedding calls
+are never `Prepared`: the embedding model in Triton tokenizes the texts.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ async def _engine(prepared: Prepared) -> AsyncGenerator[AsyncIterator[TextChunk]
 
 
 async def _counted(routed: Routed) -> AsyncGenerator[TextChunk, None]:
-    """One chunk without text. The tokens are no usage: nothing was generated."""
+    """One chunk without text. The prompt's tokens are not usage: no engine ran."""
     try:
         count = (await routed.call.form.choices(routed)).usage.prompt_tokens
     except ContextOverflowError as error:

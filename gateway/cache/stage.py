@@ -81,7 +81,7 @@ async def open_cache(
 
 
 class ResponseCache:
-    """Gives an answer that is kept, else keeps the one that comes; where a call is routed."""
+    """Answers from the cache, or stores the new answer; it stands at `routed`."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class ResponseCache:
         """See `Transformer`.
 
         Raises:
-            InvalidRequestError: if the request's cache header says what nobody understands.
+            InvalidRequestError: if the request's cache header has an unknown value.
         """
         key = self._key(routed)
         if key is None:
@@ -132,8 +132,8 @@ class ResponseCache:
                 field=CACHE_HEADER,
             )
         versions = self._follow(routed.model)
-        # An arm of an experiment has to be lived through to be counted; `echo` writes what only
-        # a prepared prompt has.
+        # A call on an experiment's arm always runs: a cached answer would not count as an
+        # exposure. `echo` writes what only a prepared prompt has.
         if wish or route.treatment is not None or not identity or identity.get("echo"):
             return None
         if routed.version not in versions:

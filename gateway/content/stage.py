@@ -35,8 +35,8 @@ class ContentStage:
     """Reads prompts and answers, and does what the configuration says.
 
     Its findings are in `Call.findings` under ``content``, see `VerdictRecorder`. An answer that a
-    rule ends has the finish reason ``content_filter``; when all have ended, the engine's work is
-    cancelled. Usage stays what the engine did.
+    rule ends has the finish reason ``content_filter``. When rules have ended every answer of the
+    call, the engine is cancelled; usage keeps the tokens generated so far.
     """
 
     config: ContentConfig

@@ -21,7 +21,7 @@ _Call = TypeVar("_Call", bound=Call)
 
 @dataclass(frozen=True, slots=True)
 class UsageLedger:
-    """Records a call before the end of its answer is given on.
+    """Records a call before its last chunk is passed on to the caller.
 
     A caller who has the whole answer is in the ledger then, even if this process dies the next
     moment. Only chunks that end an answer wait for that; all others pass at once.

@@ -51,7 +51,7 @@ class LimitEnforcer:
 
         Raises:
             RateLimitError: if a limit is reached.
-            StoreError: if it cannot be counted and calls are to be refused then.
+            StoreError: if the store fails and `on_store_failure` is ``refuse``.
         """
         if not items:
             return None

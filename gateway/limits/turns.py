@@ -32,7 +32,7 @@ class _Place:
 
 
 class Turns:
-    """LimitEnforcer the calls that run at once; the others queue for a slot.
+    """Limits how many calls run at once; the others queue for a slot.
 
     A call is rejected immediately if its predicted wait exceeds its limit.
     """
@@ -148,7 +148,7 @@ def _tokens_of(prepared: Prepared) -> int:
 
 
 def _show(metrics: LimitMetrics, share: FairShare) -> None:
-    """Have gauges read the queue when somebody looks at them."""
+    """Register gauges that read the queue at each scrape."""
     metrics.slots_used.set_function(lambda: share.used)
     for level, name in enumerate(CLASSES):
         metrics.queue_depth.labels(name).set_function(partial(share.depth, level))
