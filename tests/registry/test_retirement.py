@@ -91,7 +91,7 @@ def test_what_routes_name_stays(own: Registry, retirement: Retirement, settings:
 
 @pytest.mark.parametrize("tag", ["enginehouse.release", "enginehouse.routes"])
 def test_a_tag_that_cannot_be_read_lets_nothing_go(tag: str) -> None:
-    with pytest.raises(RegistryError, match="nobody can say"):
+    with pytest.raises(RegistryError, match="the loaded versions are unknown"):
         uses(ModelSnapshot("smollm2", {}, {tag: "{"}), None)
 
 

@@ -120,7 +120,8 @@ def test_without_max_tokens_the_answer_is_not_cut_short(sdk: openai.OpenAI) -> N
 
 
 def test_seeds_repeat_and_differ(sdk: openai.OpenAI) -> None:
-    options: dict[str, Any] = {"temperature": 1.2, "max_tokens": 24, "messages": [
+    # Few tokens: an answer that shared a step with a probe may differ later (docs/determinism.md).
+    options: dict[str, Any] = {"temperature": 1.2, "max_tokens": 10, "messages": [
         {"role": "user", "content": "Invent a word and define it."}]}  # fmt: skip
     texts = [ask(sdk, seed=s, **options).choices[0].message.content for s in (5, 5, 6)]
     assert texts[0] == texts[1] != texts[2]

@@ -17,7 +17,7 @@ from enginehouse.gateway.ledger.spending import LedgerSpending
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
-from tests.conftest import call_cli, stack_env
+from tests.conftest import call_cli, run_cli, stack_env
 from tests.gateway.ledger.ledger_calls import drain, engine, new_call, opened
 
 _FIRST = datetime(2026, 11, 1, tzinfo=UTC)
@@ -143,7 +143,8 @@ def test_the_command_prints_json_csv_and_a_table(tmp_path: Path) -> None:
     assert [row["day"] for row in csv.DictReader(io.StringIO(as_csv.stdout))] == [
         "2026-11-01", "2026-11-20", "2026-11-21",
     ]  # fmt: skip
-    table = call_cli(env, *arguments)
+    # In a process of its own: the width of this one's terminal is settled.
+    table = run_cli(env, *arguments)
     assert "2026-11-20" in table.stdout
     assert "not in the database yet" not in table.stderr
     left = Path(env["ENGINEHOUSE_HOME"]) / "ledger" / "usage-spool.left.jsonl"
