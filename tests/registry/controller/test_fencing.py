@@ -108,6 +108,7 @@ def _said(writer: subprocess.Popen[str]) -> bool:
     return bool(select.select([writer.stdout], [], [], 0)[0])
 
 
+@pytest.mark.slow(reason="two controllers live through their leases, half a minute and timed")
 def test_a_controller_that_is_continued_stands_by_and_the_other_ones_state_stays(
     settings: Settings, own: Registry, tmp_path: Path
 ) -> None:
