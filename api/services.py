@@ -30,6 +30,14 @@ class Services:
         found: _T | None = self._offered.get(kind)
         return found
 
+    def made(self, kind: type[_T], make: Callable[[], _T]) -> _T:
+        """What is offered under a type; made by the first who asks. It needs no closing."""
+        found = self.find(kind)
+        if found is None:
+            found = make()
+            self.offer(found, kind)
+        return found
+
     def required(self, kind: type[_T], needed_by: str) -> _T:
         """What is offered under a type.
 

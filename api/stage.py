@@ -92,7 +92,8 @@ def _watched(watchers: Sequence[Watcher[_State]], behind: Proceed[_State]) -> Pr
             if not sees:
                 yield pieces
                 return
-            async with aclosing(_seen(pieces, sees)) as seen:
+            # The innermost stage is the first to see a chunk, as if each had a frame of its own.
+            async with aclosing(_seen(pieces, sees[::-1])) as seen:
                 yield seen
 
     return way
@@ -102,8 +103,7 @@ async def _seen(
     pieces: AsyncIterator[TextChunk], sees: Sequence[See]
 ) -> AsyncGenerator[TextChunk, None]:
     async for piece in pieces:
-        # The innermost stage is the first to see it, as if each had a frame of its own.
-        for see in reversed(sees):
+        for see in sees:
             see(piece)
         yield piece
 

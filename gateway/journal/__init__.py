@@ -13,11 +13,7 @@ from enginehouse.gateway.journal.line_buffer import LineBuffer
 
 def journal_of(opening: Opening) -> Journal:
     """The adapter's journal."""
-    found = opening.services.find(Journal)
-    if found is None:
-        found = Journal(opening.settings.journal_dir)
-        opening.services.offer(found)
-    return found
+    return opening.services.made(Journal, lambda: Journal(opening.settings.journal_dir))
 
 
 async def shared_lines(opening: Opening) -> LineBuffer:

@@ -25,8 +25,4 @@ class DroppedAsides:
 
 def shared_dropped(opening: Opening) -> DroppedAsides:
     """The metric of this adapter, made by the first stage that asks."""
-    found = opening.services.find(DroppedAsides)
-    if found is None:
-        found = DroppedAsides(opening.registry)
-        opening.services.offer(found)
-    return found
+    return opening.services.made(DroppedAsides, lambda: DroppedAsides(opening.registry))

@@ -76,6 +76,6 @@ async def _whole(state: ApiState, call: TextCall, most_tokens: int) -> dict[str,
     written = MessageEvents(begun, most_tokens)
     async with begun as pieces:
         async for piece in pieces:
-            written.events(piece)
+            written.add(piece)
     written.finish()
     return written.message

@@ -51,9 +51,13 @@ class MessageEvents:
 
     def events(self, piece: TextChunk) -> bytes:
         """What a chunk adds to the message's blocks."""
+        return _joined(self.add(piece))
+
+    def add(self, piece: TextChunk) -> list[_Event]:
+        """Add a chunk to the message; the events that tell of it."""
         self._stop = piece.stop or self._stop
         choices = self._shape.delta(piece)
-        return _joined(event for one in choices for event in self._writer.choice(one))
+        return [event for one in choices for event in self._writer.choice(one)]
 
     def last(self) -> bytes | None:
         """Not known: the usage is complete behind all stages."""

@@ -98,6 +98,8 @@ class ModelSettings:
 
     def __init__(self, config: ModelsConfig) -> None:
         self._config = config
+        # Once a model, not once a call.
+        self._defaults = {name: _defaults_of(own) for name, own in config.settings.items()}
 
     @asynccontextmanager
     async def enter(self, call: Call) -> AsyncGenerator[None, None]:
@@ -133,14 +135,19 @@ class ModelSettings:
 
     def of(self, name: str) -> PerModel:
         """The settings of a model, by any of its names."""
-        model = ModelName.parse(self.resolved(name)).model
-        return self._config.settings.get(model) or PerModel()
+        return self._config.settings.get(self._model(name)) or PerModel()
 
     def defaults(self, name: str) -> ModelDefaults:
         """The same for a model's requests."""
-        found = self.of(name)
-        sampling = found.sampling.model_dump(exclude_none=True)
-        return ModelDefaults(sampling, found.max_tokens, found.tool_format)
+        return self._defaults.get(self._model(name)) or ModelDefaults()
+
+    def _model(self, name: str) -> str:
+        return ModelName.parse(self.resolved(name)).model
+
+
+def _defaults_of(own: PerModel) -> ModelDefaults:
+    sampling = own.sampling.model_dump(exclude_none=True)
+    return ModelDefaults(sampling, own.max_tokens, own.tool_format)
 
 
 class RoutedDefaults:

@@ -12,13 +12,13 @@ from enginehouse.api.counted_requests import CLIENT_GONE, OK, UNEXPECTED, code_o
 from enginehouse.api.generation import TextChunk
 from enginehouse.api.stage import See
 from enginehouse.api.tracing.context import request_of
+from enginehouse.gateway.accounting import MICROS_A_UNIT
 from enginehouse.gateway.tracing.attributes import PROVIDER, operation_of
 from enginehouse.gateway.tracing.bounded import BoundedLabels
 from enginehouse.gateway.tracing.call_metrics import CallMetrics
 
 from enginehouse.errors import EnginehouseError, ServingError
 
-_MICROS_A_UNIT = 1_000_000
 #: What a call is counted under that was refused before anybody was found to answer: any name
 #: can be asked for, and each would be a label.
 UNROUTED = "unrouted"
@@ -85,7 +85,7 @@ class Measured:
             if count:
                 self.metrics.tokens.labels(tenant, model, kind).inc(count)
         if call.cost_micros:
-            self.metrics.cost.labels(tenant, model).inc(call.cost_micros / _MICROS_A_UNIT)
+            self.metrics.cost.labels(tenant, model).inc(call.cost_micros / MICROS_A_UNIT)
         if served is not None and ending.code == OK:
             self.metrics.answers.labels(model, _version(served), served.source).inc()
 
