@@ -12,19 +12,24 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from enginehouse.api.directory import ModelDirectory
-from enginehouse.api.opened import OpenedStages
-from enginehouse.api.routing import Router
-from enginehouse.api.services import Services
-from enginehouse.client import AsyncFleetClient
-from fastapi import APIRouter, FastAPI
-from prometheus_client import CollectorRegistry
 from pydantic import BaseModel
 
 from enginehouse.errors import SettingsError
-from enginehouse.settings import Settings
+
+# Every stage's folder imports this module, and the command line reads what some folders keep: the
+# adapter and its web framework are loaded when a stage opens.
+if TYPE_CHECKING:
+    from enginehouse.api.directory import ModelDirectory
+    from enginehouse.api.opened import OpenedStages
+    from enginehouse.api.routing import Router
+    from enginehouse.api.services import Services
+    from enginehouse.client import AsyncFleetClient
+    from fastapi import APIRouter, FastAPI
+    from prometheus_client import CollectorRegistry
+
+    from enginehouse.settings import Settings
 
 GROUP = "enginehouse.stages"
 #: The distribution whose entry points may be gone: the adapter runs without its gateway.

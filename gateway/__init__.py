@@ -1,8 +1,8 @@
 """Optional stages around a call: one folder each, which registers itself.
 
-A folder that is a stage has ``stage``, a `Registration`, in its ``__init__.py``. No file names
-them all, so removing a stage is deleting its folder. Folders and modules without a ``stage`` are
-what several stages share.
+A folder that is a stage has ``registration``, a `Registration`, in its ``__init__.py``. No file
+names them all, so removing a stage is deleting its folder. Folders and modules without one are what
+several stages share. The name is not ``stage``: importing a module ``stage.py`` would overwrite it.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ def registrations() -> list[Registration]:
     """The stages of this package; the entry point ``gateway`` of ``enginehouse.stages``."""
     folders = [found.name for found in iter_modules(__path__) if found.ispkg]
     modules = [import_module(f"{__name__}.{name}") for name in folders]
-    found = [getattr(module, "stage", None) for module in modules]
-    return [stage for stage in found if isinstance(stage, Registration)]
+    found = [getattr(module, "registration", None) for module in modules]
+    return [one for one in found if isinstance(one, Registration)]

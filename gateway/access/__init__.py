@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from enginehouse.api.registration import Opening, Registration, Surface
-from enginehouse.gateway.access import admin
 from enginehouse.gateway.access.config import AccessConfig
-from enginehouse.gateway.access.guard import Guard, open_access
-from enginehouse.gateway.access.model_access import ModelAccess
 from enginehouse.gateway.database import shared_database
-from enginehouse.gateway.vouching import Vouching
 
 
 @asynccontextmanager
 async def _open(opening: Opening) -> AsyncIterator[None]:
+    from enginehouse.gateway.access.guard import open_access
+    from enginehouse.gateway.access.model_access import ModelAccess
+    from enginehouse.gateway.vouching import Vouching
+
     database = await shared_database(opening)
     async with open_access(opening.settings, opening.configured, database) as access:
         opening.app.state.access = access
@@ -25,8 +25,11 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
 
 
 def _surface(surface: Surface) -> None:
+    from enginehouse.gateway.access import admin
+    from enginehouse.gateway.access.guard import Guard
+
     surface.routers.append(admin.router)
     surface.middleware.append((Guard, {}))
 
 
-stage = Registration("access", 50, _open, AccessConfig, _surface)
+registration = Registration("access", 50, _open, AccessConfig, _surface)

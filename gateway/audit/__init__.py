@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 from enginehouse.api.registration import Opening, Registration
 from enginehouse.gateway.audit.config import AuditConfig
-from enginehouse.gateway.audit.stage import open_audit
 
 
 @asynccontextmanager
 async def _open(opening: Opening) -> AsyncIterator[None]:
+    from enginehouse.gateway.audit.stage import open_audit
+
     config: AuditConfig = opening.configured
     if not config.enabled:
         yield
@@ -23,4 +24,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         yield
 
 
-stage = Registration("audit", 20, _open, AuditConfig)
+registration = Registration("audit", 20, _open, AuditConfig)

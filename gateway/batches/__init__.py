@@ -34,4 +34,6 @@ def _surface(surface: Surface) -> None:
     surface.larger_bodies["/v1/files"] = config.max_file_bytes + _FORM_BYTES
 
 
-stage = Registration("batches", 150, _open, BatchesConfig, _surface, asks_the_application=True)
+registration = Registration(
+    "batches", 150, _open, BatchesConfig, _surface, asks_the_application=True
+)

@@ -27,4 +27,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         yield
 
 
-stage = Registration("cache", 100, _open, CacheConfig)
+registration = Registration("cache", 100, _open, CacheConfig)

@@ -25,4 +25,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         restore()
 
 
-stage = Registration("content", 80, _open, ContentConfig)
+registration = Registration("content", 80, _open, ContentConfig)

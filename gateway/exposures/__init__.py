@@ -20,4 +20,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
     yield
 
 
-stage = Registration("exposures", 6, _open)
+registration = Registration("exposures", 6, _open)

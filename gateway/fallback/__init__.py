@@ -17,4 +17,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         yield
 
 
-stage = Registration("fallback", 90, _open, FallbackConfig)
+registration = Registration("fallback", 90, _open, FallbackConfig)

@@ -20,4 +20,4 @@ def _surface(surface: Surface) -> None:
     surface.routers.append(routes.router)
 
 
-stage = Registration("feedback", 120, _open, surface=_surface)
+registration = Registration("feedback", 120, _open, surface=_surface)

@@ -6,16 +6,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from enginehouse.api.registration import Opening, Registration, Surface
-from enginehouse.gateway.accounting import Accounting
 from enginehouse.gateway.database import shared_database
-from enginehouse.gateway.ledger import routes
 from enginehouse.gateway.ledger.config import LedgerConfig
-from enginehouse.gateway.ledger.ledger import open_ledger
-from enginehouse.gateway.ledger.stage import UsageLedger
 
 
 @asynccontextmanager
 async def _open(opening: Opening) -> AsyncIterator[None]:
+    from enginehouse.gateway.accounting import Accounting
+    from enginehouse.gateway.ledger.ledger import open_ledger
+    from enginehouse.gateway.ledger.stage import UsageLedger
+
     config: LedgerConfig = opening.configured
     database = await shared_database(opening)
     directory = opening.settings.ledger_dir
@@ -29,7 +29,9 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
 
 
 def _surface(surface: Surface) -> None:
+    from enginehouse.gateway.ledger import routes
+
     surface.routers.append(routes.router)
 
 
-stage = Registration("ledger", 30, _open, LedgerConfig, _surface)
+registration = Registration("ledger", 30, _open, LedgerConfig, _surface)

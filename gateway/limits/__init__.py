@@ -40,4 +40,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         yield
 
 
-stage = Registration("limits", 60, _open, LimitsConfig)
+registration = Registration("limits", 60, _open, LimitsConfig)

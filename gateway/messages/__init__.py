@@ -13,4 +13,4 @@ def _surface(surface: Surface) -> None:
 
 
 # Behind `access`: its middleware stands outside, and words the guard's refusals too.
-stage = Registration("messages", 140, surface=_surface)
+registration = Registration("messages", 140, surface=_surface)

@@ -22,4 +22,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
     yield
 
 
-stage = Registration("models", 40, _open, ModelsConfig)
+registration = Registration("models", 40, _open, ModelsConfig)

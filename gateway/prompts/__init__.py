@@ -31,4 +31,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
     yield
 
 
-stage = Registration("prompts", 70, _open, PromptsConfig)
+registration = Registration("prompts", 70, _open, PromptsConfig)

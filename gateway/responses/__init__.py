@@ -24,4 +24,4 @@ def _surface(surface: Surface) -> None:
     surface.routers.append(routes.router)
 
 
-stage = Registration("responses", 110, _open, ResponsesConfig, _surface)
+registration = Registration("responses", 110, _open, ResponsesConfig, _surface)

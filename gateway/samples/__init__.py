@@ -26,4 +26,4 @@ def _surface(surface: Surface) -> None:
     surface.routers.append(routes.router)
 
 
-stage = Registration("samples", 5, _open, surface=_surface)
+registration = Registration("samples", 5, _open, surface=_surface)

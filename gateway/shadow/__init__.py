@@ -37,4 +37,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         await shadow.close()
 
 
-stage = Registration("shadow", 7, _open)
+registration = Registration("shadow", 7, _open)

@@ -10,4 +10,4 @@ def _surface(surface: Surface) -> None:
     surface.routers.append(routes.router)
 
 
-stage = Registration("tokenize", 130, surface=_surface)
+registration = Registration("tokenize", 130, surface=_surface)

@@ -30,4 +30,4 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         await asyncio.to_thread(writer.close)
 
 
-stage = Registration("traces", 8, _open)
+registration = Registration("traces", 8, _open)

@@ -6,4 +6,4 @@ from enginehouse.api.registration import Registration
 from enginehouse.gateway.tracing.config import ObservabilityConfig
 from enginehouse.gateway.tracing.opening import open_stage
 
-stage = Registration("observability", 10, open_stage, ObservabilityConfig)
+registration = Registration("observability", 10, open_stage, ObservabilityConfig)

@@ -25,7 +25,7 @@ def client(tmp_path: Path) -> Any:
     (example,) = _EXAMPLE.findall(page)
     names: dict[str, Any] = {}
     exec(example, names)  # noqa: S102 - the page's own code
-    stage = names["stage"]
+    stage = names["registration"]
     assert isinstance(stage, Registration)
     environ = {"ENGINEHOUSE_HOME": str(tmp_path), "ENGINEHOUSE_TRITON_GRPC_PORT": "1"}
     app = create_app(load_settings(environ, cwd=tmp_path), stages=[stage])

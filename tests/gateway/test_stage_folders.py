@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from pkgutil import walk_packages
 
 import pytest
+
+from enginehouse import gateway
 
 _ROOT = Path(__file__).parents[2]
 _STAGES = sorted(
     path.parent.name
     for path in (_ROOT / "gateway").glob("*/__init__.py")
-    if "\nstage = Registration(" in path.read_text(encoding="utf-8")
+    if "\nregistration = Registration(" in path.read_text(encoding="utf-8")
 )
 _SERVE = Path(__file__).with_name("serve_without.py")
 
@@ -37,6 +41,14 @@ def test_the_adapter_serves_without_a_stage(tmp_path: Path, stage: str) -> None:
     found = done.stdout.split()
     assert "served" in found
     assert found.count("stage") == len(_STAGES) - 1
+
+
+def test_no_module_of_a_stage_hides_its_registration() -> None:
+    """A submodule becomes an attribute of its package, and could take the registration's place."""
+    for module in walk_packages(gateway.__path__, f"{gateway.__name__}."):
+        if ".migrations." not in module.name:
+            import_module(module.name)
+    assert len(gateway.registrations()) == len(_STAGES)
 
 
 def test_the_adapter_serves_without_the_gateway(tmp_path: Path) -> None:
