@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
+from enginehouse.engine.tensorrt_llm_section import settings_in
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.errors import FingerprintError
 from enginehouse.host import (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from enginehouse.engine.tensorrt_llm_settings import settings_in
+from enginehouse.engine.tensorrt_llm_section import settings_in
 
 from enginehouse.host import gpus, host_fingerprint, package_version
 from enginehouse.manifest import EngineManifest, EngineSettings

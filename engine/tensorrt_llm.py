@@ -25,7 +25,8 @@ from enginehouse.engine.tensorrt_llm_arguments import (
 )
 from enginehouse.engine.tensorrt_llm_calls import make
 from enginehouse.engine.tensorrt_llm_releases import what_to_install
-from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
+from enginehouse.engine.tensorrt_llm_section import settings_in
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.bundle import Bundle
 from enginehouse.contract import ENGINE_INPUTS

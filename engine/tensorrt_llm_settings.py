@@ -16,12 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     PositiveInt,
-    ValidationError,
     model_validator,
 )
-
-from enginehouse.errors import BundleError
-from enginehouse.manifest import MANIFEST_NAME, EngineManifest
 
 Flavour = Literal["engine", "pytorch"]
 #: Series of TensorRT-LLM releases; ``newest`` is the series after 1.2.
@@ -392,21 +388,3 @@ class TensorRtLlmSettings(_Frozen):
                 f"parallel needs {self.parallel.nodes} nodes, and a TensorRT plan spans nodes "
                 "with the C++ backend only: set backend 'tensorrtllm', or flavour 'pytorch'"
             )
-
-
-def settings_in(manifest: EngineManifest) -> TensorRtLlmSettings | None:
-    """The section `tensorrt_llm` of a manifest; None if there is none.
-
-    Raises:
-        BundleError: if this version does not know a field or a value; names the field.
-    """
-    if manifest.tensorrt_llm is None:
-        return None
-    try:
-        return TensorRtLlmSettings.model_validate(manifest.tensorrt_llm)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(item) for item in ("tensorrt_llm", *first["loc"]))
-        raise BundleError(
-            f"{MANIFEST_NAME} of {manifest.model_name}: field {where!r}: {first['msg']}"
-        ) from None

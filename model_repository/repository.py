@@ -13,7 +13,8 @@ from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any
 
-from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
+from enginehouse.engine.tensorrt_llm_section import settings_in
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 from enginehouse.model_repository import config as configs
 from enginehouse.model_repository import whole_config
 from enginehouse.model_repository.alias_names import AliasNames

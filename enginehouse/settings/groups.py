@@ -261,7 +261,7 @@ class ClientSettings:
 class MeasurementSettings:
     """Read by measurements alone; a serving stack passes them on to its engines."""
 
-    debian_mirror: Annotated[str | None, Url("http://deb.debian.org/debian", ("http", "https"))] = (
+    debian_mirror: Annotated[str | None, Url("http://mirror.example/debian", ("http", "https"))] = (
         Field(
             default=None,
             description="Debian mirror for `enginehouse perf install`; the one of apt if unset.",

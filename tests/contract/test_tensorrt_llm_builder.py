@@ -13,7 +13,8 @@ from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.formats import WeightFormat
 from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.plan import BuildPlan
-from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings, settings_in
+from enginehouse.engine.tensorrt_llm_section import settings_in
+from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
 from enginehouse.bundle import Bundle
 from enginehouse.errors import BuildError, CheckpointError

@@ -11,6 +11,12 @@ down_revision = None
 
 def upgrade() -> None:
     """Make the tables."""
+    _make_batch_lines()
+    _make_batches()
+    _make_files()
+
+
+def _make_batch_lines() -> None:
     op.create_table(
         "batch_lines",
         sa.Column("batch_id", sa.String(length=64), nullable=False),
@@ -22,6 +28,9 @@ def upgrade() -> None:
         sa.Column("answer", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("batch_id", "line"),
     )
+
+
+def _make_batches() -> None:
     op.create_table(
         "batches",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -59,6 +68,8 @@ def upgrade() -> None:
     op.create_index("batches_by_status", "batches", ["status"])
     op.create_index("batches_by_tenant", "batches", ["tenant", "created_at"])
 
+
+def _make_files() -> None:
     op.create_table(
         "files",
         sa.Column("id", sa.String(length=64), nullable=False),
