@@ -36,6 +36,7 @@ def create_app(
     open_version: VersionOpener | None = None,
     access_log: bool = False,
     stages: Sequence[Registration] | None = None,
+    started: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """The ASGI application; it connects to the fleet when it starts.
 
@@ -44,6 +45,7 @@ def create_app(
         open_version: reads a version's bundle; None takes the registry's verified copies.
         access_log: write a line for each request.
         stages: in their order; None is all that are installed.
+        started: called once everything is open, before the first request.
 
     Raises:
         SettingsError: if a setting or the endpoint's file cannot be used.
@@ -60,6 +62,7 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with assembly.open(app):
+            started()
             yield
 
     # The interactive pages would fetch their scripts from outside; /openapi.json stays.
