@@ -17,6 +17,10 @@ from enginehouse.client.controller import ControllerClient
 from rich.live import Live
 
 from enginehouse.errors import ControllerError, GateError, SpecError
+from enginehouse.retry import RetryPolicy
+
+#: Ten seconds of a controller that starts again.
+_CONTROLLER_AWAY = RetryPolicy(attempts=21, base_s=0.5, most_s=0.5, jitter=False)
 
 NameArgument = Annotated[str, typer.Argument(help="Registered model, for example smollm2.")]
 ReasonOption = Annotated[str, typer.Option("--reason", help="Why; it is kept in the history.")]
@@ -282,17 +286,17 @@ def _until_rest(
     client: ControllerClient, name: str, show: Callable[[dict[str, Any]], None]
 ) -> dict[str, Any]:
     """Poll until the rollout is finished or paused."""
-    away = 0
+    retries = _CONTROLLER_AWAY.retries()
     while True:
         try:
             model = client.model(name)
-            away = 0
         except ControllerError:
-            away += 1
-            if away > 20:  # noqa: PLR2004 - ten seconds of a controller that starts again
+            pause_s = retries.pause_s()
+            if pause_s is None:
                 raise
-            time.sleep(0.5)
+            time.sleep(pause_s)
             continue
+        retries = _CONTROLLER_AWAY.retries()
         show(model)
         found = model["rollout"]
         if found is None or found["phase"] in {"succeeded", "aborted", "idle"}:

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from enginehouse.client.discovery import Discovery, Replica, discovery_of
     from enginehouse.client.embedding import Embeddings
     from enginehouse.client.fleet import AsyncFleetClient, ReplicaState
-    from enginehouse.client.policy import Deadlines, RetryPolicy
+    from enginehouse.client.policy import Deadlines
     from enginehouse.client.sync import TritonClient
     from enginehouse.client.wire import Target
+
+    from enginehouse.retry import RetryPolicy
 
 __all__ = [
     "AsyncFleetClient",
@@ -38,7 +40,7 @@ _PLACES = {
     "Embeddings": "embedding",
     "Replica": "discovery",
     "ReplicaState": "fleet",
-    "RetryPolicy": "policy",
+    "RetryPolicy": ".retry",
     "Target": "wire",
     "TritonClient": "sync",
     "discovery_of": "discovery",
@@ -49,4 +51,4 @@ def __getattr__(name: str) -> Any:
     place = _PLACES.get(name)
     if place is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{place}"), name)
+    return getattr(import_module(f".{place}", __name__), name)

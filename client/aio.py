@@ -19,7 +19,7 @@ from enginehouse.client.embedding import (
     join,
     versions_changed,
 )
-from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.policy import Deadlines
 from enginehouse.client.wire import (
     ChunkDecoder,
     Target,
@@ -39,6 +39,7 @@ from tritonclient.grpc import service_pb2_grpc as rpc
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
+from enginehouse.retry import RetryPolicy
 from enginehouse.supervision import start_job
 from enginehouse.triton_control import grpc_metadata
 
@@ -95,7 +96,7 @@ class AsyncTritonClient:
         limits = deadlines or self._deadlines
         message = encode_request(target, request)
         began = time.monotonic()
-        pauses = self._retry.pauses_s()
+        retries = self._retry.retries()
         started = False
         while True:
             decoder = ChunkDecoder(request)
@@ -109,10 +110,11 @@ class AsyncTritonClient:
                             return
                 raise stream_cut()
             except EngineUnavailableError:
-                pause = None if started else next(pauses, None)
-                if pause is None:
+                left_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=False)
+                pause_s = None if started else retries.pause_s(left_s=left_s)
+                if pause_s is None:
                     raise
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause_s)
 
     async def generate_text(
         self,
@@ -194,16 +196,19 @@ class AsyncTritonClient:
 
     async def _infer(self, message: Any, limits: Deadlines) -> Any:
         """One unary call, retried while the engine is unavailable."""
-        pauses = self._retry.pauses_s()
+        retries, began = self._retry.retries(), time.monotonic()
         while True:
+            left_s = limits.left_s(time.monotonic() - began)
             try:
-                return await self._rpc.ModelInfer(message, timeout=limits.total_s)
+                return await self._rpc.ModelInfer(message, timeout=left_s)
             except grpc.aio.AioRpcError as error:
                 ours = error_from_rpc(error)
-                pause = next(pauses, None) if isinstance(ours, EngineUnavailableError) else None
-                if pause is None:
+                left_s = limits.left_s(time.monotonic() - began)
+                again = isinstance(ours, EngineUnavailableError)
+                pause_s = retries.pause_s(left_s=left_s) if again else None
+                if pause_s is None:
                     raise ours from error
-            await asyncio.sleep(pause)
+            await asyncio.sleep(pause_s)
 
     async def stop(self, target: Target, request_id: str) -> None:
         """End a request with the contract's `stop` input.

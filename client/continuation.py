@@ -105,6 +105,13 @@ class Progress:
         total_s = None if limits.total_s is None else limits.total_s - elapsed_s
         return replace(limits, total_s=total_s, first_token_s=first_s)
 
+    def left_s(self, limits: Deadlines) -> float | None:
+        """Time left for an attempt to begin, in seconds; None without a limit."""
+        elapsed_s = time.monotonic() - self._began
+        if self.started:
+            return limits.left_s(elapsed_s)
+        return limits.wait_s(elapsed_s=elapsed_s, started=False)
+
     def out_of_time(self, limits: Deadlines) -> bool:
         """Whether the total deadline has passed."""
         return limits.total_s is not None and time.monotonic() - self._began >= limits.total_s

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 
 from enginehouse.client.members import FleetMember, Members, RequestedModel
-from enginehouse.client.policy import RetryPolicy
 
 from enginehouse.errors import (
     EngineUnavailableError,
@@ -13,6 +12,7 @@ from enginehouse.errors import (
     QueueFullError,
     ServingError,
 )
+from enginehouse.retry import RetryPolicy
 
 #: Number of immediate attempts on other replicas. More would let a request that kills its engine
 #: kill all of them.
@@ -34,7 +34,7 @@ class Course:
         self.wanted = wanted
         self.received = False
         self._members = members
-        self._pauses = retry.pauses_s()
+        self._retries = retry.retries()
         self._patient = patient
         self._tried: list[FleetMember] = []
         self._worst: ServingError | None = None
@@ -54,8 +54,11 @@ class Course:
             raise EngineUnavailableError("the fleet has no replica: see ENGINEHOUSE_FLEET")
         return found
 
-    async def failed(self, member: FleetMember, error: ServingError) -> None:
+    async def failed(self, member: FleetMember, error: ServingError, left_s: float | None) -> None:
         """Record a failed attempt; return when the next attempt is due.
+
+        Args:
+            left_s: time that the request has left, in seconds; None means no limit.
 
         Raises:
             ServingError: without a next attempt: `error`, or an earlier, more specific one.
@@ -68,7 +71,7 @@ class Course:
         self._tried.append(member)
         if len(self._tried) <= _AT_ONCE and self._members.pick(self.wanted, self._tried):
             return
-        pause_s = next(self._pauses, None)
+        pause_s = self._retries.pause_s(left_s=left_s)
         if pause_s is None or (isinstance(error, QueueFullError) and not self._patient):
             raise self._worst
         self._tried.clear()

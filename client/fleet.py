@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from enginehouse.client.course import Course
 from enginehouse.client.discovery import Discovery
 from enginehouse.client.embedding import Embeddings
 from enginehouse.client.members import IndexEntry, Members, ReplicaClient, RequestedModel
-from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.policy import Deadlines
 from enginehouse.client.wire import Target, stream_cut
 
 from enginehouse.errors import (
@@ -28,6 +29,7 @@ from enginehouse.errors import (
 )
 from enginehouse.generation import Chunk, GenerationRequest
 from enginehouse.names import TENSORRT_LLM, part
+from enginehouse.retry import RetryPolicy
 
 _LOOK_EVERY_S = 1.0
 #: Maximum number of interruptions of one answer.
@@ -143,7 +145,7 @@ class AsyncFleetClient:
                     return
                 failure = _as_failure(error)
                 course = self._next_course(course, progress, failure, cuts, limits)
-                await course.failed(member, failure)
+                await course.failed(member, failure, progress.left_s(limits))
 
     def _next_course(
         self,
@@ -187,17 +189,19 @@ class AsyncFleetClient:
         course = Course(
             self._members, RequestedModel(target.model, target.version_text), self._retry
         )
+        limits, began = deadlines or self._deadlines, time.monotonic()
         while True:
             member = await course.member()
             try:
                 with member.busy():
                     found = await member.client.embed(
-                        target, texts, deadlines=deadlines or self._deadlines, priority=priority
+                        target, texts, deadlines=limits, priority=priority
                     )
                 member.answered(course.wanted)
                 return found
             except _ELSEWHERE as error:
-                await course.failed(member, _as_failure(error))
+                left_s = limits.left_s(time.monotonic() - began)
+                await course.failed(member, _as_failure(error), left_s)
 
     async def stop(self, target: Target, request_id: str) -> None:
         """End a request with the contract's `stop` input, on whichever replica runs it.

@@ -18,7 +18,7 @@ from enginehouse.client.embedding import (
     join,
     versions_changed,
 )
-from enginehouse.client.policy import Deadlines, RetryPolicy
+from enginehouse.client.policy import Deadlines
 from enginehouse.client.wire import (
     ChunkDecoder,
     Target,
@@ -36,6 +36,7 @@ from tritonclient.grpc import service_pb2_grpc as rpc
 
 from enginehouse.errors import DeadlineError, EngineUnavailableError, ServingError
 from enginehouse.generation import Chunk, GenerationRequest, Sampling
+from enginehouse.retry import RetryPolicy
 from enginehouse.triton_control import grpc_metadata
 
 _CONTROL_TIMEOUT_S = 30.0
@@ -87,7 +88,7 @@ class TritonClient:
         limits = deadlines or self._deadlines
         message = encode_request(target, request)
         began = time.monotonic()
-        pauses = self._retry.pauses_s()
+        retries = self._retry.retries()
         started = False
         while True:
             decoder = ChunkDecoder(request)
@@ -100,10 +101,11 @@ class TritonClient:
                         return
                 raise stream_cut()
             except EngineUnavailableError:
-                pause = None if started else next(pauses, None)
-                if pause is None:
+                left_s = limits.wait_s(elapsed_s=time.monotonic() - began, started=False)
+                pause_s = None if started else retries.pause_s(left_s=left_s)
+                if pause_s is None:
                     raise
-                time.sleep(pause)
+                time.sleep(pause_s)
 
     def generate_text(
         self,
@@ -145,16 +147,19 @@ class TritonClient:
 
     def _infer(self, message: Any) -> Any:
         """One unary call, retried while the engine is unavailable."""
-        pauses = self._retry.pauses_s()
+        retries, began = self._retry.retries(), time.monotonic()
         while True:
+            left_s = self._deadlines.left_s(time.monotonic() - began)
             try:
-                return self._rpc.ModelInfer(message, timeout=self._deadlines.total_s)
+                return self._rpc.ModelInfer(message, timeout=left_s)
             except grpc.RpcError as error:
                 ours = error_from_rpc(error)
-                pause = next(pauses, None) if isinstance(ours, EngineUnavailableError) else None
-                if pause is None:
+                left_s = self._deadlines.left_s(time.monotonic() - began)
+                again = isinstance(ours, EngineUnavailableError)
+                pause_s = retries.pause_s(left_s=left_s) if again else None
+                if pause_s is None:
                     raise ours from error
-            time.sleep(pause)
+            time.sleep(pause_s)
 
     def stop(self, target: Target, request_id: str) -> None:
         """End a request with the contract's `stop` input.

@@ -24,10 +24,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from enginehouse.retry import RetryPolicy
+
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 30.0
+_RESTARTS = RetryPolicy(attempts=None, base_s=0.5, most_s=30.0, jitter=False)
 #: A loop that ran this long without an error has recovered, in seconds.
 _STEADY_S = 60.0
 #: A loop that did not recover in this time is stuck, in seconds.
@@ -113,8 +114,7 @@ class Supervisor:
 
 
 def _pause_s(trouble: _Trouble) -> float:
-    exponent = min(trouble.in_a_row - 1, 10)
-    return float(min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2**exponent))
+    return _RESTARTS.longest_s(trouble.in_a_row)
 
 
 def _recovery_s(trouble: _Trouble) -> float:

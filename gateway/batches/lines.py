@@ -13,9 +13,10 @@ from typing import Any, Protocol
 from enginehouse.api.caller import Caller
 from enginehouse.gateway.batches.config import BatchesConfig
 
+from enginehouse.retry import RetryPolicy
+
 #: Statuses caused by load or an outage, not by the request: a retry may succeed.
 _BUSY = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
-_MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +78,15 @@ class RetryingRunner:
 
     async def answered(self, call: LineCall, stop: asyncio.Event) -> LineAnswer | None:
         """The final answer; None if the batch was stopped before there was one."""
-        tries = 0
+        config = self.config
+        policy = RetryPolicy(None, config.retry_base_s, config.retry_most_s)
+        retries = policy.retries(self.chance)
         while not stop.is_set():
             async with self.slots:
                 answer = await self.run(call)
             if answer.status not in _BUSY:
                 return answer
-            config, doubled = self.config, 2.0 ** min(tries, _MOST_DOUBLINGS)
-            most_s = min(config.retry_most_s, config.retry_base_s * doubled)
-            if await self.pause(stop, self.chance() * most_s):
+            pause_s = retries.pause_s()
+            if pause_s is None or await self.pause(stop, pause_s):
                 return None
-            tries += 1
         return None

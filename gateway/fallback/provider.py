@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +15,6 @@ import httpx
 import orjson
 from enginehouse.api.call import Answered, Call, ServedBy
 from enginehouse.api.generation import TextChunk, Usage
-from enginehouse.client.policy import RetryPolicy
 from enginehouse.gateway.fallback.config import ProviderConfig
 from enginehouse.gateway.fallback.translate import (
     PATHS,
@@ -34,6 +33,7 @@ from enginehouse.errors import (
     ServingError,
 )
 from enginehouse.requests.json_text import read_json
+from enginehouse.retry import Retries, RetryPolicy
 from enginehouse.server_sent_events import data_of_stream
 
 _T = TypeVar("_T")
@@ -97,7 +97,7 @@ class Provider:
         asked = model or names.get(call.model) or names["*"]
         by = ServedBy(asked, None, None, f"provider:{self.name}")
         retry = self._config.retry
-        pauses = RetryPolicy(retry.attempts, retry.base_s, retry.most_s).pauses_s()
+        retries = RetryPolicy(retry.attempts, retry.base_s, retry.most_s).retries()
         until = time.monotonic() + self._config.first_piece_timeout_s
         while True:
             answer = ProviderAnswerReader(Usage(guessed_prompt_tokens(call)), answers_wanted(call))
@@ -109,21 +109,11 @@ class Provider:
                         yield piece
                 return
             except ServingError:
-                pause_s = self._pause_s(attempt, pauses)
+                pause_s = _pause_s(attempt, retries)
                 if pause_s is None:
                     raise
             self._on_retry()
             await asyncio.sleep(pause_s)
-
-    def _pause_s(self, attempt: _Attempt, pauses: Iterator[float]) -> float | None:
-        """How long to wait for another attempt; None if there is none that could be in time."""
-        may = attempt.again and not attempt.begun
-        pause_s = next(pauses, None) if may else None
-        if pause_s is None or attempt.after_s > self._config.retry.most_s:
-            return None
-        pause_s = max(pause_s, attempt.after_s)
-        left_s = min(attempt.until - time.monotonic(), _patience_s(attempt.call))
-        return pause_s if pause_s < left_s else None
 
     async def _run(self, attempt: _Attempt, model: str) -> AsyncGenerator[TextChunk, None]:
         """One request and its answer."""
@@ -204,6 +194,14 @@ class Provider:
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             raise QueueFullError(said)
         raise EngineUnavailableError(said)
+
+
+def _pause_s(attempt: _Attempt, retries: Retries) -> float | None:
+    """How long to wait for another attempt; None if there is none."""
+    if attempt.begun or not attempt.again:
+        return None
+    left_s = min(attempt.until - time.monotonic(), _patience_s(attempt.call))
+    return retries.pause_s(after_s=attempt.after_s, left_s=left_s)
 
 
 def _patience_s(call: Call) -> float:

@@ -27,12 +27,6 @@ def test_no_limits_wait_for_ever() -> None:
     assert Deadlines(None, None, None).wait_s(elapsed_s=1e9, started=True) is None
 
 
-def test_pauses_grow_and_are_bounded() -> None:
-    pauses = list(RetryPolicy(attempts=12, base_s=0.1, most_s=2.0).pauses_s())
-    assert len(pauses) == 11
-    assert all(0 <= pause <= 2.0 for pause in pauses)
-
-
 def test_nobody_there_is_unavailable_after_the_last_attempt() -> None:
     address = f"127.0.0.1:{free_ports(1)[0]}"
     retry = RetryPolicy(attempts=2, base_s=0.01)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from enginehouse.retry import RetryPolicy
 from enginehouse.supervision import SupervisedThread, Supervisor, start_job, start_loop
 from tests.conftest import wait_until
 
@@ -83,7 +84,7 @@ class Clock:
 
 @pytest.fixture
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enginehouse.supervision._FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("enginehouse.supervision._RESTARTS", RetryPolicy(None, 0.0))
 
 
 @pytest.mark.usefixtures("no_pause")
