@@ -98,6 +98,9 @@ def _add_surface(
     app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, max_bytes=settings.api.max_body_bytes, larger=larger)
     for surface in surfaces:
+        for inner in surface.inner_middleware:
+            app.add_middleware(inner)
+    for surface in surfaces:
         for middleware, arguments in surface.middleware:
             app.add_middleware(middleware, **arguments)
     app.add_middleware(AccessLog, lines=access_log)

@@ -68,6 +68,7 @@ class Surface:
 
     Attributes:
         middleware: classes of ASGI middleware with their arguments, the innermost first.
+        inner_middleware: inside of every stage's `middleware`, outside of the body limit.
         larger_bodies: path → body limit in bytes, in place of the adapter's.
     """
 
@@ -75,6 +76,7 @@ class Surface:
     configured: Any
     routers: list[APIRouter] = field(default_factory=list)
     middleware: list[tuple[Callable[..., Any], dict[str, Any]]] = field(default_factory=list)
+    inner_middleware: list[Callable[..., Any]] = field(default_factory=list)
     larger_bodies: dict[str, int] = field(default_factory=dict)
 
 

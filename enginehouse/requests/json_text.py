@@ -21,9 +21,12 @@ from typing import Any
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
 from enginehouse.json_depth import is_shallow
+from enginehouse.requests.body_shape import check_shape
 from enginehouse.requests.field_path import field_path
 
 MOST_LEVELS = 128
+#: A body above this is parsed and validated in a thread, so that it does not delay the streams.
+OFF_LOOP_BYTES = 65_536
 #: Maximum length of a name in an error message.
 _MOST_NAME = 64
 _BROKEN = "We could not parse the JSON body of your request"
@@ -67,6 +70,18 @@ def read_json(raw: bytes) -> Any:
         raise _too_deep()
     if doubtful.found:
         _refuse_number(value)
+    return value
+
+
+def read_body(raw: bytes) -> Any:
+    """`read_json` for a request's body, or a line that stands for one: its values are bounded too.
+
+    Raises:
+        InvalidJsonError: if it is not JSON.
+        InvalidRequestError: names the number that is out of range, or the place that is too large.
+    """
+    value = read_json(raw)
+    check_shape(value)
     return value
 
 

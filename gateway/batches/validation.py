@@ -11,7 +11,7 @@ import orjson
 from enginehouse.gateway.batches.config import BatchesConfig
 
 from enginehouse.errors import InvalidJsonError, InvalidRequestError
-from enginehouse.requests.json_text import read_json
+from enginehouse.requests.json_text import read_body
 
 #: Endpoints that a batch may use.
 ENDPOINTS = ("/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/responses")
@@ -89,7 +89,7 @@ class LineChecker:
             message = f"the line has {len(raw)} bytes, and at most {most} are taken"
             return None, "line_too_large", message
         try:
-            given = read_json(raw)
+            given = read_body(raw)
         except InvalidJsonError as error:
             return None, "invalid_json_line", f"not valid JSON: {error}"
         except InvalidRequestError as error:

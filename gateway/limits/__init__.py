@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from enginehouse.api.answer_ceiling import AnswerCeiling
-from enginehouse.api.registration import Opening, Registration
+from enginehouse.api.registration import Opening, Registration, Surface
 from enginehouse.gateway.accounting import Accounting, NothingSpent
 from enginehouse.gateway.limits.config import LimitsConfig
 from enginehouse.gateway.limits.opening import open_limits
@@ -34,10 +34,17 @@ async def _open(opening: Opening) -> AsyncIterator[None]:
         price=accounting.price,
     )
     async with limits as opened:
+        opening.app.state.limits = opened.requests.limits
         opening.stages.asked.add(60, opened.requests)
         opening.stages.prepared.add(20, opened.tokens)
         opening.stages.prepared.add(30, opened.turns)
         yield
 
 
-registration = Registration("limits", 60, _open, LimitsConfig)
+def _surface(surface: Surface) -> None:
+    from enginehouse.gateway.limits.refused_bodies import RefusedBodies
+
+    surface.inner_middleware.append(RefusedBodies)
+
+
+registration = Registration("limits", 60, _open, LimitsConfig, _surface)

@@ -23,18 +23,18 @@ from enginehouse.http_errors import (
     reply_to_unexpected,
 )
 from enginehouse.requests.content_type import content_type_problem
-from enginehouse.requests.json_text import read_json
+from enginehouse.requests.json_text import read_body
 
 
 class ControllerRoute(APIRoute):
-    """A route that reads its body, if it has one, with `read_json`."""
+    """A route that reads its body, if it has one, with `read_body`."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """See FastAPI.
 
         Raises:
             HTTPException: 415 if the body is declared as something other than JSON.
-            InvalidRequestError: if it is not JSON, see `read_json`.
+            InvalidRequestError: if it is not JSON, see `read_body`.
         """
         handler = super().get_route_handler()
         if self.body_field is None:
@@ -59,7 +59,7 @@ class _ControllerRequest(Request):
         problem = content_type_problem(self.headers, "application/json")
         if problem is not None:
             raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, problem)
-        self._json = read_json(raw)
+        self._json = read_body(raw)
 
 
 def install_controller_errors(app: FastAPI) -> None:

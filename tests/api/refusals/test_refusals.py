@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from enginehouse.api.json_route import JsonRoute
 
+from enginehouse.requests.body_shape import MOST_CONTAINERS, MOST_ITEMS, check_shape
+from enginehouse.requests.json_text import OFF_LOOP_BYTES
 from tests.api.speaking import Adapter, speaking
 
 _HI = [{"role": "user", "content": "Hi"}]
@@ -261,10 +265,94 @@ def test_little_is_told_back(adapter: Adapter, body: tuple[str, Any]) -> None:
     assert answer.json()["error"]["message"].count("secret") < 60
 
 
-@pytest.mark.parametrize("items", [[1.5], ["x", 1], [None]])
-def test_many_wrong_items_cost_no_more_than_one(adapter: Adapter, items: list[Any]) -> None:
+@pytest.mark.parametrize(
+    ("items", "many", "param"),
+    [
+        ([1.5], 200_000, "prompt[0]"),
+        (["x", 1], 200_000, "prompt"),
+        (["x", 1], MOST_ITEMS, "prompt[1]"),
+        ([None], 200_000, "prompt"),
+        ([None], MOST_ITEMS, "prompt[0]"),
+    ],
+)
+def test_many_wrong_items_cost_no_more_than_one(
+    adapter: Adapter, items: list[Any], many: int, param: str
+) -> None:
     """An error for each item and each member of the union would be 600,000 here."""
-    prompt = items * (200_000 // len(items))
+    prompt = items * (many // len(items))
     answer = adapter.http.post("/v1/completions", json={"model": "smollm2", "prompt": prompt})
     assert answer.status_code == 400
-    assert answer.json()["error"]["param"] in {"prompt[0]", "prompt[1]"}
+    assert answer.json()["error"]["param"] == param
+
+
+_MESSAGES = [{"role": "user", "content": "Hi"}]
+_MANY: dict[str, Any] = {
+    "objects": [{}] * 30_000,
+    "lists": [[]] * 30_000,
+    "texts": ["a"] * 20_000,
+    "fields": {f"a{number}": 0 for number in range(10_000)},
+}
+_PLACES: list[tuple[str, dict[str, Any], str]] = [
+    ("/v1/chat/completions", {"messages": _MESSAGES}, field)
+    for field in ("messages", "stop", "tools", "logit_bias", "metadata", "response_format",
+                  "stop_token_ids", "chat_template_kwargs", "modalities", "no_such_field")
+] + [
+    ("/v1/completions", {"prompt": "a"}, "prompt"),
+    ("/v1/embeddings", {}, "input"),
+    ("/v1/responses", {}, "input"),
+    ("/v1/messages", {"max_tokens": 1}, "messages"),
+    ("/tokenize", {}, "prompt"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", _MANY)
+@pytest.mark.parametrize(("path", "fields", "field"), _PLACES)
+def test_too_many_values_are_refused_before_any_schema(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch, path: str, fields: Any, field: str, kind: str
+) -> None:
+    """One bound for every field, known or not: no model of pydantic may see such a body."""
+    seen: list[Any] = []
+    monkeypatch.setattr(JsonRoute, "_validated", lambda _, value: seen.append(value))
+    body = {"model": "smollm2", **fields, field: _MANY[kind]}
+    answer = adapter.http.post(path, json=body, headers={"anthropic-version": "2023-06-01"})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert error.get("param", field) == field
+    assert field in error["message"]
+    assert str(len(_MANY[kind])) in error["message"]
+    assert not seen
+
+
+def test_a_tree_of_small_objects_is_bounded_as_a_whole(adapter: Adapter) -> None:
+    many = [[{"a": {}}] * 100] * 200
+    answer = adapter.http.post("/v1/chat/completions", json={"model": "m", "messages": many})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "messages"
+    assert str(MOST_CONTAINERS) in answer.json()["error"]["message"]
+
+
+def test_a_large_body_is_validated_in_a_thread(
+    adapter: Adapter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    validated = JsonRoute._validated
+
+    def noted(route: JsonRoute, value: Any) -> Any:
+        threads.append(threading.current_thread().name.startswith("asyncio"))
+        return validated(route, value)
+
+    monkeypatch.setattr(JsonRoute, "_validated", noted)
+    for size in (10, 2 * OFF_LOOP_BYTES):
+        body = {"model": "no-such", "messages": [{"role": "user", "content": "a" * size}]}
+        answer = adapter.http.post("/v1/chat/completions", json=body)
+        assert answer.status_code == 404
+    assert threads == [True]
+
+
+def test_what_clients_send_is_within_the_bounds() -> None:
+    message = {"role": "user", "content": [{"type": "text", "text": "a"}] * 2}
+    check_shape({"prompt": [1] * 500_000})
+    check_shape({"input": ["a"] * 2048})
+    check_shape({"input": [[1, 2, 3]] * 2048})
+    check_shape({"messages": [message] * 4096})
+    check_shape({"schema": {"properties": {str(n): {"type": "string"} for n in range(1000)}}})
