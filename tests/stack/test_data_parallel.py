@@ -38,11 +38,10 @@ def test_both_instances_work_and_answer_alike(twins: RunningStack) -> None:
     request = GenerationRequest([1, 9690, 198, 2683], max_tokens=8, end_ids=frozenset({2}))
 
     def ask(_: int) -> tuple[int, ...]:
-        with TritonClient(twins.grpc) as client:
-            chunks = client.generate(Target("smollm2"), request)
-            return tuple(i for chunk in chunks for i in chunk.token_ids)
+        chunks = client.generate(Target("smollm2"), request)
+        return tuple(i for chunk in chunks for i in chunk.token_ids)
 
-    with ThreadPoolExecutor(16) as pool:
+    with TritonClient(twins.grpc) as client, ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(ask, range(32)))
     assert len(set(answers)) == 1
     prompts = _by_instance(twins, "prompt_tokens_total")

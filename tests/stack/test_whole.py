@@ -116,8 +116,10 @@ def test_several_sequences_stand_side_by_side(stack: RunningStack) -> None:
 def test_requests_at_once_share_the_engines_batch(stack: RunningStack) -> None:
     before = stack.engine_metric("steps_total")
     inputs = _ids(max_tokens=24)
-    with ThreadPoolExecutor(16) as pool:
-        results = list(pool.map(lambda _: _infer(stack, inputs), range(16)))
+    # One client for all threads: gRPC channels made and closed by many at once, in a process
+    # that has gevent too (`tritonclient.http` loads it), have ended it by a segmentation fault.
+    with triton.InferenceServerClient(stack.grpc) as client, ThreadPoolExecutor(16) as pool:
+        results = list(pool.map(lambda _: client.infer(MODEL, inputs), range(16)))
     assert {r.as_numpy("sequence_length").item() for r in results} == {27}
     # One after another they would take 16 x 24 steps.
     wait_until(lambda: stack.engine_metric("requests_in_flight") == 0, "an idle engine")
@@ -195,9 +197,9 @@ def test_what_it_cannot_do_is_refused_by_name(
 
 
 def test_a_bad_request_fails_alone(stack: RunningStack) -> None:
-    with ThreadPoolExecutor(4) as pool:
-        bad = [pool.submit(_infer, stack, _ids(max_tokens=10**6)) for _ in range(2)]
-        good = [pool.submit(_infer, stack, _ids()) for _ in range(2)]
+    with triton.InferenceServerClient(stack.grpc) as client, ThreadPoolExecutor(4) as pool:
+        bad = [pool.submit(client.infer, MODEL, _ids(max_tokens=10**6)) for _ in range(2)]
+        good = [pool.submit(client.infer, MODEL, _ids()) for _ in range(2)]
         assert all(call.result().as_numpy("output_ids").size == 9 for call in good)
         assert all(isinstance(c.exception(), triton.InferenceServerException) for c in bad)
 
