@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
+import regex
 from enginehouse.gateway.content.kinds import USUAL_KINDS, Kind
-from enginehouse.gateway.content.partial import open_end
+from enginehouse.gateway.content.partial import as_regex, opening
 from pydantic import BaseModel, ConfigDict, Field, HttpUrl, field_validator, model_validator
 
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -46,7 +47,7 @@ class PatternsConfig(FilterConfig):
 
     Attributes:
         words: found as whole words; white space in them must match exactly.
-        regexes: expressions of Python's `re`, without references to groups.
+        regexes: expressions of Python's `re`.
         ignore_case: whether ``Word`` matches ``word``.
         action: what is done with a match, or with a text that contains one.
         replacement: text that replaces a match, if the action is ``redact``.
@@ -62,14 +63,14 @@ class PatternsConfig(FilterConfig):
     @field_validator("regexes")
     @classmethod
     def _compile(cls, regexes: tuple[str, ...]) -> tuple[str, ...]:
-        for regex in regexes:
+        for written in regexes:
             try:
-                pattern = re.compile(regex)
-                open_end(pattern)
-            except (re.error, ValueError) as error:
-                raise ValueError(f"{regex!r} cannot be used: {error}") from None
+                pattern = re.compile(written)
+                opening(as_regex(pattern))
+            except (re.error, regex.error, ValueError) as error:
+                raise ValueError(f"{written!r} cannot be used: {error}") from None
             if pattern.match(""):
-                raise ValueError(f"{regex!r} matches nothing at all: have it take a character")
+                raise ValueError(f"{written!r} matches nothing at all: have it take a character")
         return regexes
 
     @model_validator(mode="after")

@@ -15,13 +15,14 @@ def patterns_filter(config: PatternsConfig) -> SpanFilter:
     """Create the filter; all its patterns form one rule."""
     name = config.name or config.type
     flags = re.IGNORECASE if config.ignore_case else re.NOFLAG
-    patterns = [re.compile(regex, flags) for regex in config.regexes]
+    rules = [rule(name, re.compile(regex, flags), bounded=True) for regex in config.regexes]
     if config.words:
-        patterns.insert(0, words_pattern(config.words, ignore_case=config.ignore_case))
+        words = words_pattern(config.words, ignore_case=config.ignore_case)
+        rules.insert(0, rule(name, words))
     return SpanFilter(
         name,
         Action(config.action),
         config,
-        rules=tuple(rule(name, pattern) for pattern in patterns),
+        rules=tuple(rules),
         replace=lambda *_: config.replacement,
     )

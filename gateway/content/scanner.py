@@ -2,19 +2,25 @@
 
 What is found does not depend on how the text is cut: a match counts if its first `hold_back`
 characters are a match by themselves, and of two that overlap the one that begins first counts.
+
+A bounded rule that needs more than `SEARCH_S` for a text has found all of it: an expression that
+goes back and forth over a text costs one request its text, and not all requests their time.
 """
 
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from enginehouse.gateway.content.needed import needed_text
-from enginehouse.gateway.content.partial import open_end
+import regex
+from enginehouse.gateway.content.partial import as_regex, opening
 
 #: Of the text before, for patterns that look back.
 _CONTEXT_CHARACTERS = 256
+#: Seconds for the bounded rules of a scanner, each time that text arrives.
+SEARCH_S = 1.0
 #: What is held longer than `hold_back` is read again once it has grown by one part in so many.
 _GROWTH = 8
 
@@ -27,25 +33,29 @@ class ScanRule:
 
     Attributes:
         label: names it in notes and metrics.
-        opening: matches up to the end of a text, from where a match may still be open.
-        needs: text that every match contains; it is found much faster than a match.
+        opening: has a partial match from where a match of `pattern` may still be open.
         check: a match's text → how many of its characters count; 0 refuses it.
+        bounded: whether a search may take `SEARCH_S` at most. The measure costs some microseconds
+            a search, which patterns that are known to be linear are spared.
     """
 
     label: str
-    pattern: re.Pattern[str]
-    opening: re.Pattern[str]
-    needs: str = ""
+    pattern: regex.Pattern[str]
+    opening: regex.Pattern[str]
     check: Check | None = None
+    bounded: bool = False
 
 
-def rule(label: str, pattern: re.Pattern[str], check: Check | None = None) -> ScanRule:
-    """A rule for a pattern.
+def rule(
+    label: str, pattern: re.Pattern[str], check: Check | None = None, *, bounded: bool = False
+) -> ScanRule:
+    """A rule for a pattern; one that others wrote is `bounded`.
 
     Raises:
-        ValueError: if the pattern refers to its own groups.
+        ValueError: if the pattern contains itself.
     """
-    return ScanRule(label, pattern, open_end(pattern), needed_text(pattern), check)
+    compiled = as_regex(pattern)
+    return ScanRule(label, compiled, opening(compiled), check, bounded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +83,14 @@ def scan(rules: Sequence[ScanRule], text: str, hold_back: int) -> list[Segment]:
     return scanner.finish(text)
 
 
+class _SlowRuleError(Exception):
+    """A rule did not end in the time that was left."""
+
+    def __init__(self, rule: ScanRule) -> None:
+        super().__init__(rule.label)
+        self.rule = rule
+
+
 class Scanner:
     """Decides as early as it can; holds back what may still become a match.
 
@@ -85,6 +103,7 @@ class Scanner:
         self._text = ""
         self._at = 0
         self._read = 0
+        self._until = 0.0
 
     def push(self, text: str) -> list[Segment]:
         """Add text; what is decided now, in order and without gaps."""
@@ -100,10 +119,24 @@ class Scanner:
         return self._decide(lambda _: len(self._text))
 
     def _decide(self, open_from: Callable[[int], int]) -> list[Segment]:
+        self._until = time.monotonic() + SEARCH_S
+        try:
+            segments, hold = self._decided(open_from)
+        except _SlowRuleError as slow:
+            segments = [Segment(self._text[self._at :], slow.rule)]
+            hold = len(self._text)
+        dropped = max(0, hold - _CONTEXT_CHARACTERS)
+        self._text = self._text[dropped:]
+        self._at = hold - dropped
+        self._read = len(self._text)
+        return segments
+
+    def _decided(self, open_from: Callable[[int], int]) -> tuple[list[Segment], int]:
+        """What is decided, and where that ends."""
         text, at = self._text, self._at
         segments: list[Segment] = []
         hold = open_from(at)
-        for match in self._matches(at):
+        for match in self._matches(at) if hold > at else ():
             if match.start >= hold:
                 break
             if match.start > at:
@@ -114,26 +147,24 @@ class Scanner:
                 hold = open_from(at)
         if hold > at:
             segments.append(Segment(text[at:hold]))
-        dropped = max(0, hold - _CONTEXT_CHARACTERS)
-        self._text = text[dropped:]
-        self._at = hold - dropped
-        self._read = len(self._text)
-        return segments
+        return segments, hold
 
     def _matches(self, at: int) -> Iterator[_Match]:
         """Matches that do not overlap, from a place on."""
-        rules = [rule for rule in self._rules if self._text.find(rule.needs, at) >= 0]
-        upcoming = [self._next(rule, at) for rule in rules]
+        upcoming = [self._next(rule, at) for rule in self._rules]
         while found := [match for match in upcoming if match is not None]:
             first = min(found, key=lambda match: match.start)
             yield first
             for index, match in enumerate(upcoming):
                 if match is not None and match.start < first.end:
-                    upcoming[index] = self._next(rules[index], first.end)
+                    upcoming[index] = self._next(self._rules[index], first.end)
 
     def _next(self, rule: ScanRule, at: int) -> _Match | None:
         """The first match of a rule that counts, from a place on."""
-        while (found := rule.pattern.search(self._text, at)) is not None:
+        # A place behind the end would be taken for the end: `\b` matches no characters there.
+        while at < len(self._text):
+            if (found := self._search(rule, rule.pattern, at)) is None:
+                return None
             start = found.start()
             length = len(found[0]) if rule.check is None else rule.check(found[0])
             if length and self._shows_early(rule, start):
@@ -144,7 +175,7 @@ class Scanner:
     def _shows_early(self, rule: ScanRule, start: int) -> bool:
         """Whether there is a match within the characters that may be held back."""
         end = start + self._hold_back
-        return end >= len(self._text) or rule.pattern.match(self._text, start, end) is not None
+        return end >= len(self._text) or self._begins(rule, start, end)
 
     def _open_from(self, at: int) -> int:
         """The first place from `at` on where a match may be open; the end if there is none."""
@@ -152,8 +183,28 @@ class Scanner:
 
     def _open(self, rule: ScanRule, at: int) -> int:
         end = len(self._text)
-        while (found := rule.opening.search(self._text, at)) is not None and found.start() < end:
-            if self._shows_early(rule, found.start()):
-                return found.start()
-            at = found.start() + 1
+        while (found := self._search(rule, rule.opening, at, partial=True)) is not None:
+            if (start := found.start()) == end or self._shows_early(rule, start):
+                return start
+            at = start + 1
         return end
+
+    def _search(
+        self, rule: ScanRule, pattern: regex.Pattern[str], at: int, *, partial: bool = False
+    ) -> regex.Match[str] | None:
+        if not rule.bounded:
+            return pattern.search(self._text, at, partial=partial)
+        try:
+            return pattern.search(self._text, at, partial=partial, timeout=self._left_s())
+        except TimeoutError:
+            raise _SlowRuleError(rule) from None
+
+    def _begins(self, rule: ScanRule, start: int, end: int) -> bool:
+        timeout = self._left_s() if rule.bounded else None
+        try:
+            return rule.pattern.match(self._text, start, end, timeout=timeout) is not None
+        except TimeoutError:
+            raise _SlowRuleError(rule) from None
+
+    def _left_s(self) -> float:
+        return max(self._until - time.monotonic(), 0.001)

@@ -12,6 +12,7 @@ from enginehouse.api.route_files import RouteFiles
 from enginehouse.client import AsyncFleetClient
 
 from enginehouse.errors import BundleError, ModelNotFoundError
+from enginehouse.retry import RetryPolicy
 from enginehouse.supervision import SUPERVISOR
 from enginehouse.traffic import Arm, Routes
 from enginehouse.traffic.routes import write_routes
@@ -178,7 +179,7 @@ def test_an_embedding_models_highest_version_serves(
 def test_an_error_that_nobody_foresaw_does_not_end_the_following(
     run: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("enginehouse.supervision._FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("enginehouse.supervision._RESTARTS", RetryPolicy(None, 0.0))
     before = SUPERVISOR.failures().get("model-directory", 0)
     poll = RouteFiles.poll
     polled = asyncio.Event()

@@ -17,7 +17,7 @@ def test_the_default_filters_nothing_and_redacts_the_log() -> None:
     [
         ({"input": [{"type": "patterns"}]}, "words or regexes"),
         ({"input": [{"type": "patterns", "regexes": ["("]}]}, "cannot be used"),
-        ({"input": [{"type": "patterns", "regexes": [r"(a)\1"]}]}, "refers to its groups"),
+        ({"input": [{"type": "patterns", "regexes": ["a(?R)?b"]}]}, "cannot be used"),
         ({"input": [{"type": "patterns", "regexes": ["a*"]}]}, "matches nothing"),
         ({"input": [{"type": "pii", "restore": True}]}, "numbered"),
         ({"output": [{"type": "injection"}]}, "injection"),

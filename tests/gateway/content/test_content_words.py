@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import re
 
-import pytest
-from enginehouse.gateway.content.needed import needed_text
 from enginehouse.gateway.content.words import words_pattern
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,20 +20,3 @@ def test_one_pattern_finds_what_the_words_one_by_one_do(
     expected = re.compile(rf"(?<!\w)(?:{plain})(?!\w)", flags)
     found = words_pattern(words, ignore_case=ignore_case)
     assert [m.span() for m in found.finditer(text)] == [m.span() for m in expected.finditer(text)]
-
-
-@pytest.mark.parametrize(
-    ("pattern", "needed"),
-    [
-        (r"[\w.]+@\w+", "@"),
-        (r"abc?", "ab"),
-        (r"a(?:bcd)+e", "bcd"),
-        (r"a|b", ""),
-        (r"(?:abc)?d", "d"),
-        (r"(?i)abc-", "-"),
-        (r"(?i:abc)d", "d"),
-        (r"(?!abc)d", "d"),
-    ],
-)
-def test_the_longest_text_of_every_match_is_known(pattern: str, needed: str) -> None:
-    assert needed_text(re.compile(pattern)) == needed

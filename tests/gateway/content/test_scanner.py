@@ -4,8 +4,9 @@ import re
 from itertools import pairwise
 
 import pytest
+import regex
 from enginehouse.gateway.content.kinds import Kind, rules_of
-from enginehouse.gateway.content.partial import open_end
+from enginehouse.gateway.content.partial import opening
 from enginehouse.gateway.content.scanner import Scanner, ScanRule, Segment, rule, scan
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +35,16 @@ PATTERNS = [
     r"\Bc",
     r"a.{20}b",
     r"(?:ab)+$",
+    r"(a)\1b?",
+    r"(?P<x>a+)b(?P=x)",
+    r"(a)?b(?(1)c|d)",
+    r"a \bb",
+    r"a(?!\b)",
+    r"ab(?!$)c?",
+    r"ab\Z",
+    r"(?m)a$\n?b?",
+    r"(?x) a [ ] b?  # up to here",
+    r"[]a]b|\$a",
 ]
 ABC = st.text(alphabet="abcd A\n", max_size=60)
 FRAGMENTS = st.sampled_from(
@@ -45,6 +56,40 @@ FRAGMENTS = st.sampled_from(
     ]
 )  # fmt: skip
 TEXTS = st.lists(FRAGMENTS, max_size=14).map("".join)
+
+
+ATOMS = st.sampled_from(
+    [
+        "a",
+        "b",
+        "ab",
+        "[ab]",
+        "[^a]",
+        ".",
+        r"\w",
+        r"\b",
+        r"\B",
+        "^",
+        "$",
+        r"\Z",
+        r"\n",
+        " ",
+        "(?i:a)",
+    ]
+)
+EXPRESSIONS = st.recursive(
+    ATOMS,
+    lambda inner: st.one_of(
+        st.tuples(inner, inner).map("".join),
+        st.tuples(inner, inner).map(lambda two: f"(?:{two[0]}|{two[1]})"),
+        st.tuples(inner, st.sampled_from(["?", "{0,2}", "{2}", "{1,2}?"])).map(
+            lambda two: f"(?:{two[0]}){two[1]}"
+        ),
+        inner.map(lambda one: f"(?={one})"),
+        inner.map(lambda one: f"(?!{one})"),
+    ),
+    max_leaves=8,
+).filter(lambda written: re.match(written, "") is None)
 
 
 def written(segments: list[Segment]) -> str:
@@ -155,10 +200,37 @@ def test_a_checked_match_may_be_shorter_and_a_refused_one_hides_no_other() -> No
     assert written(scan(rules, "7123 17123", 256)) == "#23 1#23"
 
 
-@pytest.mark.parametrize("pattern", [r"(a)\1", r"(?P<x>a)b(?P=x)", r"(a)?b(?(1)c|d)"])
-def test_references_to_groups_are_refused(pattern: str) -> None:
-    with pytest.raises(ValueError, match="groups"):
-        open_end(re.compile(pattern))
+@settings(max_examples=300, deadline=None)
+@given(pattern=EXPRESSIONS, text=ABC, places=st.lists(st.integers(0, 100), max_size=12))
+def test_any_expression_finds_in_pieces_what_it_finds_in_the_whole(
+    pattern: str, text: str, places: list[int]
+) -> None:
+    rules = (rule("x", re.compile(pattern)),)
+    whole = written(scan(rules, text, 256))
+    assert whole == re.sub(pattern, _mark, text)
+    assert "".join(streamed(rules, cut(text, places), 256)) == whole
+
+
+@pytest.mark.parametrize("pattern", [r"\b", r"\B", "(?=b)", "(?<=b)"])
+def test_a_match_of_no_characters_is_none(pattern: str) -> None:
+    assert written(scan((rule("x", re.compile(pattern)),), "b ab", 256)) == "b ab"
+
+
+@pytest.mark.parametrize("pattern", ["a(?R)?b", "a(?0)?b", "\ud800"])
+def test_what_cannot_be_followed_is_refused(pattern: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot be followed|in no text"):
+        opening(regex.compile(pattern))
+
+
+def test_a_text_that_takes_an_expression_too_long_is_found_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("enginehouse.gateway.content.scanner.SEARCH_S", 0.05)
+    rules = (rule("slow", re.compile(r"x(?:.*?a){12}[ce]"), bounded=True),)
+    assert written(scan(rules, "b x" + "a" * 80, 256)) == "#"
+    scanner = Scanner(rules, 256)
+    shown = [written(scanner.push(chunk)) for chunk in ("b", "x" + "a" * 80, "b", " b")]
+    assert shown == ["b", "#", "b", " b"]
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from enginehouse.registry.controller.controller import Controller
 from enginehouse.registry.controller.lease import Lease
 from enginehouse.registry.controller.replica import ReplicaWorker
 
+from enginehouse.retry import RetryPolicy
 from enginehouse.settings import Settings
 from enginehouse.supervision import SUPERVISOR
 from tests.conftest import free_ports, wait_until
@@ -35,7 +36,7 @@ class Planted:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("enginehouse.supervision._FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr("enginehouse.supervision._RESTARTS", RetryPolicy(None, 0.01))
 
 
 def _count(task: str) -> int:
