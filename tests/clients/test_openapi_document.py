@@ -139,6 +139,7 @@ def test_no_server_error_and_no_response_outside_its_schema(
 
 
 @pytest.mark.timeout(1200)
+@pytest.mark.slow(reason="real answers to made-up requests; the test above has the same without")
 def test_the_same_with_models_that_are_there(
     served: RunningStack, subtests: pytest.Subtests
 ) -> None:

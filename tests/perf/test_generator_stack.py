@@ -56,6 +56,7 @@ def _body(content: str, tokens: int) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow(reason="a stack of its own; test_lifecycle.py has one like it")
 def test_the_path_carries_every_token_of_a_generator(stack: PrivateStack) -> None:
     assert stack.started_s > 0
     processes = StackProcesses.find(stack.settings.addresses)

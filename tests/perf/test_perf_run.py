@@ -102,6 +102,7 @@ def _reports(stack: RunningStack) -> set[Path]:
     return set(stack.settings.reports_dir.glob("tiny-adapter-smollm2-1-*"))
 
 
+@pytest.mark.slow(reason="another measurement of ten seconds")
 def test_a_report_is_written_and_the_version_s_mlflow_run_shows_it(
     stack: RunningStack, tmp_path: Path
 ) -> None:

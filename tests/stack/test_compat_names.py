@@ -22,6 +22,8 @@ from tests.conftest import (
 from tests.engine.adapters import adapted_bundle
 from tests.stack.test_triton_clients import ANSWER, PROMPT, stream, tensor
 
+pytestmark = pytest.mark.slow(reason="a stack of its own, which loads each engine twice")
+
 
 @pytest.fixture(scope="module")
 def compat(

@@ -60,6 +60,7 @@ def test_answers_are_equal_again_and_four_at_once(sdk: openai.OpenAI) -> None:
         assert list(threads.map(lambda s: _answer(sdk, s), _SUBJECTS)) == first
 
 
+@pytest.mark.slow(reason="a stack of its own, whose answers are computed one by one")
 def test_a_seed_draws_the_same_answer_also_beside_others(sdk: openai.OpenAI) -> None:
     subjects = _SUBJECTS[:3]
     first = [_answer(sdk, subject, temperature=1.0) for subject in subjects]

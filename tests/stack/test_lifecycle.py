@@ -1,4 +1,8 @@
-"""Starting, overloading, breaking, promoting and ending a stack of its own."""
+"""Starting, overloading, breaking, promoting and ending a stack of its own.
+
+What is asked here is what becomes of answers, not what stands in them: the runtime of the stacks
+is `token_generator`. `test_embeddings.py` kills the stub of a real engine.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from enginehouse.perf.runtimes import token_generator
 from enginehouse.registry import Registry
 from enginehouse.stack.triton_server import stub_pids
 
@@ -31,20 +36,22 @@ from tests.conftest import (
     wait_until,
 )
 
+#: About the duration of a real engine's step, for two requests at once.
+_STEP = {token_generator.STEP_VARIABLE: "10"}
 _BODY = {"model": "smollm2", "prompt": "1 2 3", "ignore_eos": True, "temperature": 0}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory, bundle: Bundle) -> Path:
+def home(tmp_path_factory: pytest.TempPathFactory, generator_bundle: Bundle) -> Path:
     path = tmp_path_factory.mktemp("lifecycle")
-    copied_home(path, bundle)
+    copied_home(path, generator_bundle)
     return path
 
 
 @pytest.fixture(scope="module")
 def small(whole_machine: None, home: Path) -> Iterator[RunningStack]:
     """Two requests at once and two waiting, so that overload is near."""
-    env = stack_env(home, max_batch=2, max_queue=2)
+    env = stack_env(home, max_batch=2, max_queue=2) | _STEP
     env["ENGINEHOUSE_BETWEEN_TOKENS_TIMEOUT_S"] = "3"
     with running_stack(env) as running:
         yield running
@@ -116,9 +123,9 @@ def test_a_second_stack_on_the_same_home_is_refused(small: RunningStack) -> None
 
 @pytest.mark.whole_machine
 def test_ctrl_c_ends_everything_and_a_second_up_rebuilds_nothing(
-    tmp_path: Path, bundle: Bundle
+    tmp_path: Path, generator_bundle: Bundle
 ) -> None:
-    copied_home(tmp_path, bundle)
+    copied_home(tmp_path, generator_bundle)
     cached = tmp_path / "cache" / "smollm2" / "1" / "engine.json"
     stamps = []
     for _ in range(2):
