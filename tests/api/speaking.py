@@ -7,15 +7,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 from enginehouse.api.app import create_app
 from enginehouse.api.revision import Revision
-from enginehouse.build.default_checkpoint import default_checkpoint
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
-from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.client import Deadlines, Target
 from starlette.testclient import TestClient
 
@@ -23,24 +19,14 @@ from enginehouse.errors import ServingError
 from enginehouse.generation import Chunk, FinishReason, GenerationRequest
 from enginehouse.manifest import EngineManifest, SpecialTokens
 from enginehouse.settings import ApiSettings, EndpointSettings, Settings
-from enginehouse.text import ChatTemplate, Tokenizer
+from enginehouse.text import ChatTemplate
 from tests.client.fakes import FakeFleet, FakeReplica, generator
 from tests.conftest import wait_until
+from tests.default_model import default_model, default_tokenizer
 from tests.fake_bundle import fake_bundle
 
 IM_END = 2
 Build = Callable[[str, int], Revision]
-
-
-@cache
-def _source() -> tuple[Tokenizer, str]:
-    checkpoint = GgufCheckpoint(default_checkpoint())
-    return Tokenizer(tokenizer_json(checkpoint)), checkpoint.chat_template or ""
-
-
-def default_tokenizer() -> Tokenizer:
-    """Of the default model."""
-    return _source()[0]
 
 
 def manifest_at(path: Path, *, context_length: int = 2048) -> EngineManifest:
@@ -121,7 +107,8 @@ def speaking(
     home: Path, template: str | None = None, *, keys: bool = False, **api: Any
 ) -> Iterator[Adapter]:
     """An adapter whose model has this chat template; None is the default model's."""
-    tokenizer, own = _source()
+    tokenizer = default_tokenizer()
+    own = default_model().chat_template
     compiled = ChatTemplate(own if template is None else template, tokenizer)
     manifest = manifest_at(home / "bundle")
     fake = generator(1)

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 from enginehouse.api.hints import ChatHints, Hints
 from enginehouse.api.schemas import ChatRequest, CompletionRequest
-from enginehouse.build.default_checkpoint import default_checkpoint
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
-from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.engine.guides import GuideCompiler
 from pydantic import ValidationError
 
 from enginehouse.generation import Guide, GuideKind
 from tests.api.speaking import Adapter, speaking
 from tests.api.test_chat_fields import TOOLS
+from tests.default_model import default_model
 
 _USER = {"role": "user", "content": "Hi"}
 _PREFILL = {"role": "assistant", "content": "Once upon "}
@@ -288,7 +286,7 @@ def test_other_values_of_hints_are_refused_by_name() -> None:
 def test_a_choice_compiles(tmp_path: Path) -> None:
     """With the engine's own compiler."""
     path = tmp_path / "tokenizer.json"
-    path.write_text(tokenizer_json(GgufCheckpoint(default_checkpoint())), "utf-8")
+    path.write_text(default_model().tokenizer_json, "utf-8")
     compiler = GuideCompiler(path, [2])
     try:
         compiler.compile(Guide(GuideKind.EBNF_GRAMMAR, _CHOICE))

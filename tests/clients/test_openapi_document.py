@@ -28,9 +28,10 @@ from schemathesis.specs.openapi.checks import (
 
 from enginehouse.settings import Settings
 from enginehouse.text import ChatTemplate
-from tests.api.speaking import default_tokenizer, manifest_at
+from tests.api.speaking import manifest_at
 from tests.client.fakes import FakeFleet, generator
 from tests.conftest import RunningStack, free_ports, wait_until
+from tests.default_model import default_tokenizer
 
 _EXAMPLES = 4
 _FEW_TOKENS = 4

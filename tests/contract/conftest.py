@@ -7,9 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from enginehouse.build.default_checkpoint import default_checkpoint
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
-from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.engine.tensorrt_llm import TensorRtLlmRuntime
 from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
 
@@ -23,6 +20,7 @@ from enginehouse.manifest import (
     SpecialTokens,
 )
 from tests.contract.stand_in import VERSIONS, write_gpus, write_stand_in
+from tests.default_model import DefaultModel, default_model
 
 #: Makes a bundle of these settings in a directory.
 MakeBundle = Callable[[TensorRtLlmSettings], Bundle]
@@ -31,20 +29,18 @@ LoadRuntime = Callable[[TensorRtLlmSettings], TensorRtLlmRuntime]
 
 
 @pytest.fixture(scope="session")
-def checkpoint() -> tuple[GgufCheckpoint, str]:
-    """The default model's, for a real vocabulary, and its `tokenizer.json`."""
-    source = GgufCheckpoint(default_checkpoint())
-    return source, tokenizer_json(source)
+def checkpoint() -> DefaultModel:
+    """The default model's facts, for a real vocabulary."""
+    return default_model()
 
 
 @pytest.fixture
-def make_bundle(tmp_path: Path, checkpoint: tuple[GgufCheckpoint, str]) -> MakeBundle:
-    source, tokenizer = checkpoint
+def make_bundle(tmp_path: Path, checkpoint: DefaultModel) -> MakeBundle:
 
     def make(settings: TensorRtLlmSettings) -> Bundle:
         root = tmp_path / "bundle"
         (root / ENGINE_DIR).mkdir(parents=True)
-        (root / TOKENIZER_FILE).write_text(tokenizer, encoding="utf-8")
+        (root / TOKENIZER_FILE).write_text(checkpoint.tokenizer_json, encoding="utf-8")
         (root / CHAT_TEMPLATE_FILE).write_text("{{ messages }}", encoding="utf-8")
         manifest = EngineManifest(
             model_name="standin",
@@ -52,7 +48,7 @@ def make_bundle(tmp_path: Path, checkpoint: tuple[GgufCheckpoint, str]) -> MakeB
             runtime_version=VERSIONS[settings.version],
             built_at=datetime.now(UTC),
             built_on=host_fingerprint(),
-            architecture=source.architecture,
+            architecture=checkpoint.architecture,
             weight_format="fp16",
             context_length=8192,
             max_batch=settings.limits.max_batch_size,
@@ -60,7 +56,7 @@ def make_bundle(tmp_path: Path, checkpoint: tuple[GgufCheckpoint, str]) -> MakeB
             generation_defaults=GenerationDefaults(),
             engine_settings=EngineSettings(),
             tensorrt_llm=settings.model_dump(mode="json"),
-            checkpoint=source.describe(),
+            checkpoint=checkpoint.checkpoint,
             build_arguments={},
             tool_versions={},
             tokenizer_check={},

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from enginehouse.build.bundle_writer import build_bundle
 from enginehouse.build.formats import WeightFormat
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
 from enginehouse.build.plan import BuildPlan
 from enginehouse.engine.tensorrt_llm_section import settings_in
 from enginehouse.engine.tensorrt_llm_settings import TensorRtLlmSettings
@@ -21,6 +20,7 @@ from enginehouse.errors import BuildError, CheckpointError
 from tests.contract.conftest import forget_stand_in
 from tests.contract.facts import facts
 from tests.contract.stand_in import write_gpus, write_stand_in
+from tests.default_model import DefaultModel
 
 _TOOL = Path(__file__).parent / "stand_in" / "tool.py"
 _CONFIG = {"model_type": "llama", "vocab_size": 49_152, "max_position_embeddings": 4096,
@@ -75,10 +75,8 @@ def write_hf(directory: Path, tokenizer: str) -> None:
 
 
 @pytest.fixture
-def workshop(
-    tmp_path: Path, checkpoint: tuple[GgufCheckpoint, str], monkeypatch: pytest.MonkeyPatch
-) -> Workshop:
-    made = Workshop(tmp_path, checkpoint[1])
+def workshop(tmp_path: Path, checkpoint: DefaultModel, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    made = Workshop(tmp_path, checkpoint.tokenizer_json)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=":")
     monkeypatch.setenv("STAND_IN_LOG", str(made.log))
     monkeypatch.syspath_prepend(tmp_path / "site")
@@ -120,10 +118,10 @@ def test_a_plan_with_guides_has_the_c_plus_plus_backend_s_vocabulary(workshop: W
 
 
 def test_a_draft_model_is_built_beside_its_target(
-    workshop: Workshop, checkpoint: tuple[GgufCheckpoint, str]
+    workshop: Workshop, checkpoint: DefaultModel
 ) -> None:
     draft = workshop.root / "draft"
-    write_hf(draft, checkpoint[1])
+    write_hf(draft, checkpoint.tokenizer_json)
     speculative = {"kind": "draft_target", "model": str(draft), "max_draft_len": 3}
     bundle = workshop.build(flavour="engine", backend="tensorrtllm", speculative=speculative)
     assert (bundle.engine_dir / "draft" / "rank0.engine").is_file()

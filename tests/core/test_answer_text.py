@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from enginehouse.generation import FinishReason
 from enginehouse.text import Tokenizer
 from enginehouse.text.answer_text import AnswerText, TokenScore, token_texts
-from tests.api.speaking import IM_END, Adapter, default_tokenizer, speaking
+from tests.api.speaking import IM_END, Adapter, speaking
+from tests.default_model import default_tokenizer
 
 _TOKENIZER = default_tokenizer()
 _TEXTS = ["Hi 😀👨‍👩‍👧‍👦🇫🇷 there", "東京タワーの高さ", "नमस्ते a\u0301", "plain words\nand more", ""]

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from enginehouse.text import ChatTemplate
 from enginehouse.text.reasoning import ReasoningSplitter, Said, Thought, splitter_of
-from tests.api.speaking import default_tokenizer
+from tests.default_model import default_tokenizer
 
 
 def split(splitter: ReasoningSplitter, *pieces: str) -> tuple[str, str]:

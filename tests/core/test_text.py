@@ -1,20 +1,17 @@
 from __future__ import annotations
 
 import pytest
-from enginehouse.build.default_checkpoint import default_checkpoint
-from enginehouse.build.gguf_checkpoint import GgufCheckpoint
-from enginehouse.build.gguf_tokenizer import tokenizer_json
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enginehouse.errors import BuildError, InvalidRequestError
-from enginehouse.text import ChatTemplate, IncrementalDetokenizer, StopStrings, Tokenizer
+from enginehouse.text import ChatTemplate, IncrementalDetokenizer, StopStrings
 from enginehouse.text.detokenizer import CharacterBoundary
+from tests.default_model import default_model, default_tokenizer
 
-_SOURCE = GgufCheckpoint(default_checkpoint())
-_TOKENIZER = Tokenizer(tokenizer_json(_SOURCE))
-_TEMPLATE = ChatTemplate(_SOURCE.chat_template or "", _TOKENIZER)
+_TOKENIZER = default_tokenizer()
+_TEMPLATE = ChatTemplate(default_model().chat_template, _TOKENIZER)
 
 
 def _cuts(ids: list[int], sizes: list[int]) -> list[list[int]]:

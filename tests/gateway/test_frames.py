@@ -20,8 +20,9 @@ from tritonclient.grpc import service_pb2 as pb
 from enginehouse.generation import Chunk, GenerationRequest
 from enginehouse.settings import Settings
 from enginehouse.text import ChatTemplate
-from tests.api.speaking import IM_END, Speaker, default_tokenizer, manifest_at
+from tests.api.speaking import IM_END, Speaker, manifest_at
 from tests.client.fakes import FakeFleet, generator
+from tests.default_model import default_tokenizer
 
 _MOST = 10
 _ROOT = Path(__file__).parents[2]

@@ -20,7 +20,7 @@ from enginehouse.contract import (
 )
 from enginehouse.errors import InvalidRequestError
 from enginehouse.manifest import SpecialTokens
-from tests.api.speaking import default_tokenizer
+from tests.default_model import default_tokenizer
 
 #: Invalid UTF-8: a continuation byte, a truncated character, a surrogate, an overlong character.
 _NO_TEXT = [b"\xff", b"ab\xe2\x82", b"\xed\xa0\xbd", b"\xc0\xaf", b"\xf5\x80\x80\x80"]

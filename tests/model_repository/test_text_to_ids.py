@@ -9,7 +9,7 @@ from enginehouse.model_repository.text_to_ids import preprocess
 
 from enginehouse.contract import PREPROCESSING_OUTPUTS
 from enginehouse.manifest import SpecialTokens
-from tests.api.speaking import default_tokenizer
+from tests.default_model import default_tokenizer
 
 _TOKENS = SpecialTokens(bos_id=None, end_ids=(2,), pad_id=7, add_bos=False)
 #: Of a multimodal request only, as in the vendor's preprocessing.
