@@ -68,7 +68,7 @@ test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (ha
 test test-all:
 	@scratch=$$(mktemp -d) && types= && beside= && \
 	trap 'kill $$types $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
-	trap 'exit 130' INT TERM && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
+	trap 'exit 130' INT TERM && unset PYTHONDONTWRITEBYTECODE && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
 	pytest="$(BIN)/python -m pytest --durations 25 $(PYTEST_MORE)" && \
 	{ ( $(TYPES) ) > $$scratch/types.log 2>&1 & } && types=$$! && \
 	{ $(LAST) $$pytest -m "not whole_machine $(ONLY)" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \

@@ -34,6 +34,7 @@ from enginehouse.settings import Settings, load_settings
 # a test that polls would keep a core from the stack that it waits for.
 ssl.create_default_context = functools.cache(ssl.create_default_context)
 
+_TESTS = Path(__file__).parent
 CLI = [sys.executable, "-m", "enginehouse"]
 START_TIMEOUT_S = 120.0
 #: Verdicts of the stack `both`.
@@ -194,11 +195,33 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _Current.may_start = item.get_closest_marker("whole_machine") is not None
 
 
+#: Folders of tests that start a stack or an engine; a run of these alone imports no others.
+_WHOLE_MACHINE_FOLDERS = frozenset(
+    {"client", "clients", "endpoint", "engine", "perf", "releases", "stack"}
+)
+#: A module that says so has no other tests; a run without them does not import its client library.
+_WHOLE_MACHINE_MODULE = "\npytestmark = pytest.mark.whole_machine\n"
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Imports of what a run leaves out took it as long as a tenth of its tests."""
+    only = config.option.markexpr
+    if only.startswith("whole_machine") and collection_path.parent == _TESTS:
+        left_out = collection_path.name not in _WHOLE_MACHINE_FOLDERS
+        return (collection_path.is_dir() and left_out) or None
+    if only.startswith("not whole_machine") and collection_path.name.startswith("test_"):
+        return _WHOLE_MACHINE_MODULE in collection_path.read_text("utf-8") or None
+    return None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests that use a stack or an engine run one at a time, the others beside them."""
     for item in items:
         if "whole_machine" in getattr(item, "fixturenames", ()):
             item.add_marker("whole_machine")
+        marked = item.get_closest_marker("whole_machine") is not None
+        if marked and item.path.relative_to(_TESTS).parts[0] not in _WHOLE_MACHINE_FOLDERS:
+            raise pytest.UsageError(f"{item.nodeid}: whole_machine is for {_WHOLE_MACHINE_FOLDERS}")
         for slow in item.iter_markers("slow"):
             if slow.args or not slow.kwargs.get("reason"):
                 raise pytest.UsageError(f"{item.nodeid}: @pytest.mark.slow needs reason=...")

@@ -83,10 +83,10 @@ def test_a_file_that_is_not_gguf(tmp_path: Path) -> None:
     _refused(_plan(file, tmp_path / "b"), CheckpointError, "not a GGUF file")
 
 
-@pytest.mark.parametrize("keep_bytes", [6, 200_000, 50_000_000])
-def test_a_truncated_gguf(tmp_path: Path, keep_bytes: int) -> None:
+@pytest.mark.parametrize("keep_bytes", [6, 20_000, 2_000_000])
+def test_a_truncated_gguf(tmp_path: Path, unknown_checkpoint: Path, keep_bytes: int) -> None:
     file = tmp_path / "x.gguf"
-    with default_checkpoint().open("rb") as source:
+    with unknown_checkpoint.open("rb") as source:
         file.write_bytes(source.read(keep_bytes))
     _refused(_plan(file, tmp_path / "b"), CheckpointError, "truncated|damaged")
 

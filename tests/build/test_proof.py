@@ -12,7 +12,7 @@ import openvino
 import pytest
 from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.build.formats import THRESHOLDS, WeightFormat
-from enginehouse.build.parity import failures
+from enginehouse.build.parity import failures, measure
 from enginehouse.build.parity_report import (
     GreedyAgreement,
     KlDivergence,
@@ -122,7 +122,10 @@ def _swap_tokens(tokenizer: Path) -> None:
             *("scaled", "perplexity ratio"),
             marks=pytest.mark.slow(reason="the whole proof of the whole model once more"),
         ),
-        ("tokenizer", "tokenizer gives other ids"),
+        pytest.param(
+            *("tokenizer", "tokenizer gives other ids"),
+            marks=pytest.mark.slow(reason="the whole proof of the whole model once more"),
+        ),
     ],
 )
 def test_a_damaged_bundle_with_a_matching_manifest_is_refused(
@@ -139,6 +142,25 @@ def test_a_damaged_bundle_with_a_matching_manifest_is_refused(
     done = run_cli(stack_env(tmp_path), "prove", copy)
     assert done.returncode == 1
     assert found in " ".join(done.stderr.split())
+
+
+def test_a_tokenizer_that_gives_other_ids_is_found(bundle: Bundle, tmp_path: Path) -> None:
+    swapped = Path(shutil.copy(bundle.tokenizer_path, tmp_path))
+    _swap_tokens(swapped)
+    reference = ReferenceStore(None).find(bundle.manifest.checkpoint.sha256, proof_set())
+    assert reference is not None
+    answers = {c.prompt_ids: list(c.generated_ids) for c in reference.tasks + reference.greedy}
+    for tokenizer, complaints in ((bundle.tokenizer_path, ()), (swapped, ("gives other ids",))):
+        measured = measure(
+            reference,
+            proof_set(),
+            Tokenizer.from_file(tokenizer),
+            "not asked",
+            lambda prompts, _: [answers[tuple(ids)] for ids in prompts],
+        )
+        found = [f for f in failures(measured, THRESHOLDS[WeightFormat.FP16]) if "ids" in f]
+        assert len(found) == len(complaints)
+        assert all(word in text for word, text in zip(complaints, found, strict=True))
 
 
 def test_an_unknown_checkpoint_without_torch_is_refused(

@@ -44,7 +44,13 @@ def _run(monkeypatch: pytest.MonkeyPatch, encoding: str, argv: tuple[str, ...]) 
     return raw.getvalue()
 
 
-@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize(
+    "encoding",
+    [
+        "ascii",
+        pytest.param("latin-1", marks=pytest.mark.slow(reason="ascii has fewer characters")),
+    ],
+)
 @pytest.mark.parametrize("argv", sorted(set(_commands())), ids=" ".join)
 def test_the_help_of_every_command_can_be_shown(
     monkeypatch: pytest.MonkeyPatch, encoding: str, argv: tuple[str, ...]

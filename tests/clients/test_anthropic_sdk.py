@@ -11,6 +11,8 @@ import pytest
 
 from tests.conftest import RunningStack
 
+pytestmark = pytest.mark.whole_machine
+
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
 WEATHER: Any = {
     "name": "get_weather",

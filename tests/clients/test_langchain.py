@@ -14,6 +14,8 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
+pytestmark = pytest.mark.whole_machine
+
 _KEY = SecretStr("unused")
 _DOCUMENTS = [
     "To change your password, open Settings and choose Security.",

@@ -13,6 +13,8 @@ from pydantic import BaseModel
 
 from tests.conftest import wait_until
 
+pytestmark = pytest.mark.whole_machine
+
 FRANCE: list[ChatCompletionMessageParam] = [
     {"role": "user", "content": "What is the capital of France?"}
 ]

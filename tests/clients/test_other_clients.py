@@ -13,6 +13,8 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
+pytestmark = pytest.mark.whole_machine
+
 _QUESTION = "What is the capital of France?"
 _TOOL: Any = {
     "type": "function",

@@ -12,6 +12,8 @@ import pytest
 
 from tests.conftest import RunningStack
 
+pytestmark = pytest.mark.whole_machine
+
 _BODY: dict[str, Any] = {
     "model": "smollm2",
     "messages": [{"role": "user", "content": "What is the capital of France?"}],

@@ -31,8 +31,21 @@ def test_the_list_of_packages_is_that_of_the_tree() -> None:
     assert set(_CHECKOUT_ONLY) <= set(tree_packages())
 
 
+# What is found in place must not be what is tried.
+_MIGRATES = """
+import sys
+sys.meta_path = [finder for finder in sys.meta_path if "ditable" not in repr(finder)]
+sys.path.insert(0, sys.argv[1])
+from enginehouse.gateway.access import records
+from enginehouse.gateway.database import database, schema
+assert database.__file__.startswith(sys.argv[1]), database.__file__
+database.Database("sqlite:///" + sys.argv[2]).close()
+print(schema.schemas()["access"].migrations)
+"""
+
+
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copyfile(ROOT / name, source / name)
@@ -45,9 +58,32 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert made.returncode == 0, made.stdout + made.stderr
-    (built,) = (source / "wheels").glob("*.whl")
+    (found,) = (source / "wheels").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> list[str]:
     with zipfile.ZipFile(built) as archive:
         return archive.namelist()
+
+
+def test_it_has_every_migration_and_runs_them(built: Path, tmp_path: Path) -> None:
+    installed = tmp_path / "a %s folder"
+    with zipfile.ZipFile(built) as archive:
+        names = set(archive.namelist())
+        archive.extractall(installed)
+    scripts = {
+        f"enginehouse/{path.relative_to(ROOT)}"
+        for folder in ("*/migrations/*.py", "database/alembic/*.*")
+        for path in (ROOT / "gateway").glob(folder)
+    }
+    assert scripts
+    assert scripts <= names
+    argv = [sys.executable, "-c", _MIGRATES, str(installed), str(tmp_path / "endpoint.db")]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))
 
 
 def test_a_wheel_holds_every_module_of_its_packages(wheel: list[str]) -> None:

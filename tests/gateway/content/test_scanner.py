@@ -107,7 +107,6 @@ def streamed(rules: tuple[ScanRule, ...], pieces: list[str], hold_back: int) -> 
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=300, deadline=None)
 @given(text=ABC, places=st.lists(st.integers(0, 100), max_size=12))
 def test_a_text_in_pieces_is_redacted_as_the_whole(
     pattern: str, text: str, places: list[int]
@@ -123,7 +122,6 @@ def _mark(match: re.Match[str]) -> str:
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
-@settings(max_examples=300, deadline=None)
 @given(text=ABC, places=st.lists(st.integers(0, 100), max_size=12))
 def test_the_bound_on_what_is_held_back_does_not_depend_on_the_pieces(
     pattern: str, text: str, places: list[int]
@@ -133,7 +131,6 @@ def test_the_bound_on_what_is_held_back_does_not_depend_on_the_pieces(
     assert "".join(streamed(rules, cut(text, places), 5)) == whole
 
 
-@settings(max_examples=500, deadline=None)
 @given(text=TEXTS, places=st.lists(st.integers(0, 1000), max_size=20))
 def test_personal_data_in_pieces_is_redacted_as_the_whole(text: str, places: list[int]) -> None:
     whole = written(scan(PII, text, 256))
