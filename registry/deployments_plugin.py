@@ -89,11 +89,11 @@ command is read as a table: [{"prompt": "…"}].
 """
 
 
-class EnginehouseDeploymentClient(BaseDeploymentClient):
+class EnginehouseDeploymentClient(BaseDeploymentClient):  # type: ignore[misc]
     """Deployments of one Enginehouse; see `target_help`."""
 
     def __init__(self, target_uri: str) -> None:
-        super().__init__(target_uri)  # type: ignore[no-untyped-call]
+        super().__init__(target_uri)
         with _mlflow_errors():
             self._settings = _settings(target_uri)
         self._adapter = PredictionClient(self._settings.adapter_urls[0])

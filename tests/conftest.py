@@ -184,6 +184,15 @@ hypothesis.settings.register_profile("thorough", max_examples=450, deadline=None
 hypothesis.settings.load_profile("quick")
 
 
+@pytest.fixture(autouse=True)
+def tables_are_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """See `tests/mlflow_tables.py`; only tests whose process has MLflow's client need it."""
+    if (reader := sys.modules.get("enginehouse.registry.reader")) is not None:
+        from tests.mlflow_tables import connect_to_a_copy
+
+        monkeypatch.setattr(reader, "connect", connect_to_a_copy)
+
+
 @pytest.fixture(scope="session")
 def whole_machine() -> None:
     """Requested by each fixture that starts a stack or an engine; marks the tests that use it."""
@@ -201,16 +210,20 @@ _WHOLE_MACHINE_FOLDERS = frozenset(
 )
 #: A module that says so has no other tests; a run without them does not import its client library.
 _WHOLE_MACHINE_MODULE = "\npytestmark = pytest.mark.whole_machine\n"
+_SLOW_MODULE = "\npytestmark = pytest.mark.slow("
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Imports of what a run leaves out took it as long as a tenth of its tests."""
     only = config.option.markexpr
-    if only.startswith("whole_machine") and collection_path.parent == _TESTS:
-        left_out = collection_path.name not in _WHOLE_MACHINE_FOLDERS
-        return (collection_path.is_dir() and left_out) or None
-    if only.startswith("not whole_machine") and collection_path.name.startswith("test_"):
-        return _WHOLE_MACHINE_MODULE in collection_path.read_text("utf-8") or None
+    top = collection_path.is_dir() and collection_path.parent == _TESTS
+    if only.startswith("whole_machine") and top:
+        return collection_path.name not in _WHOLE_MACHINE_FOLDERS or None
+    left_out = [_WHOLE_MACHINE_MODULE] if only.startswith("not whole_machine") else []
+    left_out += [_SLOW_MODULE] if "not slow" in only else []
+    if left_out and collection_path.name.startswith("test_") and collection_path.suffix == ".py":
+        text = collection_path.read_text("utf-8")
+        return any(mark in text for mark in left_out) or None
     return None
 
 

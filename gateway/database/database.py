@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +25,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from enginehouse.errors import StoreError
 from enginehouse.lines import split_lines
+from enginehouse.retry import RetryPolicy
 from enginehouse.sqlite_urls import sqlite_path
 from enginehouse.urls import redacted
 
@@ -31,6 +34,8 @@ metadata = MetaData()
 _T = TypeVar("_T")
 #: Any number that nothing else locks in this database.
 _LOCK = 7_305_219
+#: Some thirty seconds, as long as a transaction waits for another.
+_WAL_SWITCH = RetryPolicy(attempts=60, base_s=0.05, most_s=1.0)
 
 
 class Database:
@@ -134,17 +139,36 @@ def _engine(url: str, *, foreign_keys: bool = True) -> Engine:
 def _settle_sqlite(engine: Engine, *, foreign_keys: bool) -> None:
     # Readers and a writer side by side; a commit survives the process' death.
     switch = "ON" if foreign_keys else "OFF"
-    pragmas = ("journal_mode=WAL", "synchronous=NORMAL", f"foreign_keys={switch}")
 
     @event.listens_for(engine, "connect")
-    def _settle(connection: Any, _: ConnectionPoolEntry) -> None:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
+    def _settle(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+        _use_wal(connection)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA foreign_keys={switch}")
 
     @event.listens_for(engine, "begin")
     def _write_lock(connection: Connection) -> None:
         # A transaction that reads and then writes must not find that another has written.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch the journal's mode; SQLite does not wait for a lock here, as it does elsewhere.
+
+    https://www.sqlite.org/c3ref/busy_handler.html: where waiting could end in a deadlock, the
+    handler is not called.
+    """
+    retries = _WAL_SWITCH.retries()
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+            pause_s = retries.pause_s() if busy else None
+            if pause_s is None:
+                raise
+            time.sleep(pause_s)
 
 
 def _private_file(path: Path) -> None:

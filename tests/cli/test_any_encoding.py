@@ -19,6 +19,7 @@ from enginehouse.settings import load_settings
 from tests.fake_bundle import fake_bundle
 
 _ENCODINGS = ["ascii", "latin-1", "cp1252", "koi8-r", "utf-8"]
+_ONE_MORE = pytest.mark.slow(reason="one more process")
 _FOREIGN = "Ärger → 日本 \U0001f600 \udce4"
 
 
@@ -92,8 +93,8 @@ def test_what_an_encoding_lacks_is_written_out(encoding: str) -> None:
 @pytest.mark.parametrize(
     "environ",
     [
-        {"PYTHONIOENCODING": "ascii"},
-        {"PYTHONIOENCODING": "latin-1:strict"},
+        pytest.param({"PYTHONIOENCODING": "ascii"}, marks=_ONE_MORE),
+        pytest.param({"PYTHONIOENCODING": "latin-1:strict"}, marks=_ONE_MORE),
         {"LANG": "C", "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     ],
 )

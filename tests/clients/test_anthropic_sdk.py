@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import RunningStack
 
-pytestmark = pytest.mark.whole_machine
+pytestmark = pytest.mark.slow(reason="client libraries of others, which take seconds to import")
 
 FRANCE: Any = [{"role": "user", "content": "What is the capital of France?"}]
 WEATHER: Any = {

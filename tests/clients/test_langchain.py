@@ -14,7 +14,7 @@ from langchain_core.vectorstores import InMemoryVectorStore
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from pydantic import BaseModel, SecretStr
 
-pytestmark = pytest.mark.whole_machine
+pytestmark = pytest.mark.slow(reason="client libraries of others, which take seconds to import")
 
 _KEY = SecretStr("unused")
 _DOCUMENTS = [

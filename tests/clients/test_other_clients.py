@@ -13,7 +13,7 @@ from llama_index.core.tools import FunctionTool
 from llama_index.llms.openai_like import OpenAILike
 from pydantic import BaseModel
 
-pytestmark = pytest.mark.whole_machine
+pytestmark = pytest.mark.slow(reason="client libraries of others, which take seconds to import")
 
 _QUESTION = "What is the capital of France?"
 _TOOL: Any = {

@@ -17,6 +17,11 @@ from enginehouse.sqlite_urls import sqlite_path, sqlite_url
 from tests.fake_bundle import fake_bundle
 
 
+@pytest.fixture(autouse=True)
+def tables_are_copied() -> None:
+    """MLflow makes its tables here: it reads the path more than once."""
+
+
 @pytest.mark.parametrize(
     "name",
     ["a%41b %(here)s 100%", "q?x=1&y", "h#frag;x", "sp ace 'q\" ü日", "at@x:y", "[a]{b}$HOME"],

@@ -146,6 +146,7 @@ def test_the_command_line_transfers(cli: Callable[..., Result], tmp_path: Path) 
     assert "1.0.0" in cli("versions", "smollm2").stdout
 
 
+@pytest.mark.slow(reason="MLflow's server; tests/releases has one")
 def test_a_real_server_gives_aliases_artefacts_and_transfers(
     mlflow_server: MlflowServer, tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def test_a_tag_that_cannot_be_read_stops_everything(
         collector.collect(dry_run=False)
 
 
+@pytest.mark.slow(reason="MLflow's server; tests/releases has one")
 def test_garbage_of_a_real_server_goes(mlflow_server: MlflowServer, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", mlflow_tracking_uri=mlflow_server.url)
     registry = Registry(settings)

@@ -29,6 +29,7 @@ def test_the_later_of_two_that_saw_the_label_free_gives_way(
     assert resolve(registry, "smollm2", "1.4.0").version == kept.version
 
 
+@pytest.mark.slow(reason="two processes; the test above lets both see the label free")
 def test_of_two_processes_one_wins(settings: Settings, tmp_path: Path) -> None:
     registry = Registry(settings)
     registry.register(fake_bundle(tmp_path / "first"), "smollm2")

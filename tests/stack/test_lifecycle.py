@@ -27,6 +27,7 @@ from enginehouse.settings import load_settings
 from tests.conftest import (
     CLI,
     RunningStack,
+    call_cli,
     copied_home,
     free_ports,
     registered_home,
@@ -160,7 +161,7 @@ def test_a_start_without_a_champion_says_how_to_get_one(tmp_path: Path, bundle: 
 
 def test_a_start_without_its_registry_says_so_at_once(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{free_ports(1)[0]}"
-    done = run_cli(stack_env(tmp_path) | {"MLFLOW_TRACKING_URI": address}, "up")
+    done = call_cli(stack_env(tmp_path) | {"MLFLOW_TRACKING_URI": address}, "up")
     assert done.returncode == 1
     assert f"the registry at {address}" in done.stderr
 
@@ -171,7 +172,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", port))
         holder.listen()
-        done = run_cli(env, "up")
+        done = call_cli(env, "up")
     assert done.returncode == 1
     assert f"port {port} (ENGINEHOUSE_TRITON_GRPC_PORT)" in done.stderr
     assert not (tmp_path / "logs").exists()

@@ -37,7 +37,13 @@ def _ended(worker: subprocess.Popen[bytes]) -> list[str]:
     return [line.decode() for line in lines if line]
 
 
-@pytest.mark.parametrize("confirm", ["spool", "database"])
+@pytest.mark.parametrize(
+    "confirm",
+    [
+        "spool",
+        pytest.param("database", marks=pytest.mark.slow(reason="the same kills, confirmed later")),
+    ],
+)
 def test_what_was_answered_is_in_the_ledger_once_however_often_it_is_killed(
     database_url: str, tmp_path: Path, confirm: str
 ) -> None:

@@ -33,6 +33,7 @@ def run(environ: dict[str, str], *arguments: object) -> Result:
     return CliRunner().invoke(app, list(map(str, arguments)), env=environ)
 
 
+@pytest.mark.slow(reason="a second evaluation; test_evaluate.py has its figures")
 def test_evaluate_prints_both_versions_side_by_side(
     environ: dict[str, str], endpoint: StandIn, tmp_path: Path
 ) -> None:
