@@ -56,9 +56,9 @@ TYPES = rm -rf .typecheck && mkdir -p .typecheck && cp -rs $(CURDIR)/enginehouse
 		cp -rs $(CURDIR)/$$part .typecheck/enginehouse/$$part || exit 1; done && \
 	cd .typecheck && MYPYPATH=. exec $(LAST) ../$(BIN)/mypy --cache-dir ../.mypy_cache --config-file ../pyproject.toml -p enginehouse
 
-# Engines and stacks come first in line; types and the tests that start none fill the time in which
-# they wait. An engine inside the test process has a process of its own: what it breaks must not end
-# the others. `test` leaves out what is marked `slow`, each with its reason.
+# Stacks come first in line: most of their time is waiting. Engines fill it, and then types and the
+# tests that start neither. An engine inside the test process has a process of its own: what it breaks
+# must not end the others. `test` leaves out what is marked `slow`, each with its reason.
 test: ONLY := and not slow
 test-all: ONLY :=
 test test-all: LAST := nice -n 10
@@ -66,15 +66,17 @@ test-all: PYTEST_MORE := --hypothesis-profile thorough
 test: $(VENV)/.test lint ## Set up and check everything but the slow tests (10 minutes on 2 cores)
 test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (half an hour)
 test test-all:
-	@scratch=$$(mktemp -d) && types= && beside= && \
-	trap 'kill $$types $$beside 2>/dev/null; rm -rf "$$scratch"' EXIT && \
+	@scratch=$$(mktemp -d) && types= && beside= && engines= && \
+	trap 'kill $$types $$beside $$engines 2>/dev/null; rm -rf "$$scratch"' EXIT && \
 	trap 'exit 130' INT TERM && unset PYTHONDONTWRITEBYTECODE && export ENGINEHOUSE_TEST_BUNDLES=$$scratch && \
 	pytest="$(BIN)/python -m pytest --durations 25 $(PYTEST_MORE)" && \
 	{ ( $(TYPES) ) > $$scratch/types.log 2>&1 & } && types=$$! && \
 	{ $(LAST) $$pytest -m "not whole_machine $(ONLY)" --numprocesses 2 --dist loadfile > $$scratch/beside.log 2>&1 & } && \
 	beside=$$! && failed=0 && \
-	{ $$pytest -m "whole_machine $(ONLY)" tests/engine || failed=1; } && \
+	{ nice -n 5 $$pytest -m "whole_machine $(ONLY)" tests/engine > $$scratch/engines.log 2>&1 & } && \
+	engines=$$! && \
 	{ $$pytest -m "whole_machine $(ONLY)" --ignore=tests/engine || failed=1; } && \
+	{ wait $$engines || failed=1; } && engines= && cat $$scratch/engines.log && \
 	{ wait $$types || failed=1; } && types= && cat $$scratch/types.log && \
 	{ wait $$beside || failed=1; } && beside= && cat $$scratch/beside.log && exit $$failed
 

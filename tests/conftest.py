@@ -23,8 +23,6 @@ import pytest
 from click.testing import CliRunner
 from enginehouse.build.default_checkpoint import default_checkpoint
 from enginehouse.cli import main
-from enginehouse.perf.private_stack import with_runtime
-from enginehouse.perf.runtimes import token_generator
 from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
@@ -271,6 +269,9 @@ def generator_bundle(bundle: Bundle) -> Bundle:
     For stacks whose tests ask what happens to answers and not what stands in them: it starts in
     less time, and a step costs no CPU. `token_generator.STEP_VARIABLE` sets a step's duration.
     """
+    from enginehouse.perf.private_stack import with_runtime
+    from enginehouse.perf.runtimes import token_generator
+
     made = bundle.path.parent / "generator"
     with made.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -16,8 +16,9 @@ def test_the_audit_trail_is_read_without_the_adapter() -> None:
 
 @pytest.mark.parametrize("module", ["access.keys", "ledger.report", "ledger.spool"])
 def test_keys_and_usage_are_read_without_the_application(module: str) -> None:
-    assert "enginehouse.api.app" not in _loaded(f"enginehouse.gateway.{module}")
-    assert "mlflow" not in _loaded(f"enginehouse.gateway.{module}")
+    loaded = _loaded(f"enginehouse.gateway.{module}")
+    assert "enginehouse.api.app" not in loaded
+    assert "mlflow" not in loaded
 
 
 def _loaded(module: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from enginehouse.perf.runtimes import token_generator
 from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
@@ -116,16 +117,17 @@ def ask(url: str, key: str, text: str, **fields: Any) -> httpx.Response:
 
 @pytest.fixture(scope="session")
 def shared(
-    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, bundle: Bundle
+    whole_machine: None, tmp_path_factory: pytest.TempPathFactory, generator_bundle: Bundle
 ) -> Iterator[Shared]:
     home = tmp_path_factory.mktemp("shared")
-    copied_home(home, bundle)
+    copied_home(home, generator_bundle)
     (home / "endpoint.yaml").write_text(_FILE)
     redis, postgres = RedisServer(), PostgresServer()
     redis.start()
     collector = Collector().__enter__()
     try:
         env = stack_env(home) | {
+            token_generator.STEP_VARIABLE: "20",
             "ENGINEHOUSE_KEYS": "true",
             "ENGINEHOUSE_REDIS_URL": redis.url,
             "ENGINEHOUSE_DATABASE_URL": postgres.new_database(),

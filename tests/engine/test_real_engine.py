@@ -354,6 +354,7 @@ def _merged(bundle: Bundle, adapter: str) -> Callable[[list[int]], int]:
     return following
 
 
+@pytest.mark.slow(reason="weights are merged and built anew to compare with")
 def test_adapters_act_per_request_in_one_batch_as_merged_weights_would(adapted: Bundle) -> None:
     assert adapted.manifest.architecture.layers == LAYERS
     made = Served(adapted, adapted.manifest.engine_settings)

@@ -255,7 +255,7 @@ _MORE = pytest.mark.slow(reason="one more rollout, to another end, under the sam
     "phase",
     [
         pytest.param("preparing", marks=_MORE),
-        "progressing",
+        pytest.param("progressing", marks=_MORE),
         pytest.param("paused", marks=_MORE),
     ],
 )
@@ -338,6 +338,7 @@ def test_a_killed_replica_loses_no_stream_and_comes_back(live: Live) -> None:
     wait_until(lambda: live.ready_everywhere(1), "the controller", _PATIENCE_S)
 
 
+@pytest.mark.slow(reason="one more promotion, under the same traffic")
 def test_moving_the_alias_in_mlflow_promotes(live: Live) -> None:
     live.registry.set_alias("smollm2", "champion", 2)
     live.until(lambda m: m["champion"] == 2, "the champion 2")

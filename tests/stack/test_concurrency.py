@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import openai
+import pytest
 from enginehouse.client import Target, TritonClient
 
 from enginehouse.errors import ServingError
@@ -19,6 +20,7 @@ def _idle(stack: RunningStack) -> bool:
     return stack.engine_metric("requests_in_flight") == stack.engine_metric("requests_waiting") == 0
 
 
+@pytest.mark.slow(reason="64 real answers; test_lifecycle.py overloads a generator")
 def test_64_concurrent_streams_all_complete(stack: RunningStack) -> None:
     async def one(client: openai.AsyncOpenAI, index: int) -> tuple[int, str | None]:
         chunks = await client.chat.completions.create(
