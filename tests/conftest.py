@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import gc
 import os
 import shutil
 import socket
@@ -223,6 +224,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
         text = collection_path.read_text("utf-8")
         return any(mark in text for mark in left_out) or None
     return None
+
+
+def pytest_sessionstart() -> None:
+    """Imports make objects by the million and hardly any garbage: the collector waits for them."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.generation import FinishReason
@@ -46,7 +46,6 @@ def _told(
             return shown, scores
 
 
-@settings(max_examples=150, deadline=None)
 @given(
     st.lists(st.integers(0, 49151), max_size=30) | st.sampled_from(_TEXTS).map(_TOKENIZER.encode),
     st.lists(st.integers(1, 4), max_size=30),

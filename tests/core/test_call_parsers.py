@@ -4,7 +4,7 @@ import json
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.errors import SettingsError
@@ -199,7 +199,6 @@ def _fresh(name: str) -> ToolCallParser:
     return FORMATS[name].parser(NAMES)
 
 
-@settings(max_examples=400, deadline=None)
 @given(st.sampled_from([*FORMATS, _GUIDED]), _TEXTS, st.lists(st.integers(0, 9), max_size=40))
 def test_any_split_of_a_text_gives_the_same_as_the_whole(
     name: str, text: str, sizes: list[int]
@@ -215,7 +214,6 @@ def test_any_split_of_a_text_gives_the_same_as_the_whole(
         assert whole.content == text
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from(list(FORMATS)),
     st.lists(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.text import ChatTemplate
@@ -38,7 +38,6 @@ def test_reasoning_stands_between_its_marks(
 _FRAGMENTS = st.sampled_from(["<think>", "</think>", "<th", "</", " ", "\n", "a", "é", "<", ">"])
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.lists(_FRAGMENTS, max_size=10).map("".join),
     st.lists(st.integers(0, 6), max_size=30),

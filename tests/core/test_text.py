@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 from enginehouse.build.tokenizer_check import check_tokenizer, corpus
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.errors import BuildError, InvalidRequestError
@@ -22,7 +22,6 @@ def _cuts(ids: list[int], sizes: list[int]) -> list[list[int]]:
     return [*pieces, ids[at:]]
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 49151), max_size=60), st.lists(st.integers(0, 5), max_size=30))
 def test_streamed_text_of_any_ids_equals_the_whole(ids: list[int], sizes: list[int]) -> None:
     detokenizer = IncrementalDetokenizer(_TOKENIZER)
@@ -40,7 +39,6 @@ def test_no_piece_of_a_split_character_is_a_replacement(text: str) -> None:
     assert not any("\ufffd" in piece for piece in pieces)
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=40))
 def test_responses_cut_at_character_boundaries_decode_by_themselves(text: str) -> None:
     boundary = CharacterBoundary(_TOKENIZER.token_bytes)
@@ -54,7 +52,6 @@ def test_responses_cut_at_character_boundaries_decode_by_themselves(text: str) -
     assert "".join(_TOKENIZER.decode(piece) for piece in pieces) == _TOKENIZER.decode(ids)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     st.text("abc", max_size=30),
     st.lists(st.text("abc", min_size=1, max_size=4), min_size=1, max_size=3),

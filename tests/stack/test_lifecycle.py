@@ -149,6 +149,7 @@ def test_a_killed_supervisor_takes_its_children_with_it(home: Path, small: Runni
     wait_until(lambda: _gone(family), "an empty process tree", 30.0)
 
 
+@pytest.mark.slow(reason="a start of twenty seconds; a failed start is below")
 def test_a_start_without_a_champion_says_how_to_get_one(tmp_path: Path, bundle: Bundle) -> None:
     copied_home(tmp_path, bundle)
     env = stack_env(tmp_path)

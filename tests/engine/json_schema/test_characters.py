@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from enginehouse.engine.json_schema.charset import ANY, CharSet
 from enginehouse.engine.json_schema.grammar import class_text
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.json_schema.judge import Judge
@@ -18,7 +18,6 @@ _points = st.one_of(
 ).filter(lambda point: not 0xD800 <= point <= 0xDFFF)
 
 
-@settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(_points, _points), min_size=1, max_size=3), st.lists(_points, min_size=1))
 def test_a_class_admits_exactly_its_characters(
     ranges: list[tuple[int, int]], points: list[int]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from enginehouse.gateway.audit.records import file_name
 from enginehouse.gateway.audit.verify import heads_of, verify
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enginehouse.errors import AuditTrailError
@@ -144,7 +144,6 @@ _PLACE = st.integers(0, 10_000)
 _CHANGES = st.sampled_from(["byte", "delete", "swap", "cut"])
 
 
-@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_no_change_anywhere_goes_unseen(data: st.DataObject) -> None:
     with tempfile.TemporaryDirectory() as scratch:

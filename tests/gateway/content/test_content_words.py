@@ -3,13 +3,12 @@ from __future__ import annotations
 import re
 
 from enginehouse.gateway.content.words import words_pattern
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 WORDS = st.lists(st.text(alphabet="abAB-^]+ ", min_size=1, max_size=5), min_size=1, max_size=6)
 
 
-@settings(max_examples=500, deadline=None)
 @given(words=WORDS, text=st.text(alphabet="abAB-^]+ .", max_size=40), ignore_case=st.booleans())
 def test_one_pattern_finds_what_the_words_one_by_one_do(
     words: list[str], text: str, *, ignore_case: bool

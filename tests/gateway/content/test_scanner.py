@@ -8,7 +8,7 @@ import regex
 from enginehouse.gateway.content.kinds import Kind, rules_of
 from enginehouse.gateway.content.partial import opening
 from enginehouse.gateway.content.scanner import Scanner, ScanRule, Segment, rule, scan
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 KINDS: tuple[Kind, ...] = (
@@ -137,7 +137,6 @@ def test_personal_data_in_pieces_is_redacted_as_the_whole(text: str, places: lis
     assert "".join(streamed(PII, cut(text, places), 256)) == whole
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=TEXTS, places=st.lists(st.integers(0, 1000), max_size=20))
 def test_nothing_shown_has_to_be_taken_back(text: str, places: list[int]) -> None:
     whole = written(scan(PII, text, 64))
@@ -148,7 +147,6 @@ def test_nothing_shown_has_to_be_taken_back(text: str, places: list[int]) -> Non
     assert shown == whole
 
 
-@settings(max_examples=200, deadline=None)
 @given(text=TEXTS, places=st.lists(st.integers(0, 1000), max_size=20))
 def test_segments_are_the_text_without_gaps(text: str, places: list[int]) -> None:
     scanner = Scanner(PII, 256)
@@ -197,7 +195,6 @@ def test_a_checked_match_may_be_shorter_and_a_refused_one_hides_no_other() -> No
     assert written(scan(rules, "7123 17123", 256)) == "#23 1#23"
 
 
-@settings(max_examples=300, deadline=None)
 @given(pattern=EXPRESSIONS, text=ABC, places=st.lists(st.integers(0, 100), max_size=12))
 def test_any_expression_finds_in_pieces_what_it_finds_in_the_whole(
     pattern: str, text: str, places: list[int]
