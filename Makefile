@@ -63,8 +63,8 @@ test: ONLY := and not slow
 test-all: ONLY :=
 test test-all: LAST := nice -n 10
 test-all: PYTEST_MORE := --hypothesis-profile thorough
-test: $(VENV)/.test lint ## Set up and check everything but the slow tests (10 minutes on 2 cores)
-test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (half an hour)
+test: $(VENV)/.test lint ## Set up and check everything but the slow tests (a quarter of an hour on 2 cores)
+test-all: $(VENV)/.test lint ## The slow tests too, and more random examples (an hour)
 test test-all:
 	@scratch=$$(mktemp -d) && types= && beside= && engines= && \
 	trap 'kill $$types $$beside $$engines 2>/dev/null; rm -rf "$$scratch"' EXIT && \
