@@ -28,6 +28,7 @@ from enginehouse.stack.process import ManagedProcess
 
 from enginehouse.bundle import Bundle
 from enginehouse.settings import Settings, load_settings
+from tests.made_once import made_once
 
 # httpx reads all authorities for every client and every request without one, 0.04 s of CPU each:
 # a test that polls would keep a core from the stack that it waits for.
@@ -286,14 +287,9 @@ def generator_bundle(bundle: Bundle) -> Bundle:
     from enginehouse.perf.runtimes import token_generator
 
     made = bundle.path.parent / "generator"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            part = made.with_suffix(".part")
-            shutil.rmtree(part, ignore_errors=True)
-            with_runtime(bundle, token_generator.NAME, part)
-            part.rename(made)
-    return Bundle.open(made)
+    return Bundle.open(
+        made_once(made, lambda part: with_runtime(bundle, token_generator.NAME, part))
+    )
 
 
 def copied_home(home: Path, bundle: Bundle) -> None:

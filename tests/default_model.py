@@ -6,7 +6,6 @@ share what the first of them has read.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from enginehouse.manifest import Architecture, Checkpoint
 from enginehouse.text import Tokenizer
+from tests.made_once import made_once
 
 
 class DefaultModel(BaseModel):
@@ -41,13 +41,10 @@ def default_model() -> DefaultModel:
     shared = os.environ.get("ENGINEHOUSE_TEST_BUNDLES")
     if not shared:
         return _read()
-    path = Path(shared) / "default_model.json"
-    with path.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not path.exists():
-            part = path.with_suffix(".part")
-            part.write_text(_read().model_dump_json(), "utf-8")
-            part.rename(path)
+    path = made_once(
+        Path(shared) / "default_model.json",
+        lambda part: part.write_text(_read().model_dump_json(), "utf-8"),
+    )
     return DefaultModel.model_validate_json(path.read_bytes())
 
 

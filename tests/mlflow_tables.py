@@ -5,11 +5,9 @@ Processes that tests start make the tables themselves, and so does `test_any_hom
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,7 @@ from typing import Any
 from enginehouse.registry.connection import connect
 
 from enginehouse.sqlite_urls import sqlite_path, sqlite_url
-
-Connect = Callable[[str, Path | None], Any]
+from tests.made_once import made_once
 
 
 def connect_to_a_copy(uri: str, embedded_dir: Path | None) -> Any:
@@ -37,12 +34,7 @@ def connect_to_a_copy(uri: str, embedded_dir: Path | None) -> Any:
 def _empty() -> Path:
     """A database with MLflow's tables; all processes of one `make test` share it."""
     shared = os.environ.get("ENGINEHOUSE_TEST_BUNDLES") or tempfile.mkdtemp()
-    made = Path(shared) / "mlflow.db"
-    with made.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not made.exists():
-            part = made.with_suffix(".part")
-            part.unlink(missing_ok=True)
-            connect(sqlite_url(part), part.parent).search_registered_models(max_results=1)
-            part.rename(made)
-    return made
+    return made_once(
+        Path(shared) / "mlflow.db",
+        lambda part: connect(sqlite_url(part), part.parent).search_registered_models(max_results=1),
+    )

@@ -9,7 +9,6 @@ that no attempt succeeds and each is followed to its end.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 import regex
 
@@ -25,11 +24,11 @@ _FLAGS = {
     re.VERBOSE: regex.VERBOSE,
     re.ASCII: regex.ASCII,
 }
-_REFUSED = {
-    "(?R": "a pattern that contains itself cannot be followed",
-    "(?0": "a pattern that contains itself cannot be followed",
-    "\ud800": "a lone surrogate is in no text",
-}
+_ITSELF = "a pattern that contains itself cannot be followed"
+_REFUSED = {"(?R": _ITSELF, "(?0": _ITSELF, _NEVER: "a lone surrogate is in no text"}
+#: An escape of two characters, a whole set, or one character. A set may begin with a bracket that
+#: belongs to it.
+_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)
 
 
 def as_regex(pattern: re.Pattern[str]) -> regex.Pattern[str]:
@@ -56,7 +55,7 @@ def opening(pattern: regex.Pattern[str]) -> regex.Pattern[str]:
     for text, why in _REFUSED.items():
         if text in pattern.pattern:
             raise ValueError(why)
-    written = "".join(map(_open_at_the_end, _tokens(pattern.pattern)))
+    written = _TOKEN.sub(lambda token: _open_at_the_end(token[0]), pattern.pattern)
     # A comment at the end would take the bracket with it.
     line = "\n" if pattern.flags & regex.VERBOSE else ""
     return regex.compile(f"(?:{written}{line}){_NEVER}", pattern.flags)
@@ -69,12 +68,3 @@ def _open_at_the_end(token: str) -> str:
     if token[0] == "\\" and token[1:] in _PLACES:
         return f"(?:(?={_NEVER})|{token})"
     return token
-
-
-def _tokens(pattern: str) -> Iterator[str]:
-    """Escapes of two characters, whole sets, and single characters."""
-    return (found[0] for found in _TOKEN.finditer(pattern))
-
-
-# A set may begin with a bracket that belongs to it.
-_TOKEN = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|.", re.DOTALL)

@@ -25,6 +25,7 @@ SEARCH_S = 1.0
 _GROWTH = 8
 
 Check = Callable[[str], int]
+_Attempt = Callable[..., regex.Match[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class Scanner:
         """The first match of a rule that counts, from a place on."""
         # A place behind the end would be taken for the end: `\b` matches no characters there.
         while at < len(self._text):
-            if (found := self._search(rule, rule.pattern, at)) is None:
+            if (found := self._tried(rule, rule.pattern.search, at)) is None:
                 return None
             start = found.start()
             length = len(found[0]) if rule.check is None else rule.check(found[0])
@@ -175,7 +176,9 @@ class Scanner:
     def _shows_early(self, rule: ScanRule, start: int) -> bool:
         """Whether there is a match within the characters that may be held back."""
         end = start + self._hold_back
-        return end >= len(self._text) or self._begins(rule, start, end)
+        if end >= len(self._text):
+            return True
+        return self._tried(rule, rule.pattern.match, start, end) is not None
 
     def _open_from(self, at: int) -> int:
         """The first place from `at` on where a match may be open; the end if there is none."""
@@ -183,28 +186,20 @@ class Scanner:
 
     def _open(self, rule: ScanRule, at: int) -> int:
         end = len(self._text)
-        while (found := self._search(rule, rule.opening, at, partial=True)) is not None:
+        while (found := self._tried(rule, rule.opening.search, at, partial=True)) is not None:
             if (start := found.start()) == end or self._shows_early(rule, start):
                 return start
             at = start + 1
         return end
 
-    def _search(
-        self, rule: ScanRule, pattern: regex.Pattern[str], at: int, *, partial: bool = False
+    def _tried(
+        self, rule: ScanRule, attempt: _Attempt, *places: int, **options: bool
     ) -> regex.Match[str] | None:
+        """Search or match between places of the text, within the time that a bounded rule has."""
         if not rule.bounded:
-            return pattern.search(self._text, at, partial=partial)
+            return attempt(self._text, *places, **options)
+        left_s = max(self._until - time.monotonic(), 0.001)
         try:
-            return pattern.search(self._text, at, partial=partial, timeout=self._left_s())
+            return attempt(self._text, *places, **options, timeout=left_s)
         except TimeoutError:
             raise _SlowRuleError(rule) from None
-
-    def _begins(self, rule: ScanRule, start: int, end: int) -> bool:
-        timeout = self._left_s() if rule.bounded else None
-        try:
-            return rule.pattern.match(self._text, start, end, timeout=timeout) is not None
-        except TimeoutError:
-            raise _SlowRuleError(rule) from None
-
-    def _left_s(self) -> float:
-        return max(self._until - time.monotonic(), 0.001)

@@ -33,7 +33,7 @@ from tests.client.fakes import FakeFleet, generator
 from tests.conftest import RunningStack, free_ports, wait_until
 from tests.default_model import default_tokenizer
 
-_EXAMPLES = 2
+_EXAMPLES = 4
 _FEW_TOKENS = 4
 _CHECKS = [
     not_a_server_error,

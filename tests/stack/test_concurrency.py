@@ -26,7 +26,7 @@ def test_64_concurrent_streams_all_complete(stack: RunningStack) -> None:
         chunks = await client.chat.completions.create(
             model="smollm2",
             messages=[{"role": "user", "content": f"Tell me {index} things about the sea."}],
-            max_tokens=12,
+            max_tokens=24,
             temperature=0,
             stream=True,
             stream_options={"include_usage": True},
@@ -46,7 +46,7 @@ def test_64_concurrent_streams_all_complete(stack: RunningStack) -> None:
         ) as client:
             return await asyncio.gather(*(one(client, index) for index in range(64)))
 
-    assert asyncio.run(all_at_once()) == [(12, "length")] * 64
+    assert asyncio.run(all_at_once()) == [(24, "length")] * 64
     wait_until(lambda: _idle(stack), "an idle engine")
     assert stack.engine_metric("kv_cache_usage_ratio") == 0
 

@@ -179,7 +179,7 @@ def test_processes_that_start_at_once_migrate_once(old_url: str) -> None:
     argv = [sys.executable, "-c", code, old_url]
     started = [
         subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
+        for _ in range(3)
     ]
     for process in started:
         assert process.stdout is not None

@@ -12,7 +12,7 @@ from tests.gateway.ledger.ledger_calls import day_sums, row_sums, rows
 
 _ROOT = Path(__file__).parents[3]
 _COUNT = 2000
-_KILLS = 2
+_KILLS = 4
 
 
 def _worker(

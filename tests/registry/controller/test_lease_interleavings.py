@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from enginehouse.registry.controller.lease import Lease
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
@@ -126,6 +126,7 @@ _STEPS = st.tuples(
 )
 
 
+@settings(max_examples=1000, deadline=None)
 @given(st.lists(_STEPS, min_size=5, max_size=40))
 def test_epochs_write_in_their_order(story: list[_Step]) -> None:
     world = World(story)
